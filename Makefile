@@ -1,0 +1,38 @@
+# birdflow: `make demo` shows it at work, `make test` checks it. Needs Python 3.11+ and make.
+PYTHON ?= python3
+STORE ?= demo/store
+BIN = .venv/bin
+
+.PHONY: install demo test lint bench ui clean
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "birdflow needs Python 3.11 or newer; say which: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: install
+	$(BIN)/birdflow demo
+
+test: install
+	$(BIN)/pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install
+	$(BIN)/python -m benchmarks.speech
+	$(BIN)/python -m benchmarks.mel
+	$(BIN)/python -m benchmarks.auc
+
+ui: install
+	$(BIN)/birdflow ui --store $(STORE)
+
+clean:
+	rm -rf .venv demo build *.egg-info

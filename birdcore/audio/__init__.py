@@ -1,0 +1,1 @@
+"""Recordings as sound: decoding, resampling, finding speech, judging quality, cutting."""

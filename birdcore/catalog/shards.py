@@ -1,0 +1,83 @@
+"""Which recordings are worked on together.
+
+A recording stays in the shard it was given, and new recordings make new shards: one new recording
+among ten thousand re-makes one shard. So the store keeps a ledger, by content: (kind, sha256) and
+the shard's number. Only the grouping hangs on the ledger; a shard's key is made of the recordings
+in it.
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from birdcore.artifact import Store
+from birdcore.catalog.source import Kind, Source, SourceFile
+
+Ledger: TypeAlias = dict[tuple[str, str], int]
+
+
+@dataclass(frozen=True)
+class Shard:
+    kind: Kind
+    number: int
+    files: tuple[SourceFile, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}/{self.number:04d}"
+
+
+def assign(ledger: Ledger, kind: Kind, files: Iterable[SourceFile], size: int) -> list[Shard]:
+    """Shards of the files; files that the ledger does not know are entered into it.
+
+    Every file is in exactly one shard; known ones are where they were, new ones fill new shards
+    of `size` contents in the order of their paths.
+    """
+    files = sorted(files, key=lambda f: f.path)
+    used = max((n for (k, _), n in ledger.items() if k == kind), default=-1)
+    new = list(dict.fromkeys(f.sha256 for f in files if (kind, f.sha256) not in ledger))
+    for at, sha in enumerate(new):
+        ledger[kind, sha] = used + 1 + at // size
+    members: dict[int, list[SourceFile]] = defaultdict(list)
+    for file in files:
+        members[ledger[kind, file.sha256]].append(file)
+    return [Shard(kind, number, tuple(members[number])) for number in sorted(members)]
+
+
+def shards(source: Source, store: Store, size: int, *, keep: bool) -> dict[Kind, list[Shard]]:
+    """The shards of all recordings; with `keep` new assignments are written to the store."""
+    path = store.root / "shards.parquet"
+    with store.lock("shards"):
+        ledger = _read(path)
+        known = len(ledger)
+        by_kind = {kind: assign(ledger, kind, files, size) for kind, files in source.audio.items()}
+        if keep and len(ledger) > known:
+            _write(path, ledger)
+    return by_kind
+
+
+def _read(path: Path) -> Ledger:
+    if not path.is_file():
+        return {}
+    columns = pq.read_table(path).to_pydict()
+    keys = zip(columns["kind"], columns["sha256"], strict=True)
+    return dict(zip(keys, columns["shard"], strict=True))
+
+
+def _write(path: Path, ledger: Ledger) -> None:
+    table = pa.table(
+        {
+            "kind": [kind for kind, _ in ledger],
+            "sha256": [sha for _, sha in ledger],
+            "shard": pa.array(ledger.values(), pa.int32()),
+        }
+    )
+    temporary = path.with_suffix(f".{os.getpid()}")
+    pq.write_table(table, temporary)
+    temporary.replace(path)

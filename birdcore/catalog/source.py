@@ -1,0 +1,135 @@
+"""What lies in a BirdCLEF+ folder: its audio files with their content's sha256.
+
+Keys are made of content, so every run needs the digest of every file. A digest is remembered by
+path, size and modification time (as git does it), so that only new and changed files are read.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from birdcore.artifact import Store, file_sha256
+from birdcore.audio.cut import Override
+from birdcore.catalog.overrides import OVERRIDES, read_overrides
+from birdcore.catalog.tables import TABLES, TableError, read_tables
+
+Kind: TypeAlias = Literal["train_audio", "train_soundscapes", "test_soundscapes"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+AUDIO_SUFFIXES = frozenset({".ogg", ".oga", ".opus", ".flac", ".wav", ".mp3", ".aif", ".aiff"})
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """An audio file: `path` under the data folder, with slashes, is also its recording's name."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data folder as it is now: `tables` are its CSV files' digests, `labels` its classes."""
+
+    root: Path
+    labels: tuple[str, ...]
+    tables: dict[str, str]
+    audio: dict[Kind, tuple[SourceFile, ...]]
+    overrides: dict[str, tuple[Override, ...]]
+
+
+def scan(root: Path, store: Store) -> Source:
+    """The data folder's audio files, tables and overrides.
+
+    Raises TableError where the folder or a table in it can't be used.
+    """
+    if not root.is_dir():
+        raise TableError(f"{root}: there is no such data folder")
+    csv = read_tables(root)  # a bad table is refused before any work
+    found = {kind: sorted(_audio_below(root / kind)) for kind in KINDS}
+    if not found["train_audio"]:
+        raise TableError(
+            f"{root}: no audio files in train_audio/ (suffixes {', '.join(sorted(AUDIO_SUFFIXES))})"
+        )
+    tables = [root / name for name in TABLES if (root / name).is_file()]
+    with store.lock("digests"):
+        digests = _digests([p for paths in found.values() for p in paths] + tables, store)
+    return Source(
+        root=root.absolute(),
+        labels=csv.labels,
+        tables={p.name: digests[p].sha256 for p in tables},
+        audio={
+            kind: tuple(
+                SourceFile(p.relative_to(root).as_posix(), digests[p].bytes, digests[p].sha256)
+                for p in paths
+            )
+            for kind, paths in found.items()
+        },
+        overrides=read_overrides(
+            root / OVERRIDES, {p.relative_to(root).as_posix() for p in found["train_audio"]}
+        ),
+    )
+
+
+def _audio_below(folder: Path) -> Iterator[Path]:
+    if folder.is_dir():
+        for path in folder.rglob("*"):
+            if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith("."):
+                yield path
+
+
+@dataclass(frozen=True)
+class _Digest:
+    bytes: int
+    mtime_ns: int
+    sha256: str
+
+
+def _digests(paths: Iterable[Path], store: Store) -> dict[Path, _Digest]:
+    known = _read_digests(store.root / "digests.parquet")
+    now: dict[Path, _Digest] = {}
+    unread: list[tuple[Path, os.stat_result]] = []
+    for path in paths:
+        stat = path.stat()
+        digest = known.get(str(path.absolute()))
+        if digest and (digest.bytes, digest.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
+            now[path] = digest
+        else:
+            unread.append((path, stat))
+    if unread:
+        with ThreadPoolExecutor() as pool:
+            for (path, stat), sha in zip(
+                unread, pool.map(file_sha256, [path for path, _ in unread]), strict=True
+            ):
+                now[path] = _Digest(stat.st_size, stat.st_mtime_ns, sha)
+        known |= {str(path.absolute()): digest for path, digest in now.items()}
+        _write_digests(store.root / "digests.parquet", known)
+    return now
+
+
+def _read_digests(path: Path) -> dict[str, _Digest]:
+    if not path.is_file():
+        return {}
+    columns = pq.read_table(path).to_pydict()
+    rows = zip(columns["bytes"], columns["mtime_ns"], columns["sha256"], strict=True)
+    return {name: _Digest(*row) for name, row in zip(columns["path"], rows, strict=True)}
+
+
+def _write_digests(path: Path, digests: dict[str, _Digest]) -> None:
+    table = pa.table(
+        {
+            "path": list(digests),
+            "bytes": [d.bytes for d in digests.values()],
+            "mtime_ns": [d.mtime_ns for d in digests.values()],
+            "sha256": [d.sha256 for d in digests.values()],
+        }
+    )
+    temporary = path.with_suffix(f".{os.getpid()}")
+    pq.write_table(table, temporary)
+    temporary.replace(path)

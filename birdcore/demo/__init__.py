@@ -1,0 +1,1 @@
+"""An embedded data set: species that sing by formula, written as a BirdCLEF+ folder."""

@@ -1,0 +1,89 @@
+"""Stage `label`: a teacher's soft labels for one shard of unlabelled soundscapes.
+
+Segments overlap; a segment's probability is the mean of its frames, over all models of the
+teacher (6th place 2025: clipwise values were too small). Publishes `labels.parquet`, whose schema
+names the teacher: teacher, round and power are part of what a label is.
+"""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from birdcore.artifact import Facts, Job, Ref, Step
+from birdcore.label.soft import high_low_mask, keep_segments, power_transform
+from birdcore.predict.listen import (
+    cell_rate,
+    duration_s,
+    framewise,
+    load_listeners,
+    read_soundscapes,
+)
+from birdcore.predict.windows import segment_mean
+from birdcore.recipe import Round
+
+VERSION = 1
+COLUMNS = ("recording", "start", "end", "probabilities", "labels", "mask", "kept")
+
+
+def step(one: Round, at: int, teacher: tuple[Ref, ...], mel: Ref) -> Step:
+    return Step(
+        "label",
+        VERSION,
+        f"label for {one.name} {at:04d}",
+        one.label.model_dump(),
+        {"teacher": teacher, "mel": (mel,)},
+    )
+
+
+def run(job: Job) -> Facts:
+    config = job.config
+    teacher = load_listeners(job.inputs("teacher"))
+    soundscapes = read_soundscapes(job.input("mel") / "mel.parquet")
+    hop_s = config["segment_s"] * (1 - config["overlap"])
+    tables = []
+    for row, name in enumerate(soundscapes.names):
+        job.progress(row, len(soundscapes.names), name)
+        cells = np.mean([framewise(one, soundscapes, row, hop_s) for one in teacher], axis=0)
+        starts = segment_starts(duration_s(soundscapes, row), config["segment_s"], hop_s)
+        ends = starts + config["segment_s"]
+        p = segment_mean(cells, cell_rate(soundscapes), starts, ends)
+        tables.append(
+            pd.DataFrame(
+                {
+                    "recording": name,
+                    "start": starts,
+                    "end": ends,
+                    "probabilities": list(p),
+                    "labels": list(power_transform(p, config["power"])),
+                    "mask": list(high_low_mask(p, config["high"], config["low"])),
+                    "kept": keep_segments(p, config["threshold"]),
+                }
+            )
+        )
+    job.progress(len(soundscapes.names), len(soundscapes.names), "")
+    labels = pd.concat(tables) if tables else pd.DataFrame(columns=list(COLUMNS))
+    table = pa.Table.from_pandas(labels, preserve_index=False)
+    meaning = {
+        "teacher": [f"{r.stage}/{r.key}" for r in job.step.inputs["teacher"]],
+        "power": config["power"],
+        "classes": teacher[0].shape.classes,
+    }
+    table = table.replace_schema_metadata({"birdflow.labels": json.dumps(meaning)})
+    pq.write_table(table, job.folder / "labels.parquet")
+    return {
+        "recordings": len(soundscapes.names),
+        "segments": len(labels),
+        "kept": int(labels["kept"].sum()),
+        "mean_label_sum": round(float(np.stack(labels["labels"].to_list()).sum(axis=1).mean()), 4)
+        if len(labels)
+        else None,
+    }
+
+
+def segment_starts(seconds: float, segment_s: float, hop_s: float) -> np.ndarray:
+    """Starts of segments that overlap and reach the end of the recording, in seconds."""
+    last = max(0.0, seconds - segment_s)
+    return np.append(np.arange(0.0, last - 1e-6, hop_s), last)

@@ -1,0 +1,70 @@
+"""The maths of pseudo-labels: which of a teacher's probabilities a student learns, and how.
+
+Inputs are probabilities in [0, 1] of segments, (S, C). Logits are refused: a power or a
+threshold on them would mean something else.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def high_low_mask(
+    probabilities: NDArray[np.floating], high: float = 0.7, low: float = 0.3
+) -> NDArray[np.bool_]:
+    """Which classes of each pseudo-label count, (S, C): sure to sound or sure not to (10th 2025).
+
+    True where p ≥ `high` or p ≤ `low`. Raises ValueError where low > high.
+    """
+    _check(probabilities)
+    if low > high:
+        raise ValueError(f"the low threshold {low:g} is above the high one {high:g}")
+    return (probabilities >= high) | (probabilities <= low)
+
+
+def power_transform(probabilities: NDArray[np.floating], power: float) -> NDArray[np.floating]:
+    """p to `power` (1st place 2025: above 1 in later rounds, so that noise does not pile up)."""
+    _check(probabilities)
+    if not power > 0:
+        raise ValueError(f"power must be positive, not {power:g}")
+    return probabilities**power
+
+
+def keep_segments(probabilities: NDArray[np.floating], threshold: float = 0.5) -> NDArray[np.bool_]:
+    """Which segments are worth learning from, (S,): those with a class of at least `threshold`."""
+    _check(probabilities)
+    return np.asarray((probabilities >= threshold).any(axis=1))
+
+
+def drop_small(probabilities: NDArray[np.floating], below: float = 0.1) -> NDArray[np.floating]:
+    """Zero for what is under `below`, the rest stays soft (2nd place 2025)."""
+    _check(probabilities)
+    return np.where(probabilities < below, np.zeros_like(probabilities), probabilities)
+
+
+def soundscape_weights(
+    probabilities: NDArray[np.floating], recording_index: ArrayLike
+) -> NDArray[np.float64]:
+    """How often to draw each recording, (R,): Σ over classes of its maximum (1st place 2025).
+
+    `recording_index` (S,) numbers the recording of each segment from 0, in any order; R is the
+    largest number + 1, and a number without segments weighs 0. Not scaled to sum 1.
+    """
+    _check(probabilities)
+    index = np.asarray(recording_index)
+    if index.shape != probabilities.shape[:1]:
+        raise ValueError(f"{len(probabilities)} segments, but recordings of shape {index.shape}")
+    if not index.size:
+        return np.zeros(0)
+    order = np.argsort(index, kind="stable")
+    numbers, first = np.unique(index[order], return_index=True)
+    peaks = np.maximum.reduceat(probabilities[order], first, axis=0)
+    weights = np.zeros(numbers[-1] + 1)
+    weights[numbers] = peaks.sum(axis=1, dtype=np.float64)
+    return weights
+
+
+def _check(probabilities: NDArray[np.floating]) -> None:
+    if probabilities.ndim != 2:
+        raise ValueError(f"probabilities must be (segments, classes), not {probabilities.shape}")
+    if not ((probabilities >= 0) & (probabilities <= 1)).all():
+        raise ValueError("these are not probabilities in 0 to 1: apply the sigmoid to logits first")

@@ -1,0 +1,1 @@
+"""How a model learns: input normalisation, augmentation, losses, schedule and averaging."""

@@ -1,0 +1,83 @@
+"""Where a training stands, on disk after every epoch, so that a kill costs one epoch at most.
+
+Randomness is drawn anew from (seed, epoch), so that nothing of a generator needs saving.
+"""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
+
+from birdcore.model.sed import SedModel
+
+CHECKPOINT = "checkpoint.pt"
+
+
+@dataclass
+class Training:
+    """A model in the middle of its training; `epoch` is the next one to run.
+
+    `best` holds the weights of the best epoch so far by validation AUC (the latest, where
+    nothing can be validated), and `history` a row for each finished epoch.
+    """
+
+    model: SedModel
+    average: AveragedModel | None
+    optimizer: Optimizer
+    epoch: int = 0
+    best_auc: float | None = None
+    best: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def judged(self) -> SedModel:
+        """The model that is validated and kept: the average, where there is one."""
+        if self.average is None:
+            return self.model
+        return cast(SedModel, self.average.module)
+
+
+def save_checkpoint(folder: Path, training: Training) -> None:
+    """Write, sync, rename: a killed save leaves the one before."""
+    temporary = folder / f"{CHECKPOINT}.part"
+    with temporary.open("wb") as file:
+        torch.save(
+            {
+                "model": training.model.state_dict(),
+                "average": training.average.state_dict() if training.average else None,
+                "optimizer": training.optimizer.state_dict(),
+                "epoch": training.epoch,
+                "best_auc": training.best_auc,
+                "best": training.best,
+                "history": training.history,
+            },
+            file,
+        )
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(folder / CHECKPOINT)
+
+
+def load_checkpoint(folder: Path, training: Training) -> None:
+    """Go on from the checkpoint in the folder, if there is one that can be read."""
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        return
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    training.model.load_state_dict(saved["model"])
+    if training.average is not None:
+        training.average.load_state_dict(saved["average"])
+    training.optimizer.load_state_dict(saved["optimizer"])
+    training.epoch = saved["epoch"]
+    training.best_auc = saved["best_auc"]
+    training.best = saved["best"]
+    training.history = saved["history"]
+
+
+def drop_checkpoint(folder: Path) -> None:
+    for path in folder.glob(f"{CHECKPOINT}*"):
+        path.unlink()

@@ -1,0 +1,131 @@
+"""From rows of the training set to a batch: gather, mix in power, label.
+
+In the order of physics: a clip, soundscape or noise laid over it, other clips of the batch laid
+over that. Decibels, normalisation and masks come after, in the loop.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from birdcore.learn.augment import (
+    draw_mixup,
+    draw_sumix,
+    mix_constant,
+    mixup,
+    random_gain,
+    sumix,
+)
+from birdcore.learn.data import Crops, Recordings, Segments, draw_offsets
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """All that batches are made of; labels (R, K) belong to the rows of `clips`.
+
+    `segments` are there where a teacher labelled the soundscapes, `background` where
+    soundscapes are laid under clips without labels.
+    """
+
+    clips: Recordings
+    labels: Tensor
+    train: Tensor
+    held_out: Tensor
+    segments: Segments | None
+    background: Recordings | None
+
+
+def draw_batch(
+    data: TrainingSet, rows: Tensor, crops: Crops, settings: Mapping[str, Any], rng: Generator
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Power (B, M, T), labels (B, K) and, under a teacher, the mask (B, K) of what counts."""
+    rows_on_device = rows.to(data.clips.device)
+    power = data.clips.power(
+        rows_on_device, draw_offsets(data.clips, rows_on_device, crops, rng), crops.frames
+    )
+    labels = data.labels[rows]
+    mask = None
+    if data.background is not None:
+        power = _over_background(data.background, power, settings["background"], crops, rng)
+    if data.segments is not None:
+        power, labels, mask = _with_teacher(data.segments, power, labels, settings, rng)
+    power, labels, mask = _among_themselves(power, labels, mask, settings, rng)
+    if settings["gain_db"]:
+        power = random_gain(power, -settings["gain_db"], settings["gain_db"], rng)
+    return power, labels.to(power.device), None if mask is None else mask.to(power.device)
+
+
+def _over_background(
+    background: Recordings,
+    power: Tensor,
+    settings: Mapping[str, Any],
+    crops: Crops,
+    rng: Generator,
+) -> Tensor:
+    """Clips over random pieces of soundscapes at a random signal-to-noise ratio of mean powers."""
+    batch = len(power)
+    rows = torch.randint(len(background.names), (batch,), generator=rng).to(background.device)
+    noise = background.power(
+        rows, draw_offsets(background, rows, Crops(crops.frames, None, 0.0), rng), crops.frames
+    )
+    low, high = settings["snr_db"]
+    snr_db = torch.rand(batch, 1, 1, generator=rng) * (high - low) + low
+    chosen = torch.rand(batch, 1, 1, generator=rng) < settings["probability"]
+    gain = torch.where(chosen, 10 ** (-snr_db / 10), 0.0).to(power)
+    level = power.mean(dim=(1, 2), keepdim=True) / noise.mean(dim=(1, 2), keepdim=True).clamp_min(
+        1e-12
+    )
+    return power + gain * level * noise
+
+
+def _with_teacher(
+    segments: Segments, power: Tensor, labels: Tensor, settings: Mapping[str, Any], rng: Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Clips mixed at a constant weight with pseudo-labelled segments; the maximum of labels.
+
+    A class counts where the teacher was sure of it, or the clip itself has it.
+    """
+    batch = len(power)
+    drawn = segments.draw(batch, rng)
+    chosen = torch.rand(batch, generator=rng) < settings["mix_share"]
+    on_device = drawn.to(power.device)
+    chunks = segments.soundscapes.power(
+        segments.rows[on_device], segments.offsets[on_device], power.shape[2]
+    )
+    mixed = mix_constant(power, chunks, settings["mix"], match_power=settings["match_power"])
+    both = torch.maximum(labels, segments.labels[drawn])
+    counts = segments.mask[drawn] | (labels > 0)
+    return (
+        torch.where(chosen.to(power.device)[:, None, None], mixed, power),
+        torch.where(chosen[:, None], both, labels),
+        counts | ~chosen[:, None],
+    )
+
+
+def _among_themselves(
+    power: Tensor,
+    labels: Tensor,
+    mask: Tensor | None,
+    settings: Mapping[str, Any],
+    rng: Generator,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """MixUp and Sumix between the clips of a batch; a class must count in both parts."""
+    own = settings["mixup"]
+    if own["probability"]:
+        lam, partner = draw_mixup(
+            len(power), rng, probability=own["probability"], alpha=own["alpha"]
+        )
+        power, labels = mixup(power, labels, lam, partner, own["labels"])
+        mask = None if mask is None else mask & (mask[partner] | (lam == 1)[:, None])
+    own = settings["sumix"]
+    if own["probability"]:
+        gains, partner = draw_sumix(
+            len(power), (-own["gain_db"], own["gain_db"]), rng, probability=own["probability"]
+        )
+        power, labels = sumix(power, labels, gains, partner, "power")
+        if mask is not None:
+            mask = mask & (mask[partner] | gains[:, 1].isneginf()[:, None])
+    return power, labels, mask

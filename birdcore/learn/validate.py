@@ -1,0 +1,59 @@
+"""How good a model is on the recordings it never trained on.
+
+A recording's label says that the bird sings somewhere in it, so a recording's probability is the
+maximum over its windows, and the score is macro ROC-AUC over recordings.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from birdcore.learn.mix import TrainingSet
+from birdcore.model.input import InputSpec, model_input
+from birdcore.model.sed import SedModel
+from birdcore.score import class_auc
+
+WINDOWS = 12
+"""Windows of a recording that are listened to: spread evenly, where it is longer."""
+BATCH = 64
+
+
+def held_out_auc(model: SedModel, data: TrainingSet, reads: InputSpec) -> float | None:
+    """Macro ROC-AUC over the classes that can be scored; None where there are none."""
+    targets = data.labels[data.held_out].numpy() >= 1
+    by_class = class_auc(targets, held_out_probabilities(model, data, reads))
+    return float(np.nanmean(by_class)) if not np.isnan(by_class).all() else None
+
+
+def held_out_probabilities(
+    model: SedModel, data: TrainingSet, reads: InputSpec
+) -> npt.NDArray[np.float32]:
+    """Probabilities (H, K) of the held-out recordings, each the maximum over its windows."""
+    rows, offsets = _windows(data, reads.frames)
+    model.eval()
+    heard = []
+    with torch.inference_mode():
+        for some_rows, some_offsets in zip(rows.split(BATCH), offsets.split(BATCH), strict=True):
+            power = data.clips.power(some_rows, some_offsets, reads.frames)
+            heard.append(model(model_input(power, reads)).clipwise.float().cpu())
+    classes = data.labels.shape[1]
+    best = torch.zeros(len(data.clips.names), classes)
+    if heard:
+        windows = torch.cat(heard)
+        best.scatter_reduce_(0, rows.cpu()[:, None].expand(-1, classes), windows, "amax")
+    return best[data.held_out].numpy()
+
+
+def _windows(data: TrainingSet, frames: int) -> tuple[Tensor, Tensor]:
+    """Recordings and first frames of all windows to listen to; the last one ends the recording."""
+    rows, offsets = [], []
+    for r in data.held_out.tolist():
+        last = max(0, int(data.clips.lengths[r]) - frames)
+        count = min(WINDOWS, -(-last // frames) + 1)
+        rows.append(torch.full((count,), r))
+        offsets.append(torch.linspace(0, last, count).round().long())
+    if not rows:
+        return torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long)
+    device = data.clips.device
+    return torch.cat(rows).to(device), torch.cat(offsets).to(device)

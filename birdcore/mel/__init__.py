@@ -1,0 +1,1 @@
+"""Mel spectrograms: what they are, how they are computed, coded and kept."""

@@ -1,0 +1,169 @@
+"""Any convolutional timm model as a backbone that keeps frequency and time apart.
+
+The head needs the last feature map (B, C, F, T), so pooling and classifier are switched off and
+one small forward pass tells the width: timm's `num_features` is another number for models with a
+convolution behind the pooling (mobilenetv3, hgnet). Weights come from a file, from timm's hub or
+from the random generator, and every way that can fail names the setting that mends it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+
+import timm
+import torch
+from huggingface_hub import constants, get_session
+from safetensors import SafetensorError
+from timm.models import adapt_input_conv, load_state_dict
+from torch import Tensor, nn
+
+PROBE = (64, 96)
+"""Mel bins and frames of the pass that measures the width: unequal, to tell their axes apart."""
+
+HUB_TIMEOUT_S = 5.0
+
+UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, KeyError, AttributeError)
+"""What timm raises for files that hold no weights, beside safetensors' own error."""
+
+
+def build_backbone(
+    name: str,
+    pretrained: bool = False,
+    weights: Path | None = None,
+    in_channels: int = 1,
+    drop_path: float = 0.0,
+) -> tuple[nn.Module, int]:
+    """A timm model that maps (B, in_channels, n_mels, frames) to (B, C, F, T), and its C.
+
+    `weights` is a .safetensors or .pth file of the same timm model and goes before `pretrained`,
+    which takes timm's weights from the hub or the hub's cache. The first convolution of either
+    is adapted to `in_channels`.
+
+    Raises ValueError for an unknown name, a model that gives no feature map, a `drop_path` that
+    the model cannot take, and weights that are missing or belong to another model.
+    """
+    _check_name(name)
+    try:
+        model = _create(name, pretrained and weights is None, in_channels, drop_path)
+    except TypeError as error:
+        if "drop_path_rate" not in str(error):
+            raise
+        raise ValueError(
+            f"backbone {name!r} has no stochastic depth: set drop_path = 0 or choose another"
+        ) from error
+    except AssertionError as error:
+        raise _no_map(name, str(error)) from error
+    width = _measure_width(model, name, in_channels)
+    if weights is not None:
+        _load_file(model, name, weights, in_channels)
+    return model, width
+
+
+def _check_name(name: str) -> None:
+    if timm.is_model(name) and ("." not in name or name in timm.list_pretrained()):
+        return
+    known = timm.list_pretrained() if "." in name else timm.list_models()
+    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"; the nearest are {', '.join(near)}" if near else ""
+    raise ValueError(f"timm has no model {name!r}{hint} (all of them: timm.list_models())")
+
+
+def _create(name: str, from_hub: bool, in_channels: int, drop_path: float) -> nn.Module:
+    def create() -> nn.Module:
+        return timm.create_model(
+            name,
+            pretrained=from_hub,
+            in_chans=in_channels,
+            num_classes=0,
+            global_pool="",
+            drop_path_rate=drop_path or None,
+        )
+
+    if not from_hub:
+        return create()
+    try:
+        with _offline_when_unreachable():
+            return create()
+    except (TypeError, AssertionError):
+        raise
+    except Exception as error:  # the HTTP library beneath the hub's client is not always the same
+        reason = str(error).strip().split("\n")[0]
+        raise ValueError(
+            f"pretrained = true needs timm's weights of {name!r}, and they could not be had: "
+            f'{reason} Set weights = "FILE" (a .safetensors or .pth file of that model), '
+            "or pretrained = false to start from random weights"
+        ) from error
+
+
+@contextmanager
+def _offline_when_unreachable() -> Iterator[None]:
+    """Look only into the hub's cache when the hub does not answer.
+
+    The hub's client retries an unreachable host for most of a minute; one request tells.
+    """
+    before = constants.HF_HUB_OFFLINE
+    if not before:
+        try:
+            get_session().head(constants.ENDPOINT, timeout=HUB_TIMEOUT_S)
+        except Exception:  # of whatever HTTP library the hub's client uses
+            constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _measure_width(model: nn.Module, name: str, in_channels: int) -> int:
+    model.eval()
+    try:
+        with torch.no_grad():
+            features: Tensor = model(torch.zeros(1, in_channels, *PROBE))
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise _no_map(name, str(error)) from error
+    model.train()
+    channels_last = getattr(model, "output_fmt", "NCHW") == "NHWC"
+    if features.ndim != 4 or channels_last or not features.shape[2] < features.shape[3]:
+        raise _no_map(name, f"inputs of {PROBE} give an output of {tuple(features.shape)}")
+    return features.shape[1]
+
+
+def _no_map(name: str, reason: str) -> ValueError:
+    return ValueError(
+        f"backbone {name!r} gives no feature map (B, C, F, T) for inputs of any size ({reason}): "
+        "choose a convolutional model, such as tf_efficientnet_b0, eca_nfnet_l0 or regnety_008"
+    )
+
+
+def _load_file(model: nn.Module, name: str, path: Path, in_channels: int) -> None:
+    if not path.is_file():
+        raise ValueError(f"weights = {str(path)!r}: there is no such file")
+    try:
+        state = load_state_dict(str(path))
+    except (*UNREADABLE, SafetensorError) as error:
+        raise ValueError(
+            f"weights = {str(path)!r} is not a readable .safetensors or .pth file: {error}"
+        ) from error
+    try:
+        model.load_state_dict(_adapted(state, model, in_channels))
+    except (RuntimeError, TypeError, NotImplementedError) as error:
+        raise ValueError(
+            f"weights = {str(path)!r} does not hold the weights of {name!r}: {str(error)[:300]}"
+        ) from error
+
+
+def _adapted(state: dict[str, Tensor], model: nn.Module, in_channels: int) -> dict[str, Tensor]:
+    config: dict[str, str | tuple[str, ...]] = getattr(model, "pretrained_cfg", None) or {}
+    classifiers = tuple(f"{module}." for module in _names(config.get("classifier")))
+    kept = {key: value for key, value in state.items() if not key.startswith(classifiers)}
+    for module in _names(config.get("first_conv")):
+        key = f"{module}.weight"
+        if key in kept and kept[key].shape[1] != in_channels:
+            kept[key] = adapt_input_conv(in_channels, kept[key])
+    return kept
+
+
+def _names(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else tuple(value)

@@ -1,0 +1,40 @@
+"""What a model reads, kept beside its weights: without it the weights mean nothing."""
+
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from birdcore.mel.spec import MelSpec
+from birdcore.model.normalise import Normalisation, normalise, to_db
+
+INPUT_FILE = "input.json"
+
+
+class InputSpec(BaseModel):
+    """The mel, how many frames of it a window has, and how decibels are normalised."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mel: MelSpec
+    frames: int
+    normalise: Normalisation
+    top_db: float | None
+
+
+def model_input(power: Tensor, spec: InputSpec) -> Tensor:
+    """Mel power (B, n_mels, T) as the model reads it, (B, 1, n_mels, T) float32."""
+    return normalise(to_db(power, top_db=spec.top_db), spec.normalise)[:, None]
+
+
+def save_input(folder: Path, spec: InputSpec) -> None:
+    (folder / INPUT_FILE).write_text(spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def load_input(folder: Path) -> InputSpec:
+    return InputSpec.model_validate_json((folder / INPUT_FILE).read_bytes())
+
+
+def pick_device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,79 @@
+"""From mel power to what the model reads: decibels, then one scale per sample.
+
+Runs on the device after mixing, since sounds add up in power and not in decibels. Everything is
+taken over a single sample and never over the batch: a clip must look the same whatever lies
+beside it. Training and prediction call the same functions.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Normalisation = Literal["zscore", "minmax", "bins", "none"]
+
+TINY = 1e-5
+"""Smallest standard deviation or range that is divided by: a constant sample becomes zeros."""
+
+
+def to_db(power: Tensor, floor_db: float = -100.0, top_db: float | None = 80.0) -> Tensor:
+    """Power (B, n_mels, T) as decibels over 1, in float32.
+
+    Nothing falls below `floor_db`, nor more than `top_db` under its own sample's maximum.
+    """
+    db = 10.0 * torch.log10(power.float().clamp_min(10.0 ** (floor_db / 10.0)))
+    if top_db is None:
+        return db
+    return torch.maximum(db, db.amax(dim=(-2, -1), keepdim=True) - top_db)
+
+
+def normalise(db: Tensor, how: Normalisation) -> Tensor:
+    """Scale decibels (B, n_mels, T), each sample by itself.
+
+    zscore: mean 0, standard deviation 1.
+    minmax: 0 to 1. (A z-score followed by min-max, as 1st place 2025 has it, is the same.)
+    bins: each mel bin without its median over time, so that steady noise goes and calls stay;
+        then the sample over its standard deviation.
+    none: a constant scale, (dB + 40) / 40, that keeps absolute levels.
+
+    Raises ValueError for another `how`.
+    """
+    if how == "zscore":
+        return _over_std(db - db.mean(dim=(-2, -1), keepdim=True))
+    if how == "minmax":
+        low = db.amin(dim=(-2, -1), keepdim=True)
+        return (db - low) / (db.amax(dim=(-2, -1), keepdim=True) - low).clamp_min(TINY)
+    if how == "bins":
+        return _over_std(db - db.median(dim=-1, keepdim=True).values)
+    if how == "none":
+        return (db + 40.0) / 40.0
+    raise ValueError(f"normalise = {how!r}: choose zscore, minmax, bins or none")
+
+
+def _over_std(x: Tensor) -> Tensor:
+    return x / x.std(dim=(-2, -1), correction=0, keepdim=True).clamp_min(TINY)
+
+
+def pcen(
+    power: Tensor,
+    smoothing: float = 0.025,
+    gain: float = 0.98,
+    bias: float = 2.0,
+    root: float = 0.5,
+    eps: float = 1e-6,
+) -> Tensor:
+    """Per-channel energy normalisation of power (B, n_mels, T), in place of decibels.
+
+    Wang et al. 2017 (arXiv:1607.05666), eq. 1 and 2, started at the first frame:
+    M[t] = (1-s) M[t-1] + s E[t];  PCEN = (E / (eps + M)^gain + bias)^root - bias^root.
+    """
+    power = power.float()
+    decay = 1.0 - smoothing
+    age = torch.arange(power.shape[-1], device=power.device, dtype=torch.float32)
+    # The recursion as one product with its impulse response, not a loop over frames.
+    lag = age[None, :] - age[:, None]
+    response = torch.where(lag >= 0, smoothing * decay ** lag.clamp_min(0), 0.0)
+    response[0] = decay**age
+    smooth = power @ response
+    levelled = power / torch.pow(eps + smooth, gain)
+    return torch.pow(levelled + bias, root).sub(bias**root)

@@ -1,0 +1,119 @@
+"""Stage `submission`: predictions weighed, smoothed and written in the asked-for rows.
+
+Publishes `submission.csv` of the ensemble and `rounds/<name>.csv` of each round by itself. Columns
+and rows are those of sample_submission.csv or, where there is none, every 5 s of every soundscape.
+A row that nothing was heard for (a soundscape that is missing or unreadable) gets each class's
+mean: it ranks in the middle, and `unheard.parquet` names it.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from birdcore.artifact import Facts, Job, Ref, Step
+from birdcore.catalog.catalog import read_labels
+from birdcore.catalog.source import Source
+from birdcore.catalog.tables import read_tables
+from birdcore.columns import stacked
+from birdcore.predict.smooth import delta_shift, gaussian, neighbours
+from birdcore.predict.weights import blend
+from birdcore.recipe import Predict
+
+VERSION = 1
+SAMPLE = "sample_submission.csv"
+
+
+def step(
+    settings: Predict,
+    source: Source,
+    catalog: Ref,
+    weights: Ref,
+    heard: Mapping[str, tuple[Ref, ...]],
+) -> Step:
+    """`heard`: the predictions of each round, over all shards."""
+    config = settings.model_dump(include={"gaussian", "neighbours", "delta_shift"})
+    inputs: dict[str, tuple[Ref, ...]] = {"catalog": (catalog,), "weights": (weights,)}
+    inputs |= {f"round {name}": refs for name, refs in heard.items()}
+    files = {SAMPLE: source.tables[SAMPLE]} if SAMPLE in source.tables else {}
+    return Step("submission", VERSION, "submission", config, inputs, files, str(source.root))
+
+
+def run(job: Job) -> Facts:
+    labels = read_labels(job.input("catalog"))
+    weighed = json.loads((job.input("weights") / "weights.json").read_text())
+    rounds = {
+        name.removeprefix("round "): _heard(job, name, labels)
+        for name in job.step.inputs
+        if name.startswith("round ")
+    }
+    members = {
+        f"{name}/{backbone}": table
+        for name, of_round in rounds.items()
+        for backbone, table in of_round.items()
+    }
+    row_ids = _row_ids(job, members)
+    shares = weighed["weights"]
+    how = "rank" if weighed["how"] == "rank" else "mean"
+    chosen = [members[name] for name in shares]
+    ensemble = _blended(chosen, list(shares.values()), how)
+    unheard = _write(job.folder / "submission.csv", ensemble, row_ids, labels)
+    (job.folder / "rounds").mkdir(exist_ok=True)
+    for name, of_round in rounds.items():
+        tables = list(of_round.values())
+        own = _blended(tables, [1.0] * len(tables), how)
+        _write(job.folder / "rounds" / f"{name}.csv", own, row_ids, labels)
+    pd.DataFrame({"row_id": pd.Series(unheard, dtype="str")}).to_parquet(
+        job.folder / "unheard.parquet", index=False
+    )
+    return {"rows": len(row_ids), "classes": len(labels), "unheard": len(unheard)}
+
+
+def _heard(job: Job, name: str, labels: tuple[str, ...]) -> dict[str, pd.DataFrame]:
+    """For each backbone the smoothed probabilities: a row per row id, a column per class."""
+    shards = [pd.read_parquet(a / "predictions.parquet") for a in job.inputs(name)]
+    table = pd.concat(shards, ignore_index=True) if shards else pd.DataFrame()
+    by_backbone = {}
+    for backbone, rows in table.groupby("backbone") if len(table) else ():
+        parts = []
+        for recording, of_one in rows.groupby("recording", sort=True):
+            of_one = of_one.sort_values("end")
+            stem = Path(str(recording)).stem
+            smoothed = _smoothed(stacked(of_one["probabilities"], np.float64), job)
+            parts.append(
+                pd.DataFrame(smoothed, [f"{stem}_{end}" for end in of_one["end"]], list(labels))
+            )
+        by_backbone[str(backbone)] = pd.concat(parts)
+    return by_backbone
+
+
+def _smoothed(rows: np.ndarray, job: Job) -> np.ndarray:
+    rows = gaussian(rows, job.config["gaussian"])
+    if job.config["delta_shift"]:
+        rows = delta_shift(rows, 1 - job.config["delta_shift"])
+    return neighbours(rows) if job.config["neighbours"] else rows
+
+
+def _blended(tables: list[pd.DataFrame], weights: list[float], how: str) -> pd.DataFrame:
+    first = tables[0]
+    stacked = np.stack([table.loc[first.index].to_numpy(np.float64) for table in tables])
+    values = blend(stacked, weights, "rank" if how == "rank" else "mean")
+    return pd.DataFrame(values, first.index, first.columns)
+
+
+def _row_ids(job: Job, members: Mapping[str, pd.DataFrame]) -> list[str]:
+    if SAMPLE in job.step.files:
+        return list(read_tables(Path(job.step.root)).row_ids)
+    return list(next(iter(members.values())).index)
+
+
+def _write(
+    path: Path, table: pd.DataFrame, row_ids: list[str], labels: tuple[str, ...]
+) -> list[str]:
+    """Write the rows that are asked for; the ones that nothing was heard for."""
+    unheard = [row for row in row_ids if row not in table.index]
+    filled = table.reindex(row_ids, columns=list(labels)).fillna(table.mean())
+    filled.rename_axis("row_id").to_csv(path, float_format="%.8g")
+    return unheard

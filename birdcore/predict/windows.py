@@ -1,0 +1,152 @@
+"""Windows over a recording, and from their framewise outputs back to rows of five seconds.
+
+A model sees windows of `window_frames` mel frames that overlap, and answers each with fewer
+outputs than frames, since its backbone strides. Every output speaks for its span of the window.
+On one grid over the recording the outputs of all windows are summed and divided by how many
+there are (1st place 2025: worth .002 to .003), then each segment takes its maximum or mean.
+Times belong to the segment in which the centre of their frame or cell lies.
+"""
+
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
+
+Floating = TypeVar("Floating", np.float32, np.float64)
+CODEC_PADDING_S = 0.1  # lossy codecs append a little silence, which gets no row of its own
+
+
+def window_starts(
+    total_frames: int, window_frames: int, step_frames: int, pad_frames: int = 0
+) -> NDArray[np.int64]:
+    """First frames of the windows over a recording, (W,), the first and last window at its ends.
+
+    Windows lie evenly, at most `step_frames` apart (where that saves one, a little more: a tenth
+    of a step over all of them; never more than a window). `pad_frames` lets them reach so far
+    over both ends: a start may be negative, a window may end after the recording, the crop pads.
+    With (window - step) / 2 the first and last step are centred in a window (1st place 2025);
+    with window - step all frames lie in equally many windows. A recording shorter than one
+    window gets one. Raises ValueError for sizes that leave frames out or make empty windows.
+    """
+    if total_frames < 1:
+        raise ValueError("the recording has no frames")
+    if not 1 <= step_frames <= window_frames:
+        raise ValueError(f"a step of {step_frames} frames is not in 1 to {window_frames} (window)")
+    if not 0 <= pad_frames < window_frames:
+        raise ValueError(f"padding of {pad_frames} frames is not in 0 to {window_frames - 1}")
+    room = max(total_frames + 2 * pad_frames - window_frames, 0)
+    steps = max(np.ceil(room / step_frames - 0.1), np.ceil(room / window_frames))
+    return np.linspace(-pad_frames, room - pad_frames, int(steps) + 1).round().astype(np.int64)
+
+
+def average_overlaps(
+    window_probabilities: NDArray[Floating],
+    starts: ArrayLike,
+    window_frames: int,
+    total_frames: int,
+    cell_frames: int = 4,
+) -> NDArray[Floating]:
+    """Mean over the windows of one recording on a grid of cells: (W, T, C) to (cells, C).
+
+    Cell i stands for frames i·cell_frames to (i + 1)·cell_frames of the recording, the last one
+    may be cut: the result has the mel's frame rate / cell_frames. Larger cells are cheaper; an
+    output of a backbone spans some 32 frames. In each window that covers its centre a cell takes
+    the output in whose T-th of the window the centre lies. Outputs outside the recording are
+    left out. Raises ValueError where no window covers a cell.
+    """
+    first = np.asarray(starts, np.int64)
+    windows, outputs, classes = window_probabilities.shape
+    if first.shape != (windows,):
+        raise ValueError(f"{windows} windows, but starts of shape {first.shape}")
+    lower = np.arange(0, total_frames, cell_frames)
+    centres = (lower + np.minimum(lower + cell_frames, total_frames)) / 2
+    offsets = centres - first[:, None]
+    window, cell = np.nonzero((offsets >= 0) & (offsets < window_frames))
+    coverage = np.bincount(cell, minlength=len(lower))
+    if not coverage.all():
+        frame = lower[np.argmin(coverage)]
+        raise ValueError(f"no window covers the recording from frame {frame} on")
+    output = (offsets[window, cell] * outputs / window_frames).astype(np.int64)
+    ones = np.ones(len(cell), window_probabilities.dtype)
+    place = (cell, window * outputs + output)
+    pick = csr_array((ones, place), shape=(len(lower), windows * outputs))
+    sums = pick @ window_probabilities.reshape(-1, classes)
+    return np.asarray(sums / coverage[:, None], window_probabilities.dtype)
+
+
+def segment_ends(duration_s: float, segment_s: float = 5.0) -> NDArray[np.int64]:
+    """End seconds of a recording's rows, (S,): 5, 10, … A last part counts as a segment.
+
+    A tenth of a second beyond a segment is an encoder's padding and makes none. Raises
+    ValueError where `segment_s` is not whole seconds or the recording is empty.
+    """
+    if segment_s < 1 or segment_s % 1:
+        raise ValueError(f"row ids need segments of whole seconds, not {segment_s:g}")
+    return np.arange(1, _segments(duration_s, segment_s) + 1) * int(segment_s)
+
+
+def segment_max(
+    frame_probabilities: NDArray[Floating],
+    frame_rate: float,
+    duration_s: float,
+    segment_s: float = 5.0,
+) -> NDArray[Floating]:
+    """Maximum in each segment of a recording: (F, C) at `frame_rate` per second to (S, C).
+
+    Rows are those of `segment_ends`; the last one takes the frames to the end. Raises
+    ValueError where frames and duration differ by a segment or more.
+    """
+    starts = np.arange(_segments(duration_s, segment_s), dtype=np.float64) * segment_s
+    frames_s = len(frame_probabilities) / frame_rate
+    if abs(frames_s - duration_s) >= segment_s:
+        raise ValueError(f"frames last {frames_s:g} s, the recording {duration_s:g} s")
+    ends = np.append(starts[1:], np.float64(np.inf))
+    return _reduce(np.maximum, frame_probabilities, frame_rate, starts, ends)[0]
+
+
+def segment_mean(
+    frame_probabilities: NDArray[Floating],
+    frame_rate: float,
+    starts_s: ArrayLike,
+    ends_s: ArrayLike,
+) -> NDArray[Floating]:
+    """Mean in segments that may overlap, (F, C) to (S, C); starts and ends in seconds, (S,).
+
+    A segment without a frame's centre takes the nearest frame. Raises ValueError for a segment
+    that is empty or begins outside the frames.
+    """
+    starts, ends = np.asarray(starts_s, float), np.asarray(ends_s, float)
+    outside = (ends <= starts) | (starts < 0) | (starts >= len(frame_probabilities) / frame_rate)
+    for i in np.flatnonzero(outside)[:1]:
+        raise ValueError(f"segment {starts[i]:g} to {ends[i]:g} s is empty or outside the frames")
+    exact = frame_probabilities.astype(np.float64)
+    sums, counts = _reduce(np.add, exact, frame_rate, starts, ends)
+    return (sums / counts[:, None]).astype(frame_probabilities.dtype)
+
+
+def _segments(duration_s: float, segment_s: float) -> int:
+    if not duration_s > 0:
+        raise ValueError(f"a recording of {duration_s:g} s has no segments")
+    return max(int(np.ceil((duration_s - CODEC_PADDING_S) / segment_s)), 1)
+
+
+def _reduce(
+    ufunc: np.ufunc,
+    frames: NDArray[Floating],
+    frame_rate: float,
+    starts_s: NDArray[np.float64],
+    ends_s: NDArray[np.float64],
+) -> tuple[NDArray[Floating], NDArray[np.int64]]:
+    """Reduce the frames with centres in [start, end), at least one; also how many there were."""
+    count = len(frames)
+    if not count:
+        raise ValueError("no frames")
+    # frame f has its centre at (f + ½) / rate; a hair off so that rounding drops no frame
+    first = np.ceil(starts_s * frame_rate - 0.5 - 1e-6).clip(0, count - 1).astype(np.int64)
+    last = np.ceil(ends_s * frame_rate - 0.5 - 1e-6).clip(0, count).astype(np.int64)
+    last = np.maximum(last, first + 1)
+    # reduceat takes bounds in pairs; the extra row lets a bound be the end
+    padded = np.concatenate([frames, frames[-1:]])
+    bounds = np.stack([first, last], axis=1).ravel()
+    return ufunc.reduceat(padded, bounds, axis=0)[::2], last - first

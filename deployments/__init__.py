@@ -1,0 +1,1 @@
+"""When and where it runs: work pools, schedules, the Prefect UI."""

@@ -1,0 +1,89 @@
+"""What a person takes away from a run: submission, scores, weights, tables, one page of text."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from birdcore.artifact import Artifact, Step, Store, write_text
+from birdcore.predict.score import ENSEMBLE
+from flows.dag import Dag
+
+
+def write_results(dag: Dag, store: Store, out: Path) -> dict[str, Any]:
+    """Copy the results of a finished DAG to `out`; returns the scores by round (may be empty)."""
+    out.mkdir(parents=True, exist_ok=True)
+    submission = store.get(dag.submission.ref)
+    _copy(submission / "submission.csv", out / "submission.csv")
+    for path in sorted((submission / "rounds").glob("*.csv")):
+        _copy(path, out / f"submission-{path.stem}.csv")
+    scores: dict[str, Any] = {}
+    if dag.score is not None:
+        path = store.get(dag.score.ref) / "scores.json"
+        _copy(path, out / "scores.json")
+        scores = json.loads(path.read_text())
+    _tables(dag, store, out)
+    write_text(out / "summary.md", summary(dag, store, scores))
+    return scores
+
+
+def _tables(dag: Dag, store: Store, out: Path) -> None:
+    """What was cut, rejected and did not fit, over all shards."""
+    cleaned = [store.get(step.ref) for step in dag.steps if step.stage == "clean"]
+    for name in ("cuts", "rejected"):
+        rows = pd.concat([pd.read_parquet(artifact / f"{name}.parquet") for artifact in cleaned])
+        _write_csv(rows, out / f"{name}.csv")
+    for step in dag.steps:
+        if step.stage == "catalog":
+            problems = pd.read_parquet(store.get(step.ref) / "problems.parquet")
+            _write_csv(problems, out / "problems.csv")
+
+
+def summary(dag: Dag, store: Store, scores: dict[str, Any]) -> str:
+    """The run on one page, in Markdown."""
+    lines = ["# Run", ""]
+    if scores:
+        lines += [
+            "| round | macro ROC-AUC | 95 % interval | cmAP | classes |",
+            "|---|---|---|---|---|",
+            *(
+                f"| {name} | {s['macro_auc']:.4f} | {s['macro_auc_low']:.4f} to "
+                f"{s['macro_auc_high']:.4f} | {s['cmap']:.4f} | {s['classes_scored']} |"
+                for name, s in sorted(scores.items(), key=lambda item: item[0] == ENSEMBLE)
+            ),
+            "",
+        ]
+    lines += ["| step | took | facts |", "|---|---|---|"]
+    for step in dag.steps:
+        artifact = store.get(step.ref)
+        lines.append(f"| {step.name} | {artifact.manifest.took_s:.1f} s | {facts_text(artifact)} |")
+    return "\n".join(lines) + "\n"
+
+
+def facts_text(artifact: Artifact) -> str:
+    return ", ".join(f"{key} {value}" for key, value in artifact.facts.items())
+
+
+def stage_table(steps: list[Step], store: Store) -> list[dict[str, Any]]:
+    """One row per step that is done: what the UI shows of a stage."""
+    rows = []
+    for step in steps:
+        if artifact := store.find(step.ref):
+            facts = {key: str(value) for key, value in artifact.facts.items()}
+            took = f"{artifact.manifest.took_s:.1f} s"
+            rows.append({"step": step.name, "key": step.key[:12], "took": took} | facts)
+    return rows
+
+
+def _write_csv(table: pd.DataFrame, path: Path) -> None:
+    temporary = path.with_name(f".{path.name}.part")
+    table.to_csv(temporary, index=False, float_format="%.3f")
+    temporary.replace(path)
+
+
+def _copy(source: Path, target: Path) -> None:
+    temporary = target.with_name(f".{target.name}.part")
+    shutil.copyfile(source, temporary)
+    temporary.replace(target)

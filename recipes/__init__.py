@@ -1,0 +1,1 @@
+"""Recipes that come with birdflow, to run or to copy."""

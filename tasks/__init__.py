@@ -1,0 +1,1 @@
+"""How each step runs: a Prefect task around one stage of `birdcore`."""

@@ -1,0 +1,98 @@
+"""How far a task is: bars on a terminal, log lines and Prefect progress artifacts elsewhere."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.exceptions import MissingContextError
+from prefect.logging import get_run_logger
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from birdcore.artifact import Progress as Report
+from birdcore.artifact import Step
+
+EVERY_S = 5.0
+"""Log lines and updates of artifacts come no more often than this."""
+
+_terminal: Progress | None = None
+
+
+@contextmanager
+def bars_on_terminal() -> Iterator[None]:
+    """Show every task of this process as a bar while the context lasts."""
+    global _terminal
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("[dim]{task.fields[text]}"),
+    )
+    with Progress(*columns) as bars:
+        _terminal = bars
+        try:
+            yield
+        finally:
+            _terminal = None
+
+
+@contextmanager
+def progress_of(step: Step) -> Iterator[Report]:
+    """A function that the stage calls with (done, total, text)."""
+    bars = _terminal
+    if bars is None:
+        yield _Lines(step.name)
+        return
+    bar = bars.add_task(step.name, total=None, text="")
+
+    def report(done: int, total: int, text: str) -> None:
+        bars.update(bar, completed=done, total=total, text=text)
+
+    try:
+        yield report
+    finally:
+        bars.remove_task(bar)
+
+
+class _Lines:
+    """Reports by log line and progress artifact, at most every EVERY_S seconds."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.logger = _logger()
+        self.artifact: UUID | None = None
+        self.last = time.monotonic()
+        self.lock = threading.Lock()
+
+    def __call__(self, done: int, total: int, text: str) -> None:
+        with self.lock:
+            now = time.monotonic()
+            # A task that is over within seconds needs no progress.
+            if now - self.last < EVERY_S and not (done == total and self.artifact):
+                return
+            self.last = now
+        self.logger.info("%s: %d of %d %s", self.name, done, total, text)
+        percent = 100.0 * done / max(total, 1)
+        if self.artifact is None:
+            created = create_progress_artifact(percent, key="progress", description=self.name)
+            assert isinstance(created, UUID)
+            self.artifact = created
+        else:
+            update_progress_artifact(self.artifact, progress=percent, description=self.name)
+
+
+def _logger() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
+    try:
+        return get_run_logger()
+    except MissingContextError:
+        return logging.getLogger("birdflow")

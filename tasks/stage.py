@@ -1,0 +1,84 @@
+"""A stage of `birdcore` as a Prefect task: cached by our key, retried where that can help."""
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from prefect import Task
+from prefect.cache_policies import CacheKeyFnPolicy
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
+from prefect.tasks import exponential_backoff
+
+from birdcore.artifact import Facts, Job, Progress, Ref, Step, Store
+from tasks.progress import progress_of
+from tasks.reference import ReferenceSerializer
+
+RETRIES = 3
+RESULTS = Path("prefect") / "results"
+
+StageTask = Task[[Step, str, bool], Ref]
+
+
+class Recoverable(RuntimeError):
+    """A failure that may be over at the next try: a process that died, a full device."""
+
+
+def stage_task(
+    stage: str,
+    run: Callable[[Job], Facts],
+    *,
+    resumes: bool = False,
+    make: Callable[[Step, Path, Progress, bool], None] | None = None,
+) -> StageTask:
+    """The task of a stage: `(step, store, refresh) -> Ref`.
+
+    `make` replaces making the artifact in this process, for stages that need one of their own.
+    """
+
+    def body(step: Step, store: str, refresh: bool = False) -> Ref:
+        with progress_of(step) as progress:
+            if make is not None:
+                make(step, Path(store), progress, refresh)
+            else:
+                Store(Path(store)).make(step, run, progress, resumes=resumes, refresh=refresh)
+        return Store(Path(store)).get(step.ref).ref
+
+    body.__name__ = stage
+    body.__doc__ = (run.__doc__ or f"Make one {stage} artifact.").strip()
+    return Task(
+        fn=body,
+        name=stage,
+        tags=[stage],
+        task_run_name="{step.name}",
+        persist_result=True,
+        cache_result_in_memory=False,
+        cache_policy=CacheKeyFnPolicy(cache_key_fn=_key),
+        retries=RETRIES,
+        retry_delay_seconds=exponential_backoff(10),
+        retry_jitter_factor=0.5,
+        retry_condition_fn=can_recover,
+    )
+
+
+def in_store(task: StageTask, store: str, *, refresh: bool = False) -> StageTask:
+    """The task with its results beside the artifacts that they refer to."""
+    return task.with_options(
+        result_storage=Path(store) / RESULTS,
+        result_serializer=ReferenceSerializer(store=store),
+        refresh_cache=refresh,
+    )
+
+
+def _key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
+    step: Step = parameters["step"]
+    return f"{step.stage}-{step.key}"
+
+
+def can_recover(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
+    """Whether another try can help: the network and a device can recover, a bad input can't."""
+    error = state.result(raise_on_failure=False)
+    if isinstance(error, OSError):
+        return error.errno in (errno.EAGAIN, errno.EIO, errno.ESTALE, errno.ETIMEDOUT)
+    return isinstance(error, Recoverable | ConnectionError | TimeoutError)
