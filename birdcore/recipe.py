@@ -176,6 +176,8 @@ class Round(Section):
     min_per_class: Annotated[int, Field(ge=0)] = 0
     """Recordings of rarer classes are repeated up to this number (5th place: 20)."""
     crop_s: Positive = 5.0
+    window_s: Positive | None = None
+    """Windows of validation, labelling and prediction; as long as the crops, if not said."""
     first_s: Positive | None = None
     """Crops come from the recording's first seconds only (5th place: 60 and 30)."""
     loud_crops: Share = 0.0
@@ -188,7 +190,7 @@ class Round(Section):
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay of the moving average of the weights; 0 is none (12th place: .999)."""
     precision: Literal["bf16", "float32"] = "bf16"
-    """On a GPU; a CPU computes in float32."""
+    """bf16 autocast where the device computes it natively; float32 on others."""
 
     loss: Literal["bce", "focal"] = "bce"
     framewise_weight: Annotated[float, Field(ge=0)] = 0.0

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from birdcore import __version__
 
-out = Console(highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -27,12 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # the last floor: say it plainly, unless asked for more
         if options.debug:
             traceback.print_exc()
-        err.print(
-            f"[red]birdflow: {_plain(error)}[/red]"
-            if err.is_terminal
-            else f"birdflow: {_plain(error)}",
-            markup=err.is_terminal,
-        )
+        err.print(f"birdflow: {_plain(error)}", markup=False)
         return 1
 
 

@@ -28,7 +28,7 @@ from birdcore.learn.loss import bce, focal
 from birdcore.learn.mix import TrainingSet, draw_batch
 from birdcore.learn.schedule import learning_rate
 from birdcore.learn.validate import held_out_auc, held_out_probabilities
-from birdcore.model.input import InputSpec, model_input, pick_device, save_input
+from birdcore.model.input import InputSpec, computes_bf16, model_input, pick_device, save_input
 from birdcore.model.sed import ModelSpec, SedModel, load_model, place_model, save_model
 from birdcore.recipe import Round
 
@@ -64,7 +64,7 @@ def run(job: Job) -> Facts:
     data = _training_set(job, classes, device)
     reads = InputSpec(
         mel=data.clips.spec,
-        frames=data.clips.spec.fixed_length(job.config["crop_s"]),
+        frames=data.clips.spec.fixed_length(job.config["window_s"] or job.config["crop_s"]),
         normalise=job.config["normalise"],
         top_db=job.config["top_db"],
     )
@@ -216,7 +216,7 @@ def _step(
     smoothing = config["label_smoothing"]
     targets = labels * (1 - smoothing) + smoothing / 2
     loss_of = {"bce": bce, "focal": focal}[config["loss"]]
-    bf16 = power.device.type == "cuda" and config["precision"] == "bf16"
+    bf16 = config["precision"] == "bf16" and computes_bf16(power.device)
     with torch.autocast(power.device.type, torch.bfloat16, enabled=bf16):
         output = training.model(x.contiguous(memory_format=torch.channels_last))
     loss = loss_of(output, targets, mask, config["framewise_weight"])

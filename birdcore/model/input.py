@@ -13,7 +13,7 @@ INPUT_FILE = "input.json"
 
 
 class InputSpec(BaseModel):
-    """The mel, how many frames of it a window has, and how decibels are normalised."""
+    """The mel, how many frames a window of prediction has, and how decibels are normalised."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,6 +34,13 @@ def save_input(folder: Path, spec: InputSpec) -> None:
 
 def load_input(folder: Path) -> InputSpec:
     return InputSpec.model_validate_json((folder / INPUT_FILE).read_bytes())
+
+
+def computes_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 is native there: emulated it is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def pick_device() -> torch.device:

@@ -61,7 +61,7 @@ def framewise(
 ) -> Probabilities:
     """Probabilities (cells, K) of one recording, each the mean over the windows that cover it.
 
-    A window is as long as the crops that the model learnt from. Raises ValueError where the
+    Windows are as long as the model's round says. Raises ValueError where the
     model learnt another mel.
     """
     if listener.reads.mel != soundscapes.spec:
