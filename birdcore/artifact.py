@@ -1,35 +1,22 @@
-"""Artifacts, and the store that holds them.
+"""Steps and artifacts: what a piece of work is, and what it made.
 
-A step reads artifacts and publishes one: a folder of files with a manifest, at
-`<stage>/<key>/` in the store. The key is a hash of what the artifact means (stage, version,
-settings, inputs), so that the same key is the same thing in every run and on every machine.
-An artifact is made under `work/` and renamed when it is whole: what lies under a final name is
-complete, and a killed step leaves nothing but its work folder, from which it may go on.
+A step reads artifacts and publishes one: a folder of files with a manifest. Its key is a hash of
+what the artifact means (stage, version, settings, inputs), so that the same key is the same thing
+in every run and on every machine.
 """
 
-import fcntl
 import hashlib
 import json
-import os
-import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
-LAYOUT = 1
 MANIFEST = "manifest.json"
 
 Facts: TypeAlias = Mapping[str, Any]
 Progress: TypeAlias = Callable[[int, int, str], None]
-
-
-class StoreError(ValueError):
-    """The store can't be used as it is; the message says why and what to do."""
 
 
 @dataclass(frozen=True, order=True)
@@ -121,213 +108,7 @@ class Artifact:
         return self.folder / name
 
 
-@dataclass(frozen=True)
-class Job:
-    """What a stage gets to work with: its step, the store to read from, a folder to write to."""
-
-    step: Step
-    store: "Store"
-    folder: Path
-    progress: Progress
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        return self.step.config
-
-    def inputs(self, name: str) -> list[Artifact]:
-        return [self.store.get(ref) for ref in self.step.inputs.get(name, ())]
-
-    def input(self, name: str) -> Artifact:
-        (artifact,) = self.inputs(name)
-        return artifact
-
-    def source(self, path: str) -> Path:
-        """A raw file of the step, where it lies on this machine."""
-        assert path in self.step.files, path
-        return Path(self.step.root) / path
-
-
-def no_progress(done: int, total: int, text: str) -> None:
-    """The progress of a caller who does not look."""
-
-
-class Store:
-    """A folder of artifacts.
-
-    Raises StoreError where the folder is no store, or one of another layout.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.root = Path(root).absolute()
-        self._mark()
-
-    def _mark(self) -> None:
-        mark = self.root / "store.json"
-        if not mark.exists():
-            if self.root.exists() and not self.root.is_dir():
-                raise StoreError(f"{self.root} is a file: name a folder for the store")
-            self.root.mkdir(parents=True, exist_ok=True)
-            if any(p.name != "prefect" for p in self.root.iterdir()):
-                raise StoreError(
-                    f"{self.root} holds files but no store.json: name an empty folder for the store"
-                )
-            write_text(mark, json.dumps({"birdflow": "store", "layout": LAYOUT}) + "\n")
-        try:
-            layout = json.loads(mark.read_text())["layout"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"{mark} can't be read: name another folder for the store") from error
-        if layout != LAYOUT:
-            raise StoreError(
-                f"{self.root} has store layout {layout}, this birdflow reads {LAYOUT}: "
-                "use another folder, or the birdflow that made it"
-            )
-
-    def path(self, ref: Ref) -> Path:
-        return self.root / ref.stage / ref.key
-
-    def find(self, ref: Ref) -> Artifact | None:
-        """The artifact, or None where it is not there in full (any file missing or cut)."""
-        folder = self.path(ref)
-        try:
-            manifest = read_manifest(folder / MANIFEST)
-            whole = manifest.key == ref.key and all(
-                (folder / f.name).stat().st_size == f.bytes for f in manifest.files
-            )
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return Artifact(folder, manifest) if whole else None
-
-    def get(self, ref: Ref) -> Artifact:
-        """The artifact; raises StoreError where it is not there in full."""
-        artifact = self.find(ref)
-        if artifact is None:
-            raise StoreError(
-                f"{ref} is not in the store {self.root}: run again, it will be made anew"
-            )
-        return artifact
-
-    def damage(self, ref: Ref) -> list[str]:
-        """Files of an artifact whose content is not what its manifest says (reads every byte)."""
-        artifact = self.get(ref)
-        return [
-            f.name for f in artifact.manifest.files if file_sha256(artifact / f.name) != f.sha256
-        ]
-
-    def make(
-        self,
-        step: Step,
-        run: Callable[[Job], Facts],
-        progress: Progress = no_progress,
-        *,
-        resumes: bool = False,
-        refresh: bool = False,
-    ) -> Artifact:
-        """The step's artifact: the one in the store, or made now by `run` and published.
-
-        `run` writes its files to `job.folder` and returns facts (counts, metrics; JSON). A stage
-        that `resumes` finds there what a killed run of the same step had left. Whoever makes the
-        same step at the same time waits and gets the one result.
-        """
-        while True:
-            if not refresh and (artifact := self.find(step.ref)):
-                return artifact
-            work = self.root / "work" / step.stage / step.key
-            with _held(work) as ours:
-                if not ours:
-                    continue
-                if not refresh and (artifact := self.find(step.ref)):
-                    shutil.rmtree(work, ignore_errors=True)
-                    return artifact
-                if not resumes:
-                    _empty(work)
-                began = time.monotonic()
-                facts = run(Job(step, self, work, progress))
-                return self._publish(step, work, facts, time.monotonic() - began)
-
-    def _publish(self, step: Step, work: Path, facts: Facts, took_s: float) -> Artifact:
-        names = sorted(p for p in work.rglob("*") if p.is_file() and p.name != MANIFEST)
-        manifest = Manifest(
-            stage=step.stage,
-            version=step.version,
-            key=step.key,
-            name=step.name,
-            config=step.config,
-            inputs={k: [f"{r.stage}/{r.key}" for r in refs] for k, refs in step.inputs.items()},
-            sources=step.files,
-            files=tuple(
-                StoredFile(p.relative_to(work).as_posix(), p.stat().st_size, file_sha256(p))
-                for p in names
-            ),
-            facts=facts,
-            made_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            took_s=round(took_s, 3),
-        )
-        write_text(work / MANIFEST, json.dumps(asdict(manifest), indent=1) + "\n")
-        for path in names:
-            _sync(path)
-        _sync(work)
-        final = self.path(step.ref)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        if final.exists():
-            # A damaged or refreshed artifact makes room in one rename, so that no reader
-            # ever finds a folder that is half the old one and half the new one.
-            trash = self.root / "work" / "trash" / f"{step.key}-{os.getpid()}-{time.time_ns()}"
-            trash.parent.mkdir(parents=True, exist_ok=True)
-            final.rename(trash)
-            shutil.rmtree(trash, ignore_errors=True)
-        work.rename(final)
-        _sync(final.parent)
-        return Artifact(final, manifest)
-
-    @contextmanager
-    def lock(self, name: str) -> Iterator[None]:
-        """A lock across processes that ends with its holder, however that ends."""
-        path = self.root / "work" / f"{name}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
-
-@contextmanager
-def _held(work: Path) -> Iterator[bool]:
-    """Hold the work folder itself as a lock; False where it was published while we waited."""
-    work.mkdir(parents=True, exist_ok=True)
-    handle = os.open(work, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield work.exists() and work.stat().st_ino == os.fstat(handle).st_ino
-    finally:
-        os.close(handle)
-
-
-def _empty(folder: Path) -> None:
-    for path in folder.iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
 def read_manifest(path: Path) -> Manifest:
     fields = json.loads(path.read_text())
     fields["files"] = tuple(StoredFile(**f) for f in fields["files"])
     return Manifest(**fields)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file so that it is there in full or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    _sync(temporary)
-    temporary.replace(path)
-
-
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,19 +2,30 @@
 
 import argparse
 import os
+import signal
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import FrameType
 
 from rich.console import Console
 from rich.table import Table
 
 from birdcore import __version__
+from flows.plain import plain
 
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+INTERRUPTED = 130
+STOPPED = "stopped; the same command goes on where it was"
+STOP_S = 5.0
+"""After Ctrl-C, so long for steps to end and to be reported; then the process goes, come what may:
+what is published is whole."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,12 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options) or 0)
     except KeyboardInterrupt:
-        err.print("\nstopped; the same command goes on where it was")
-        return 130
+        err.print(STOPPED)
+        return INTERRUPTED
     except Exception as error:  # the last floor: say it plainly, unless asked for more
         if options.debug:
             traceback.print_exc()
-        err.print(f"birdflow: {_plain(error)}", markup=False)
+        err.print(f"birdflow: {plain(error)}", markup=False)
         return 1
 
 
@@ -77,10 +88,11 @@ def _run(options: argparse.Namespace) -> None:
     todo = [p for p in planned if not p.cached]
     out.print(f"{len(planned)} steps, {len(planned) - len(todo)} cached, {len(todo)} to run")
     if todo:
-        _run_flow(options, target)
-    from flows.results import write_results
+        scores = _run_flow(options, target)
+    else:
+        from flows.results import write_results
 
-    scores = write_results(dag, store, target)
+        scores = write_results(dag, store, target)
     _print_scores(scores)
     out.print(f"results  {target / 'summary.md'}, {target / 'submission.csv'}")
     if scores:
@@ -88,35 +100,63 @@ def _run(options: argparse.Namespace) -> None:
     out.print(f"took     {time.monotonic() - began:.1f} s")
 
 
-def _run_flow(options: argparse.Namespace, target: Path) -> None:
+def _run_flow(options: argparse.Namespace, target: Path) -> dict[str, dict[str, float]]:
     from flows.server import server, ui_of
 
-    with server(options.store) as url:
+    with _ends_on_interrupt(), server(options.store) as url:
         out.print(f"UI       {ui_of(url)} while this runs; later: make ui STORE={options.store}")
-        if err.is_terminal:
-            os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
-        else:
-            os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO")
-        from contextlib import nullcontext
-
+        _quiet_prefect(options.debug)
         from flows.pipeline import configured
         from tasks.progress import bars_on_terminal
 
         with bars_on_terminal() if err.is_terminal else nullcontext():
-            configured()(
+            scores: dict[str, dict[str, float]] = configured()(
                 recipe=str(options.recipe),
                 data=str(options.data),
                 store=str(options.store),
                 out=str(target),
                 settings=options.set,
             )
+            return scores
+
+
+def _quiet_prefect(debug: bool) -> None:
+    """Before Prefect is imported: no tracebacks on the console, and bars instead of lines."""
+    if not debug:
+        name = "PREFECT_LOGGING_HANDLERS_CONSOLE_CLASS"
+        os.environ.setdefault(name, "flows.console.PlainConsole")
+        if err.is_terminal:
+            os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+
+
+@contextmanager
+def _ends_on_interrupt() -> Iterator[None]:
+    """Ctrl-C ends the run in good order within moments, and pressed again at once."""
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        last = threading.Timer(STOP_S, _leave)
+        last.daemon = True
+        last.start()
+        signal.signal(signal.SIGINT, lambda *_: _leave())
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _leave() -> None:
+    err.print(STOPPED)
+    os._exit(INTERRUPTED)
 
 
 def _planned(options: argparse.Namespace):  # type: ignore[no-untyped-def]
-    from birdcore.artifact import Store
     from birdcore.catalog.catalog import soundscape_problems
     from birdcore.catalog.source import scan
     from birdcore.recipe import read_recipe
+    from birdcore.store import Store
     from flows.dag import build_dag
     from flows.plan import plan
 
@@ -171,7 +211,7 @@ def _demo(options: argparse.Namespace) -> None:
     _run(
         argparse.Namespace(
             recipe=recipe, data=data, store=options.dir / "store", out=options.dir / "out",
-            set=[], workers=0,
+            set=[], workers=0, debug=options.debug,
         )
     )  # fmt: skip
 
@@ -190,13 +230,6 @@ def _print_scores(scores: dict[str, dict[str, float]]) -> None:
         interval = f"{s['macro_auc_low']:.4f} to {s['macro_auc_high']:.4f}"
         table.add_row(name, f"{s['macro_auc']:.4f}", interval, f"{s['cmap']:.4f}")
     out.print(table)
-
-
-def _plain(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    if isinstance(error, OSError) and error.errno == 28:
-        return f"no disk space left: {text}; make room and run the same command again"
-    return text
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ The plan, the flow and the cache all read this one list. Steps come after what t
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from birdcore.artifact import Ref, Step, Store
+from birdcore.artifact import Ref, Step
 from birdcore.audio import clean
 from birdcore.catalog import catalog, folds
 from birdcore.catalog.shards import Shard, shards
@@ -13,8 +14,10 @@ from birdcore.catalog.source import Source
 from birdcore.label import label
 from birdcore.learn import train
 from birdcore.mel import mel
-from birdcore.predict import ensemble, predict, score, submission
+from birdcore.predict import ensemble, predict, submission
 from birdcore.recipe import Recipe, Round
+from birdcore.score import score
+from birdcore.store import Store
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,12 @@ class Dag:
 
 
 def build_dag(recipe: Recipe, source: Source, store: Store, *, keep_shards: bool) -> Dag:
-    """The DAG of a recipe on a data folder; `keep_shards` writes new shards to the ledger."""
+    """The DAG of a recipe on a data folder; `keep_shards` writes new shards to the ledger.
+
+    Raises ValueError where a round needs what is not there.
+    """
+    for one in recipe.round:
+        _refuse_what_lacks(one, source)
     parts = shards(source, store, recipe.shards.recordings, keep=keep_shards)
     steps: list[Step] = []
 
@@ -68,6 +76,19 @@ def build_dag(recipe: Recipe, source: Source, store: Store, *, keep_shards: bool
     if scored is not None:
         steps.append(scored)
     return Dag(_once(steps), submitted, scored)
+
+
+def _refuse_what_lacks(one: Round, source: Source) -> None:
+    """Said before any work: without soundscapes a student would be one in name only."""
+    if not source.audio["train_soundscapes"]:
+        for key, wanted in (("teacher", one.teacher), ("background", one.background.probability)):
+            if wanted:
+                raise ValueError(
+                    f"{key} of round {one.name!r} needs soundscapes, and there are none in "
+                    f"{source.root / 'train_soundscapes'}"
+                )
+    if one.weights is not None and not Path(one.weights).is_file():
+        raise ValueError(f"weights of round {one.name!r}: there is no file {one.weights}")
 
 
 def _features(

@@ -11,11 +11,13 @@ from prefect.futures import PrefectFuture, wait
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from birdcore.artifact import Ref, Step, Store
+from birdcore.artifact import Ref, Step
 from birdcore.catalog.source import scan
 from birdcore.model.backbone import build_backbone
 from birdcore.recipe import Recipe, read_recipe
+from birdcore.store import Store
 from flows.dag import Dag, build_dag
+from flows.plain import plain
 from flows.plan import plan
 from flows.results import stage_table, write_results
 from tasks.catalog import catalog
@@ -27,6 +29,7 @@ from tasks.mel import mel
 from tasks.predict import predict
 from tasks.score import score
 from tasks.stage import StageTask, in_store
+from tasks.stop import stopping
 from tasks.submission import submission
 from tasks.train import train
 
@@ -56,7 +59,7 @@ def pipeline(
     out: Annotated[str, Field(description="Folder for submission, scores and tables")] = "out",
     settings: Annotated[list[str], Field(description="KEY=VALUE over the recipe's own")] = [],  # noqa: B006
 ) -> dict[str, Any]:
-    """Recordings to submission: run what is not in the store, and write the results."""
+    """Recordings to submission: run what is not in the store, write results, return the scores."""
     plan_of = read_recipe(Path(recipe), settings)
     shelf = Store(Path(store))
     dag = build_dag(plan_of, scan(Path(data), shelf), shelf, keep_shards=True)
@@ -67,17 +70,22 @@ def pipeline(
         _show(dag, shelf)
     scores = write_results(dag, shelf, Path(out))
     create_markdown_artifact((Path(out) / "summary.md").read_text(), key="summary")
-    return {name: s["macro_auc"] for name, s in scores.items()}
+    return scores
 
 
 def run_steps(dag: Dag, store: Store) -> None:
     """Submit every step, each after what it reads; raises PipelineFailed with the reasons."""
     futures: dict[Ref, PrefectFuture[Ref]] = {}
-    for step in dag.steps:
-        inputs = [futures[ref] for refs in step.inputs.values() for ref in refs]
-        task = in_store(STAGES[step.stage], str(store.root))
-        futures[step.ref] = task.submit(step, str(store.root), wait_for=inputs)  # type: ignore[call-overload]
-    wait(list(futures.values()))
+    stopping.clear()
+    try:
+        for step in dag.steps:
+            inputs = [futures[ref] for refs in step.inputs.values() for ref in refs]
+            task = in_store(STAGES[step.stage], str(store.root))
+            futures[step.ref] = task.submit(step, str(store.root), wait_for=inputs)  # type: ignore[call-overload]
+        wait(list(futures.values()))
+    except BaseException:  # Ctrl-C, and SIGTERM of a worker that cancels the flow
+        stopping.set()
+        raise
     failed = []
     for step in dag.steps:
         state = futures[step.ref].state
@@ -119,7 +127,7 @@ def _starts_pretrained(step: Step) -> bool:
 
 def _reason(future: PrefectFuture[Ref]) -> str:
     error = future.state.result(raise_on_failure=False)
-    return f"{error}" if isinstance(error, ValueError | RuntimeError) else f"{error!r}"
+    return plain(error) if isinstance(error, BaseException) else str(error)
 
 
 def _show(dag: Dag, store: Store) -> None:
@@ -128,4 +136,5 @@ def _show(dag: Dag, store: Store) -> None:
         rows = stage_table([step for step in dag.steps if step.stage == stage], store)
         if rows:
             create_table_artifact(rows, key=stage, description=f"{len(rows)} steps of {stage}")
-    get_run_logger().info("results of %d steps are in the store", len(dag.steps))
+    done = sum(store.find(step.ref) is not None for step in dag.steps)
+    get_run_logger().info("%d of %d steps are in the store", done, len(dag.steps))

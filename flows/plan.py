@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from birdcore.artifact import MANIFEST, Artifact, Ref, Step, Store, read_manifest
+from birdcore.artifact import MANIFEST, Artifact, Ref, Step, read_manifest
+from birdcore.store import Store
 from flows.dag import Dag
 
 
@@ -21,21 +22,15 @@ class Planned:
 def plan(dag: Dag, store: Store) -> list[Planned]:
     """Every step of the DAG, in its order."""
     earlier = _manifests(store, {step.stage for step in dag.steps})
-    runs: set[Ref] = set()
     planned = []
     for step in dag.steps:
         cached = store.find(step.ref) is not None
-        waits = [ref for refs in step.inputs.values() for ref in refs if ref in runs]
         if cached:
             why = "made before"
         elif store.path(step.ref).exists():
             why = "files missing or cut in the store"
         else:
             why = _difference(step, earlier[step.stage]) or "new"
-        if not cached:
-            runs.add(step.ref)
-            if waits and why.startswith("input"):
-                why = f"input changed: {', '.join(sorted({ref.stage for ref in waits}))}"
         planned.append(Planned(step, cached, why))
     return planned
 
@@ -69,25 +64,47 @@ def _differences(step: Step, artifact: Artifact) -> Iterator[str]:
         yield f"stage version changed from {before.version} to {step.version}"
     old, new = dict(_flat(before.config)), dict(_flat(step.config))
     for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key):
-            yield f"setting {key} changed from {old.get(key)} to {new.get(key)}"
-    files_before, files_now = before.sources, step.files
-    added = len(files_now.keys() - files_before.keys())
-    gone = len(files_before.keys() - files_now.keys())
-    changed = sum(files_before.get(k, v) != v for k, v in files_now.items())
+        if old.get(key) == new.get(key):
+            continue
+        if key.startswith("overrides."):
+            yield f"input changed: overrides of {key.removeprefix('overrides.')}"
+        else:
+            yield f"setting {key} changed from {_short(old.get(key))} to {_short(new.get(key))}"
+    yield from _changed_files(before.sources, step.files)
+    yield from _changed_inputs(before.inputs, step.inputs)
+
+
+def _changed_files(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+    added = len(now.keys() - before.keys())
+    gone = len(before.keys() - now.keys())
+    changed = sum(now[path] != sha for path, sha in before.items() if path in now)
     for count, what in ((added, "new"), (gone, "gone"), (changed, "changed")):
         if count:
             yield f"input changed: {count} file{'s' if count > 1 else ''} {what}"
-    now = {name: [f"{r.stage}/{r.key}" for r in refs] for name, refs in step.inputs.items()}
-    if {k: sorted(v) for k, v in now.items()} != {k: sorted(v) for k, v in before.inputs.items()}:
-        names = sorted(k for k in now.keys() | before.inputs.keys()
-                       if now.get(k) != before.inputs.get(k))  # fmt: skip
-        yield f"input changed: {', '.join(names)}"
+
+
+def _changed_inputs(
+    before: Mapping[str, list[str]], now: Mapping[str, tuple[Ref, ...]]
+) -> Iterator[str]:
+    named = {name: [f"{r.stage}/{r.key}" for r in refs] for name, refs in now.items()}
+    if named == before:
+        return
+    old = {ref for refs in before.values() for ref in refs}
+    new = {ref for refs in named.values() for ref in refs}
+    stages = sorted({ref.partition("/")[0] for ref in old ^ new})
+    yield f"input changed: {', '.join(stages) or 'names or order'}"
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:39]}…"
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings by dotted key; those of a mel's spec go by their own names."""
     for key, value in config.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from _flat(value, "" if key == "spec" else f"{prefix}{key}.")
         else:
+            # As a manifest has it, which knows no tuples.
             yield f"{prefix}{key}", list(value) if isinstance(value, tuple) else value

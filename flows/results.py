@@ -7,8 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from birdcore.artifact import Artifact, Step, Store, write_text
-from birdcore.predict.score import ENSEMBLE
+from birdcore.artifact import Artifact, Step
+from birdcore.files import write_text
+from birdcore.score.score import ENSEMBLE
+from birdcore.store import Store
 from flows.dag import Dag
 
 

@@ -56,7 +56,7 @@ def users_server() -> str | None:
 
 @contextmanager
 def server(store: Path, port: int | None = None) -> Iterator[str]:
-    """The address of the server's API, up and healthy, for as long as the context lasts.
+    """The address of the server's API, up and healthy until this process ends.
 
     Must be entered before Prefect is imported, which reads its settings once.
     Raises ServerError where our own server does not come up.
@@ -70,13 +70,17 @@ def server(store: Path, port: int | None = None) -> Iterator[str]:
     home.mkdir(parents=True, exist_ok=True)
     os.environ["PREFECT_HOME"] = str(home)
     os.environ["PREFECT_PROFILES_PATH"] = str(home / "profiles.toml")
-    with (home / "clients.lock").open("a") as clients:
-        fcntl.flock(clients, fcntl.LOCK_SH)
-        with (home / "start.lock").open("a") as starting:
-            fcntl.flock(starting, fcntl.LOCK_EX)
-            url = _running(home) or _start(home, port or _free_port())
-        os.environ["PREFECT_API_URL"] = url
+    # Never closed: Prefect sends its last lines while this process exits, and needs the server.
+    clients = os.open(home / "clients.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    fcntl.flock(clients, fcntl.LOCK_SH)
+    with (home / "start.lock").open("a") as starting:
+        fcntl.flock(starting, fcntl.LOCK_EX)
+        url = _running(home) or _start(home, port or _free_port())
+    os.environ["PREFECT_API_URL"] = url
+    try:
         yield url
+    finally:
+        del os.environ["PREFECT_API_URL"]  # else the next server would look like the user's
 
 
 def ui_of(api_url: str) -> str:
@@ -92,6 +96,7 @@ def _running(home: Path) -> str | None:
 
 
 def _start(home: Path, port: int) -> str:
+    _refuse_taken(port)
     url = f"http://127.0.0.1:{port}/api"
     log = home / "server.log"
     with log.open("a") as output:
@@ -103,6 +108,7 @@ def _start(home: Path, port: int) -> str:
             env=os.environ | {"PREFECT_UI_API_URL": url, "PREFECT_API_URL": ""},
             start_new_session=True,  # Ctrl-C ends the run; the server goes when it is not needed
         )
+    threading.Thread(target=process.wait, daemon=True).start()  # may outlive it: leave no zombie
     until = time.monotonic() + START_S
     while time.monotonic() < until and process.poll() is None:
         if _healthy(url):
@@ -110,7 +116,7 @@ def _start(home: Path, port: int) -> str:
             return url
         time.sleep(0.2)
     process.kill()
-    raise ServerError(f"the Prefect server on {url} did not start within {START_S:g} s: see {log}")
+    raise ServerError(f"the Prefect server on {url} did not start: see the end of {log}")
 
 
 def _healthy(url: str) -> bool:
@@ -125,6 +131,17 @@ def _free_port() -> int:
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _refuse_taken(port: int) -> None:
+    with closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ServerError(
+                f"port {port} can't be had ({error.strerror}): name another with --port"
+            ) from None
 
 
 def _serve(home: Path, port: int) -> None:

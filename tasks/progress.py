@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -20,6 +20,7 @@ from rich.progress import (
 
 from birdcore.artifact import Progress as Report
 from birdcore.artifact import Step
+from tasks.stop import check
 
 EVERY_S = 5.0
 """Log lines and updates of artifacts come no more often than this."""
@@ -48,18 +49,28 @@ def bars_on_terminal() -> Iterator[None]:
 
 @contextmanager
 def progress_of(step: Step) -> Iterator[Report]:
-    """A function that the stage calls with (done, total, text)."""
-    bars = _terminal
-    if bars is None:
-        yield _Lines(step.name)
-        return
+    """A function that the stage calls with (done, total, text).
+
+    It raises Stopped where the run is to end.
+    """
+    with nullcontext(_Lines(step.name)) if _terminal is None else _bar(_terminal, step) as show:
+
+        def report(done: int, total: int, text: str) -> None:
+            check()
+            show(done, total, text)
+
+        yield report
+
+
+@contextmanager
+def _bar(bars: Progress, step: Step) -> Iterator[Report]:
     bar = bars.add_task(step.name, total=None, text="")
 
-    def report(done: int, total: int, text: str) -> None:
+    def show(done: int, total: int, text: str) -> None:
         bars.update(bar, completed=done, total=total, text=text)
 
     try:
-        yield report
+        yield show
     finally:
         bars.remove_task(bar)
 

@@ -11,20 +11,32 @@ from typing import Any, Literal
 
 from prefect.serializers import Serializer
 
-from birdcore.artifact import Ref, Store
+from birdcore.artifact import Ref
+from birdcore.store import Store, StoreError
 
 
 class ReferenceSerializer(Serializer):
-    """Writes a Ref as JSON; reading raises StoreError where the artifact is not there in full."""
+    """Writes a Ref as JSON; reading raises StoreError where the artifact is not there in full.
+
+    Prefect hands it the errors of failed steps too: of those the message is kept.
+    """
 
     type: Literal["birdflow-reference"] = "birdflow-reference"
-    store: str
+    store: str = ""
+    """Prefect's API gives states back with the type alone; the result's own file has it in full."""
 
     def dumps(self, obj: Any) -> bytes:
+        if isinstance(obj, BaseException):
+            return json.dumps({"error": str(obj)}).encode()
         assert isinstance(obj, Ref)
         return json.dumps({"stage": obj.stage, "key": obj.key}).encode()
 
-    def loads(self, blob: bytes) -> Ref:
-        ref = Ref(**json.loads(blob))
+    def loads(self, blob: bytes) -> Ref | RuntimeError:
+        fields = json.loads(blob)
+        if "error" in fields:
+            return RuntimeError(fields["error"])
+        if not self.store:
+            raise StoreError("a reference without a store can't be checked")
+        ref = Ref(**fields)
         Store(Path(self.store)).get(ref)
         return ref

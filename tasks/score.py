@@ -1,6 +1,6 @@
-"""The task `score`: see `birdcore.predict.score`."""
+"""The task `score`: see `birdcore.score.score`."""
 
-from birdcore.predict import score as stage
+from birdcore.score import score as stage
 from tasks.stage import stage_task
 
 score = stage_task("score", stage.run)

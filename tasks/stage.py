@@ -1,6 +1,7 @@
 """A stage of `birdcore` as a Prefect task: cached by our key, retried where that can help."""
 
 import errno
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,14 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 from prefect.tasks import exponential_backoff
 
-from birdcore.artifact import Facts, Job, Progress, Ref, Step, Store
+from birdcore.artifact import Facts, Progress, Ref, Step
+from birdcore.store import Job, Store
 from tasks.progress import progress_of
 from tasks.reference import ReferenceSerializer
 
 RETRIES = 3
+PASSING = (errno.EAGAIN, errno.EIO, errno.ESTALE, errno.ETIMEDOUT)
+"""Errors of a disk on the network that may be over at the next try."""
 RESULTS = Path("prefect") / "results"
 
 StageTask = Task[[Step, str, bool], Ref]
@@ -38,19 +42,21 @@ def stage_task(
     """
 
     def body(step: Step, store: str, refresh: bool = False) -> Ref:
+        shelf = Store(Path(store))
+        if not refresh and (artifact := shelf.find(step.ref)):
+            return artifact.ref  # another run made it, one whose results Prefect does not know
         with progress_of(step) as progress:
             if make is not None:
-                make(step, Path(store), progress, refresh)
+                make(step, shelf.root, progress, refresh)
             else:
-                Store(Path(store)).make(step, run, progress, resumes=resumes, refresh=refresh)
-        return Store(Path(store)).get(step.ref).ref
+                shelf.make(step, run, progress, resumes=resumes, refresh=refresh)
+        return shelf.get(step.ref).ref
 
     body.__name__ = stage
     body.__doc__ = (run.__doc__ or f"Make one {stage} artifact.").strip()
     return Task(
         fn=body,
         name=stage,
-        tags=[stage],
         task_run_name="{step.name}",
         persist_result=True,
         cache_result_in_memory=False,
@@ -72,13 +78,15 @@ def in_store(task: StageTask, store: str, *, refresh: bool = False) -> StageTask
 
 
 def _key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
+    """The step's key, and the store's place: a reference is only good for where it was checked."""
     step: Step = parameters["step"]
-    return f"{step.stage}-{step.key}"
+    place = hashlib.sha256(parameters["store"].encode()).hexdigest()
+    return f"{step.stage}-{step.key}-{place[:12]}"
 
 
 def can_recover(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     """Whether another try can help: the network and a device can recover, a bad input can't."""
     error = state.result(raise_on_failure=False)
-    if isinstance(error, OSError):
-        return error.errno in (errno.EAGAIN, errno.EIO, errno.ESTALE, errno.ETIMEDOUT)
-    return isinstance(error, Recoverable | ConnectionError | TimeoutError)
+    if isinstance(error, Recoverable | ConnectionError | TimeoutError):
+        return True
+    return isinstance(error, OSError) and error.errno in PASSING

@@ -5,17 +5,22 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from birdcore.artifact import Progress, Step
 from birdcore.learn import train as stage
-from birdcore.learn.worker import FULL_DEVICE, step_to_json
+from birdcore.learn.worker import DEVICE, step_to_json
 from tasks.stage import Recoverable, stage_task
+from tasks.stop import check, stopping
 
+WORKER = (sys.executable, "-m", "birdcore.learn.worker")
+WATCH_S = 1.0
 STALLED_AFTER_S = 6 * 3600
 """A training that finishes no epoch for so long is ended, and goes on from its checkpoint."""
 
@@ -29,73 +34,85 @@ class TrainingFailed(ValueError):
 def train_in_process(step: Step, store: Path, progress: Progress, refresh: bool) -> None:
     """Make the step's artifact in a process of its own.
 
-    Raises TrainingFailed for what another try can't mend, Recoverable for what it may.
+    Raises TrainingFailed for what another try can't mend, Recoverable for what it may, OSError
+    for the system's errors (can_recover tells which), Stopped where the run is to end.
     """
-    command = [sys.executable, "-m", "birdcore.learn.worker", str(store)]
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     with (
         _gpus or nullcontext(),
         subprocess.Popen(
-            command + ["--refresh"] * refresh,
+            [*WORKER, str(store), *["--refresh"] * refresh],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env=os.environ | threads,
+            start_new_session=True,  # Ctrl-C is for the run, which ends its trainings
         ) as process,
     ):
-        assert process.stdin
         assert process.stderr
         errors: deque[str] = deque(maxlen=200)
         listener = threading.Thread(target=errors.extend, args=(process.stderr,), daemon=True)
         listener.start()
         try:
-            process.stdin.write(step_to_json(step) + "\n")
-            process.stdin.flush()
-            failure = _follow(process, progress)
+            failure = _follow(process, step, progress)
         except BaseException:
             process.kill()
             raise
         code = process.wait()
         listener.join(timeout=5)
-    if code == 0:
-        return
-    if failure is None:
-        raise Recoverable(
-            f"{step.name}: the training process died (exit code {code}): "
-            f"{''.join(errors)[-2000:].strip() or 'no message; killed, or out of memory?'}"
-        )
-    kind, message = failure
-    if kind == FULL_DEVICE:
-        raise Recoverable(f"{step.name}: {message}")
-    raise TrainingFailed(f"{step.name}: {message}")
+    check()
+    if code != 0:
+        raise _error(code, failure, "".join(errors).strip())
 
 
-def _follow(process: subprocess.Popen[str], progress: Progress) -> tuple[str, str] | None:
-    """Pass progress on until the output ends; the failure that it told, if any."""
+def _follow(
+    process: subprocess.Popen[str], step: Step, progress: Progress
+) -> dict[str, Any] | None:
+    """Hand the step over and pass progress on until the output ends; the failure that it told."""
+    assert process.stdin
     assert process.stdout
     failure = None
-    watch = _end_later(process)
+    heard = [time.monotonic()]
+    threading.Thread(target=_watch, args=(process, heard), daemon=True).start()
+    with suppress(BrokenPipeError):  # a process that is dead already tells why below
+        process.stdin.write(step_to_json(step) + "\n")
+        process.stdin.flush()
     for text in process.stdout:
-        watch.cancel()
-        watch = _end_later(process)
+        heard[0] = time.monotonic()
         try:
             line = json.loads(text)
         except ValueError:
             continue  # a library's own chatter
         if "error" in line:
-            failure = line["kind"], line["error"]
+            failure = line
         else:
             progress(line["done"], line["total"], line["text"])
-    watch.cancel()
     return failure
 
 
-def _end_later(process: subprocess.Popen[str]) -> threading.Timer:
-    timer = threading.Timer(STALLED_AFTER_S, process.kill)
-    timer.daemon = True
-    timer.start()
-    return timer
+def _watch(process: subprocess.Popen[str], heard: list[float]) -> None:
+    """End the process when the run is stopped, or nothing was heard of it for too long."""
+    while process.poll() is None:
+        if stopping.wait(WATCH_S) or time.monotonic() - heard[0] > STALLED_AFTER_S:
+            process.kill()
+            return
+
+
+def _error(code: int, failure: dict[str, Any] | None, errors: str) -> Exception:
+    """What to raise for a process that ended with `code`, and what it told of it, if anything."""
+    if failure is None:
+        last = errors.splitlines()[-1] if errors else "killed, or out of memory?"
+        error: Exception = Recoverable(f"the training process died (exit code {code}): {last}")
+    elif failure["errno"] is not None:
+        error = OSError(failure["errno"], failure["error"])
+    elif failure["kind"] == DEVICE:
+        error = Recoverable(failure["error"])
+    else:
+        error = TrainingFailed(failure["error"])
+    if errors:
+        error.add_note(errors)
+    return error
 
 
 train = stage_task("train", stage.run, make=train_in_process)

@@ -1,12 +1,24 @@
 """Fixtures that every test may use."""
 
 import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeAlias
 
 import pytest
 
 # Before torch is imported: on small inputs two threads wait for each other more than they help.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Before Prefect is imported: the developer's own server and settings are left alone.
+for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+    del os.environ[name]
+OWN = TemporaryDirectory(prefix="birdflow-tests-", ignore_cleanup_errors=True)
+os.environ["PREFECT_HOME"] = str(Path(OWN.name) / "prefect")
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 TINY_RECIPE = Path(__file__).parent / "recipes" / "tiny.toml"
@@ -37,3 +49,131 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_recipe() -> Path:
     """The recipe for `tiny_data`: two rounds of an epoch or two."""
     return TINY_RECIPE
+
+
+def pytest_unconfigure() -> None:
+    OWN.cleanup()
+
+
+Birdflow: TypeAlias = Callable[..., subprocess.CompletedProcess[str]]
+Started: TypeAlias = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[str]:
+    """A Prefect server of this session's own, for flows in this process and for commands."""
+    from flows.server import server
+
+    with server(Path(OWN.name)) as url:
+        from prefect.events.worker import EventsWorker
+        from prefect.logging.handlers import APILogWorker
+        from prefect.settings import PREFECT_API_URL, temporary_settings
+
+        with temporary_settings({PREFECT_API_URL: url}):
+            yield url
+            APILogWorker.instance().drain()
+            EventsWorker.drain_all()
+
+
+@pytest.fixture(scope="session")
+def start_birdflow(prefect_server: str) -> Started:
+    """`birdflow` as a process; both of its outputs come through `stdout`."""
+
+    def start(*arguments: object) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "flows.cli", *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=_environment(),
+            process_group=0,  # as a terminal starts it
+        )
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def birdflow(prefect_server: str) -> Birdflow:
+    """`birdflow` as a process, until it ends."""
+
+    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "flows.cli", *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=_environment() | environment,
+            timeout=300,
+        )
+
+    return run
+
+
+def _environment() -> dict[str, str]:
+    """As a person has it, but for the server: `birdflow` in this process may have set more."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_LOGGING")}
+
+
+@dataclass(frozen=True)
+class WholeRun:
+    """A run that nothing disturbed; copy its store to change it."""
+
+    store: Path
+    out: Path
+    said: str
+
+
+@pytest.fixture(scope="session")
+def whole_run(
+    birdflow: Birdflow,
+    tiny_data: Path,
+    tiny_recipe: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> WholeRun:
+    """The tiny recipe, run from recordings to scores."""
+    folder = tmp_path_factory.mktemp("whole")
+    store, out = folder / "store", folder / "out"
+    done = birdflow("run", tiny_recipe, "--data", tiny_data, "--store", store, "--out", out)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return WholeRun(store, out, done.stdout)
+
+
+@pytest.fixture(scope="session")
+def children() -> Callable[[int], set[int]]:
+    """The process ids of a process's children."""
+    if not Path("/proc/self/task").is_dir():
+        pytest.skip("needs /proc")
+
+    def of(pid: int) -> set[int]:
+        lists = Path(f"/proc/{pid}/task").glob("*/children")
+        return {int(child) for path in lists for child in path.read_text().split()}
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def is_alive() -> Callable[[int], bool]:
+    """Whether a process runs: one that nobody has waited for after its end does not."""
+
+    def alive(pid: int) -> bool:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return state != "Z"
+
+    return alive
+
+
+@pytest.fixture(scope="session")
+def until() -> Callable[..., None]:
+    """Wait until something is so; fail where it does not come about."""
+
+    def wait(what: Callable[[], object], seconds: float = 60.0) -> None:
+        end = time.monotonic() + seconds
+        while not what():
+            assert time.monotonic() < end, "waited in vain"
+            time.sleep(0.002)
+
+    return wait

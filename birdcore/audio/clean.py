@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from birdcore.artifact import Facts, Job, Step
+from birdcore.artifact import Facts, Step
 from birdcore.audio.cut import Override, kept_intervals
 from birdcore.audio.decode import Audio, Rejected, decode, resample
 from birdcore.audio.quality import Quality, quality
@@ -29,6 +29,7 @@ from birdcore.audio.speech import (
 )
 from birdcore.catalog.shards import Shard
 from birdcore.recipe import Clean
+from birdcore.store import Job
 
 VERSION = 1
 BATCH = 128
@@ -200,11 +201,11 @@ def _reason_to_reject(job: Job, audio: Audio, facts: Quality, kept_s: float) -> 
         return None
     if audio.truncated:
         return f"cut off after {facts.duration_s:.2f} s: the file ends before its stream does"
-    if facts.silent:
-        return "silent from start to end"
     if facts.duration_s < job.config["min_duration_s"]:
         return f"only {facts.duration_s:.4f} s long (clean.min_duration_s)"
-    if kept_s < job.config["min_duration_s"]:
+    if facts.silent:
+        return "silent from start to end"
+    if kept_s < job.config["min_duration_s"] or not kept_s:
         return f"only {kept_s:.2f} s left after cutting (clean.min_duration_s)"
     return None
 

@@ -9,15 +9,15 @@ train. Soundscapes are no part of it: a new one must not make every model anew.
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from birdcore.artifact import Artifact, Facts, Job, Step
+from birdcore.artifact import Artifact, Facts, Step
 from birdcore.catalog.source import Source
-from birdcore.catalog.tables import TRAIN_NUMBERS, TRAIN_TEXT, Tables, read_tables
+from birdcore.catalog.tables import TRAIN_NUMBERS, TRAIN_TEXT, Problem, Tables, read_tables
+from birdcore.store import Job
 
 VERSION = 1
 
@@ -36,12 +36,6 @@ RECORDINGS = pa.schema(
 
 PROBLEMS = pa.schema([(name, pa.string()) for name in ("problem", "where", "detail")])
 TRAINING_TABLES = ("train.csv", "taxonomy.csv")
-
-
-class Problem(NamedTuple):
-    problem: str
-    where: str
-    detail: str
 
 
 def step(source: Source) -> Step:
@@ -105,9 +99,10 @@ def _species(tables: Tables) -> pd.DataFrame:
 
 def _problems(tables: Tables, audio: dict[str, str]) -> Iterator[Problem]:
     train, known = tables.train, set(tables.labels)
+    yield from tables.problems
     names = "train_audio/" + train["filename"]
-    for line, (name, label, secondary) in enumerate(
-        zip(names, train["primary_label"], train["secondary_labels"], strict=True), start=2
+    for line, name, label, secondary in zip(
+        train.index, names, train["primary_label"], train["secondary_labels"], strict=True
     ):
         where = f"train.csv:{line}"
         if name not in audio:
@@ -115,7 +110,7 @@ def _problems(tables: Tables, audio: dict[str, str]) -> Iterator[Problem]:
         for unknown in sorted({label, *secondary} - known):
             yield Problem("unknown label", where, unknown)
     for line in names.index[names.duplicated()]:
-        yield Problem("file name there twice", f"train.csv:{line + 2}", names[line])
+        yield Problem("file name there twice", f"train.csv:{line}", names[line])
     labelled = set(names)
     first: dict[str, str] = {}
     for path in sorted(audio):

@@ -1,7 +1,7 @@
 """Stage `folds`: which labelled recordings validate together.
 
-Recordings of one author (or, where unknown, each recording) are never on both sides of a split,
-and species are spread evenly. A species with a single recording or author could only be learnt or
+Recordings of one author (or, where unknown, each recording) have one fold, and species are spread
+evenly. A species whose recordings are all of one author or in one fold could only be learnt or
 validated, never both: it trains everywhere (fold -1) and is not scored. Publishes `folds.parquet`.
 """
 
@@ -9,10 +9,10 @@ import warnings
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold
 
-from birdcore.artifact import Facts, Job, Ref, Step
+from birdcore.artifact import Facts, Ref, Step
 from birdcore.catalog.catalog import read_recordings
+from birdcore.store import Job
 
 VERSION = 1
 EVERYWHERE = -1
@@ -41,8 +41,11 @@ def assign_folds(recordings: pd.DataFrame, count: int, seed: int) -> pd.Series:
     """Fold of each recording (0 to count - 1, or -1), indexed as the given table.
 
     Needs columns recording, author and primary_label. Raises ValueError where there are fewer
-    groups than folds.
+    groups than folds, or a fold has nothing to validate.
     """
+    # Here and not above: it takes more than a second, and `birdflow plan` has no need of it.
+    from sklearn.model_selection import StratifiedGroupKFold
+
     author = recordings["author"].str.strip().str.casefold()
     group = author.where(author != "", recordings["recording"])
     folds = pd.Series(EVERYWHERE, recordings.index, dtype="int64")
@@ -65,6 +68,13 @@ def assign_folds(recordings: pd.DataFrame, count: int, seed: int) -> pd.Series:
             for fold, (_, held_out) in enumerate(splitter.split(label, label, group)):
                 values[held_out] = fold
     folds[split] = values
+    alone = folds.groupby(recordings["primary_label"]).transform("nunique") == 1
+    folds[alone] = EVERYWHERE
+    if empty := set(range(count)) - set(folds):
+        raise ValueError(
+            f"folds.count = {count}, but fold {min(empty)} would have nothing to validate: "
+            "set it lower"
+        )
     return folds
 
 

@@ -5,14 +5,13 @@ detection found, and a later row over an earlier one. An empty `from` is the sta
 the end.
 """
 
-import csv
 import math
 from collections import defaultdict
-from collections.abc import Set
+from collections.abc import Hashable, Mapping, Set
 from pathlib import Path
 
 from birdcore.audio.cut import Override
-from birdcore.catalog.tables import TableError
+from birdcore.catalog.tables import TableError, read_table
 
 OVERRIDES = "overrides.csv"
 COLUMNS = ("recording", "action", "from", "to")
@@ -27,31 +26,22 @@ def read_overrides(path: Path, known: Set[str]) -> dict[str, tuple[Override, ...
     if not path.is_file():
         return {}
     overrides: dict[str, list[Override]] = defaultdict(list)
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            missing = [c for c in COLUMNS if c not in (rows.fieldnames or ())]
-            if missing:
-                raise TableError(f"{path}:1: no column {', '.join(missing)}; needs {COLUMNS}")
-            for row in rows:
-                where = f"{path}:{rows.line_num}"
-                overrides[_recording(where, row, known)].append(_override(where, row))
-    except UnicodeDecodeError as error:
-        raise TableError(f"{path}: byte {error.start} is not UTF-8 text") from None
+    table = read_table(path, COLUMNS, may_be_empty=True)
+    for line, row in zip(table.index, table.to_dict("records"), strict=True):
+        where = f"{path}:{line}"
+        overrides[_recording(where, row["recording"], known)].append(_override(where, row))
     return {recording: tuple(rows) for recording, rows in overrides.items()}
 
 
-def _recording(where: str, row: dict[str, str], known: Set[str]) -> str:
-    name = (row["recording"] or "").strip()
-    if name not in known and f"train_audio/{name}" in known:
-        return f"train_audio/{name}"
-    if name not in known:
-        raise TableError(f"{where}: there is no training recording {name!r}")
-    return name
+def _recording(where: str, name: str, known: Set[str]) -> str:
+    for full in (name, f"train_audio/{name}"):
+        if full in known:
+            return full
+    raise TableError(f"{where}: there is no training recording {name!r}")
 
 
-def _override(where: str, row: dict[str, str]) -> Override:
-    action = (row["action"] or "").strip().lower()
+def _override(where: str, row: Mapping[Hashable, str]) -> Override:
+    action = row["action"].lower()
     if action not in ("keep", "cut"):
         raise TableError(f"{where}: action {action!r} is neither keep nor cut")
     start = _seconds(where, "from", row["from"], 0.0)
@@ -61,10 +51,10 @@ def _override(where: str, row: dict[str, str]) -> Override:
     return Override("keep" if action == "keep" else "cut", start, end)
 
 
-def _seconds(where: str, column: str, text: str | None, empty: float) -> float:
-    if not (text or "").strip():
+def _seconds(where: str, column: str, text: str, empty: float) -> float:
+    if not text:
         return empty
     try:
-        return float(text or "")
+        return float(text)
     except ValueError:
         raise TableError(f"{where}: {column} {text!r} is not a number of seconds") from None

@@ -6,7 +6,6 @@ the shard's number. Only the grouping hangs on the ledger; a shard's key is made
 in it.
 """
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from typing import TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from birdcore.artifact import Store
 from birdcore.catalog.source import Kind, Source, SourceFile
+from birdcore.files import write_bytes
+from birdcore.store import Store
 
 Ledger: TypeAlias = dict[tuple[str, str], int]
 
@@ -63,11 +63,12 @@ def shards(source: Source, store: Store, size: int, *, keep: bool) -> dict[Kind,
 
 
 def _read(path: Path) -> Ledger:
-    if not path.is_file():
-        return {}
-    columns = pq.read_table(path).to_pydict()
-    keys = zip(columns["kind"], columns["sha256"], strict=True)
-    return dict(zip(keys, columns["shard"], strict=True))
+    try:
+        columns = pq.read_table(path).to_pydict()
+        keys = zip(columns["kind"], columns["sha256"], strict=True)
+        return dict(zip(keys, columns["shard"], strict=True))
+    except (OSError, ValueError, KeyError):
+        return {}  # a lost ledger costs work that is done again, and is no error
 
 
 def _write(path: Path, ledger: Ledger) -> None:
@@ -78,6 +79,6 @@ def _write(path: Path, ledger: Ledger) -> None:
             "shard": pa.array(ledger.values(), pa.int32()),
         }
     )
-    temporary = path.with_suffix(f".{os.getpid()}")
-    pq.write_table(table, temporary)
-    temporary.replace(path)
+    file = pa.BufferOutputStream()
+    pq.write_table(table, file)
+    write_bytes(path, file.getvalue().to_pybytes())

@@ -14,10 +14,11 @@ from typing import Literal, TypeAlias, get_args
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from birdcore.artifact import Store, file_sha256
 from birdcore.audio.cut import Override
 from birdcore.catalog.overrides import OVERRIDES, read_overrides
 from birdcore.catalog.tables import TABLES, TableError, read_tables
+from birdcore.files import file_sha256, write_bytes
+from birdcore.store import Store
 
 Kind: TypeAlias = Literal["train_audio", "train_soundscapes", "test_soundscapes"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -80,7 +81,8 @@ def scan(root: Path, store: Store) -> Source:
 def _audio_below(folder: Path) -> Iterator[Path]:
     if folder.is_dir():
         for path in folder.rglob("*"):
-            if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith("."):
+            audio = path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".")
+            if audio and path.is_file():
                 yield path
 
 
@@ -114,11 +116,12 @@ def _digests(paths: Iterable[Path], store: Store) -> dict[Path, _Digest]:
 
 
 def _read_digests(path: Path) -> dict[str, _Digest]:
-    if not path.is_file():
-        return {}
-    columns = pq.read_table(path).to_pydict()
-    rows = zip(columns["bytes"], columns["mtime_ns"], columns["sha256"], strict=True)
-    return {name: _Digest(*row) for name, row in zip(columns["path"], rows, strict=True)}
+    try:
+        columns = pq.read_table(path).to_pydict()
+        rows = zip(columns["bytes"], columns["mtime_ns"], columns["sha256"], strict=True)
+        return {name: _Digest(*row) for name, row in zip(columns["path"], rows, strict=True)}
+    except (OSError, ValueError, KeyError):
+        return {}  # all is read again
 
 
 def _write_digests(path: Path, digests: dict[str, _Digest]) -> None:
@@ -130,6 +133,6 @@ def _write_digests(path: Path, digests: dict[str, _Digest]) -> None:
             "sha256": [d.sha256 for d in digests.values()],
         }
     )
-    temporary = path.with_suffix(f".{os.getpid()}")
-    pq.write_table(table, temporary)
-    temporary.replace(path)
+    file = pa.BufferOutputStream()
+    pq.write_table(table, file)
+    write_bytes(path, file.getvalue().to_pybytes())

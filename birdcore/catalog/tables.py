@@ -2,12 +2,17 @@
 
 The columns are those of the 2025 and 2026 competitions: only those that birdflow needs must be
 there, and columns that it does not know are left alone. A table that can't be used is refused
-with file, line and column; a label or file that does not fit is a matter for the catalogue.
+with file, line and column; a label, file or number that does not fit is a matter for the
+catalogue.
 """
 
 import ast
+import csv
+import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -22,67 +27,73 @@ class TableError(ValueError):
     """A table or folder that can't be used; the message names file, line and column."""
 
 
+class Problem(NamedTuple):
+    """Something that does not fit: reported, and the run goes on without it."""
+
+    problem: str
+    where: str
+    detail: str
+
+
 @dataclass(frozen=True)
 class Tables:
     """`train` has a row for each labelled recording, `taxonomy` for each species.
 
-    `labels` are the classes in the order of the submission's columns, `row_ids` its rows
-    (empty where there is no sample_submission.csv).
+    Both are indexed by the line of the file. `labels` are the classes in the order of the
+    submission's columns, `row_ids` its rows (empty where there is no sample_submission.csv).
     """
 
     train: pd.DataFrame
     taxonomy: pd.DataFrame
     labels: tuple[str, ...]
     row_ids: tuple[str, ...]
+    problems: tuple[Problem, ...] = ()
 
 
 def read_tables(root: Path) -> Tables:
     """The tables of a data folder; raises TableError."""
-    train = _train(root / "train.csv")
+    train, problems = _train(root / "train.csv")
     taxonomy_path, sample_path = root / "taxonomy.csv", root / "sample_submission.csv"
     taxonomy = _taxonomy(taxonomy_path) if taxonomy_path.is_file() else _taxonomy_of(train)
     if not sample_path.is_file():
-        return Tables(train, taxonomy, tuple(taxonomy["primary_label"]), ())
-    sample = _read(sample_path, ("row_id",))
+        return Tables(train, taxonomy, tuple(taxonomy["primary_label"]), (), problems)
+    sample = read_table(sample_path, ("row_id",))
     labels = tuple(c for c in sample.columns if c != "row_id")
     if not labels:
         raise TableError(f"{sample_path}: no class columns beside row_id")
     _refuse_repeats(sample_path, sample, "row_id")
-    return Tables(train, taxonomy, labels, tuple(sample["row_id"]))
+    return Tables(train, taxonomy, labels, tuple(sample["row_id"]), problems)
 
 
-def _train(path: Path) -> pd.DataFrame:
-    raw = _read(path, TRAIN_NEEDS)
-    train = pd.DataFrame({c: raw[c].str.strip() for c in TRAIN_NEEDS})
+def _train(path: Path) -> tuple[pd.DataFrame, tuple[Problem, ...]]:
+    raw = read_table(path, TRAIN_NEEDS)
+    train = raw[list(TRAIN_NEEDS)].copy()
     for column in TRAIN_NEEDS:
-        if (empty := train[column] == "").any():
-            raise TableError(f"{path}:{_line(empty)}: {column} is empty")
-    secondary = raw["secondary_labels"] if "secondary_labels" in raw else pd.Series("[]", raw.index)
+        _refuse_empty(path, train, column)
+    blank = pd.Series("", raw.index)
+    secondary = raw.get("secondary_labels", blank)
     train["secondary_labels"] = [
-        _label_list(path, line, text) for line, text in enumerate(secondary, start=2)
+        _label_list(path, line, text) for line, text in zip(raw.index, secondary, strict=True)
     ]
+    problems: list[Problem] = []
     for column in TRAIN_TEXT:
-        train[column] = raw[column].str.strip() if column in raw else ""
+        train[column] = raw.get(column, blank)
     for column in TRAIN_NUMBERS:
-        train[column] = _numbers(path, raw, column)
-    return train
-
-
-def _numbers(path: Path, raw: pd.DataFrame, column: str) -> pd.Series:
-    if column not in raw:
-        return pd.Series(float("nan"), raw.index)
-    numbers = pd.to_numeric(raw[column], errors="coerce")
-    wrong = numbers.isna() & ~raw[column].str.strip().str.lower().isin(["", "nan", "none"])
-    if wrong.any():
-        text = raw[column][wrong].iloc[0]
-        raise TableError(f"{path}:{_line(wrong)}: {column} {text!r} is not a number")
-    return numbers.astype("float64")
+        text = raw.get(column, blank)
+        train[column] = pd.to_numeric(text, errors="coerce").astype("float64")
+        wrong = train[column].isna() & ~text.str.lower().isin(["", "nan", "none"])
+        problems += [
+            Problem("not a number", f"{path.name}:{line}", f"{column} {text[line]!r}")
+            for line in raw.index[wrong]
+        ]
+    return train, tuple(problems)
 
 
 def _taxonomy(path: Path) -> pd.DataFrame:
-    raw = _read(path, ("primary_label",))
+    raw = read_table(path, ("primary_label",))
+    _refuse_empty(path, raw, "primary_label")
     _refuse_repeats(path, raw, "primary_label")
-    taxonomy = pd.DataFrame({"primary_label": raw["primary_label"].str.strip()})
+    taxonomy = raw[["primary_label"]].copy()
     for column in TAXONOMY_TEXT:
         taxonomy[column] = raw.get(column, "")
     return taxonomy
@@ -95,23 +106,54 @@ def _taxonomy_of(train: pd.DataFrame) -> pd.DataFrame:
     return taxonomy.assign(class_name="", inat_taxon_id="")
 
 
-def _read(path: Path, needs: tuple[str, ...]) -> pd.DataFrame:
+def read_table(path: Path, needs: tuple[str, ...], *, may_be_empty: bool = False) -> pd.DataFrame:
+    """All of a table as stripped text, indexed by line; raises TableError."""
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        raw = path.read_bytes()
+        text = raw.decode("utf-8-sig")
     except FileNotFoundError:
         raise TableError(f"{path}: there is no such table") from None
+    except OSError as error:
+        raise TableError(f"{path}: can't be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise TableError(
-            f"{path}: byte {error.start} is not UTF-8 text: save the table as UTF-8"
-        ) from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise TableError(f"{path}: not a CSV table: {error}") from None
-    missing = [c for c in needs if c not in table.columns]
+        line = raw[: error.start].count(b"\n") + 1
+        raise TableError(f"{path}:{line}: not UTF-8 text: save the table as UTF-8") from None
+    rows = _rows(path, text)
+    _, header = next(rows, (1, []))
+    missing = [c for c in needs if c not in header]
     if missing:
-        raise TableError(
-            f"{path}:1: no column {', '.join(missing)}; there are {', '.join(table.columns[:12])}"
-        )
-    return table
+        there_are = f"there are {', '.join(header[:12])}" if header else "it is empty"
+        raise TableError(f"{path}:1: no column {', '.join(missing)}; {there_are}")
+    if repeated := [c for c in header if c and header.count(c) > 1]:
+        raise TableError(f"{path}:1: column {repeated[0]!r} is there twice")
+    lines: list[int] = []
+    cells: list[list[str]] = []
+    for line, row in rows:
+        if len(row) < len(header) or any(row[len(header) :]):
+            hint = ": put text that holds commas in quotes" if len(row) > len(header) else ""
+            raise TableError(
+                f"{path}:{line}: {len(row)} fields where the header has {len(header)}{hint}"
+            )
+        lines.append(line)
+        cells.append(row[: len(header)])
+    if not lines and not may_be_empty:
+        raise TableError(f"{path}:1: no rows below the header")
+    table = pd.DataFrame(cells, index=lines, columns=header, dtype=str)
+    return table[[c for c in header if c]]  # a column without a name is a saved row number
+
+
+def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    """Each row that is not blank, with the line on which it begins."""
+    reader = csv.reader(io.StringIO(text, newline=""))
+    begins = 1
+    try:
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if any(cells):
+                yield begins, cells
+            begins = reader.line_num + 1
+    except csv.Error as error:
+        raise TableError(f"{path}:{begins}: not a CSV table: {error}") from None
 
 
 def _label_list(path: Path, line: int, text: str) -> list[str]:
@@ -130,13 +172,14 @@ def _label_list(path: Path, line: int, text: str) -> list[str]:
     return [str(label).strip() for label in labels if str(label).strip()]
 
 
+def _refuse_empty(path: Path, table: pd.DataFrame, column: str) -> None:
+    empty = table.index[table[column] == ""]
+    if len(empty):
+        raise TableError(f"{path}:{empty[0]}: {column} is empty")
+
+
 def _refuse_repeats(path: Path, table: pd.DataFrame, column: str) -> None:
-    repeated = table[column].duplicated()
-    if repeated.any():
-        value = table[column][repeated].iloc[0]
-        raise TableError(f"{path}:{_line(repeated)}: {column} {value!r} is there twice")
-
-
-def _line(rows: pd.Series) -> int:
-    """The file's line of the first true row (the header is line 1)."""
-    return int(rows.to_numpy().argmax()) + 2
+    repeated = table.index[table[column].duplicated()]
+    if len(repeated):
+        value = table[column][repeated[0]]
+        raise TableError(f"{path}:{repeated[0]}: {column} {value!r} is there twice")

@@ -6,13 +6,14 @@ names the teacher: teacher, round and power are part of what a label is.
 """
 
 import json
+import math
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from birdcore.artifact import Facts, Job, Ref, Step
+from birdcore.artifact import Facts, Ref, Step
 from birdcore.label.soft import high_low_mask, keep_segments, power_transform
 from birdcore.predict.listen import (
     cell_rate,
@@ -23,9 +24,20 @@ from birdcore.predict.listen import (
 )
 from birdcore.predict.windows import segment_mean
 from birdcore.recipe import Round
+from birdcore.store import Job
 
 VERSION = 1
-COLUMNS = ("recording", "start", "end", "probabilities", "labels", "mask", "kept")
+LABELS = pa.schema(
+    [
+        ("recording", pa.string()),
+        ("start", pa.float64()),
+        ("end", pa.float64()),
+        ("probabilities", pa.list_(pa.float32())),
+        ("labels", pa.list_(pa.float32())),
+        ("mask", pa.list_(pa.bool_())),
+        ("kept", pa.bool_()),
+    ]
+)
 
 
 def step(one: Round, at: int, teacher: tuple[Ref, ...], mel: Ref) -> Step:
@@ -33,7 +45,7 @@ def step(one: Round, at: int, teacher: tuple[Ref, ...], mel: Ref) -> Step:
         "label",
         VERSION,
         f"label for {one.name} {at:04d}",
-        one.label.model_dump(),
+        one.label.model_dump() | {"segment_s": one.label.segment_s or min(5.0, one.crop_s)},
         {"teacher": teacher, "mel": (mel,)},
     )
 
@@ -64,8 +76,8 @@ def run(job: Job) -> Facts:
             )
         )
     job.progress(len(soundscapes.names), len(soundscapes.names), "")
-    labels = pd.concat(tables) if tables else pd.DataFrame(columns=list(COLUMNS))
-    table = pa.Table.from_pandas(labels, preserve_index=False)
+    labels = pd.concat(tables) if tables else pd.DataFrame(columns=LABELS.names)
+    table = pa.Table.from_pandas(labels, LABELS, preserve_index=False)
     meaning = {
         "teacher": [f"{r.stage}/{r.key}" for r in job.step.inputs["teacher"]],
         "power": config["power"],
@@ -86,4 +98,4 @@ def run(job: Job) -> Facts:
 def segment_starts(seconds: float, segment_s: float, hop_s: float) -> np.ndarray:
     """Starts of segments that overlap and reach the end of the recording, in seconds."""
     last = max(0.0, seconds - segment_s)
-    return np.append(np.arange(0.0, last - 1e-6, hop_s), last)
+    return np.append(np.arange(math.ceil(last / hop_s - 1e-6)) * hop_s, last)

@@ -6,6 +6,7 @@ Randomness is drawn anew from (seed, epoch), so that nothing of a generator need
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, cast
 
 import torch
@@ -67,7 +68,10 @@ def load_checkpoint(folder: Path, training: Training) -> None:
     path = folder / CHECKPOINT
     if not path.is_file():
         return
-    saved = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except (EOFError, RuntimeError, UnpicklingError, ValueError):
+        return  # cut or damaged: the training starts anew
     training.model.load_state_dict(saved["model"])
     if training.average is not None:
         training.average.load_state_dict(saved["average"])

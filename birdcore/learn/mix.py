@@ -48,7 +48,7 @@ def draw_batch(
     )
     labels = data.labels[rows]
     mask = None
-    if data.background is not None:
+    if data.background is not None and data.background.names:
         power = _over_background(data.background, power, settings["background"], crops, rng)
     if data.segments is not None:
         power, labels, mask = _with_teacher(data.segments, power, labels, settings, rng)

@@ -17,9 +17,10 @@ import torch
 from torch.optim import AdamW
 from torch.utils.tensorboard import SummaryWriter
 
-from birdcore.artifact import Facts, Job, Ref, Step, file_sha256
+from birdcore.artifact import Facts, Ref, Step
 from birdcore.catalog.catalog import read_labels, read_recordings
 from birdcore.catalog.folds import EVERYWHERE
+from birdcore.files import file_sha256
 from birdcore.learn.augment import spec_augment
 from birdcore.learn.checkpoint import Training, drop_checkpoint, load_checkpoint, save_checkpoint
 from birdcore.learn.data import batches, crops_of, epoch_rows, hard_labels, read_mels, read_segments
@@ -31,6 +32,7 @@ from birdcore.learn.validate import held_out_auc, held_out_probabilities
 from birdcore.model.input import InputSpec, computes_bf16, model_input, pick_device, save_input
 from birdcore.model.sed import ModelSpec, SedModel, load_model, place_model, save_model
 from birdcore.recipe import Round
+from birdcore.store import Job
 
 VERSION = 1
 
@@ -124,11 +126,15 @@ def _training_set(job: Job, classes: tuple[str, ...], device: torch.device) -> T
     if not len(train):
         raise ValueError(f"fold {job.config['fold']} leaves no recording to train on")
     soundscapes = job.inputs("soundscapes")
+    if job.step.inputs.get("labels") == ():
+        raise ValueError("a round with a teacher needs recordings in train_soundscapes/")
     background = segments = None
     if soundscapes:
         mels = read_mels([m / "mel.parquet" for m in soundscapes], device)
         if job.step.inputs.get("labels"):
-            segments = read_segments(mels, [a / "labels.parquet" for a in job.inputs("labels")])
+            segments = read_segments(
+                mels, [a / "labels.parquet" for a in job.inputs("labels")], job.config["crop_s"]
+            )
         if job.config["background"]["probability"]:
             background = mels
     return TrainingSet(clips, labels, train, held_out, segments, background)
@@ -222,6 +228,8 @@ def _step(
     loss = loss_of(output, targets, mask, config["framewise_weight"])
     training.optimizer.zero_grad(set_to_none=True)
     loss.backward()
+    if config["clip_gradient"]:
+        torch.nn.utils.clip_grad_norm_(training.model.parameters(), config["clip_gradient"])
     training.optimizer.step()
     if training.average is not None:
         training.average.update_parameters(training.model)

@@ -30,6 +30,9 @@ def held_out_probabilities(
     model: SedModel, data: TrainingSet, reads: InputSpec
 ) -> npt.NDArray[np.float32]:
     """Probabilities (H, K) of the held-out recordings, each the maximum over its windows."""
+    classes = data.labels.shape[1]
+    if not len(data.held_out):
+        return np.zeros((0, classes), np.float32)
     rows, offsets = _windows(data, reads.frames)
     model.eval()
     heard = []
@@ -37,11 +40,8 @@ def held_out_probabilities(
         for some_rows, some_offsets in zip(rows.split(BATCH), offsets.split(BATCH), strict=True):
             power = data.clips.power(some_rows, some_offsets, reads.frames)
             heard.append(model(model_input(power, reads)).clipwise.float().cpu())
-    classes = data.labels.shape[1]
     best = torch.zeros(len(data.clips.names), classes)
-    if heard:
-        windows = torch.cat(heard)
-        best.scatter_reduce_(0, rows.cpu()[:, None].expand(-1, classes), windows, "amax")
+    best.scatter_reduce_(0, rows.cpu()[:, None].expand(-1, classes), torch.cat(heard), "amax")
     return best[data.held_out].numpy()
 
 
@@ -53,7 +53,5 @@ def _windows(data: TrainingSet, frames: int) -> tuple[Tensor, Tensor]:
         count = min(WINDOWS, -(-last // frames) + 1)
         rows.append(torch.full((count,), r))
         offsets.append(torch.linspace(0, last, count).round().long())
-    if not rows:
-        return torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long)
     device = data.clips.device
     return torch.cat(rows).to(device), torch.cat(offsets).to(device)

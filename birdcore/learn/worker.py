@@ -2,21 +2,26 @@
 
 Device memory goes with the process, and a hung or unwanted training can be ended. The step comes
 as one line of JSON on standard input, which then stays open: when it closes, whoever wanted the
-model is gone, and so is this process. Progress goes to standard output, a JSON line each; the
-last line says how it ended.
+model is gone, and so is this process. Progress goes to standard output, a JSON line each; a
+failure is the last of them: what to tell a person, its kind, and its errno where it has one. The
+traceback goes to standard error.
 """
 
 import json
 import os
+import re
 import sys
 import threading
+import traceback
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from birdcore.artifact import Ref, Step, Store
+from birdcore.artifact import Ref, Step
+from birdcore.store import Store
 
-FULL_DEVICE = "full device"
+DEVICE = "device"
+"""The kind of failure that is the GPU's, and may be over at the next try."""
 
 
 def step_to_json(step: Step) -> str:
@@ -39,21 +44,49 @@ def main() -> None:
     def progress(done: int, total: int, text: str) -> None:
         _say(done=done, total=total, text=text)
 
+    code = 1
     try:
         Store(Path(sys.argv[1])).make(
             step, train.run, progress, resumes=True, refresh=sys.argv[2:] == ["--refresh"]
         )
-    except torch.cuda.OutOfMemoryError as error:
-        _say(error=f"the GPU's memory is full: lower round.batch ({error})", kind=FULL_DEVICE)
-        sys.exit(1)
-    except (ValueError, OSError) as error:
-        _say(error=str(error), kind=type(error).__name__)
-        sys.exit(1)
+        code = 0
+    except torch.OutOfMemoryError as error:
+        _fail(f"the GPU's memory is full: lower round.batch ({error})", DEVICE)
+    except torch.AcceleratorError as error:
+        _fail(f"the GPU failed: {error}", DEVICE)
+    except ValueError as error:
+        _fail(str(error), type(error).__name__)
+    except Exception as error:
+        if system := _system_error(error):
+            where = f"{system.filename}: " if system.filename else ""
+            _fail(f"{where}{system.strerror}", type(system).__name__, system.errno)
+        else:
+            _fail(f"{type(error).__name__}: {error}", type(error).__name__)
+    # All is said and on disk, and taking torch down takes seconds.
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _system_error(error: BaseException | None) -> OSError | None:
+    """The system's error behind an error: torch and safetensors hide a full disk in their own."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            return error
+        if told := re.search(r"\(os error (\d+)\)", str(error)):
+            number = int(told[1])
+            return OSError(number, os.strerror(number))
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _end_with_parent() -> None:
     sys.stdin.read()
     os._exit(1)
+
+
+def _fail(message: str, kind: str, errno: int | None = None) -> None:
+    traceback.print_exc()
+    _say(error=message, kind=kind, errno=errno)
 
 
 def _say(**line: Any) -> None:

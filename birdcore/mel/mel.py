@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from birdcore.artifact import Facts, Job, Ref, Step
+from birdcore.artifact import Facts, Ref, Step
 from birdcore.audio.cut import cut
 from birdcore.audio.decode import decode, resample
 from birdcore.catalog.shards import Shard
@@ -19,6 +19,7 @@ from birdcore.mel.shard import ShardWriter
 from birdcore.mel.spec import MelSpec
 from birdcore.mel.spectrogram import mel_energy
 from birdcore.recipe import Clean, Mel
+from birdcore.store import Job
 
 VERSION = 1
 
@@ -55,8 +56,9 @@ def run(job: Job) -> Facts:
         for done, (name, pieces) in enumerate(intervals.items()):
             job.progress(done, len(intervals), name)
             samples = _kept_samples(job, name, pieces, spec.sample_rate)
-            peak = float(np.abs(samples).max(initial=0.0)) or 1.0
-            codes = encode(mel_energy((samples / peak).astype(np.float32), spec), spec.power, scale)
+            peak = max(float(samples.max()), -float(samples.min())) or 1.0
+            samples /= np.float32(peak)  # in place: an hour is half a gigabyte
+            codes = encode(mel_energy(samples, spec), spec.power, scale)
             shard.write(name, codes, peak)
             seconds += len(samples) / spec.sample_rate
             frames += len(codes)
@@ -72,4 +74,6 @@ def run(job: Job) -> Facts:
 def _kept_samples(job: Job, name: str, pieces: list[tuple[float, float]], rate: int) -> np.ndarray:
     audio = decode(job.source(name))
     kept = cut(audio.samples, audio.rate, pieces, job.config["fade_s"])
-    return resample(kept, audio.rate, rate)
+    samples = resample(kept, audio.rate, rate)
+    # A sample or two of a high rate can become none.
+    return samples if samples.size else np.zeros(1, np.float32)

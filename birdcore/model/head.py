@@ -16,6 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax, logsigmoid
 
+PRIOR_LOGIT = -3.0
+"""What a fresh head says of every class: most birds are not there (Lin et al. 2017)."""
+
 ClipForm = Literal["probability", "logit"]
 
 
@@ -40,9 +43,9 @@ class AttBlockV2(nn.Module):
         self.clip = clip
         self.att = nn.Conv1d(in_features, classes, kernel_size=1)
         self.cla = nn.Conv1d(in_features, classes, kernel_size=1)
-        for conv in (self.att, self.cla):
+        for conv, bias in ((self.att, 0.0), (self.cla, PRIOR_LOGIT)):
             nn.init.xavier_uniform_(conv.weight)
-            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+            nn.init.constant_(conv.bias, bias)  # type: ignore[arg-type]
 
     def forward(self, features: Tensor) -> SedOutput:
         """Weigh the frames. `clipwise_logit` is finite for any v of float32's size."""

@@ -39,7 +39,7 @@ def load_input(folder: Path) -> InputSpec:
 def computes_bf16(device: torch.device) -> bool:
     """Whether bfloat16 is native there: emulated it is slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 

@@ -11,11 +11,13 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from birdcore.artifact import Artifact, Facts, Job, Ref, Step, write_text
+from birdcore.artifact import Artifact, Facts, Ref, Step
 from birdcore.columns import stacked
+from birdcore.files import write_text
 from birdcore.model.sed import load_spec
 from birdcore.predict.weights import blend, nnls_weights
 from birdcore.score import class_auc
+from birdcore.store import Job
 
 VERSION = 1
 

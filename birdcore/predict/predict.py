@@ -7,9 +7,10 @@ of 5 s the probabilities of all classes, before any smoothing.
 from collections import defaultdict
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from birdcore.artifact import Facts, Job, Ref, Step
+from birdcore.artifact import Facts, Ref, Step
 from birdcore.predict.listen import (
     Listener,
     cell_rate,
@@ -20,8 +21,13 @@ from birdcore.predict.listen import (
 )
 from birdcore.predict.windows import segment_ends, segment_max
 from birdcore.recipe import Predict
+from birdcore.store import Job
 
 VERSION = 1
+PREDICTIONS = pa.schema(
+    [("recording", pa.string()), ("backbone", pa.string()), ("end", pa.int64()),
+     ("probabilities", pa.list_(pa.float32()))]
+)  # fmt: skip
 
 
 def step(round_name: str, at: int, models: tuple[Ref, ...], mel: Ref, settings: Predict) -> Step:
@@ -56,8 +62,8 @@ def run(job: Job) -> Facts:
                 for end, p in zip(ends, best, strict=True)
             ]
     job.progress(len(soundscapes.names), len(soundscapes.names), "")
-    columns = ["recording", "backbone", "end", "probabilities"]
-    pd.DataFrame(rows, columns=columns).to_parquet(job.folder / "predictions.parquet", index=False)
+    table = pa.Table.from_pylist(rows, PREDICTIONS)
+    pq.write_table(table, job.folder / "predictions.parquet")
     return {
         "recordings": len(soundscapes.names),
         "rows": len(rows),

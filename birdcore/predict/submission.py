@@ -3,7 +3,7 @@
 Publishes `submission.csv` of the ensemble and `rounds/<name>.csv` of each round by itself. Columns
 and rows are those of sample_submission.csv or, where there is none, every 5 s of every soundscape.
 A row that nothing was heard for (a soundscape that is missing or unreadable) gets each class's
-mean: it ranks in the middle, and `unheard.parquet` names it.
+mean, or .5 where no soundscape was heard: it ranks in the middle, and `unheard.parquet` names it.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from birdcore.artifact import Facts, Job, Ref, Step
+from birdcore.artifact import Artifact, Facts, Ref, Step
 from birdcore.catalog.catalog import read_labels
 from birdcore.catalog.source import Source
 from birdcore.catalog.tables import read_tables
@@ -21,6 +21,7 @@ from birdcore.columns import stacked
 from birdcore.predict.smooth import delta_shift, gaussian, neighbours
 from birdcore.predict.weights import blend
 from birdcore.recipe import Predict
+from birdcore.store import Job
 
 VERSION = 1
 SAMPLE = "sample_submission.csv"
@@ -54,21 +55,28 @@ def run(job: Job) -> Facts:
         for name, of_round in rounds.items()
         for backbone, table in of_round.items()
     }
-    row_ids = _row_ids(job, members)
-    shares = weighed["weights"]
+    # Without a soundscape that can be read there is no member.
+    shares = {name: share for name, share in weighed["weights"].items() if name in members}
     how = "rank" if weighed["how"] == "rank" else "mean"
     chosen = [members[name] for name in shares]
-    ensemble = _blended(chosen, list(shares.values()), how)
+    ensemble = _blended(chosen, list(shares.values()), how, labels)
+    row_ids = _row_ids(job, ensemble)
     unheard = _write(job.folder / "submission.csv", ensemble, row_ids, labels)
     (job.folder / "rounds").mkdir(exist_ok=True)
     for name, of_round in rounds.items():
         tables = list(of_round.values())
-        own = _blended(tables, [1.0] * len(tables), how)
+        own = _blended(tables, [1.0] * len(tables), how, labels)
         _write(job.folder / "rounds" / f"{name}.csv", own, row_ids, labels)
     pd.DataFrame({"row_id": pd.Series(unheard, dtype="str")}).to_parquet(
         job.folder / "unheard.parquet", index=False
     )
     return {"rows": len(row_ids), "classes": len(labels), "unheard": len(unheard)}
+
+
+def rounds_of(submission: Artifact) -> list[str]:
+    """The rounds that a submission has a table of, in the recipe's order."""
+    inputs = submission.manifest.inputs
+    return [name.removeprefix("round ") for name in inputs if name.startswith("round ")]
 
 
 def _heard(job: Job, name: str, labels: tuple[str, ...]) -> dict[str, pd.DataFrame]:
@@ -85,7 +93,9 @@ def _heard(job: Job, name: str, labels: tuple[str, ...]) -> dict[str, pd.DataFra
             parts.append(
                 pd.DataFrame(smoothed, [f"{stem}_{end}" for end in of_one["end"]], list(labels))
             )
-        by_backbone[str(backbone)] = pd.concat(parts)
+        rows_of_all = pd.concat(parts)
+        # Files in two folders may share a stem, and so their row ids: the first one has them.
+        by_backbone[str(backbone)] = rows_of_all[~rows_of_all.index.duplicated()]
     return by_backbone
 
 
@@ -96,17 +106,21 @@ def _smoothed(rows: np.ndarray, job: Job) -> np.ndarray:
     return neighbours(rows) if job.config["neighbours"] else rows
 
 
-def _blended(tables: list[pd.DataFrame], weights: list[float], how: str) -> pd.DataFrame:
+def _blended(
+    tables: list[pd.DataFrame], weights: list[float], how: str, labels: tuple[str, ...]
+) -> pd.DataFrame:
+    if not tables:
+        return pd.DataFrame(columns=list(labels), dtype=np.float64)
     first = tables[0]
     stacked = np.stack([table.loc[first.index].to_numpy(np.float64) for table in tables])
     values = blend(stacked, weights, "rank" if how == "rank" else "mean")
     return pd.DataFrame(values, first.index, first.columns)
 
 
-def _row_ids(job: Job, members: Mapping[str, pd.DataFrame]) -> list[str]:
+def _row_ids(job: Job, heard: pd.DataFrame) -> list[str]:
     if SAMPLE in job.step.files:
         return list(read_tables(Path(job.step.root)).row_ids)
-    return list(next(iter(members.values())).index)
+    return list(heard.index)
 
 
 def _write(
@@ -114,6 +128,6 @@ def _write(
 ) -> list[str]:
     """Write the rows that are asked for; the ones that nothing was heard for."""
     unheard = [row for row in row_ids if row not in table.index]
-    filled = table.reindex(row_ids, columns=list(labels)).fillna(table.mean())
+    filled = table.reindex(row_ids, columns=list(labels)).fillna(table.mean()).fillna(0.5)
     filled.rename_axis("row_id").to_csv(path, float_format="%.8g")
     return unheard

@@ -61,13 +61,15 @@ def average_overlaps(
         raise ValueError(f"{windows} windows, but starts of shape {first.shape}")
     lower = np.arange(0, total_frames, cell_frames)
     centres = (lower + np.minimum(lower + cell_frames, total_frames)) / 2
-    offsets = centres - first[:, None]
-    window, cell = np.nonzero((offsets >= 0) & (offsets < window_frames))
+    # Each window covers a run of cells; a table of all windows by all cells would be gigabytes.
+    begin, end = np.searchsorted(centres, [first, first + window_frames])
+    window = np.repeat(np.arange(windows), end - begin)
+    cell = np.arange(len(window)) + np.repeat(end - np.cumsum(end - begin), end - begin)
     coverage = np.bincount(cell, minlength=len(lower))
     if not coverage.all():
         frame = lower[np.argmin(coverage)]
         raise ValueError(f"no window covers the recording from frame {frame} on")
-    output = (offsets[window, cell] * outputs / window_frames).astype(np.int64)
+    output = ((centres[cell] - first[window]) * outputs / window_frames).astype(np.int64)
     ones = np.ones(len(cell), window_probabilities.dtype)
     place = (cell, window * outputs + output)
     pick = csr_array((ones, place), shape=(len(lower), windows * outputs))

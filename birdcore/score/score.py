@@ -8,10 +8,13 @@ from dataclasses import asdict
 
 import numpy as np
 
-from birdcore.artifact import Facts, Job, Ref, Step, file_sha256, write_text
+from birdcore.artifact import Facts, Ref, Step
 from birdcore.catalog.source import Source
+from birdcore.files import file_sha256, write_text
+from birdcore.predict.submission import rounds_of
 from birdcore.recipe import Score
-from birdcore.score import score_files
+from birdcore.score.files import score_files
+from birdcore.store import Job
 
 VERSION = 1
 ENSEMBLE = "ensemble"
@@ -36,7 +39,7 @@ def step(settings: Score, source: Source, submission: Ref) -> Step | None:
 def run(job: Job) -> Facts:
     (truth,) = job.step.files
     submission = job.input("submission")
-    tables = {p.stem: p for p in sorted((submission / "rounds").glob("*.csv"))}
+    tables = {name: submission / "rounds" / f"{name}.csv" for name in rounds_of(submission)}
     tables[ENSEMBLE] = submission / "submission.csv"
     scores = {
         name: score_files(

@@ -1,0 +1,32 @@
+"""Files that are there in full or not at all, and their digests."""
+
+import hashlib
+import os
+import threading
+from pathlib import Path
+
+
+def sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file so that it is there in full or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file so that it is there in full or not at all, also after a power cut."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}")
+    temporary.write_bytes(content)
+    sync(temporary)
+    temporary.replace(path)
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

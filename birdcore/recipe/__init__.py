@@ -1,0 +1,29 @@
+"""The recipe: one TOML file that says what to build, read into typed, frozen models.
+
+Every setting has its meaning and its allowed values here, and nothing else may be set: a wrong
+key or value is refused before any work, with file, line, key, what is allowed and the nearest
+right spelling.
+"""
+
+from birdcore.recipe.read import RecipeError, read_recipe
+from birdcore.recipe.recipe import Clean, Ensemble, Folds, Mel, Predict, Recipe, Score, Shards
+from birdcore.recipe.round import Background, Mask, Mixup, PseudoLabels, Round, Sumix
+
+__all__ = [
+    "Background",
+    "Clean",
+    "Ensemble",
+    "Folds",
+    "Mask",
+    "Mel",
+    "Mixup",
+    "Predict",
+    "PseudoLabels",
+    "Recipe",
+    "RecipeError",
+    "Round",
+    "Score",
+    "Shards",
+    "Sumix",
+    "read_recipe",
+]

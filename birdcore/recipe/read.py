@@ -1,0 +1,116 @@
+"""From a TOML file to a recipe, or to a line for each mistake in it."""
+
+import json
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from birdcore.recipe.complaint import Key, complaints, dotted, lines_of
+from birdcore.recipe.recipe import Recipe
+
+SHARED = "train"
+"""The recipe's table of settings that every round takes unless it says otherwise."""
+
+
+class RecipeError(ValueError):
+    """A recipe that can't be built; the message names file, line and key."""
+
+
+def read_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
+    """The recipe in a TOML file, with `key=value` settings laid over it.
+
+    Raises RecipeError with all that is wrong, one line each.
+    """
+    text = _text(path)
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message, _, place = str(error).partition(" (at line ")
+        line = place.partition(",")[0] or len(text.splitlines())
+        raise RecipeError(f"{path}:{line}: not TOML: {message}") from None
+    tree.setdefault("name", re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "recipe")
+    laid = {_lay_over(tree, setting): setting for setting in settings}
+    _share(tree, path)
+    try:
+        # Strict JSON takes a list for a tuple, but neither "3" nor true for a number.
+        return Recipe.model_validate_json(json.dumps(tree, default=str), strict=True)
+    except ValidationError as error:
+        lines = lines_of(text)
+
+        def where(key: Key) -> str:
+            shared = (SHARED, *key[2:])
+            if key[:1] == ("round",) and key not in {*lines, *laid} and shared in {*lines, *laid}:
+                key = shared
+            above = [key[:length] for length in range(len(key), 0, -1)]
+            below = [k for k in laid if k[: len(key)] == key and key not in lines]
+            if setting := next((laid[k] for k in [*above, *below] if k in laid), None):
+                return f"--set {setting}"
+            line = next((lines[k] for k in above if k in lines), None)
+            return f"{path}:{line}" if line else str(path)
+
+        # What all rounds share is wrong once, not once for each.
+        once: dict[str, str] = {}
+        for line in complaints(error, Recipe, tree, where):
+            once.setdefault(re.sub(r"round\.\d+", "", line), line)
+        raise RecipeError("\n".join(once.values())) from None
+
+
+def _share(tree: dict[str, Any], path: Path) -> None:
+    """Give every round what the table [train] says and it does not say itself."""
+    shared, rounds = tree.pop(SHARED, {}), tree.get("round")
+    if not isinstance(shared, dict):
+        raise RecipeError(f"{path}: {SHARED} must be a table: what all rounds share")
+    if isinstance(rounds, list) and all(isinstance(one, dict) for one in rounds):
+        tree["round"] = [shared | one for one in rounds]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise RecipeError(f"{path}: there is no such recipe") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise RecipeError(f"{path}:{line}: not UTF-8 text: save the recipe as UTF-8") from None
+    except OSError as error:
+        raise RecipeError(f"{path}: can't be read: {error.strerror}") from None
+
+
+def _lay_over(tree: dict[str, Any], setting: str) -> Key:
+    """Set `mel.preset=config_96` or `round.1.epochs=3` in the tree; returns the key."""
+    name, equals, value = (part.strip() for part in setting.partition("="))
+    if not equals or not name:
+        raise RecipeError(f"--set {setting}: write KEY=VALUE, for example mel.preset=config_96")
+    try:
+        parsed = tomllib.loads(f"x = {value}")["x"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    key: Key = ()
+    node: Any = tree
+    *parents, last = name.split(".")
+    for part in parents:
+        at = _step_into(node, part, key, setting)
+        if isinstance(node, dict):
+            node.setdefault(at, {})
+        node = node[at]
+        key += (at,)
+    at = _step_into(node, last, key, setting)
+    node[at] = parsed
+    return (*key, at)
+
+
+def _step_into(node: Any, part: str, key: Key, setting: str) -> str | int:
+    """The part of a key as the node takes it: a name in a table, a number in a list."""
+    if isinstance(node, dict):
+        return part
+    if not isinstance(node, list):
+        raise RecipeError(f"--set {setting}: {dotted(key)} is no table, so it has no {part}")
+    if not part.isdecimal() or int(part) >= len(node):
+        raise RecipeError(
+            f"--set {setting}: {dotted(key)} has the numbers 0 to {len(node) - 1}, and no {part}"
+        )
+    return int(part)

@@ -1,0 +1,133 @@
+"""The recipe's rounds: all that decides how one model is trained."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from birdcore.recipe.complaint import WrongSetting
+from birdcore.recipe.section import Count, Name, Positive, Seconds, Section, Share
+
+
+class Mixup(Section):
+    probability: Share = 0.5
+    alpha: Positive = 0.5
+    labels: Literal["soft", "max", "add"] = "max"
+
+
+class Sumix(Section):
+    """Clips laid over each other, each at a gain of its own (13th place 2025)."""
+
+    probability: Share = 0.0
+    gain_db: Seconds = 6.0
+
+
+class Mask(Section):
+    """SpecAugment: masks of up to so many mel bins and seconds."""
+
+    frequency_masks: Annotated[int, Field(ge=0)] = 1
+    frequency_bins: Annotated[int, Field(ge=0)] = 16
+    time_masks: Annotated[int, Field(ge=0)] = 1
+    time_s: Seconds = 0.5
+
+
+class Background(Section):
+    """Unlabelled soundscapes laid under labelled clips, without labels of their own."""
+
+    probability: Share = 0.0
+    snr_db: tuple[float, float] = (0.0, 20.0)
+
+
+class PseudoLabels(Section):
+    """How a teacher's predictions on soundscapes become labels of a student."""
+
+    segment_s: Positive | None = None
+    """5 s, or as long as the round's crops where these are shorter, if not said."""
+    overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    threshold: Share = 0.0
+    """Segments whose best probability is below are left out (winners: .3 to .5)."""
+    high: Share = 0.5
+    low: Share = 0.5
+    """Only probabilities of at least `high` or at most `low` count (10th place: .7 and .3)."""
+    power: Positive = 1.0
+    """Probabilities to this power (1st place: 1, then 1.54, 1.82, 1.67)."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "PseudoLabels":
+        if self.low > self.high:
+            raise WrongSetting(f"must not be above high, which is {self.high:g}", "low")
+        return self
+
+
+class Round(Section):
+    """One training round: a model for each backbone and fold."""
+
+    name: Name
+    data: Literal["birdclef"] = "birdclef"
+    backbones: Annotated[tuple[str, ...], Field(min_length=1)]
+    pretrained: bool = False
+    weights: str | None = None
+    """A local file of pretrained weights, instead of timm's download."""
+    start: str | None = None
+    """An earlier round whose weights this one starts from."""
+    teacher: str | None = None
+    """An earlier round that labels the soundscapes; every labelled clip is mixed with one."""
+    mix: Share = 0.5
+    """Constant weight of the soundscape in such a mix (1st place: .5)."""
+    mix_share: Share = 1.0
+    """Share of clips that are mixed with a pseudo-labelled soundscape (1st place: all)."""
+    match_power: bool = True
+    """Bring clip and soundscape to one mean power before they are mixed."""
+    label: PseudoLabels = PseudoLabels()
+
+    epochs: Count = 30
+    batch: Count = 64
+    repeat: Count = 1
+    """Crops of each recording in an epoch."""
+    min_per_class: Annotated[int, Field(ge=0)] = 0
+    """Recordings of rarer classes are repeated up to this number (5th place: 20)."""
+    crop_s: Positive = 5.0
+    window_s: Positive | None = None
+    """Windows of validation, labelling and prediction; as long as the crops, if not said."""
+    first_s: Positive | None = None
+    """Crops come from the recording's first seconds only (5th place: 60 and 30)."""
+    loud_crops: Share = 0.0
+    """Probability that the louder of two random crops is taken."""
+
+    learning_rate: Positive = 5e-4
+    final_rate: Annotated[float, Field(ge=0)] = 1e-6
+    warmup: Share = 0.05
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    clip_gradient: Positive | None = 5.0
+    """Norm of the gradient that a step is cut to."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay of the moving average of the weights; 0 is none (12th place: .999)."""
+    precision: Literal["bf16", "float32"] = "bf16"
+    """bf16 autocast where the device computes it natively; float32 on others."""
+
+    loss: Literal["bce", "focal"] = "bce"
+    framewise_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the loss on the loudest frame beside the one on the clip."""
+    secondary_weight: Share = 1.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    clip: Literal["probability", "logit"] = "probability"
+    frequency_pool: Literal["mean", "mean+max"] = "mean"
+    normalise: Literal["zscore", "minmax", "bins", "none"] = "zscore"
+    top_db: Positive | None = 80.0
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    gain_db: Seconds = 0.0
+    mixup: Mixup = Mixup()
+    sumix: Sumix = Sumix()
+    mask: Mask = Mask()
+    background: Background = Background()
+    validate_every: Count = 1
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Round":
+        if self.weights is not None and not self.pretrained:
+            raise WrongSetting("needs pretrained = true", "weights")
+        if (self.label.segment_s or 0) > self.crop_s:
+            raise WrongSetting(f"must not be above crop_s, {self.crop_s:g}", "label", "segment_s")
+        if self.start is not None and self.pretrained:
+            raise WrongSetting("does not go with pretrained = true: take one of them", "start")
+        return self

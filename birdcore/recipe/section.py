@@ -1,0 +1,19 @@
+"""What tables of the recipe are made of."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(ge=0)]
+Name = Annotated[
+    str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="a name of a-z, 0-9 and -, in quotes")
+]
+
+
+class Section(BaseModel):
+    """A table of the recipe."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

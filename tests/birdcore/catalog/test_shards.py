@@ -1,0 +1,98 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from birdcore.catalog.shards import Ledger, Shard, assign, shards
+from birdcore.catalog.source import Source, SourceFile
+from birdcore.store import Store
+
+CONTENTS = st.integers(0, 12).map(str)
+# Paths are unique, contents may repeat.
+FILES = st.dictionaries(st.text("abc/", min_size=1, max_size=4), CONTENTS, max_size=14).map(
+    lambda found: [SourceFile(path, 1, sha) for path, sha in found.items()]
+)
+
+
+def numbers(found: list[Shard]) -> dict[str, int]:
+    """The shard of each content."""
+    return {file.sha256: shard.number for shard in found for file in shard.files}
+
+
+@settings(deadline=None)
+@given(FILES, FILES, st.integers(1, 5), st.integers(1, 5))
+def test_nothing_is_lost_nothing_is_there_twice_and_known_contents_stay(
+    before: list[SourceFile], after: list[SourceFile], size: int, later_size: int
+) -> None:
+    ledger: Ledger = {}
+    first = assign(ledger, "train_audio", before, size)
+    known = dict(ledger)
+    second = assign(ledger, "train_audio", after, later_size)
+    for files, found in ((before, first), (after, second)):
+        assert sorted(f.path for s in found for f in s.files) == sorted(f.path for f in files)
+        assert [s.number for s in found] == sorted({s.number for s in found})
+        for shard in found:
+            assert shard.files == tuple(sorted(shard.files, key=lambda f: f.path))
+    # One content is in one shard, whatever its names.
+    for found in (first, second):
+        contents = [sha for s in found for sha in {f.sha256 for f in s.files}]
+        assert len(contents) == len(set(contents))
+    assert known.items() <= ledger.items()
+    assert all(numbers(second)[sha] == known["train_audio", sha]
+               for sha in numbers(second) if ("train_audio", sha) in known)  # fmt: skip
+    # New contents come into shards that no known one is in, and fill all but the last.
+    new = {sha: n for sha, n in numbers(second).items() if ("train_audio", sha) not in known}
+    assert set(new.values()).isdisjoint(known.values())
+    sizes = [list(new.values()).count(n) for n in sorted(set(new.values()))]
+    assert all(count == later_size for count in sizes[:-1])
+    assert all(1 <= count <= later_size for count in sizes)
+
+
+@settings(deadline=None)
+@given(FILES, st.integers(1, 5), st.randoms(use_true_random=False))
+def test_the_order_of_files_does_not_matter(files, size, random) -> None:  # type: ignore[no-untyped-def]
+    mixed = random.sample(files, len(files))
+    assert assign({}, "train_audio", files, size) == assign({}, "train_audio", mixed, size)
+
+
+def test_kinds_have_shards_of_their_own() -> None:
+    ledger: Ledger = {}
+    file = [SourceFile("a", 1, "same")]
+    assert [s.name for s in assign(ledger, "train_audio", file, 4)] == ["train_audio/0000"]
+    assert [s.name for s in assign(ledger, "test_soundscapes", file, 4)] == [
+        "test_soundscapes/0000"
+    ]
+
+
+def test_a_number_is_not_given_again_when_its_recordings_are_gone() -> None:
+    ledger: Ledger = {}
+    assign(ledger, "train_audio", [SourceFile("a", 1, "gone")], 4)
+    (shard,) = assign(ledger, "train_audio", [SourceFile("b", 1, "new")], 4)
+    assert shard.number == 1
+
+
+def source(*contents: str) -> Source:
+    files = tuple(SourceFile(f"train_audio/{c}.ogg", 1, c) for c in contents)
+    audio = {"train_audio": files, "train_soundscapes": (), "test_soundscapes": ()}
+    return Source(Path("/data"), (), {}, audio, {})  # type: ignore[arg-type]
+
+
+def test_the_ledger_is_kept_when_asked_for_and_only_then(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    shards(source("b", "c"), store, 2, keep=False)
+    assert not (tmp_path / "shards.parquet").exists()
+    shards(source("b", "c"), store, 2, keep=True)
+    # "a" comes first by name, but the others are where they were.
+    found = shards(source("a", "b", "c"), store, 2, keep=False)["train_audio"]
+    assert numbers(found) == {"b": 0, "c": 0, "a": 1}
+    assert found[0].files == source("b", "c").audio["train_audio"]
+
+
+@pytest.mark.parametrize("content", [b"", b"no parquet"])
+def test_a_damaged_ledger_is_begun_anew(tmp_path: Path, content: bytes) -> None:
+    store = Store(tmp_path)
+    (tmp_path / "shards.parquet").write_bytes(content)
+    found = shards(source("a", "b"), store, 1, keep=True)["train_audio"]
+    assert numbers(found) == {"a": 0, "b": 1}
+    assert numbers(shards(source("b"), store, 1, keep=False)["train_audio"]) == {"b": 1}

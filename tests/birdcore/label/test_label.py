@@ -1,0 +1,156 @@
+"""The label stage: soft labels by segment, which say who taught them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from birdcore.artifact import Artifact, Ref
+from birdcore.columns import stacked
+from birdcore.label import label
+from birdcore.label.label import segment_starts
+from birdcore.learn.data import read_mels, read_segments
+from birdcore.predict.listen import framewise, load_listeners, read_soundscapes
+from birdcore.recipe import PseudoLabels, Round
+from birdcore.store import Store
+
+MadeMel = Callable[..., Artifact]
+MadeModel = Callable[..., Ref]
+CROP_S = 5.0
+CPU = torch.device("cpu")
+
+
+def sound(seconds: float, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    samples = rng.standard_normal(round(seconds * 32_000))
+    return 0.1 * samples * np.sin(np.arange(len(samples)) / 9_000)
+
+
+def labelled(store: Store, teacher: tuple[Ref, ...], mel: Artifact, **settings: float) -> Artifact:
+    one = Round(name="two", backbones=("test_resnet",), label=PseudoLabels(**settings))
+    return store.make(label.step(one, 0, teacher, mel.ref), label.run)
+
+
+def rows(artifact: Artifact) -> pd.DataFrame:
+    return pd.read_parquet(artifact / "labels.parquet")
+
+
+def test_a_segment_is_the_mean_of_its_frames_over_all_teachers(
+    store: Store, mel_of: MadeMel, model_of: MadeModel
+) -> None:
+    teacher = (model_of(0), model_of(1, frames=157), model_of(2, backbone="test_efficientnet"))
+    mel = mel_of({"a": sound(11.3), "b": sound(20, 1)}, "train_soundscapes")
+    table = rows(labelled(store, teacher, mel))
+    soundscapes = read_soundscapes(mel / "mel.parquet")
+    listeners = load_listeners([store.get(ref) for ref in teacher])
+    for at, name in enumerate(soundscapes.names):
+        cells = np.mean([framewise(one, soundscapes, at, 2.5) for one in listeners], axis=0)
+        own = table[table["recording"] == name]
+        assert own["start"].iloc[0] == 0
+        for start, end, p in zip(own["start"], own["end"], own["probabilities"], strict=True):
+            assert end == start + 5
+            centres = (np.arange(len(cells)) + 0.5) * 8 / 62.5
+            inside = cells[(centres >= start - 1e-6) & (centres < end - 1e-6)]
+            np.testing.assert_allclose(p, inside.mean(axis=0), atol=1e-6)
+    assert stacked(table["probabilities"], np.float32).std(axis=0).min() > 1e-3
+
+
+def test_columns_follow_the_settings(store: Store, mel_of: MadeMel, model_of: MadeModel) -> None:
+    teacher = (model_of(),)
+    mel = mel_of({"a": sound(30)}, "train_soundscapes")
+    plain = rows(labelled(store, teacher, mel))
+    p = stacked(plain["probabilities"], np.float32)
+    high, low, threshold = np.quantile(p, [0.7, 0.3, 0.9])
+    artifact = labelled(
+        store, teacher, mel, power=1.5, high=float(high), low=float(low), threshold=float(threshold)
+    )
+    table = rows(artifact)
+    np.testing.assert_array_equal(stacked(table["probabilities"], np.float32), p)
+    np.testing.assert_allclose(stacked(table["labels"], np.float32), p**1.5, rtol=1e-6)
+    mask = stacked(table["mask"], np.bool_)
+    np.testing.assert_array_equal(mask, (p >= high) | (p <= low))
+    assert 0 < mask.mean() < 1
+    kept = table["kept"].to_numpy()
+    np.testing.assert_array_equal(kept, p.max(axis=1) >= threshold)
+    assert 0 < kept.mean() < 1
+    assert artifact.facts["kept"] == kept.sum()
+    assert artifact.facts["segments"] == len(table)
+    assert plain["kept"].all()
+    assert stacked(plain["mask"], np.bool_).all()
+
+
+def test_the_schema_names_the_teacher(store: Store, mel_of: MadeMel, model_of: MadeModel) -> None:
+    teacher = (model_of(0), model_of(1))
+    mel = mel_of({"a": sound(6)}, "train_soundscapes")
+    artifact = labelled(store, teacher, mel, power=2.0)
+    meaning = json.loads(pq.read_schema(artifact / "labels.parquet").metadata[b"birdflow.labels"])
+    assert meaning == {
+        "teacher": [f"train/{ref.key}" for ref in teacher],
+        "power": 2.0,
+        "classes": ["a", "b", "c"],
+    }
+
+
+def test_another_teacher_makes_other_labels(
+    store: Store, mel_of: MadeMel, model_of: MadeModel
+) -> None:
+    mel = mel_of({"a": sound(6)}, "train_soundscapes")
+    first, second = (labelled(store, (model_of(seed),), mel) for seed in (0, 1))
+    assert first.ref != second.ref
+    assert labelled(store, (model_of(0),), mel).ref == first.ref
+
+
+def test_a_short_soundscape_is_one_segment(
+    store: Store, mel_of: MadeMel, model_of: MadeModel
+) -> None:
+    mel = mel_of({"a": sound(3), "b": sound(1 / 32_000)}, "train_soundscapes")
+    table = rows(labelled(store, (model_of(),), mel))
+    assert table["recording"].tolist() == ["train_soundscapes/a.wav", "train_soundscapes/b.wav"]
+    assert table[["start", "end"]].to_numpy().tolist() == [[0, 5], [0, 5]]
+
+
+def test_a_shard_without_soundscapes_joins_others(
+    store: Store, mel_of: MadeMel, model_of: MadeModel
+) -> None:
+    mels = [mel_of({}, "train_soundscapes"), mel_of({"a": sound(11)}, "train_soundscapes")]
+    made = [labelled(store, (model_of(),), mel) for mel in mels]
+    assert made[0].facts == {"recordings": 0, "segments": 0, "kept": 0, "mean_label_sum": None}
+    schemas = [pq.read_schema(a / "labels.parquet").remove_metadata() for a in made]
+    assert schemas[0] == schemas[1]
+    soundscapes = read_mels([m / "mel.parquet" for m in mels], CPU)
+    segments = read_segments(soundscapes, [a / "labels.parquet" for a in made], CROP_S)
+    assert len(segments.rows) == len(rows(made[1])) > 0
+    with pytest.raises(ValueError, match=r"no soundscape segment passed round\.label\.threshold"):
+        read_segments(soundscapes, [made[0] / "labels.parquet"], CROP_S)
+
+
+def test_segments_that_no_class_reached_are_not_drawn(
+    store: Store, mel_of: MadeMel, model_of: MadeModel, tmp_path: Path
+) -> None:
+    mel = mel_of({"a": sound(30)}, "train_soundscapes")
+    p = stacked(rows(labelled(store, (model_of(),), mel))["probabilities"], np.float32)
+    threshold = float(np.quantile(p.max(axis=1), 0.5))
+    artifact = labelled(store, (model_of(),), mel, threshold=threshold)
+    soundscapes = read_mels([mel / "mel.parquet"], CPU)
+    segments = read_segments(soundscapes, [artifact / "labels.parquet"], CROP_S)
+    assert len(segments.rows) == (p.max(axis=1) >= threshold).sum() < len(p)
+
+
+@given(st.floats(0.1, 4_000), st.floats(0.5, 30), st.floats(0, 0.95))
+def test_segments_overlap_and_reach_the_end(
+    seconds: float, segment_s: float, overlap: float
+) -> None:
+    hop_s = segment_s * (1 - overlap)
+    starts = segment_starts(seconds, segment_s, hop_s)
+    assert starts[0] == 0
+    assert starts[-1] == max(0.0, seconds - segment_s)
+    steps = np.diff(starts)
+    assert (steps > 0).all()
+    assert (steps <= hop_s * (1 + 1e-5)).all()

@@ -1,0 +1,277 @@
+"""Training on a few seconds of noise: what is kept, what is never seen, going on after a kill."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from sklearn.metrics import roc_auc_score
+
+from birdcore.artifact import Artifact, Step
+from birdcore.learn import train
+from birdcore.learn.checkpoint import CHECKPOINT
+from birdcore.learn.worker import step_to_json
+from birdcore.recipe import Round
+from birdcore.store import Store
+
+CLASSES = ("a", "b", "c")
+NAMES = [f"train_audio/{label}{at}.wav" for label in CLASSES for at in range(4)]
+ALTERNATE = {name: at % 2 for at, name in enumerate(NAMES)}
+EVERYWHERE = dict.fromkeys(NAMES, -1)
+"""Nothing to validate, so that the latest weights are kept."""
+Weights: TypeAlias = dict[str, torch.Tensor]
+MadeStep: TypeAlias = Callable[..., Step]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Sums of floats depend on how many threads share them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def training(store: Store, mel_of: Any, publish: Any) -> MadeStep:
+    """A training on twelve recordings of three classes, held out by `folds` (fold 0)."""
+    rng = np.random.default_rng(0)
+    hz = dict(zip(CLASSES, (1000, 3000, 8000), strict=True))
+    time = np.arange(48_000) / 32_000
+    waveforms = {
+        Path(name).stem: (
+            np.sin(2 * np.pi * hz[Path(name).stem[0]] * time) + rng.normal(size=48_000)
+        ).astype(np.float32)
+        for name in NAMES
+    }
+    mel = mel_of(waveforms, "train_audio").ref
+    recordings = pd.DataFrame(
+        {
+            "recording": NAMES,
+            "primary_label": [Path(name).stem[0] for name in NAMES],
+            "secondary_labels": [[] for _ in NAMES],
+        }
+    )
+    species = pd.DataFrame({"label": list(CLASSES)})
+    catalog = publish("catalog", {"recordings.parquet": recordings, "species.parquet": species})
+
+    def make(folds: Mapping[str, int] = ALTERNATE, start: Any = None, **settings: Any) -> Step:
+        folded = publish(
+            "folds", {"folds.parquet": pd.DataFrame({"recording": NAMES, "fold": folds.values()})}
+        )
+        chosen = {"epochs": 3, "batch": 3, "crop_s": 0.5, "learning_rate": 1e-2} | settings
+        one = Round(name="one", backbones=("test_resnet",), **chosen)
+        inputs = {"catalog": (catalog,), "folds": (folded,), "mel": (mel,)}
+        if start is not None:
+            inputs["start"] = (start,)
+        return train.step(one, "test_resnet", 0, 0, inputs)
+
+    return make
+
+
+def run(store: Store, step: Step, **options: Any) -> Artifact:
+    return store.make(step, train.run, resumes=True, **options)
+
+
+def weights(artifact: Artifact) -> Weights:
+    return load_file(artifact / "model.safetensors")
+
+
+def distance(one: Weights, other: Weights) -> float:
+    """How far apart the parameters of two models are, running means and counts left out."""
+    names = [n for n in one if n.endswith(("weight", "bias"))]
+    assert names
+    return sum(float((one[n] - other[n]).abs().sum()) for n in names)
+
+
+def rows(artifact: Artifact) -> list[dict[str, Any]]:
+    """The history without what the clock says."""
+    return [
+        {k: v for k, v in row.items() if k != "seconds"} for row in train.history(artifact.folder)
+    ]
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(training: MadeStep, store: Store) -> None:
+    step = training(EVERYWHERE, ema=0.9, dropout=0.2, clip_gradient=1.0)
+    undisturbed = Store(store.root.with_name("undisturbed"))
+    shutil.copytree(store.root, undisturbed.root, dirs_exist_ok=True)
+    with subprocess.Popen(
+        [sys.executable, "-m", "birdcore.learn.worker", str(store.root)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(step_to_json(step) + "\n")
+        process.stdin.flush()
+        said = json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGKILL)
+    assert said["done"] == 1
+    assert (store.root / "work" / "train" / step.key / CHECKPOINT).is_file()
+
+    resumed, whole = run(store, step), run(undisturbed, step)
+    assert resumed.facts["resumed_at"] >= 1
+    assert whole.facts["resumed_at"] == 0
+    assert (resumed / "model.safetensors").read_bytes() == (
+        whole / "model.safetensors"
+    ).read_bytes()
+    assert rows(resumed) == rows(whole)
+    assert [row["epoch"] for row in rows(resumed)] == [0, 1, 2]
+    assert not list(resumed.folder.glob(f"*{CHECKPOINT}*"))
+
+
+def stop_after(epochs: int) -> Callable[[int, int, str], None]:
+    def progress(done: int, total: int, text: str) -> None:
+        if done == epochs:
+            raise Killed
+
+    return progress
+
+
+@pytest.mark.parametrize("after", [1, 3])
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_it_goes_on_after_any_epoch(
+    training: MadeStep, store: Store, after: int, ema: float
+) -> None:
+    step = training(EVERYWHERE, ema=ema, precision="float32")
+    with pytest.raises(Killed):
+        run(store, step, progress=stop_after(after))
+    resumed = run(store, step)
+    assert resumed.facts["resumed_at"] == after
+    resumed_rows, resumed_weights = rows(resumed), weights(resumed)
+    again = run(store, step, refresh=True)
+    assert again.facts["resumed_at"] == 0
+    assert rows(again) == resumed_rows
+    assert distance(weights(again), resumed_weights) == 0
+
+
+def test_the_best_epoch_is_remembered_over_a_kill(
+    training: MadeStep, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([0.9, 0.5, 0.4])
+    monkeypatch.setattr(train, "held_out_auc", lambda *_: next(scores))
+    step = training()
+    with pytest.raises(Killed):
+        run(store, step, progress=stop_after(1))
+    best = torch.load(store.root / "work" / "train" / step.key / CHECKPOINT)["best"]
+    artifact = run(store, step)
+    assert artifact.facts["auc"] == 0.9
+    assert all(torch.equal(value, best[name]) for name, value in weights(artifact).items())
+
+
+def test_a_checkpoint_that_cannot_be_read_starts_anew(training: MadeStep, store: Store) -> None:
+    step = training(epochs=1)
+    work = store.root / "work" / "train" / step.key
+    work.mkdir(parents=True)
+    (work / CHECKPOINT).write_bytes(b"no checkpoint at all")
+    done = run(store, step)
+    assert done.facts["resumed_at"] == 0
+    assert len(rows(done)) == 1
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_the_best_epoch_by_auc_is_kept(
+    training: MadeStep, store: Store, monkeypatch: pytest.MonkeyPatch, ema: float
+) -> None:
+    scores = iter([0.5, 0.9, 0.4])
+    seen: list[Weights] = []
+
+    def auc(model: torch.nn.Module, *_: object) -> float:
+        seen.append({name: value.clone() for name, value in model.state_dict().items()})
+        return next(scores)
+
+    monkeypatch.setattr(train, "held_out_auc", auc)
+    artifact = run(store, training(ema=ema))
+    assert artifact.facts["auc"] == 0.9
+    assert [row["auc"] for row in rows(artifact)] == [0.5, 0.9, 0.4]
+    kept = weights(artifact)
+    assert all(torch.equal(kept[name], value) for name, value in seen[1].items())
+    assert distance(kept, seen[2]) > 0
+
+
+def test_it_is_validated_every_so_many_epochs_and_at_the_end(
+    training: MadeStep, store: Store
+) -> None:
+    scored = [row["auc"] is not None for row in rows(run(store, training(validate_every=2)))]
+    assert scored == [False, True, True]
+
+
+def test_a_warm_start_takes_the_weights_of_the_earlier_round(
+    training: MadeStep, store: Store, model_of: Any
+) -> None:
+    start = model_of(seed=5)
+    still = {"epochs": 1, "learning_rate": 1e-12, "final_rate": 0.0, "weight_decay": 0.0}
+    before = weights(store.get(start))
+    assert distance(weights(run(store, training(start=start, **still))), before) < 1e-3
+    assert distance(weights(run(store, training(**still))), before) > 1
+
+
+def test_an_average_of_the_weights_lags_behind_them(
+    training: MadeStep, store: Store, model_of: Any
+) -> None:
+    start = model_of(seed=5)
+    before = weights(store.get(start))
+    raw = weights(run(store, training(EVERYWHERE, start=start)))
+    average = weights(run(store, training(EVERYWHERE, start=start, ema=0.99)))
+    assert 0 < distance(average, before) < distance(raw, before)
+
+
+def test_a_class_that_is_not_held_out_is_left_out_of_the_score(
+    training: MadeStep, store: Store
+) -> None:
+    folds = {name: -1 if "/c" in name else fold for name, fold in ALTERNATE.items()}
+    artifact = run(store, training(folds, epochs=1))
+    held_out = pd.read_parquet(artifact / "held_out.parquet")
+    targets = np.stack(held_out["targets"].to_list())
+    probabilities = np.stack(held_out["probabilities"].to_list())
+    assert sorted(held_out["recording"]) == [n for n in NAMES if folds[n] == 0]
+    expected = np.mean([roc_auc_score(targets[:, k], probabilities[:, k]) for k in (0, 1)])
+    assert artifact.facts["auc"] == pytest.approx(expected)
+
+
+def test_without_held_out_recordings_the_latest_weights_are_kept(
+    training: MadeStep, store: Store
+) -> None:
+    artifact = run(store, training(EVERYWHERE))
+    assert artifact.facts["auc"] is None
+    assert artifact.facts["trained_on"] == len(NAMES)
+    assert [row["auc"] for row in rows(artifact)] == [None] * 3
+    assert pd.read_parquet(artifact / "held_out.parquet").empty
+
+
+def test_a_fold_that_holds_everything_out_is_refused(training: MadeStep, store: Store) -> None:
+    with pytest.raises(ValueError, match="fold 0 leaves no recording to train on"):
+        run(store, training(dict.fromkeys(NAMES, 0)))
+
+
+def test_held_out_recordings_never_train(
+    training: MadeStep, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: set[str] = set()
+    draw = train.draw_batch
+
+    def spy(data: Any, rows: torch.Tensor, *rest: Any) -> Any:
+        drawn.update(data.clips.names[row] for row in rows.tolist())
+        return draw(data, rows, *rest)
+
+    monkeypatch.setattr(train, "draw_batch", spy)
+    artifact = run(store, training())
+    held_out = set(pd.read_parquet(artifact / "held_out.parquet")["recording"])
+    assert held_out == {name for name, fold in ALTERNATE.items() if fold == 0}
+    assert drawn == set(NAMES) - held_out

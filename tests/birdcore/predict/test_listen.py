@@ -1,0 +1,109 @@
+"""Listening: framewise probabilities of recordings of any length."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from birdcore.artifact import Artifact, Ref
+from birdcore.mel.spec import MelSpec
+from birdcore.model.input import model_input
+from birdcore.predict.listen import (
+    CELL_FRAMES,
+    cell_rate,
+    duration_s,
+    framewise,
+    load_listeners,
+    read_soundscapes,
+)
+from birdcore.predict.windows import window_starts
+from birdcore.store import Store
+
+MadeMel = Callable[..., Artifact]
+MadeModel = Callable[..., Ref]
+
+
+def sound(seconds: float, seed: int = 0) -> np.ndarray:
+    """Noise whose loudness changes, so that frames differ."""
+    rng = np.random.default_rng(seed)
+    samples = rng.standard_normal(round(seconds * 32_000))
+    return 0.1 * samples * np.sin(np.arange(len(samples)) / 9_000)
+
+
+@pytest.mark.parametrize("seconds", [1 / 32_000, 0.7, 3.0, 5.0, 5.05, 12.3])
+def test_every_recording_is_heard_to_its_end(
+    store: Store, mel_of: MadeMel, model_of: MadeModel, seconds: float
+) -> None:
+    (listener,) = load_listeners([store.get(model_of())])
+    soundscapes = read_soundscapes(mel_of({"a": sound(seconds)}) / "mel.parquet")
+    heard = framewise(listener, soundscapes, 0, 2.5)
+    frames = int(soundscapes.lengths[0])
+    assert heard.shape == (-(-frames // CELL_FRAMES), 3)
+    assert ((heard > 0) & (heard < 1)).all()
+    assert duration_s(soundscapes, 0) == pytest.approx(seconds, abs=0.017)
+
+
+def test_cells_are_the_mean_of_the_windows_that_cover_them(
+    store: Store, mel_of: MadeMel, model_of: MadeModel
+) -> None:
+    (listener,) = load_listeners([store.get(model_of())])
+    soundscapes = read_soundscapes(mel_of({"a": sound(11.0), "b": sound(8.2, 1)}) / "mel.parquet")
+    heard = framewise(listener, soundscapes, 1, 2.0)
+    assert heard.std(axis=0).min() > 1e-3
+    frames, window = int(soundscapes.lengths[1]), 313
+    starts = window_starts(frames, window, 125)
+    assert len(starts) > 1
+    sums, counts = np.zeros_like(heard), np.zeros(len(heard))
+    with torch.inference_mode():
+        for start in starts.tolist():
+            power = soundscapes.power(torch.tensor([1]), torch.tensor([start]), window)
+            output = listener.model(model_input(power, listener.reads))
+            probabilities = output.framewise_logit.sigmoid()[0].T.numpy()
+            for cell in range(len(heard)):
+                centre = (cell * CELL_FRAMES + min(cell * CELL_FRAMES + CELL_FRAMES, frames)) / 2
+                inside = (centre - start) / window
+                if 0 <= inside < 1:
+                    sums[cell] += probabilities[int(inside * len(probabilities))]
+                    counts[cell] += 1
+    np.testing.assert_allclose(heard, sums / counts[:, None], atol=1e-5)
+
+
+def test_what_one_recording_holds_does_not_change_another(
+    store: Store, mel_of: MadeMel, model_of: MadeModel
+) -> None:
+    (listener,) = load_listeners([store.get(model_of())])
+    alone = read_soundscapes(mel_of({"b": sound(7.0, 1)}) / "mel.parquet")
+    among = read_soundscapes(
+        mel_of({"a": sound(6.0), "b": sound(7.0, 1), "c": sound(3.0, 2)}) / "mel.parquet"
+    )
+    np.testing.assert_allclose(
+        framewise(listener, alone, 0, 2.5), framewise(listener, among, 1, 2.5), atol=1e-6
+    )
+
+
+def test_many_windows_run_in_batches(store: Store, mel_of: MadeMel, model_of: MadeModel) -> None:
+    (listener,) = load_listeners([store.get(model_of(frames=63))])
+    soundscapes = read_soundscapes(mel_of({"a": sound(20.0)}) / "mel.parquet")
+    assert len(window_starts(int(soundscapes.lengths[0]), 63, 12)) > 64
+    heard = framewise(listener, soundscapes, 0, 0.2)
+    assert heard.shape == (157, 3)
+    assert cell_rate(soundscapes) == pytest.approx(62.5 / 8)
+
+
+def test_a_silent_soundscape_gets_probabilities(
+    store: Store, mel_of: MadeMel, model_of: MadeModel
+) -> None:
+    (listener,) = load_listeners([store.get(model_of())])
+    soundscapes = read_soundscapes(mel_of({"a": np.zeros(200_000)}) / "mel.parquet")
+    assert np.isfinite(framewise(listener, soundscapes, 0, 2.5)).all()
+
+
+def test_a_model_of_another_mel_is_refused(
+    store: Store, mel_of: MadeMel, model_of: MadeModel
+) -> None:
+    other = MelSpec(n_mels=32, f_max=15_000.0)
+    (listener,) = load_listeners([store.get(model_of(spec=other))])
+    soundscapes = read_soundscapes(mel_of({"a": sound(5)}) / "mel.parquet")
+    with pytest.raises(ValueError, match="another mel"):
+        framewise(listener, soundscapes, 0, 2.5)

@@ -1,0 +1,435 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from birdcore.recipe import Mel, Recipe, RecipeError, read_recipe
+from birdcore.recipe.complaint import lines_of
+
+GOOD = """\
+# Two rounds.
+[mel]
+preset = "config_128"
+
+[[round]]
+name = "first"
+backbones = ["resnet10t"]
+
+[[round]]
+name = "second"
+backbones = [
+  "resnet10t",
+]
+teacher = "first"
+mixup = { probability = 0.5 }
+"""
+ROUND_KEYS = "Allowed here: name, data, backbones, "
+
+Refuse = Callable[..., list[str]]
+
+
+@pytest.fixture
+def refuse(tmp_path: Path) -> Refuse:
+    """The complaints about a recipe's text, without its folder."""
+
+    def complain(text: str | bytes, *settings: str) -> list[str]:
+        path = tmp_path / "r.toml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        with pytest.raises(RecipeError) as caught:
+            read_recipe(path, settings)
+        return str(caught.value).replace(f"{tmp_path}/", "").splitlines()
+
+    return complain
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[..., Recipe]:
+    def good(text: str, *settings: str) -> Recipe:
+        path = tmp_path / "r.toml"
+        path.write_text(text)
+        return read_recipe(path, settings)
+
+    return good
+
+
+def changed(old: str, new: str) -> str:
+    assert old in GOOD
+    return GOOD.replace(old, new, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("sed = 3\n" + GOOD, "r.toml:1: unknown key sed; did you mean 'seed'? Allowed here: name,"),
+        (
+            changed("preset", "prest"),
+            "r.toml:3: unknown key mel.prest; did you mean 'preset'? Allowed here: preset, ",
+        ),
+        (
+            GOOD + "epoch = 3\n",
+            f"r.toml:16: unknown key round.1.epoch; did you mean 'epochs'? {ROUND_KEYS}",
+        ),
+        (
+            changed("probability", "probabilty"),
+            "r.toml:15: unknown key round.1.mixup.probabilty; did you mean 'probability'? "
+            "Allowed here: probability, alpha, labels",
+        ),
+        (
+            GOOD + "mask.time_mask = 3\n",
+            "r.toml:16: unknown key round.1.mask.time_mask; did you mean 'time_masks'? ",
+        ),
+        (
+            GOOD + "\n[round.mask]\n# comment\n\ntimes = 3\n",
+            "r.toml:20: unknown key round.1.mask.times; did you mean 'time_s'? ",
+        ),
+        (
+            GOOD + "power = 1.5\n",
+            f"r.toml:16: unknown key round.1.power; did you mean 'label.power'? {ROUND_KEYS}",
+        ),
+        (GOOD + "[clean]\nxyz = 3\n", "r.toml:17: unknown key clean.xyz. Allowed here: remove, "),
+        (
+            'round = [\n  {name = "a", backbones = ["b"]},\n'
+            '  {name = "c", backbones = ["b"], epoch = 3},\n]\n',
+            "r.toml:3: unknown key round.1.epoch; did you mean 'epochs'? ",
+        ),
+    ],
+)
+def test_an_unknown_key_is_named_with_its_line_the_nearest_and_all_allowed(
+    refuse: Refuse, text: str, says: str
+) -> None:
+    (line,) = refuse(text)
+    assert line.startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ('epochs = "three"', 'round.1.epochs = "three": must be a whole number of at least 1'),
+        ("epochs = true", "round.1.epochs = true: must be a whole number of at least 1"),
+        ("epochs = 2.5", "round.1.epochs = 2.5: must be a whole number of at least 1"),
+        ("epochs = 0", "round.1.epochs = 0: must be a whole number of at least 1"),
+        ("pretrained = 1", "round.1.pretrained = 1: must be true or false"),
+        ("mix = 1.5", "round.1.mix = 1.5: must be a number from 0 to 1"),
+        ("dropout = 1", "round.1.dropout = 1: must be a number of at least 0 and below 1"),
+        ("top_db = -1", "round.1.top_db = -1: must be a number above 0"),
+        ("top_db = inf", "round.1.top_db = Infinity: must be a number above 0"),
+        ("gain_db = nan", "round.1.gain_db = NaN: must be a number of at least 0"),
+        ("window_s = 1979-05-27", 'round.1.window_s = "1979-05-27": must be a number above 0'),
+        (
+            'loss = "focl"',
+            'round.1.loss = "focl": must be "bce" or "focal"; did you mean \'focal\'?',
+        ),
+        ("mask = 3", "round.1.mask = 3: must be a table"),
+        ('weights = "w.pt"', 'round.1.weights = "w.pt": needs pretrained = true'),
+        (
+            "background = { snr_db = [1] }",
+            "round.1.background.snr_db = [1]: must be a list of 2 numbers",
+        ),
+        (
+            'background = { snr_db = ["a", 2] }',
+            'round.1.background.snr_db.0 = "a": must be a number',
+        ),
+        (
+            "label = { low = 0.9, high = 0.2 }",
+            "round.1.label.low = 0.9: must not be above high, which is 0.2",
+        ),
+        (
+            'label = { threshold = "high" }',
+            'round.1.label.threshold = "high": must be a number from 0 to 1',
+        ),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_line_and_what_is_allowed(
+    refuse: Refuse, setting: str, says: str
+) -> None:
+    assert refuse(f"{GOOD}{setting}\n") == [f"r.toml:16: {says}"]
+
+
+@pytest.mark.parametrize("value", ["'some'", "3", "true", "-0.1", "['all']"])
+def test_a_value_of_several_kinds_is_complained_of_once(refuse: Refuse, value: str) -> None:
+    (line,) = refuse(f"{GOOD}[clean]\nremove = {value}\n")
+    assert line.startswith("r.toml:17: clean.remove = ")
+    assert 'must be "all", "none" or a number from 0 to 1' in line
+
+
+def test_a_mistake_in_the_only_round_is_no_second_one_of_the_list(refuse: Refuse) -> None:
+    text = '[[round]]\nname = "a"\nbackbones = ["b"]\nmix = 2\n'
+    assert refuse(text) == ["r.toml:4: round.0.mix = 2: must be a number from 0 to 1"]
+
+
+def test_all_mistakes_are_told_at_once(refuse: Refuse) -> None:
+    lines = refuse(changed("config_128", "config_12") + "epochs = 0\n[clean]\nmargin = 1\n")
+    assert sorted(line.split(": ")[0] for line in lines) == ["r.toml:16", "r.toml:18", "r.toml:3"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (
+            'preset = "config_128"',
+            'preset = "config_129"',
+            "r.toml:3: mel.preset = \"config_129\": no such preset; did you mean 'config_128'? "
+            "There are config_128, config_96, config_256, first_2025, fifth_2025",
+        ),
+        ("[mel]", "[mel]\nhop_length = 4096", "r.toml:3: mel.hop_length = 4096: hop_length 4096 "),
+        ("[mel]", "[mel]\nn_fft = 1023", "r.toml:3: mel.n_fft = 1023: n_fft is 1023: choose an "),
+        ("[mel]", "[mel]\nf_max = 2e4", "r.toml:3: mel.f_max = 20000.0: f_max 20000 Hz is above "),
+        (
+            'teacher = "first"',
+            'teacher = "frist"',
+            'r.toml:14: round.1.teacher = "frist": no earlier round has this name; '
+            "did you mean 'first'? There are first",
+        ),
+        (
+            'teacher = "first"',
+            'teacher = "second"',
+            'r.toml:14: round.1.teacher = "second": no earlier round has this name. '
+            "There are first",
+        ),
+        (
+            'name = "first"',
+            'name = "first"\nstart = "second"',
+            'r.toml:7: round.0.start = "second": no earlier round has this name. This is the first',
+        ),
+        (
+            'teacher = "first"',
+            'start = "first"\npretrained = true',
+            'r.toml:14: round.1.start = "first": does not go with pretrained = true: take one ',
+        ),
+        (
+            '  "resnet10t",\n]\n',
+            '  "resnet18",\n]\nstart = "first"\n',
+            "r.toml:11: round.1.backbones = [\"resnet18\"]: needs the backbones of 'first': ",
+        ),
+        (
+            'name = "second"',
+            'name = "first"',
+            'r.toml:10: round.1.name = "first": an earlier round has this name',
+        ),
+        (
+            'name = "second"',
+            'name = "ensemble"',
+            'r.toml:10: round.1.name = "ensemble": the ensemble\'s scores have this name',
+        ),
+        (
+            'name = "second"',
+            'name = "Round 2"',
+            'r.toml:10: round.1.name = "Round 2": must be a name of a-z, 0-9 and -, in quotes',
+        ),
+        (
+            'name = "second"\n',
+            "",
+            "r.toml:9: round.1.name is missing: a name of a-z, 0-9 and -, in quotes",
+        ),
+        (
+            '  "resnet10t",\n',
+            '  "resnet10t",\n  3,\n',
+            "r.toml:13: round.1.backbones.1 = 3: must be text in quotes",
+        ),
+        (
+            '  "resnet10t",\n',
+            "",
+            "r.toml:11: round.1.backbones = []: must be a list of at least 1, each text in quotes",
+        ),
+        (
+            "[mel]",
+            '[ensemble]\nmembers = ["first",\n"sekond"]\n[mel]',
+            'r.toml:4: ensemble.members.1 = "sekond": no round has this name; did you mean '
+            "'second'? There are first, second",
+        ),
+        (
+            "[mel]",
+            "[ensemble]\nmembers = []\n[mel]",
+            "r.toml:3: ensemble.members = []: must be a list of at least 1, each text in quotes",
+        ),
+        (
+            "[mel]",
+            "[folds]\ntrain = [0, 7]\n[mel]",
+            "r.toml:3: folds.train = [0, 7]: name folds from 0 to 4, at least one",
+        ),
+        (
+            "[mel]",
+            "[folds]\ntrain = [1, 1]\n[mel]",
+            "r.toml:3: folds.train = [1, 1]: a fold is named twice",
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_each_other_are_refused(
+    refuse: Refuse, old: str, new: str, says: str
+) -> None:
+    (line,) = refuse(changed(old, new))
+    assert line.startswith(says)
+
+
+@pytest.mark.parametrize("text", ["", "seed = 3\n", "# nothing\n"])
+def test_a_recipe_without_rounds_is_refused(refuse: Refuse, text: str) -> None:
+    assert refuse(text) == [
+        "r.toml: round is missing: a list of tables, each under its own [[round]]"
+    ]
+
+
+def test_a_single_round_is_told_to_be_a_list(refuse: Refuse) -> None:
+    assert refuse('[round]\nname = "a"\n') == [
+        "r.toml:1: round: must be a list of tables, each under its own [[round]]"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (GOOD + "seed = \n", "r.toml:16: not TOML: Invalid value"),
+        (GOOD + "epochs = 3\nepochs = 4\n", "r.toml:17: not TOML: Cannot overwrite a value"),
+        ("seed = 1\nnames = [1,\n", "r.toml:2: not TOML: Invalid value (at end of document)"),
+        (GOOD.encode("utf-16"), "r.toml:1: not UTF-8 text: save the recipe as UTF-8"),
+        (
+            GOOD.encode() + "# Röhricht\n".encode("latin-1"),
+            "r.toml:16: not UTF-8 text: save the recipe as UTF-8",
+        ),
+    ],
+)
+def test_a_file_that_is_no_toml_is_refused_with_its_line(
+    refuse: Refuse, text: str | bytes, says: str
+) -> None:
+    assert refuse(text) == [says]
+
+
+def test_a_missing_recipe_and_a_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"none\.toml: there is no such recipe"):
+        read_recipe(tmp_path / "none.toml")
+    with pytest.raises(RecipeError, match="can't be read: Is a directory"):
+        read_recipe(tmp_path)
+
+
+def test_windows_line_ends_and_byte_order_mark_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
+    assert read_recipe(path).round[1].teacher == "first"
+
+
+def test_a_recipe_is_named_after_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "My recipe_2.toml"
+    path.write_text(GOOD)
+    assert read_recipe(path).name == "my-recipe-2"
+
+
+def test_set_is_laid_over_the_recipe(read: Callable[..., Recipe]) -> None:
+    recipe = read(
+        GOOD,
+        "round.0.epochs=3",
+        "round.1.mixup.alpha = 0.25",
+        "mel.preset=config_96",
+        'ensemble.members=["second"]',
+        "clean.remove=0.5",
+        "round.0.pretrained=true",
+        "seed=1",
+        "seed=2",
+    )
+    assert [r.epochs for r in recipe.round] == [3, 30]
+    assert recipe.round[1].mixup.alpha == 0.25
+    assert recipe.round[1].mixup.probability == 0.5  # from the file
+    assert recipe.mel.spec().n_mels == 96
+    assert recipe.members == ("second",)
+    assert recipe.clean.remove == 0.5
+    assert recipe.round[0].pretrained is True
+    assert recipe.seed == 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("mel.preset", "write KEY=VALUE, for example mel.preset=config_96"),
+        ("=3", "write KEY=VALUE, for example mel.preset=config_96"),
+        ("round.0.epoch=3", "unknown key round.0.epoch; did you mean 'epochs'? Allowed here: "),
+        ("round.0.epochs=many", 'round.0.epochs = "many": must be a whole number of at least 1'),
+        ("round.2.epochs=3", "round has the numbers 0 to 1, and no 2"),
+        ("round.-1.epochs=3", "round has the numbers 0 to 1, and no -1"),
+        ("round.first.epochs=3", "round has the numbers 0 to 1, and no first"),
+        ("mel.preset.x=3", "mel.preset is no table, so it has no x"),
+        ("mell.preset=config_96", "unknown key mell; did you mean 'mel'? Allowed here: name, "),
+        ("seed.x=3", "seed: must be a whole number of at least 0"),
+        ("mel.preset=config_97", 'mel.preset = "config_97": no such preset; did you mean '),
+        ("round.1.teacher=frist", 'round.1.teacher = "frist": no earlier round has this name; '),
+        ("mel.n_fft=1023", "mel.n_fft = 1023: n_fft is 1023: choose an even number"),
+        ("ensemble.weights=nnsl", 'ensemble.weights = "nnsl": must be "nnls", "mean" or "rank"; '),
+    ],
+)
+def test_a_wrong_set_is_named_as_it_was_written(refuse: Refuse, setting: str, says: str) -> None:
+    (line,) = refuse(GOOD, setting)
+    assert line.startswith(f"--set {setting}: {says}")
+
+
+def test_a_mistake_of_the_file_is_not_laid_on_a_set_beside_it(refuse: Refuse) -> None:
+    (line,) = refuse(GOOD + "epochs = 0\n", "round.1.batch=4")
+    assert line.startswith("r.toml:16: round.1.epochs")
+
+
+SHARING = """[train]
+backbones = ["resnet18"]
+epochs = 5
+[[round]]
+name = "one"
+[[round]]
+name = "two"
+epochs = 7
+"""
+
+
+def test_rounds_share_the_table_train_and_may_say_otherwise(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(SHARING)
+    assert [one.epochs for one in read_recipe(path).round] == [5, 7]
+    assert [one.epochs for one in read_recipe(path, ["train.epochs=3"]).round] == [3, 7]
+
+
+def test_a_mistake_that_rounds_share_is_told_once_where_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(SHARING.replace("epochs = 5", "batch = 0"))
+    with pytest.raises(RecipeError) as refused:
+        read_recipe(path)
+    (line,) = [line for line in str(refused.value).splitlines() if "batch" in line]
+    assert line.startswith(f"{path}:3: ")
+    path.write_text("train = 3\n" + SHARING.partition("\n[[")[2].join(["[[", ""]))
+    with pytest.raises(RecipeError, match="train must be a table"):
+        read_recipe(path)
+
+
+def test_numbers_lie_over_a_preset() -> None:
+    spec = Mel(preset="config_256", n_mels=64).spec()
+    assert (spec.n_mels, spec.n_fft) == (64, 4096)
+
+
+def test_every_recipe_of_the_project_is_read(tiny_recipe: Path) -> None:
+    shipped = sorted((tiny_recipe.parents[2] / "recipes").glob("*.toml"))
+    assert shipped
+    for path in [tiny_recipe, *shipped]:
+        assert read_recipe(path).round
+
+
+KEYS = st.sampled_from(["a", "b", "c-d", "e_f"])
+VALUES = st.recursive(
+    st.integers() | st.text("aé \n#[]={},'\"\\", max_size=8) | st.booleans(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.dictionaries(KEYS, VALUES, min_size=1))
+def test_each_key_is_found_on_the_line_that_holds_it(tree: dict[str, object]) -> None:
+    # One statement a line, with a comment above each, and blank lines between.
+    text = "".join(f"# {key}\n{key} = {inline(value)}\n\n" for key, value in tree.items())
+    lines = lines_of(text)
+    assert {key[0] for key in lines} == tree.keys()
+    for key, line in lines.items():
+        assert line == 2 + 3 * list(tree).index(str(key[0]))
+
+
+def inline(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {inline(v)}" for key, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(inline, value)) + "]"
+    return json.dumps(value)

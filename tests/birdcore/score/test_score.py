@@ -1,0 +1,99 @@
+"""The score stage: the submission and every round against the truth, where there is one."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from birdcore.artifact import Facts, Ref, Step
+from birdcore.catalog.source import Source
+from birdcore.recipe import Score
+from birdcore.score import score
+from birdcore.store import Job, Store
+
+TRUTH = "test_soundscapes_labels.csv"
+ROWS = [f"s{i}_{end}" for i in range(4) for end in (5, 10, 15)]
+
+
+def source(root: Path) -> Source:
+    return Source(root, ("a", "b", "c"), {}, {}, {})
+
+
+def table(values: np.ndarray, rows: list[str] = ROWS) -> pd.DataFrame:
+    return pd.DataFrame(values, columns=list("abc")).set_axis(rows).rename_axis("row_id")
+
+
+def submission(store: Store, tables: dict[str, pd.DataFrame]) -> Ref:
+    def run(job: Job) -> Facts:
+        (job.folder / "rounds").mkdir()
+        for name, content in tables.items():
+            content.to_csv(job.folder / name)
+        return {}
+
+    inputs: dict[str, tuple[Ref, ...]] = {
+        f"round {Path(name).stem}": () for name in tables if name.startswith("rounds/")
+    }
+    return store.make(Step("submission", 1, "submission", inputs=inputs), run).ref
+
+
+@pytest.fixture
+def truth(tmp_path: Path) -> np.ndarray:
+    values = (np.random.default_rng(0).random((12, 3)) < 0.4).astype(int)
+    values[:, 2] = 0  # a class that never occurs
+    table(values).to_csv(tmp_path / TRUTH)
+    return values
+
+
+def test_submission_and_rounds_are_scored_as_scikit_learn_does(
+    store: Store, tmp_path: Path, truth: np.ndarray
+) -> None:
+    rng = np.random.default_rng(1)
+    blended, own = rng.random((2, 12, 3))
+    order = rng.permutation(12)
+    ref = submission(
+        store,
+        {
+            "submission.csv": table(blended).iloc[order],
+            "rounds/round-1.csv": table(own)[["c", "a", "b"]],
+        },
+    )
+    step = score.step(Score(bootstrap=50), source(tmp_path), ref)
+    assert step is not None
+    artifact = store.make(step, score.run)
+    scores = json.loads((artifact / "scores.json").read_text())
+    assert list(scores) == ["round-1", "ensemble"]
+    for name, values in (("ensemble", blended), ("round-1", own)):
+        expected = roc_auc_score(truth[:, :2], values[:, :2], average="macro")
+        assert scores[name]["macro_auc"] == pytest.approx(expected, abs=1e-9)
+        assert scores[name]["macro_auc_low"] < expected < scores[name]["macro_auc_high"]
+        assert artifact.facts[name] == round(expected, 4)
+    assert artifact.facts["classes_scored"] == 2
+    again = store.make(step, score.run, refresh=True)
+    assert json.loads((again / "scores.json").read_text()) == scores
+
+
+def test_without_a_truth_there_is_no_step(tmp_path: Path) -> None:
+    assert score.step(Score(), source(tmp_path), Ref("submission", "0")) is None
+
+
+def test_another_truth_is_another_step(tmp_path: Path, truth: np.ndarray) -> None:
+    ref = Ref("submission", "0")
+    before = score.step(Score(), source(tmp_path), ref)
+    (tmp_path / TRUTH).write_text((tmp_path / TRUTH).read_text().replace("s0", "t0"))
+    after = score.step(Score(), source(tmp_path), ref)
+    assert before is not None
+    assert after is not None
+    assert before.key != after.key
+
+
+def test_a_truth_with_rows_that_nobody_asked_for_is_refused(
+    store: Store, tmp_path: Path, truth: np.ndarray
+) -> None:
+    ref = submission(store, {"submission.csv": table(np.full((12, 3), 0.5)).iloc[1:]})
+    step = score.step(Score(), source(tmp_path), ref)
+    assert step is not None
+    with pytest.raises(ValueError, match=r"lacks 1 of 12 rows of .*labels\.csv: s0_5"):
+        store.make(step, score.run)

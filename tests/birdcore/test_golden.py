@@ -1,0 +1,259 @@
+"""What every stage makes of one fixed input, against stored values: a guard of the cache.
+
+A store keeps artifacts by stage, version, settings and inputs. Code that makes something else
+under the same version would let old and new artifacts stand side by side, unnoticed. So the
+output of each version is summed up in `golden.json`: names, types and numbers of rows exactly,
+numbers by their means, so that another processor's rounding does not matter.
+
+    BIRDFLOW_GOLDEN=add pytest tests/birdcore/test_golden.py     adds versions that are not there
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import soundfile as sf
+
+from birdcore.artifact import Artifact, Ref, Step
+from birdcore.audio import clean
+from birdcore.audio.cut import Override
+from birdcore.catalog import catalog, folds
+from birdcore.catalog.shards import shards
+from birdcore.catalog.source import scan
+from birdcore.label import label
+from birdcore.learn import train
+from birdcore.mel import mel
+from birdcore.mel.scale import decode_db
+from birdcore.mel.shard import read_shards
+from birdcore.predict import ensemble, predict, submission
+from birdcore.recipe import Clean, Mel, Predict, Round, Score
+from birdcore.score import score
+from birdcore.store import Store
+
+GOLDEN = Path(__file__).with_name("golden.json")
+RATE = 32_000
+STAGES: dict[str, ModuleType] = {
+    "catalog": catalog,
+    "clean": clean,
+    "mel": mel,
+    "folds": folds,
+    "train": train,
+    "label": label,
+    "ensemble": ensemble,
+    "predict": predict,
+    "submission": submission,
+    "score": score,
+}
+UNSTABLE = {"sha256"}
+"""Columns that may differ: a sine's last bit is the processor's."""
+MadeModel = Callable[..., Ref]
+CLEAN, MEL = Clean(), Mel(n_mels=32)
+PREDICT = Predict(gaussian=0.5, delta_shift=0.2)
+STUDENT = Round(
+    name="two",
+    backbones=("test_resnet",),
+    teacher="one",
+    epochs=3,
+    batch=4,
+    crop_s=2.0,
+    learning_rate=2e-3,
+    precision="float32",
+)
+
+
+def write(path: Path, seconds: float, pitches: list[float], rng: np.random.Generator) -> None:
+    """Noise with a chirp a second, of one of the pitches at a time."""
+    t = np.arange(round(seconds * RATE)) / RATE
+    hz = np.array(pitches)[t.astype(int) % len(pitches)]
+    sound = np.sin(2 * np.pi * np.cumsum(hz * (1 + 0.1 * (t % 1))) / RATE)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    samples = 0.3 * sound * ((t % 1) < 0.5) + 0.02 * rng.standard_normal(len(t))
+    sf.write(path, samples, RATE, subtype="PCM_16")
+
+
+def write_data(root: Path) -> None:
+    rng = np.random.default_rng(0)
+    pitch = {"a": 1_500.0, "b": 3_000.0, "c": 6_000.0}
+    rows = ["primary_label,secondary_labels,filename,author"]
+    for name, hz in pitch.items():
+        for i in range(4):
+            write(root / f"train_audio/{name}/{i}.wav", 3 + 0.3 * i, [hz], rng)
+            rows.append(f"""{name},"['a']",{name}/{i}.wav,author {i}""")
+    (root / "train_audio/a/bad.wav").write_text("no sound")
+    rows += ["a,[],a/bad.wav,author 9", "c,[],c/missing.wav,author 9"]
+    (root / "train.csv").write_text("\n".join(rows) + "\n")
+    write(root / "train_soundscapes/s.wav", 11, [1_500, 6_000], rng)
+    write(root / "test_soundscapes/t.wav", 17, [3_000, 1_500, 6_000], rng)
+    truth = pd.DataFrame(np.eye(4, 3, dtype=int), columns=list("abc"))
+    truth.insert(0, "row_id", [f"t_{end}" for end in (5, 10, 15, 20)])
+    truth.to_csv(root / "test_soundscapes_labels.csv", index=False)
+    truth.iloc[::-1].to_csv(root / "sample_submission.csv", index=False)
+
+
+def out_of_fold(seed: int) -> pd.DataFrame:
+    """What a model would say of recordings it never saw."""
+    rng = np.random.default_rng(seed)
+    targets = np.eye(3, dtype=np.float32)[np.arange(20) % 3]
+    probabilities = (targets + (2 + seed) * rng.random((20, 3))).astype(np.float32) / 4
+    names = [f"r{i}" for i in range(20)]
+    return pd.DataFrame(
+        {"recording": names, "targets": list(targets), "probabilities": list(probabilities)}
+    )
+
+
+def all_stages(root: Path, store: Store, model_of: MadeModel) -> Iterator[Artifact]:
+    """An artifact of each stage, made from the ones before.
+
+    What is trained here shows in its own summary only: the stages that read a model get fixed
+    ones, since a processor's rounding grows with every step of training.
+    """
+    source = scan(root, store)
+    parts = {kind: one for kind, (one,) in shards(source, store, 50, keep=True).items()}
+    overrides = {"train_audio/a/0.wav": (Override("cut", 0.5, 1.25),)}
+
+    def make(step: Step) -> Artifact:
+        return store.make(step, STAGES[step.stage].run)
+
+    cataloged = make(catalog.step(source))
+    yield cataloged
+    mels: dict[str, Ref] = {}
+    for kind, shard in parts.items():
+        cleaned = make(clean.step(shard, CLEAN, overrides, root))
+        made = make(mel.step(shard, cleaned.ref, MEL, CLEAN, root))
+        mels[kind] = made.ref
+        if kind == "train_audio":
+            yield cleaned
+            yield made
+    folded = make(folds.step(cataloged.ref, 2, 0))
+    yield folded
+    models = {
+        name: (model_of(seed, backbone="test_efficientnet", held_out=out_of_fold(seed)),)
+        for seed, name in enumerate(("one", "two"))
+    }
+    taught = make(label.step(STUDENT, 0, models["one"], mels["train_soundscapes"]))
+    yield taught
+    inputs = {
+        "catalog": (cataloged.ref,),
+        "folds": (folded.ref,),
+        "mel": (mels["train_audio"],),
+        "labels": (taught.ref,),
+        "soundscapes": (mels["train_soundscapes"],),
+    }
+    yield make(train.step(STUDENT, "test_resnet", 0, 0, inputs))
+    weighed = make(ensemble.step("nnls", models))
+    yield weighed
+    heard = {
+        name: make(predict.step(name, 0, refs, mels["test_soundscapes"], PREDICT))
+        for name, refs in models.items()
+    }
+    yield heard["one"]
+    refs = {name: (artifact.ref,) for name, artifact in heard.items()}
+    submitted = make(submission.step(PREDICT, source, cataloged.ref, weighed.ref, refs))
+    yield submitted
+    scored = score.step(Score(bootstrap=20), source, submitted.ref)
+    assert scored is not None
+    yield make(scored)
+
+
+def column(values: pd.Series) -> Any:
+    """A column in a few words: numbers as mean and spread, text as a digest."""
+    flat = (
+        values.explode() if values.map(lambda v: isinstance(v, list | np.ndarray)).any() else values
+    )
+    numbers = pd.to_numeric(flat, errors="coerce").astype(float)
+    if flat.notna().any() and numbers.notna().sum() == flat.notna().sum():
+        return {"mean": numbers.mean(), "spread": numbers.std(ddof=0)}
+    return hashlib.sha256("\n".join(map(str, flat)).encode()).hexdigest()[:16]
+
+
+def table(frame: pd.DataFrame) -> dict[str, Any]:
+    columns = {str(c): column(frame[c]) for c in frame.columns if c not in UNSTABLE}
+    return {"rows": len(frame), **columns}
+
+
+def mels(path: Path) -> dict[str, Any]:
+    read = read_shards([path])
+    decibels = decode_db(read.codes, read.scale)
+    return {
+        name: {"frames": len(read.frames_of(name)), "decibels": float(part.mean())}
+        for name, part in zip(read.recordings, np.split(decibels, read.starts[1:-1]), strict=True)
+    }
+
+
+def json_file(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def losses(path: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in path.read_text().splitlines()]
+
+
+READERS: Mapping[str, Callable[[Path], Any]] = {
+    ".parquet": lambda path: table(pd.read_parquet(path)),
+    ".csv": lambda path: table(pd.read_csv(path)),
+    ".json": json_file,
+    ".jsonl": losses,
+}
+
+
+def summary(artifact: Artifact) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for path in (artifact / file.name for file in artifact.manifest.files):
+        if path.name == "mel.parquet":
+            found[path.name] = mels(path)
+        elif path.suffix in READERS:
+            found[path.name] = READERS[path.suffix](path)
+        if path.suffix == ".parquet":
+            types = [f"{f.name}: {f.type}" for f in pq.read_schema(path)]
+            found[f"{path.name} types"] = [t.replace("large_string", "string") for t in types]
+    return found
+
+
+def differences(old: Any, new: Any, where: str) -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            if key in old and key in new:
+                yield from differences(old[key], new[key], f"{where} {key}")
+            else:
+                yield f"{where}: {key} is {'gone' if key in old else 'new'}"
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for at, (a, b) in enumerate(zip(old, new, strict=True)):
+            yield from differences(a, b, f"{where}[{at}]")
+    elif isinstance(old, int | float) and isinstance(new, int | float):
+        # What another processor or number of threads may change; training makes it grow.
+        close = 2e-4 + 1e-5 * abs(old)
+        if where.endswith(" decibels"):
+            close = 0.1
+        elif where.startswith("train "):
+            close = 2e-3 + 0.05 * abs(old)
+        if abs(old - new) > close:
+            yield f"{where}: was {old:.6g}, is {new:.6g}"
+    elif old != new:
+        yield f"{where}: was {old!r}, is {new!r}"
+
+
+def test_a_version_of_a_stage_makes_what_it_always_made(
+    tmp_path: Path, store: Store, model_of: MadeModel
+) -> None:
+    write_data(tmp_path / "data")
+    made = {a.manifest.stage: summary(a) for a in all_stages(tmp_path / "data", store, model_of)}
+    assert made.keys() == STAGES.keys()
+    now = {f"{stage} {STAGES[stage].VERSION}": found for stage, found in made.items()}
+    golden = json.loads(GOLDEN.read_text())
+    if os.environ.get("BIRDFLOW_GOLDEN") == "add":
+        golden = {key: golden.get(key, found) for key, found in now.items()}
+        GOLDEN.write_text(json.dumps(golden, indent=1, sort_keys=True) + "\n")
+    how = f"run BIRDFLOW_GOLDEN=add pytest {Path(__file__).name}"
+    assert golden.keys() == now.keys(), f"versions without golden values or too many: {how}"
+    changed = [line for key, found in now.items() for line in differences(golden[key], found, key)]
+    assert not changed, (
+        "output changed under the same version: raise VERSION in the stage's module, so that "
+        f"stores make it anew, and {how}\n" + "\n".join(changed)
+    )

@@ -1,0 +1,94 @@
+"""The kill drill: whatever is killed, the same command goes on and ends as if nothing had been."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from birdcore.artifact import MANIFEST
+from birdcore.learn.checkpoint import CHECKPOINT
+
+LONG = ("--set", 'round.0.backbones=["test_resnet"]', "--set", "round.0.epochs=100000")
+STOPPED = "stopped; the same command goes on where it was"
+
+
+@pytest.fixture
+def command(tiny_data: Path, tiny_recipe: Path, tmp_path: Path) -> list[object]:
+    store, out = tmp_path / "store", tmp_path / "out"
+    return ["run", tiny_recipe, "--data", tiny_data, "--store", store, "--out", out]
+
+
+def working(store: Path, stage: str) -> bool:
+    """Whether a step of the stage is being made; a training, whether it has a checkpoint."""
+    steps = (store / "work" / stage).glob("*")
+    return any((step / CHECKPOINT).exists() for step in steps) if stage == "train" else any(steps)
+
+
+def test_a_run_that_is_killed_in_each_stage_ends_with_the_same_submission(
+    start_birdflow: Any,
+    whole_run: Any,
+    command: list[object],
+    tmp_path: Path,
+    children: Callable[[int], set[int]],
+    is_alive: Callable[[int], bool],
+    until: Callable[..., None],
+) -> None:
+    store = tmp_path / "store"
+    for stage in ("clean", "mel", "train", "label", "predict"):
+        with start_birdflow(*command) as run:
+            until(lambda stage=stage: working(store, stage) or run.poll() is not None, 120)
+            trainings = children(run.pid)
+            run.kill()
+            said = run.communicate()[0]
+        assert run.returncode == -signal.SIGKILL, f"{stage}: not killed but ended: {said}"
+        assert stage != "train" or trainings
+        until(lambda pids=trainings: not any(map(is_alive, pids)))
+    with start_birdflow(*command) as run:
+        said = run.communicate()[0]
+    assert run.returncode == 0, said
+    expected = (whole_run.out / "submission.csv").read_bytes()
+    assert (tmp_path / "out" / "submission.csv").read_bytes() == expected
+
+
+def test_two_runs_at_once_share_the_work(
+    start_birdflow: Any, whole_run: Any, command: list[object], tmp_path: Path
+) -> None:
+    *same, _ = command
+    outs = [tmp_path / "one", tmp_path / "other"]
+    runs = [start_birdflow(*same, out) for out in outs]
+    for run in runs:
+        said = run.communicate()[0]
+        assert run.returncode == 0, said
+    expected = (whole_run.out / "submission.csv").read_bytes()
+    assert [(out / "submission.csv").read_bytes() for out in outs] == [expected, expected]
+    assert len(list((tmp_path / "store").glob(f"*/*/{MANIFEST}"))) == 22
+    assert not any(path.is_dir() for path in (tmp_path / "store" / "work").glob("*/*"))
+
+
+@pytest.mark.parametrize("whole_group", [False, True], ids=["the process", "the terminal's group"])
+def test_ctrl_c_ends_a_run_and_its_trainings(
+    start_birdflow: Any,
+    command: list[object],
+    tmp_path: Path,
+    children: Callable[[int], set[int]],
+    is_alive: Callable[[int], bool],
+    until: Callable[..., None],
+    whole_group: bool,
+) -> None:
+    with start_birdflow(*command, *LONG) as run:
+        until(lambda: working(tmp_path / "store", "train") or run.poll() is not None, 120)
+        trainings = children(run.pid)
+        if whole_group:
+            os.killpg(run.pid, signal.SIGINT)
+        else:
+            run.send_signal(signal.SIGINT)
+        said = run.communicate(timeout=60)[0]
+    assert run.returncode == 130, said
+    assert said.splitlines()[-1] == STOPPED
+    assert said.count(STOPPED) == 1
+    assert "Traceback" not in said
+    assert trainings
+    assert not any(map(is_alive, trainings))
