@@ -1,13 +1,11 @@
 """What a model learns from, as arrays: labelled clips and pseudo-labelled soundscape segments.
 
-The codes of all mels lie in one (frames, n_mels) tensor; a crop is an index into it. Batches of
-crops are drawn, gathered and turned into power on the device, so that no Python runs per item.
+Which recordings an epoch has, where their crops begin, what their labels are: drawn in batches.
 Letters in names: B crops, T frames, M mel bins, K classes, R recordings, S segments.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,61 +17,8 @@ from torch import Tensor
 
 from birdcore.columns import stacked
 from birdcore.label.soft import soundscape_weights
-from birdcore.mel.scale import Scale, power_table
-from birdcore.mel.shard import read_shards
+from birdcore.mel.recordings import Recordings
 from birdcore.mel.spec import MelSpec
-
-
-@dataclass(frozen=True)
-class Recordings:
-    """Mels of R recordings: codes (frames, M), and where each begins and how long it is."""
-
-    names: tuple[str, ...]
-    codes: Tensor
-    starts: Tensor
-    lengths: Tensor
-    spec: MelSpec
-    scale: Scale
-
-    @property
-    def device(self) -> torch.device:
-        return self.codes.device
-
-    def power(self, rows: Tensor, offsets: Tensor, frames: int) -> Tensor:
-        """Power (B, M, frames) of crops at `offsets` into recordings `rows` (both B,).
-
-        A recording shorter than the crop is repeated, so that a crop is never mostly padding.
-        """
-        steps = torch.arange(frames, device=self.device)
-        inside = (offsets[:, None] + steps) % self.lengths[rows][:, None]
-        at = (self.starts[rows][:, None] + inside).flatten()
-        power = self._power_of(self.codes.index_select(0, at))
-        return power.view(len(rows), frames, self.codes.shape[1]).transpose(1, 2)
-
-    def _power_of(self, codes: Tensor) -> Tensor:
-        if self.scale.dtype == "uint8":
-            # Four times as fast as indexing the table, which takes 64-bit indices only.
-            return self._table.index_select(0, codes.flatten().int())
-        # float16 codes are decibels above the floor.
-        decibels = codes.float() + self.scale.floor_db
-        return torch.where(codes > 0, 10 ** (decibels / 10), 0.0)
-
-    @cached_property
-    def _table(self) -> Tensor:
-        return torch.from_numpy(power_table(self.scale)).to(self.device)
-
-
-def read_mels(shards: Sequence[Path], device: torch.device) -> Recordings:
-    mels = read_shards(shards)
-    starts = torch.from_numpy(mels.starts)
-    return Recordings(
-        names=mels.recordings,
-        codes=torch.from_numpy(mels.codes).to(device),
-        starts=starts[:-1].to(device),
-        lengths=(starts[1:] - starts[:-1]).to(device),
-        spec=mels.spec,
-        scale=mels.scale,
-    )
 
 
 def hard_labels(

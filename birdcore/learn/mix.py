@@ -19,7 +19,8 @@ from birdcore.learn.augment import (
     random_gain,
     sumix,
 )
-from birdcore.learn.data import Crops, Recordings, Segments, draw_offsets
+from birdcore.learn.data import Crops, Segments, draw_offsets
+from birdcore.mel.recordings import Recordings
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,13 @@ from birdcore.catalog.folds import EVERYWHERE
 from birdcore.files import file_sha256
 from birdcore.learn.augment import spec_augment
 from birdcore.learn.checkpoint import Training, drop_checkpoint, load_checkpoint, save_checkpoint
-from birdcore.learn.data import batches, crops_of, epoch_rows, hard_labels, read_mels, read_segments
+from birdcore.learn.data import batches, crops_of, epoch_rows, hard_labels, read_segments
 from birdcore.learn.ema import ema
 from birdcore.learn.loss import bce, focal
 from birdcore.learn.mix import TrainingSet, draw_batch
 from birdcore.learn.schedule import learning_rate
 from birdcore.learn.validate import held_out_auc, held_out_probabilities
+from birdcore.mel.recordings import read_mels
 from birdcore.model.input import InputSpec, computes_bf16, model_input, pick_device, save_input
 from birdcore.model.sed import ModelSpec, SedModel, load_model, place_model, save_model
 from birdcore.recipe import Round

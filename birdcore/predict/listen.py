@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from birdcore.artifact import Artifact
-from birdcore.learn.data import Recordings, read_mels
+from birdcore.mel.recordings import Recordings, read_mels
 from birdcore.model.input import InputSpec, load_input, model_input, pick_device
 from birdcore.model.sed import ModelSpec, SedModel, load_model, place_model
 from birdcore.predict.windows import average_overlaps, window_starts

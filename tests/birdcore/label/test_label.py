@@ -16,7 +16,8 @@ from birdcore.artifact import Artifact, Ref
 from birdcore.columns import stacked
 from birdcore.label import label
 from birdcore.label.label import segment_starts
-from birdcore.learn.data import read_mels, read_segments
+from birdcore.learn.data import read_segments
+from birdcore.mel.recordings import read_mels
 from birdcore.predict.listen import framewise, load_listeners, read_soundscapes
 from birdcore.recipe import PseudoLabels, Round
 from birdcore.store import Store

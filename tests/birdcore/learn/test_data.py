@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from birdcore.learn.data import (
     Crops,
-    Recordings,
     batches,
     crops_of,
     draw_offsets,
@@ -20,6 +19,7 @@ from birdcore.learn.data import (
     hard_labels,
     read_segments,
 )
+from birdcore.mel.recordings import Recordings
 from birdcore.mel.scale import Scale, decode_energy
 from birdcore.mel.spec import MelSpec
 from birdcore.recipe import Round

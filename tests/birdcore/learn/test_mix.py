@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from birdcore.catalog.folds import EVERYWHERE, assign_folds
-from birdcore.learn.data import Crops, Recordings, Segments, batches, epoch_rows
+from birdcore.learn.data import Crops, Segments, batches, epoch_rows
 from birdcore.learn.mix import TrainingSet, draw_batch
+from birdcore.mel.recordings import Recordings
 from birdcore.mel.scale import Scale
 from birdcore.mel.spec import MelSpec
 from birdcore.recipe import Background, Mixup, Round, Sumix

@@ -16,8 +16,8 @@ from birdcore.audio import clean
 from birdcore.audio.cut import Override, cut
 from birdcore.audio.decode import decode, resample
 from birdcore.catalog.shards import Shard
-from birdcore.learn.data import read_mels
 from birdcore.mel import mel
+from birdcore.mel.recordings import read_mels
 from birdcore.mel.scale import decode_energy, encode
 from birdcore.mel.shard import BLOCK_FRAMES, read_shards
 from birdcore.mel.spectrogram import mel_energy
