@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,11 @@ def test_a_training_ends_with_its_parent(
         (child,) = workers(parent.pid)
         assert is_alive(child)
         parent.kill()
-    until(lambda: not is_alive(child))
+    try:
+        until(lambda: not is_alive(child))
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
 
 
 @pytest.mark.usefixtures("_stopping")
