@@ -22,6 +22,7 @@ def write_results(dag: Dag, store: Store, out: Path) -> dict[str, Any]:
     for path in sorted((submission / "rounds").glob("*.csv")):
         _copy(path, out / f"submission-{path.stem}.csv")
     scores: dict[str, Any] = {}
+    (out / "scores.json").unlink(missing_ok=True)
     if dag.score is not None:
         path = store.get(dag.score.ref) / "scores.json"
         _copy(path, out / "scores.json")

@@ -7,8 +7,10 @@ import sys
 import threading
 import time
 from collections import deque
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import torch
@@ -24,7 +26,32 @@ WATCH_S = 1.0
 STALLED_AFTER_S = 6 * 3600
 """A training that finishes no epoch for so long is ended, and goes on from its checkpoint."""
 
-_gpus = threading.BoundedSemaphore(torch.cuda.device_count()) if torch.cuda.is_available() else None
+
+def _visible_gpus() -> Queue[str]:
+    """The GPUs that a training may have, each under the name that CUDA_VISIBLE_DEVICES takes."""
+    gpus: Queue[str] = Queue()
+    if torch.cuda.is_available():
+        numbers = map(str, range(torch.cuda.device_count()))
+        names = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(numbers))
+        for name in names.split(","):
+            gpus.put(name.strip())
+    return gpus
+
+
+@contextmanager
+def _a_gpu() -> Iterator[dict[str, str]]:
+    """What the environment of a training must say to have a GPU to itself; nothing on a CPU."""
+    if not torch.cuda.is_available():
+        yield {}
+        return
+    gpu = _gpus.get()
+    try:
+        yield {"CUDA_VISIBLE_DEVICES": gpu}
+    finally:
+        _gpus.put(gpu)
+
+
+_gpus = _visible_gpus()
 
 
 class TrainingFailed(ValueError):
@@ -39,14 +66,14 @@ def train_in_process(step: Step, store: Path, progress: Progress, refresh: bool)
     """
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     with (
-        _gpus or nullcontext(),
+        _a_gpu() as gpu,
         subprocess.Popen(
             [*WORKER, str(store), *["--refresh"] * refresh],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | threads,
+            env=os.environ | threads | gpu,
             start_new_session=True,  # Ctrl-C is for the run, which ends its trainings
         ) as process,
     ):

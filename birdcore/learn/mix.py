@@ -69,9 +69,11 @@ def _over_background(
     """Clips over random pieces of soundscapes at a random signal-to-noise ratio of mean powers."""
     batch = len(power)
     rows = torch.randint(len(background.names), (batch,), generator=rng).to(background.device)
-    noise = background.power(
-        rows, draw_offsets(background, rows, Crops(crops.frames, None, 0.0), rng), crops.frames
-    )
+    if settings["of"] == "floors":
+        noise = _steady_noise(background.floors[rows], crops.frames, rng)
+    else:
+        whole = Crops(crops.frames, None, 0.0)
+        noise = background.power(rows, draw_offsets(background, rows, whole, rng), crops.frames)
     low, high = settings["snr_db"]
     snr_db = torch.rand(batch, 1, 1, generator=rng) * (high - low) + low
     chosen = torch.rand(batch, 1, 1, generator=rng) < settings["probability"]
@@ -80,6 +82,16 @@ def _over_background(
         1e-12
     )
     return power + gain * level * noise
+
+
+def _steady_noise(floors: Tensor, frames: int, rng: Generator) -> Tensor:
+    """Noise (B, M, frames) of these mean powers (B, M), as it is cell by cell.
+
+    The power of Gaussian noise in a band is exponentially distributed; a mel bin is the mean of
+    a few bands, two of them here.
+    """
+    drawn = torch.rand(2, *floors.shape, frames, generator=rng).clamp(min=1e-12)
+    return floors[:, :, None] * (-drawn.log()).mean(dim=0).to(floors)
 
 
 def _with_teacher(

@@ -4,6 +4,7 @@ Batches of crops are gathered and turned into power on the device, so that no Py
 and a byte is all that a cell costs until it is heard.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -50,6 +51,17 @@ class Recordings:
         # float16 codes are decibels above the floor.
         decibels = codes.float() + self.scale.floor_db
         return torch.where(codes > 0, 10 ** (decibels / 10), 0.0)
+
+    @cached_property
+    def floors(self) -> Tensor:
+        """The steady noise of each recording, (R, M): the median power of each bin over time."""
+        medians = [
+            self.codes[start : start + length].float().median(dim=0).values
+            for start, length in zip(self.starts.tolist(), self.lengths.tolist(), strict=True)
+        ]
+        codes = torch.stack(medians).to(self.codes.dtype)
+        # The median of an exponential distribution is log 2 of its mean.
+        return self._power_of(codes).view(codes.shape) / math.log(2)
 
     @cached_property
     def _table(self) -> Tensor:

@@ -31,9 +31,15 @@ class Mask(Section):
 
 
 class Background(Section):
-    """Unlabelled soundscapes laid under labelled clips, without labels of their own."""
+    """Noise of unlabelled soundscapes laid under labelled clips."""
 
     probability: Share = 0.0
+    of: Literal["floors", "soundscapes"] = "floors"
+    """The steady noise of soundscapes, without their birds, or pieces of them as they are.
+
+    A model learns that a bird in the background is none: no teacher should learn that of the
+    soundscapes that it is to label.
+    """
     snr_db: tuple[float, float] = (0.0, 20.0)
 
 

@@ -151,6 +151,25 @@ def test_a_soundscape_lies_under_a_clip_at_the_snr_that_is_asked_for() -> None:
     assert mask is None
 
 
+def test_floors_are_the_steady_noise_and_know_nothing_of_a_call() -> None:
+    rng = torch.Generator().manual_seed(1)
+    noise_db = 10 * (-torch.rand(4_000, 4, generator=rng).log()).log10()  # exponential, mean 1
+    noise_db[1_000:1_400] = 40.0  # a call, for a tenth of the time
+    codes = (noise_db + 70.0).clamp(min=0).half()
+    soundscape = replace(flat([0.0]), codes=codes, lengths=torch.tensor([4_000]))
+    floors = soundscape.floors
+    assert floors.shape == (1, 4)
+    assert floors.mean() == pytest.approx(1.0, rel=0.3)
+
+    loud = replace(training_set(1), clips=flat([0.0]), background=soundscape)
+    asked = configured(background=Background(probability=1.0, of="floors", snr_db=(0.0, 0.0)))
+    power, *_ = draw_batch(loud, torch.zeros(200, dtype=torch.long), CROPS, asked, seeded())
+    added = power - 1.0
+    assert added.mean() == pytest.approx(1.0, rel=0.02)
+    assert added.std() == pytest.approx(0.5**0.5, rel=0.15)  # the mean of two exponentials
+    assert added.max() < 30  # no call in it, which would be 10,000
+
+
 def test_without_a_soundscape_that_can_be_read_clips_stay_as_they_are() -> None:
     nothing = replace(flat([0.0]), names=(), codes=torch.zeros(0, 4).half())
     data = replace(training_set(), background=nothing)
