@@ -18,7 +18,7 @@ from birdcore.label.soft import high_low_mask, keep_segments, power_transform
 from birdcore.predict.listen import (
     cell_rate,
     duration_s,
-    framewise,
+    listen,
     load_listeners,
     read_soundscapes,
 )
@@ -58,7 +58,7 @@ def run(job: Job) -> Facts:
     tables = []
     for row, name in enumerate(soundscapes.names):
         job.progress(row, len(soundscapes.names), name)
-        cells = np.mean([framewise(one, soundscapes, row, hop_s) for one in teacher], axis=0)
+        cells = np.mean([listen(one, soundscapes, row, hop_s) for one in teacher], axis=0)
         starts = segment_starts(duration_s(soundscapes, row), config["segment_s"], hop_s)
         ends = starts + config["segment_s"]
         p = segment_mean(cells, cell_rate(soundscapes), starts, ends)

@@ -1,8 +1,9 @@
-"""Framewise probabilities of a recording of any length, from windows that overlap."""
+"""Probabilities over a recording of any length, from windows that overlap."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -52,16 +53,21 @@ def duration_s(soundscapes: Recordings, row: int) -> float:
 
 
 def cell_rate(soundscapes: Recordings) -> float:
-    """Probabilities a second that `framewise` gives."""
+    """Probabilities a second that `listen` gives."""
     return soundscapes.spec.frame_rate / CELL_FRAMES
 
 
-def framewise(
-    listener: Listener, soundscapes: Recordings, row: int, step_s: float
+def listen(
+    listener: Listener,
+    soundscapes: Recordings,
+    row: int,
+    step_s: float,
+    output: Literal["framewise", "clipwise"] = "framewise",
 ) -> Probabilities:
     """Probabilities (cells, K) of one recording, each the mean over the windows that cover it.
 
-    Windows are as long as the model's round says. Raises ValueError where the
+    A window says of a moment what its frames there say, or (clipwise) what its attention makes of
+    all of it. Windows are as long as the model's round says. Raises ValueError where the
     model learnt another mel.
     """
     if listener.reads.mel != soundscapes.spec:
@@ -75,7 +81,10 @@ def framewise(
     with torch.inference_mode():
         for some in offsets.split(BATCH):
             power = soundscapes.power(torch.full_like(some, row), some, window)
-            output = listener.model(model_input(power, listener.reads))
-            heard.append(output.framewise_logit.float().sigmoid().cpu())
+            said = listener.model(model_input(power, listener.reads))
+            if output == "clipwise":
+                heard.append(said.clipwise.float()[:, :, None].cpu())
+            else:
+                heard.append(said.framewise_logit.float().sigmoid().cpu())
     windows = torch.cat(heard).transpose(1, 2).numpy()
     return average_overlaps(windows, starts, window, frames, CELL_FRAMES)

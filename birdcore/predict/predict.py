@@ -15,7 +15,7 @@ from birdcore.predict.listen import (
     Listener,
     cell_rate,
     duration_s,
-    framewise,
+    listen,
     load_listeners,
     read_soundscapes,
 )
@@ -31,7 +31,7 @@ PREDICTIONS = pa.schema(
 
 
 def step(round_name: str, at: int, models: tuple[Ref, ...], mel: Ref, settings: Predict) -> Step:
-    config = {"step_s": settings.step_s, "segment_s": settings.segment_s}
+    config = settings.model_dump(include={"output", "step_s", "segment_s"})
     return Step(
         "predict",
         VERSION,
@@ -54,7 +54,11 @@ def run(job: Job) -> Facts:
         ends = segment_ends(seconds, segment_s)
         for backbone, of_folds in listeners.items():
             cells = np.mean(
-                [framewise(one, soundscapes, row, job.config["step_s"]) for one in of_folds], axis=0
+                [
+                    listen(one, soundscapes, row, job.config["step_s"], job.config["output"])
+                    for one in of_folds
+                ],
+                axis=0,
             )
             best = segment_max(cells, cell_rate(soundscapes), seconds, segment_s)
             rows += [

@@ -96,6 +96,8 @@ class Ensemble(Section):
 
 
 class Predict(Section):
+    output: Literal["framewise", "clipwise"] = "framewise"
+    """What a window says of a moment: its frames there (1st place), or the window as a whole."""
     step_s: Positive = 2.5
     """From window to window; a window is as long as the round's crops."""
     segment_s: Count = 5

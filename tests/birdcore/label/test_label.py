@@ -18,7 +18,7 @@ from birdcore.label import label
 from birdcore.label.label import segment_starts
 from birdcore.learn.data import read_segments
 from birdcore.mel.recordings import read_mels
-from birdcore.predict.listen import framewise, load_listeners, read_soundscapes
+from birdcore.predict.listen import listen, load_listeners, read_soundscapes
 from birdcore.recipe import PseudoLabels, Round
 from birdcore.store import Store
 
@@ -52,7 +52,7 @@ def test_a_segment_is_the_mean_of_its_frames_over_all_teachers(
     soundscapes = read_soundscapes(mel / "mel.parquet")
     listeners = load_listeners([store.get(ref) for ref in teacher])
     for at, name in enumerate(soundscapes.names):
-        cells = np.mean([framewise(one, soundscapes, at, 2.5) for one in listeners], axis=0)
+        cells = np.mean([listen(one, soundscapes, at, 2.5) for one in listeners], axis=0)
         own = table[table["recording"] == name]
         assert own["start"].iloc[0] == 0
         for start, end, p in zip(own["start"], own["end"], own["probabilities"], strict=True):

@@ -13,7 +13,7 @@ from birdcore.predict.listen import (
     CELL_FRAMES,
     cell_rate,
     duration_s,
-    framewise,
+    listen,
     load_listeners,
     read_soundscapes,
 )
@@ -37,11 +37,28 @@ def test_every_recording_is_heard_to_its_end(
 ) -> None:
     (listener,) = load_listeners([store.get(model_of())])
     soundscapes = read_soundscapes(mel_of({"a": sound(seconds)}) / "mel.parquet")
-    heard = framewise(listener, soundscapes, 0, 2.5)
+    heard = listen(listener, soundscapes, 0, 2.5)
     frames = int(soundscapes.lengths[0])
     assert heard.shape == (-(-frames // CELL_FRAMES), 3)
     assert ((heard > 0) & (heard < 1)).all()
     assert duration_s(soundscapes, 0) == pytest.approx(seconds, abs=0.017)
+
+
+def test_clipwise_a_cell_is_the_mean_of_what_the_windows_over_it_are_as_a_whole(
+    store: Store, mel_of: MadeMel, model_of: MadeModel
+) -> None:
+    (listener,) = load_listeners([store.get(model_of())])
+    soundscapes = read_soundscapes(mel_of({"a": sound(7.5)}) / "mel.parquet")
+    heard = listen(listener, soundscapes, 0, 2.5, "clipwise")
+    starts = window_starts(int(soundscapes.lengths[0]), 313, 156)
+    assert len(starts) == 2
+    with torch.inference_mode():
+        power = soundscapes.power(torch.zeros(2, dtype=torch.long), torch.from_numpy(starts), 313)
+        first, last = listener.model(model_input(power, listener.reads)).clipwise.numpy()
+    np.testing.assert_allclose(heard[0], first, rtol=1e-5)
+    np.testing.assert_allclose(heard[-1], last, rtol=1e-5)
+    np.testing.assert_allclose(heard[len(heard) // 2], (first + last) / 2, rtol=1e-5)
+    assert not np.allclose(heard, listen(listener, soundscapes, 0, 2.5))
 
 
 def test_cells_are_the_mean_of_the_windows_that_cover_them(
@@ -49,7 +66,7 @@ def test_cells_are_the_mean_of_the_windows_that_cover_them(
 ) -> None:
     (listener,) = load_listeners([store.get(model_of())])
     soundscapes = read_soundscapes(mel_of({"a": sound(11.0), "b": sound(8.2, 1)}) / "mel.parquet")
-    heard = framewise(listener, soundscapes, 1, 2.0)
+    heard = listen(listener, soundscapes, 1, 2.0)
     assert heard.std(axis=0).min() > 1e-3
     frames, window = int(soundscapes.lengths[1]), 313
     starts = window_starts(frames, window, 125)
@@ -78,7 +95,7 @@ def test_what_one_recording_holds_does_not_change_another(
         mel_of({"a": sound(6.0), "b": sound(7.0, 1), "c": sound(3.0, 2)}) / "mel.parquet"
     )
     np.testing.assert_allclose(
-        framewise(listener, alone, 0, 2.5), framewise(listener, among, 1, 2.5), atol=1e-6
+        listen(listener, alone, 0, 2.5), listen(listener, among, 1, 2.5), atol=1e-6
     )
 
 
@@ -86,7 +103,7 @@ def test_many_windows_run_in_batches(store: Store, mel_of: MadeMel, model_of: Ma
     (listener,) = load_listeners([store.get(model_of(frames=63))])
     soundscapes = read_soundscapes(mel_of({"a": sound(20.0)}) / "mel.parquet")
     assert len(window_starts(int(soundscapes.lengths[0]), 63, 12)) > 64
-    heard = framewise(listener, soundscapes, 0, 0.2)
+    heard = listen(listener, soundscapes, 0, 0.2)
     assert heard.shape == (157, 3)
     assert cell_rate(soundscapes) == pytest.approx(62.5 / 8)
 
@@ -96,7 +113,7 @@ def test_a_silent_soundscape_gets_probabilities(
 ) -> None:
     (listener,) = load_listeners([store.get(model_of())])
     soundscapes = read_soundscapes(mel_of({"a": np.zeros(200_000)}) / "mel.parquet")
-    assert np.isfinite(framewise(listener, soundscapes, 0, 2.5)).all()
+    assert np.isfinite(listen(listener, soundscapes, 0, 2.5)).all()
 
 
 def test_a_model_of_another_mel_is_refused(
@@ -106,4 +123,4 @@ def test_a_model_of_another_mel_is_refused(
     (listener,) = load_listeners([store.get(model_of(spec=other))])
     soundscapes = read_soundscapes(mel_of({"a": sound(5)}) / "mel.parquet")
     with pytest.raises(ValueError, match="another mel"):
-        framewise(listener, soundscapes, 0, 2.5)
+        listen(listener, soundscapes, 0, 2.5)

@@ -10,7 +10,7 @@ import pytest
 from birdcore.artifact import Artifact, Ref
 from birdcore.columns import stacked
 from birdcore.predict import predict
-from birdcore.predict.listen import framewise, load_listeners, read_soundscapes
+from birdcore.predict.listen import listen, load_listeners, read_soundscapes
 from birdcore.recipe import Predict
 from birdcore.store import Store
 
@@ -72,7 +72,7 @@ def test_a_row_is_the_maximum_of_the_mean_over_folds(
     by_backbone = {"test_resnet": listeners[:2], "test_efficientnet": listeners[2:]}
     for at, name in enumerate(soundscapes.names):
         for backbone, of_folds in by_backbone.items():
-            cells = np.mean([framewise(x, soundscapes, at, 2.0) for x in of_folds], axis=0)
+            cells = np.mean([listen(x, soundscapes, at, 2.0) for x in of_folds], axis=0)
             centres = (np.arange(len(cells)) + 0.5) * 8 / 62.5
             own = table[(table["recording"] == name) & (table["backbone"] == backbone)]
             for end, p in zip(own["end"], own["probabilities"], strict=True):
