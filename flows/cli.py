@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from birdcore import __version__
@@ -164,7 +165,7 @@ def _planned(options: argparse.Namespace):  # type: ignore[no-untyped-def]
     store = Store(options.store)
     source = scan(options.data, store)
     for problem in soundscape_problems(source):
-        err.print(f"note: {problem.problem}: {problem.where} {problem.detail}")
+        err.print(f"note: {problem.problem}: {problem.where} {problem.detail}", markup=False)
     dag = build_dag(recipe, source, store, keep_shards=False)
     return dag, plan(dag, store), store
 
@@ -173,9 +174,8 @@ def _plan(options: argparse.Namespace) -> None:
     _, planned, _ = _planned(options)
     table = Table("step", "key", "", "why", box=None, pad_edge=False)
     for one in planned:
-        table.add_row(
-            one.step.name, one.step.key[:12], "cached" if one.cached else "will run", one.why
-        )
+        state = "cached" if one.cached else "will run"
+        table.add_row(one.step.name, one.step.key[:12], state, escape(one.why))
     out.print(table)
     todo = sum(not p.cached for p in planned)
     out.print(f"{len(planned)} steps, {len(planned) - todo} cached, {todo} to run")

@@ -11,14 +11,13 @@ from prefect.futures import PrefectFuture, wait
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from birdcore.artifact import Ref, Step
+from birdcore.artifact import Ref
 from birdcore.catalog.source import scan
 from birdcore.model.backbone import build_backbone
 from birdcore.recipe import Recipe, read_recipe
 from birdcore.store import Store
 from flows.dag import Dag, build_dag
 from flows.plain import plain
-from flows.plan import plan
 from flows.results import stage_table, write_results
 from tasks.catalog import catalog
 from tasks.clean import clean
@@ -110,19 +109,15 @@ def configured() -> Any:
 def _fetch_weights(recipe: Recipe, dag: Dag, store: Store) -> None:
     """Have pretrained weights before any work, so that their lack is no surprise at night."""
     runs = {
-        p.step.config["backbone"]
-        for p in plan(dag, store)
-        if _starts_pretrained(p.step) and not p.cached
+        step.config["backbone"]
+        for step in dag.steps
+        if step.stage == "train" and step.config["pretrained"] and store.find(step.ref) is None
     }
     for one in recipe.round:
         for backbone in one.backbones:
             if one.pretrained and backbone in runs:
                 weights = None if one.weights is None else Path(one.weights)
                 build_backbone(backbone, pretrained=True, weights=weights)
-
-
-def _starts_pretrained(step: Step) -> bool:
-    return step.stage == "train" and bool(step.config["pretrained"])
 
 
 def _reason(future: PrefectFuture[Ref]) -> str:

@@ -1,6 +1,7 @@
 """Fixtures that every test may use."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -43,6 +44,12 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         DemoSettings(species=3, recordings_per_species=3, unlabelled=2, test=2, soundscape_s=15),
     )
     return root
+
+
+@pytest.fixture
+def data(tiny_data: Path, tmp_path: Path) -> Path:
+    """A copy of `tiny_data`, to change."""
+    return Path(shutil.copytree(tiny_data, tmp_path / "data"))
 
 
 @pytest.fixture(scope="session")

@@ -144,7 +144,7 @@ import os, sys
 sync = os.fsync
 def full(handle):
     path = os.readlink(f"/proc/self/fd/{{handle}}")
-    if "/work/mel/" in path:
+    if "work/mel/" in path:
         raise OSError({errno.ENOSPC}, os.strerror({errno.ENOSPC}), path)
     sync(handle)
 os.fsync = full

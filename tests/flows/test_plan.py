@@ -20,11 +20,6 @@ AFTER_MEL = {"train", "label", "ensemble", "predict", "submission", "score"}
 
 
 @pytest.fixture
-def data(tiny_data: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(tiny_data, tmp_path / "data"))
-
-
-@pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
 

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pytest
 
 from birdcore.artifact import Artifact
 from birdcore.catalog import catalog
@@ -12,16 +11,6 @@ from birdcore.catalog.catalog import read_labels, read_recordings, soundscape_pr
 from birdcore.catalog.source import scan
 from birdcore.catalog.tables import Problem
 from birdcore.store import Store
-
-
-@pytest.fixture
-def data(tiny_data: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(tiny_data, tmp_path / "data"))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
 
 
 def made(data: Path, store: Store) -> Artifact:
