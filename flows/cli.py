@@ -59,6 +59,10 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--data", type=Path, required=True, help="a BirdCLEF+ folder")
         sub.add_argument("--store", type=Path, default=Path("store"), help="artifact store")
         sub.add_argument(
+            "--collection", type=Path, default=Path("collection"),
+            help="folder of Xeno-canto recordings",
+        )  # fmt: skip
+        sub.add_argument(
             "--set", action="append", default=[], metavar="KEY=VALUE",
             help="a setting over the recipe's own, such as seed=1 or round.0.epochs=5",
         )  # fmt: skip
@@ -68,6 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--out", type=Path, default=None, help="results folder (out/RECIPE)")
     run.add_argument("--workers", type=int, default=0, help="tasks at once (one per core)")
     recipe(command("plan", _plan, "Say what a run would do, and why."))
+    collect = command("collect", _collect, "Fetch what a recipe wants of Xeno-canto.")
+    recipe(collect)
+    collect.add_argument("--dry-run", action="store_true", help="only say what would be fetched")
+    archive = command("archive", _archive, "Serve a folder as Xeno-canto, for tests and the demo.")
+    archive.add_argument("dir", type=Path, help="a folder with recordings.json and audio/")
+    archive.add_argument("--port", type=int, default=8347)
+    archive.add_argument("--faults", type=float, default=0.0, help="share of requests that fail")
     score = command("score", _score, "Score a submission against a truth file.")
     score.add_argument("submission", type=Path)
     score.add_argument("truth", type=Path)
@@ -85,9 +96,14 @@ def _run(options: argparse.Namespace) -> None:
     if options.workers:
         os.environ["BIRDFLOW_WORKERS"] = str(options.workers)
     target = options.out or Path("out") / options.recipe.stem
-    dag, planned, store = _planned(options)
-    todo = [p for p in planned if not p.cached]
-    out.print(f"{len(planned)} steps, {len(planned) - len(todo)} cached, {len(todo)} to run")
+    recipe, source, store = _read(options)
+    if _is_due(recipe, source, options.collection):
+        out.print("first there are recordings to be had of Xeno-canto")
+        todo = True
+    else:
+        dag, planned = _planned(options, recipe, source, store)
+        todo = not all(p.cached for p in planned)
+        out.print(_counts(planned))
     if todo:
         scores = _run_flow(options, target)
     else:
@@ -117,8 +133,40 @@ def _run_flow(options: argparse.Namespace, target: Path) -> dict[str, dict[str, 
                 store=str(options.store),
                 out=str(target),
                 settings=options.set,
+                collection=str(options.collection),
             )
             return scores
+
+
+def _collect(options: argparse.Namespace) -> None:
+    recipe, source, _ = _read(options)
+    if recipe.xeno_canto is None:
+        raise ValueError(f"{options.recipe} has no table [xeno_canto]: it says not what to collect")
+    if options.dry_run:
+        from flows.dry import dry_run
+
+        out.print(dry_run(recipe.xeno_canto, source.csv, options.collection))
+        return
+    from flows.server import server, ui_of
+
+    with _ends_on_interrupt(), server(options.store) as url:
+        out.print(f"UI       {ui_of(url)} while this runs")
+        _quiet_prefect(options.debug)
+        from flows.collect import collect
+        from tasks.progress import bars_on_terminal
+
+        with bars_on_terminal() if err.is_terminal else nullcontext():
+            came = collect(
+                str(options.recipe), str(options.data), str(options.collection), options.set
+            )
+    for name, count in came.items():
+        out.print(f"{name:<9}{count}")
+
+
+def _archive(options: argparse.Namespace) -> None:
+    from birdcore.demo.archive import serve_archive
+
+    serve_archive(options.dir, port=options.port, fault_rate=options.faults)
 
 
 def _quiet_prefect(debug: bool) -> None:
@@ -153,32 +201,53 @@ def _leave() -> None:
     os._exit(INTERRUPTED)
 
 
-def _planned(options: argparse.Namespace):  # type: ignore[no-untyped-def]
-    from birdcore.catalog.catalog import soundscape_problems
+def _read(options: argparse.Namespace):  # type: ignore[no-untyped-def]
     from birdcore.catalog.source import scan
     from birdcore.recipe import read_recipe
     from birdcore.store import Store
-    from flows.dag import build_dag
-    from flows.plan import plan
 
     recipe = read_recipe(options.recipe, options.set)
     store = Store(options.store)
-    source = scan(options.data, store)
+    return recipe, scan(options.data, store), store
+
+
+def _is_due(recipe, source, collection: Path) -> bool:  # type: ignore[no-untyped-def]
+    if recipe.collects is None:
+        return False
+    from birdcore.collect.selection import competition_of
+    from birdcore.collect.wanted import due
+
+    return due(collection, recipe.collects, competition_of(source.csv))
+
+
+def _planned(options: argparse.Namespace, recipe, source, store):  # type: ignore[no-untyped-def]
+    from birdcore.catalog.catalog import soundscape_problems
+    from flows.dag import build_dag, gathered
+    from flows.plan import plan
+
     for problem in soundscape_problems(source):
         err.print(f"note: {problem.problem}: {problem.where} {problem.detail}", markup=False)
-    dag = build_dag(recipe, source, store, keep_shards=False)
-    return dag, plan(dag, store), store
+    found = gathered(recipe, source, options.collection)
+    dag = build_dag(recipe, source, store, found, keep_shards=False)
+    return dag, plan(dag, store)
 
 
 def _plan(options: argparse.Namespace) -> None:
-    _, planned, _ = _planned(options)
+    recipe, source, store = _read(options)
+    if _is_due(recipe, source, options.collection):
+        out.print("first there are recordings to be had of Xeno-canto: birdflow collect --dry-run")
+    _, planned = _planned(options, recipe, source, store)
     table = Table("step", "key", "", "why", box=None, pad_edge=False)
     for one in planned:
         state = "cached" if one.cached else "will run"
         table.add_row(one.step.name, one.step.key[:12], state, escape(one.why))
     out.print(table)
-    todo = sum(not p.cached for p in planned)
-    out.print(f"{len(planned)} steps, {len(planned) - todo} cached, {todo} to run")
+    out.print(_counts(planned))
+
+
+def _counts(planned) -> str:  # type: ignore[no-untyped-def]
+    cached = sum(p.cached for p in planned)
+    return f"{len(planned)} steps, {cached} cached, {len(planned) - cached} to run"
 
 
 def _score(options: argparse.Namespace) -> None:
@@ -200,20 +269,18 @@ def _score(options: argparse.Namespace) -> None:
 
 
 def _demo(options: argparse.Namespace) -> None:
-    from importlib.resources import files
+    from flows.demo import RECIPE, demo
 
-    from birdcore.demo.folder import write_folder
-
-    data = options.dir / "data"
-    out.print(f"made-up birds sing into {data}")
-    write_folder(data)
-    recipe = Path(str(files("recipes") / "demo.toml"))
-    _run(
-        argparse.Namespace(
-            recipe=recipe, data=data, store=options.dir / "store", out=options.dir / "out",
-            set=[], workers=0, debug=options.debug,
-        )
-    )  # fmt: skip
+    home = options.dir
+    out.print(f"made-up birds sing into {home / 'data'} and {home / 'archive'}")
+    with demo(home) as settings:
+        _run(
+            argparse.Namespace(
+                recipe=RECIPE, data=home / "data", collection=home / "collection",
+                store=home / "store", out=home / "out", set=settings, workers=0,
+                debug=options.debug,
+            )
+        )  # fmt: skip
 
 
 def _ui(options: argparse.Namespace) -> None:

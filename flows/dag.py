@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from birdcore.artifact import Ref, Step
-from birdcore.audio import clean
-from birdcore.catalog import catalog, folds
+from birdcore.audio import clean, fingerprint
+from birdcore.catalog import catalog, folds, leaks
 from birdcore.catalog.shards import Shard, shards
-from birdcore.catalog.source import Source
+from birdcore.catalog.source import FOLDERS, Kind, Source
+from birdcore.collect import collection
+from birdcore.collect.selection import competition_of
+from birdcore.collect.wanted import Collected, collected_part
 from birdcore.label import label
 from birdcore.learn import train
 from birdcore.mel import mel
@@ -29,14 +32,37 @@ class Dag:
     score: Step | None
 
 
-def build_dag(recipe: Recipe, source: Source, store: Store, *, keep_shards: bool) -> Dag:
-    """The DAG of a recipe on a data folder; `keep_shards` writes new shards to the ledger.
+def gathered(recipe: Recipe, source: Source, folder: Path) -> Collected | None:
+    """What a recipe's rounds have of the collection, where they want any.
 
-    Raises ValueError where a round needs what is not there.
+    Raises ValueError where there is nothing of it.
+    """
+    wanted = recipe.collects
+    if wanted is None:
+        return None
+    return collected_part(folder, wanted, competition_of(source.csv))
+
+
+def build_dag(
+    recipe: Recipe,
+    source: Source,
+    store: Store,
+    collected: Collected | None = None,
+    *,
+    keep_shards: bool,
+) -> Dag:
+    """The DAG of a recipe on a data folder and, where a round wants them, Xeno-canto recordings.
+
+    `keep_shards` writes new shards to the ledger. Raises ValueError where a round needs what is
+    not there.
     """
     for one in recipe.round:
         _refuse_what_lacks(one, source)
-    parts = shards(source, store, recipe.shards.recordings, keep=keep_shards)
+    audio = dict(source.audio)
+    roots = dict.fromkeys(audio, source.root)
+    if collected is not None:
+        audio["xeno_canto"], roots["xeno_canto"] = collected.audio, collected.root
+    parts = shards(audio, store, recipe.shards.recordings, keep=keep_shards)
     steps: list[Step] = []
 
     def add(step: Step) -> Ref:
@@ -44,14 +70,20 @@ def build_dag(recipe: Recipe, source: Source, store: Store, *, keep_shards: bool
         return step.ref
 
     cataloged = add(catalog.step(source))
-    mels = {kind: _features(recipe, source, parts[kind], steps) for kind in parts}
+    mels = {kind: _features(recipe, source, parts[kind], roots[kind], steps) for kind in parts}
     folded = add(folds.step(cataloged, recipe.folds.count, recipe.seed))
-    base = {"catalog": (cataloged,), "folds": (folded,), "mel": mels["train_audio"]}
+    bases = {"birdclef": {"catalog": (cataloged,), "folds": (folded,), "mel": mels["train_audio"]}}
+    if collected is not None:
+        birds = add(collection.step(collected, _leaks(source, collected, parts, steps)))
+        in_folds = add(folds.step(birds, recipe.folds.count, recipe.seed))
+        bases["xeno-canto"] = {
+            "catalog": (birds,), "folds": (in_folds,), "mel": mels["xeno_canto"]
+        }  # fmt: skip
     soundscapes = mels["train_soundscapes"]
 
     models: dict[str, dict[tuple[str, int], Ref]] = {}
     for one in recipe.round:
-        inputs = dict(base)
+        inputs = dict(bases[one.data])
         if one.teacher is not None:
             teacher = tuple(models[one.teacher].values())
             inputs["labels"] = tuple(
@@ -64,11 +96,11 @@ def build_dag(recipe: Recipe, source: Source, store: Store, *, keep_shards: bool
     members = {name: tuple(models[name].values()) for name in recipe.members}
     weighed = add(ensemble.step(recipe.ensemble.weights, members))
     heard = {
-        name: tuple(
-            add(predict.step(name, at, tuple(of_round.values()), part, recipe.predict))
+        one.name: tuple(
+            add(predict.step(one.name, at, tuple(models[one.name].values()), part, recipe.predict))
             for at, part in enumerate(mels["test_soundscapes"])
         )
-        for name, of_round in models.items()
+        for one in recipe.heard
     }
     submitted = submission.step(recipe.predict, source, cataloged, weighed, heard)
     steps.append(submitted)
@@ -91,13 +123,38 @@ def _refuse_what_lacks(one: Round, source: Source) -> None:
         raise ValueError(f"weights of round {one.name!r}: there is no file {one.weights}")
 
 
+def _leaks(
+    source: Source, collected: Collected, parts: dict[Kind, list[Shard]], steps: list[Step]
+) -> tuple[Ref, ...]:
+    """Fingerprints of all audio, and for each shard of the collection what the competition has."""
+    competition = [
+        fingerprint.step(shard, source.root) for kind in FOLDERS for shard in parts[kind]
+    ]
+    known = tuple(step.ref for step in competition)
+    files = [file for kind in FOLDERS for file in source.audio[kind]]
+    steps += competition
+    found = []
+    for shard in parts["xeno_canto"]:
+        sound = fingerprint.step(shard, collected.root)
+        found.append(leaks.step(shard, sound.ref, known, files, _urls(source)))
+        steps += [sound, found[-1]]
+    return tuple(step.ref for step in found)
+
+
+def _urls(source: Source) -> list[tuple[str, str]]:
+    """Training recordings, each with the address that train.csv gives it."""
+    train = source.csv.train
+    named = zip(train["filename"], train["url"], strict=True)
+    return [(f"train_audio/{name}", url) for name, url in named]
+
+
 def _features(
-    recipe: Recipe, source: Source, parts: list[Shard], steps: list[Step]
+    recipe: Recipe, source: Source, parts: list[Shard], root: Path, steps: list[Step]
 ) -> tuple[Ref, ...]:
     """Clean and mel of each shard; the mels."""
-    cleaned = [clean.step(shard, recipe.clean, source.overrides, source.root) for shard in parts]
+    cleaned = [clean.step(shard, recipe.clean, source.overrides, root) for shard in parts]
     mels = [
-        mel.step(shard, before.ref, recipe.mel, recipe.clean, source.root)
+        mel.step(shard, before.ref, recipe.mel, recipe.clean, root)
         for shard, before in zip(parts, cleaned, strict=True)
     ]
     steps += cleaned + mels
@@ -111,11 +168,19 @@ def _models(
     earlier: dict[str, dict[tuple[str, int], Ref]],
     steps: list[Step],
 ) -> dict[tuple[str, int], Ref]:
-    """The models of a round, by backbone and fold; each starts from its own kind, if at all."""
+    """The models of a round, by backbone and fold; each starts from its own kind, if at all.
+
+    Where other data has fewer folds, its first model starts those that have none of their own.
+    """
     models = {}
     for backbone in one.backbones:
-        for fold in recipe.folds.trained:
-            start = {"start": (earlier[one.start][backbone, fold],)} if one.start else {}
+        for fold in recipe.folds_of(one):
+            start = {}
+            if one.start:
+                models_of = earlier[one.start].items()
+                of_backbone = {f: ref for (b, f), ref in models_of if b == backbone}
+                first = next(iter(of_backbone.values()))
+                start = {"start": (of_backbone.get(fold, first),)}
             step = train.step(one, backbone, fold, recipe.seed, inputs | start)
             steps.append(step)
             models[backbone, fold] = step.ref

@@ -13,17 +13,23 @@ from pydantic import Field
 
 from birdcore.artifact import Ref
 from birdcore.catalog.source import scan
+from birdcore.collect.selection import competition_of
+from birdcore.collect.wanted import due
 from birdcore.model.backbone import build_backbone
 from birdcore.recipe import Recipe, read_recipe
 from birdcore.store import Store
-from flows.dag import Dag, build_dag
+from flows.collect import CollectFailed, collect
+from flows.dag import Dag, build_dag, gathered
 from flows.plain import plain
 from flows.results import stage_table, write_results
 from tasks.catalog import catalog
 from tasks.clean import clean
+from tasks.collection import collection as collection_task
 from tasks.ensemble import ensemble
+from tasks.fingerprint import fingerprint
 from tasks.folds import folds
 from tasks.label import label
+from tasks.leaks import leaks
 from tasks.mel import mel
 from tasks.predict import predict
 from tasks.score import score
@@ -36,6 +42,9 @@ STAGES: dict[str, StageTask] = {
     "catalog": catalog,
     "clean": clean,
     "mel": mel,
+    "fingerprint": fingerprint,
+    "leaks": leaks,
+    "collection": collection_task,
     "folds": folds,
     "train": train,
     "label": label,
@@ -57,11 +66,23 @@ def pipeline(
     store: Annotated[str, Field(description="Folder of the artifact store")] = "store",
     out: Annotated[str, Field(description="Folder for submission, scores and tables")] = "out",
     settings: Annotated[list[str], Field(description="KEY=VALUE over the recipe's own")] = [],  # noqa: B006
+    collection: Annotated[str, Field(description="Folder of Xeno-canto recordings")] = "collection",
 ) -> dict[str, Any]:
     """Recordings to submission: run what is not in the store, write results, return the scores."""
     plan_of = read_recipe(Path(recipe), settings)
     shelf = Store(Path(store))
-    dag = build_dag(plan_of, scan(Path(data), shelf), shelf, keep_shards=True)
+    source = scan(Path(data), shelf)
+    if plan_of.collects is not None:
+        competition = competition_of(source.csv)
+        if due(Path(collection), plan_of.collects, competition):
+            try:
+                collect(recipe, data, collection, settings)
+            except CollectFailed as error:
+                if due(Path(collection), plan_of.collects, competition):
+                    raise  # something was never tried
+                get_run_logger().warning("goes on without some recordings: %s", error)
+    found = gathered(plan_of, source, Path(collection))
+    dag = build_dag(plan_of, source, shelf, found, keep_shards=True)
     _fetch_weights(plan_of, dag, shelf)
     try:
         run_steps(dag, shelf)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from birdcore.artifact import Artifact, Step
 from birdcore.files import write_text
+from birdcore.learn.attribution import FILE, merged, read_attribution, terms
 from birdcore.score.score import ENSEMBLE
 from birdcore.store import Store
 from flows.dag import Dag
@@ -28,6 +29,11 @@ def write_results(dag: Dag, store: Store, out: Path) -> dict[str, Any]:
         _copy(path, out / "scores.json")
         scores = json.loads(path.read_text())
     _tables(dag, store, out)
+    used = merged(
+        read_attribution(store.get(step.ref) / FILE) for step in dag.steps if step.stage == "train"
+    )
+    used.to_csv(out / FILE, index=False)
+    write_text(out / "MODEL_CARD.md", card(dag, store, used, scores))
     write_text(out / "summary.md", summary(dag, store, scores))
     return scores
 
@@ -42,6 +48,30 @@ def _tables(dag: Dag, store: Store, out: Path) -> None:
         if step.stage == "catalog":
             problems = pd.read_parquet(store.get(step.ref) / "problems.parquet")
             _write_csv(problems, out / "problems.csv")
+
+
+def card(dag: Dag, store: Store, used: pd.DataFrame, scores: dict[str, Any]) -> str:
+    """What whoever gets the models must know of them, in Markdown."""
+    counts = terms(used["license"])
+    says = {
+        "nc": "forbid commercial use (NC): so do these models",
+        "nd": "forbid derivatives (ND): ask their recordists before you give these models away",
+        "unknown": "name no licence",
+    }
+    lines = ["# Model card", "", f"Trained on {len(used)} recordings, listed in {FILE}.", ""]
+    lines += [f"- {counts[key]} {text}." for key, text in says.items() if counts[key]]
+    lines += ["", "| licence | recordings |", "|---|---|"]
+    for licence, count in used["license"].value_counts().items():
+        lines.append(f"| {licence or 'unknown'} | {count} |")
+    lines += ["", "| model | recordings | validation macro ROC-AUC |", "|---|---|---|"]
+    for step in dag.steps:
+        if step.stage == "train":
+            facts = store.get(step.ref).facts
+            auc = "" if facts["auc"] is None else f"{facts['auc']:.4f}"
+            lines.append(f"| {step.name} | {facts['trained_on']} | {auc} |")
+    if scores:
+        lines += ["", f"On the labelled test soundscapes: {scores[ENSEMBLE]['macro_auc']:.4f}."]
+    return "\n".join(lines) + "\n"
 
 
 def summary(dag: Dag, store: Store, scores: dict[str, Any]) -> str:

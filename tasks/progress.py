@@ -19,7 +19,6 @@ from rich.progress import (
 )
 
 from birdcore.artifact import Progress as Report
-from birdcore.artifact import Step
 from tasks.stop import check
 
 EVERY_S = 5.0
@@ -48,12 +47,12 @@ def bars_on_terminal() -> Iterator[None]:
 
 
 @contextmanager
-def progress_of(step: Step) -> Iterator[Report]:
+def progress_of(name: str) -> Iterator[Report]:
     """A function that the stage calls with (done, total, text).
 
     It raises Stopped where the run is to end.
     """
-    with nullcontext(_Lines(step.name)) if _terminal is None else _bar(_terminal, step) as show:
+    with nullcontext(_Lines(name)) if _terminal is None else _bar(_terminal, name) as show:
 
         def report(done: int, total: int, text: str) -> None:
             check()
@@ -63,8 +62,8 @@ def progress_of(step: Step) -> Iterator[Report]:
 
 
 @contextmanager
-def _bar(bars: Progress, step: Step) -> Iterator[Report]:
-    bar = bars.add_task(step.name, total=None, text="")
+def _bar(bars: Progress, name: str) -> Iterator[Report]:
+    bar = bars.add_task(name, total=None, text="")
 
     def show(done: int, total: int, text: str) -> None:
         bars.update(bar, completed=done, total=total, text=text)

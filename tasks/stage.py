@@ -45,7 +45,7 @@ def stage_task(
         shelf = Store(Path(store))
         if not refresh and (artifact := shelf.find(step.ref)):
             return artifact.ref  # another run made it, one whose results Prefect does not know
-        with progress_of(step) as progress:
+        with progress_of(step.name) as progress:
             if make is not None:
                 make(step, shelf.root, progress, refresh)
             else:

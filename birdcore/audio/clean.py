@@ -28,6 +28,7 @@ from birdcore.audio.speech import (
     speech_probabilities,
 )
 from birdcore.catalog.shards import Shard
+from birdcore.catalog.source import LABELLED
 from birdcore.recipe import Clean
 from birdcore.store import Job
 
@@ -68,7 +69,7 @@ def step(
 ) -> Step:
     """Cleaning of one shard; only the overrides of its own recordings are part of its key."""
     config: dict[str, Any] = {"kind": shard.kind, **clean.model_dump()}
-    if shard.kind == "train_audio":
+    if shard.kind in LABELLED:
         own = {f.path: overrides[f.path] for f in shard.files if f.path in overrides}
         config["overrides"] = {
             name: [[o.action, o.start_s, None if math.isinf(o.end_s) else o.end_s] for o in rows]
@@ -141,7 +142,7 @@ def _batches(
             continue
         spoken = (
             resample(audio.samples, audio.rate, SPEECH_RATE)
-            if job.config["kind"] == "train_audio" and job.config["remove"] != "none"
+            if job.config["kind"] in LABELLED and job.config["remove"] != "none"
             else np.empty(0, np.float32)
         )
         nothing = np.empty(0, np.float32)
@@ -174,7 +175,7 @@ def _with_speech(
 def _kept(
     job: Job, name: str, facts: Quality, speech: list[tuple[float, float]]
 ) -> list[tuple[float, float]]:
-    if job.config["kind"] != "train_audio":
+    if job.config["kind"] not in LABELLED:
         return [(0.0, facts.duration_s)]
     overrides = [
         Override(action, start, math.inf if end is None else end)
@@ -197,7 +198,7 @@ def _is_cut(remove: str | float, sha256: str) -> bool:
 
 
 def _reason_to_reject(job: Job, audio: Audio, facts: Quality, kept_s: float) -> str | None:
-    if job.config["kind"] != "train_audio":
+    if job.config["kind"] not in LABELLED:
         return None
     if audio.truncated:
         return f"cut off after {facts.duration_s:.2f} s: the file ends before its stream does"
@@ -224,7 +225,7 @@ def _cause(start: float, end: float, job: Job, name: str, speech: list[tuple[flo
 
 
 def _refuse_too_many(job: Job, rejected: dict[str, str]) -> None:
-    if job.config["kind"] != "train_audio" or not rejected:
+    if job.config["kind"] not in LABELLED or not rejected:
         return
     share = len(rejected) / len(job.step.files)
     # One bad file in a shard of two is no sign of anything.

@@ -132,6 +132,10 @@ def soundscape_problems(source: Source) -> list[Problem]:
         Problem("rows without a soundscape", "sample_submission.csv", stem)
         for stem in sorted(wanted - stems)
     ]
+    by_stem: dict[str, str] = {}
+    for file in source.audio["test_soundscapes"]:
+        if (same := by_stem.setdefault(Path(file.path).stem, file.path)) != file.path:
+            problems.append(Problem("rows with two soundscapes", file.path, f"the other is {same}"))
     trained = {
         f.sha256: f.path
         for kind in ("train_audio", "train_soundscapes")

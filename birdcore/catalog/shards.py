@@ -7,7 +7,7 @@ in it.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -15,7 +15,7 @@ from typing import TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from birdcore.catalog.source import Kind, Source, SourceFile
+from birdcore.catalog.source import Kind, SourceFile
 from birdcore.files import write_bytes
 from birdcore.store import Store
 
@@ -50,13 +50,15 @@ def assign(ledger: Ledger, kind: Kind, files: Iterable[SourceFile], size: int) -
     return [Shard(kind, number, tuple(members[number])) for number in sorted(members)]
 
 
-def shards(source: Source, store: Store, size: int, *, keep: bool) -> dict[Kind, list[Shard]]:
-    """The shards of all recordings; with `keep` new assignments are written to the store."""
+def shards(
+    audio: Mapping[Kind, Iterable[SourceFile]], store: Store, size: int, *, keep: bool
+) -> dict[Kind, list[Shard]]:
+    """The shards of each kind's recordings; with `keep` new assignments go to the store."""
     path = store.root / "shards.parquet"
     with store.lock("shards"):
         ledger = _read(path)
         known = len(ledger)
-        by_kind = {kind: assign(ledger, kind, files, size) for kind, files in source.audio.items()}
+        by_kind = {kind: assign(ledger, kind, audio[kind], size) for kind in audio}
         if keep and len(ledger) > known:
             _write(path, ledger)
     return by_kind

@@ -4,24 +4,28 @@ Keys are made of content, so every run needs the digest of every file. A digest 
 path, size and modification time (as git does it), so that only new and changed files are read.
 """
 
+import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from birdcore.audio.cut import Override
 from birdcore.catalog.overrides import OVERRIDES, read_overrides
-from birdcore.catalog.tables import TABLES, TableError, read_tables
+from birdcore.catalog.tables import TABLES, TableError, Tables, read_tables
 from birdcore.files import file_sha256, write_bytes
 from birdcore.store import Store
 
-Kind: TypeAlias = Literal["train_audio", "train_soundscapes", "test_soundscapes"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+Kind: TypeAlias = Literal["train_audio", "train_soundscapes", "test_soundscapes", "xeno_canto"]
+FOLDERS: tuple[Kind, ...] = ("train_audio", "train_soundscapes", "test_soundscapes")
+"""Of a data folder; recordings of Xeno-canto lie in a collection."""
+LABELLED: tuple[Kind, ...] = ("train_audio", "xeno_canto")
+"""What is cleaned of speech and trains; soundscapes keep every second."""
 AUDIO_SUFFIXES = frozenset({".ogg", ".oga", ".opus", ".flac", ".wav", ".mp3", ".aif", ".aiff"})
 
 
@@ -36,13 +40,17 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Source:
-    """A data folder as it is now: `tables` are its CSV files' digests, `labels` its classes."""
+    """A data folder as it is now: `csv` its tables and `tables` their files' digests."""
 
     root: Path
-    labels: tuple[str, ...]
+    csv: Tables = field(compare=False)
     tables: dict[str, str]
     audio: dict[Kind, tuple[SourceFile, ...]]
     overrides: dict[str, tuple[Override, ...]]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.csv.labels
 
 
 def scan(root: Path, store: Store) -> Source:
@@ -53,7 +61,7 @@ def scan(root: Path, store: Store) -> Source:
     if not root.is_dir():
         raise TableError(f"{root}: there is no such data folder")
     csv = read_tables(root)  # a bad table is refused before any work
-    found = {kind: sorted(_audio_below(root / kind)) for kind in KINDS}
+    found = {kind: sorted(_audio_below(root / kind)) for kind in FOLDERS}
     if not found["train_audio"]:
         raise TableError(
             f"{root}: no audio files in train_audio/ (suffixes {', '.join(sorted(AUDIO_SUFFIXES))})"
@@ -63,7 +71,7 @@ def scan(root: Path, store: Store) -> Source:
         digests = _digests([p for paths in found.values() for p in paths] + tables, store)
     return Source(
         root=root.absolute(),
-        labels=csv.labels,
+        csv=csv,
         tables={p.name: digests[p].sha256 for p in tables},
         audio={
             kind: tuple(
@@ -106,13 +114,22 @@ def _digests(paths: Iterable[Path], store: Store) -> dict[Path, _Digest]:
             unread.append((path, stat))
     if unread:
         with ThreadPoolExecutor() as pool:
-            for (path, stat), sha in zip(
-                unread, pool.map(file_sha256, [path for path, _ in unread]), strict=True
-            ):
-                now[path] = _Digest(stat.st_size, stat.st_mtime_ns, sha)
-        known |= {str(path.absolute()): digest for path, digest in now.items()}
+            contents = pool.map(_content, [path for path, _ in unread])
+            for (path, stat), sha in zip(unread, contents, strict=True):
+                found = sha or hashlib.sha256(f"unreadable {path.name}".encode()).hexdigest()
+                now[path] = _Digest(stat.st_size, stat.st_mtime_ns, found)
+                if sha:
+                    known[str(path.absolute())] = now[path]
         _write_digests(store.root / "digests.parquet", known)
     return now
+
+
+def _content(path: Path) -> str | None:
+    """The file's sha256; None where it may not be read, which cleaning tells of that recording."""
+    try:
+        return file_sha256(path)
+    except PermissionError:
+        return None
 
 
 def _read_digests(path: Path) -> dict[str, _Digest]:

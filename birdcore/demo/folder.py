@@ -37,7 +37,7 @@ class DemoSettings:
     """What decides the folder's content."""
 
     seed: int = 0
-    species: int = 10
+    species: int = 8
     recordings_per_species: int = 8
     unlabelled: int = 12
     test: int = 6

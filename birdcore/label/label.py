@@ -55,10 +55,13 @@ def run(job: Job) -> Facts:
     teacher = load_listeners(job.inputs("teacher"))
     soundscapes = read_soundscapes(job.input("mel") / "mel.parquet")
     hop_s = config["segment_s"] * (1 - config["overlap"])
+    step_s = config["step_s"] or hop_s
     tables = []
     for row, name in enumerate(soundscapes.names):
         job.progress(row, len(soundscapes.names), name)
-        cells = np.mean([listen(one, soundscapes, row, hop_s) for one in teacher], axis=0)
+        cells = np.mean(
+            [listen(one, soundscapes, row, step_s, config["output"]) for one in teacher], axis=0
+        )
         starts = segment_starts(duration_s(soundscapes, row), config["segment_s"], hop_s)
         ends = starts + config["segment_s"]
         p = segment_mean(cells, cell_rate(soundscapes), starts, ends)

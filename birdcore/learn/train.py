@@ -21,6 +21,8 @@ from birdcore.artifact import Facts, Ref, Step
 from birdcore.catalog.catalog import read_labels, read_recordings
 from birdcore.catalog.folds import EVERYWHERE
 from birdcore.files import file_sha256
+from birdcore.learn.attribution import FILE as ATTRIBUTION
+from birdcore.learn.attribution import attribution
 from birdcore.learn.augment import spec_augment
 from birdcore.learn.checkpoint import Training, drop_checkpoint, load_checkpoint, save_checkpoint
 from birdcore.learn.data import batches, crops_of, epoch_rows, hard_labels, read_segments
@@ -35,10 +37,10 @@ from birdcore.model.sed import ModelSpec, SedModel, load_model, place_model, sav
 from birdcore.recipe import Round
 from birdcore.store import Job
 
-VERSION = 1
+VERSION = 2
 
 TEACHER_ONLY = {"mix", "mix_share", "match_power"}
-ELSEWHERE = {"name", "backbones", "start", "teacher", "label", "weights"}
+ELSEWHERE = {"name", "data", "folds", "backbones", "start", "teacher", "label", "weights"}
 """Settings that are no part of a model's key: names, and what its inputs already say."""
 
 
@@ -64,7 +66,7 @@ def run(job: Job) -> Facts:
     began = time.monotonic()
     device = pick_device()
     classes = read_labels(job.input("catalog"))
-    data = _training_set(job, classes, device)
+    data = training_set(job, classes, device)
     reads = InputSpec(
         mel=data.clips.spec,
         frames=data.clips.spec.fixed_length(job.config["window_s"] or job.config["crop_s"]),
@@ -111,7 +113,7 @@ def run(job: Job) -> Facts:
     }
 
 
-def _training_set(job: Job, classes: tuple[str, ...], device: torch.device) -> TrainingSet:
+def training_set(job: Job, classes: tuple[str, ...], device: torch.device) -> TrainingSet:
     clips = read_mels([m / "mel.parquet" for m in job.inputs("mel")], device)
     recordings = read_recordings(job.input("catalog"))
     folds = pd.read_parquet(job.input("folds") / "folds.parquet").set_index("recording")["fold"]
@@ -144,8 +146,11 @@ def _begin(job: Job, shape: ModelSpec, device: torch.device) -> Training:
     weights = next((job.source(name) for name in job.step.files), None)
     model = SedModel(shape, pretrained=job.config["pretrained"], weights=weights)
     if job.step.inputs.get("start"):
-        earlier, _ = load_model(job.input("start").folder)
-        model.load_state_dict(earlier.state_dict())
+        earlier, learnt = load_model(job.input("start").folder)
+        if learnt.classes == shape.classes:
+            model.load_state_dict(earlier.state_dict())
+        else:  # of other birds only the ear is of use (2nd place 2025)
+            model.backbone.load_state_dict(earlier.backbone.state_dict())
     place_model(model, device)
     average = ema(model, job.config["ema"]) if job.config["ema"] else None
     optimizer = AdamW(
@@ -242,6 +247,11 @@ def _write(
     save_input(job.folder, reads)
     lines = "".join(json.dumps(line) + "\n" for line in training.history)
     (job.folder / "history.jsonl").write_text(lines, encoding="utf-8")
+    learnt = [data.clips.names[r] for r in data.train.tolist()]
+    recordings = read_recordings(job.input("catalog"))
+    attribution(recordings, learnt, job.inputs("start")).to_csv(
+        job.folder / ATTRIBUTION, index=False
+    )
     probabilities = held_out_probabilities(training.judged, data, reads)
     pd.DataFrame(
         {

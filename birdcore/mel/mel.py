@@ -14,6 +14,7 @@ from birdcore.artifact import Facts, Ref, Step
 from birdcore.audio.cut import cut
 from birdcore.audio.decode import decode, resample
 from birdcore.catalog.shards import Shard
+from birdcore.catalog.source import LABELLED
 from birdcore.mel.scale import Scale, encode
 from birdcore.mel.shard import ShardWriter
 from birdcore.mel.spec import MelSpec
@@ -29,7 +30,7 @@ def step(shard: Shard, cleaned: Ref, mel: Mel, clean: Clean, root: Path) -> Step
         "spec": mel.spec().model_dump(),
         "scale": asdict(_scale(mel)),
         # Soundscapes are never cut, so that the cross-fade is no matter of theirs.
-        "fade_s": clean.fade_s if shard.kind == "train_audio" else 0.0,
+        "fade_s": clean.fade_s if shard.kind in LABELLED else 0.0,
     }
     files = {f.path: f.sha256 for f in shard.files}
     name = f"mel {shard.name}"

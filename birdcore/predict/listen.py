@@ -3,17 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from birdcore.artifact import Artifact
 from birdcore.mel.recordings import Recordings, read_mels
+from birdcore.model.head import SedOutput
 from birdcore.model.input import InputSpec, load_input, model_input, pick_device
 from birdcore.model.sed import ModelSpec, SedModel, load_model, place_model
 from birdcore.predict.windows import average_overlaps, window_starts
+from birdcore.recipe import Output
 
 BATCH = 64
 CELL_FRAMES = 8
@@ -62,13 +64,13 @@ def listen(
     soundscapes: Recordings,
     row: int,
     step_s: float,
-    output: Literal["framewise", "clipwise"] = "framewise",
+    output: Output = "framewise",
 ) -> Probabilities:
     """Probabilities (cells, K) of one recording, each the mean over the windows that cover it.
 
     A window says of a moment what its frames there say, or (clipwise) what its attention makes of
-    all of it. Windows are as long as the model's round says. Raises ValueError where the
-    model learnt another mel.
+    all of it, or the mean of the two (both). Windows are as long as the model's round says.
+    Raises ValueError where the model learnt another mel.
     """
     if listener.reads.mel != soundscapes.spec:
         raise ValueError("the model learnt another mel than the soundscapes are cached in")
@@ -82,9 +84,12 @@ def listen(
         for some in offsets.split(BATCH):
             power = soundscapes.power(torch.full_like(some, row), some, window)
             said = listener.model(model_input(power, listener.reads))
-            if output == "clipwise":
-                heard.append(said.clipwise.float()[:, :, None].cpu())
-            else:
-                heard.append(said.framewise_logit.float().sigmoid().cpu())
+            heard.append(_outputs(said, output).cpu())
     windows = torch.cat(heard).transpose(1, 2).numpy()
     return average_overlaps(windows, starts, window, frames, CELL_FRAMES)
+
+
+def _outputs(said: SedOutput, output: Output) -> Tensor:
+    """What windows say of their moments, (W, K, T); T is 1 where it is of all of a window."""
+    clip, frames = said.clipwise.float()[:, :, None], said.framewise_logit.float().sigmoid()
+    return {"framewise": frames, "clipwise": clip, "both": (clip + frames) / 2}[output]

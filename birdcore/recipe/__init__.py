@@ -8,6 +8,8 @@ right spelling.
 from birdcore.recipe.read import RecipeError, read_recipe
 from birdcore.recipe.recipe import Clean, Ensemble, Folds, Mel, Predict, Recipe, Score, Shards
 from birdcore.recipe.round import Background, Mask, Mixup, PseudoLabels, Round, Sumix
+from birdcore.recipe.section import Output
+from birdcore.recipe.xeno_canto import XenoCanto
 
 __all__ = [
     "Background",
@@ -17,6 +19,7 @@ __all__ = [
     "Mask",
     "Mel",
     "Mixup",
+    "Output",
     "Predict",
     "PseudoLabels",
     "Recipe",
@@ -25,5 +28,6 @@ __all__ = [
     "Score",
     "Shards",
     "Sumix",
+    "XenoCanto",
     "read_recipe",
 ]

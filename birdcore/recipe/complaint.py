@@ -117,7 +117,8 @@ def _mistake(key: Key, error: Mapping[str, Any], schema: Schema, tree: Tree) -> 
         if not isinstance(error["loc"][-1], int):
             return f"{dotted(key)} is missing: {needed}"
     value = _value_at(tree, key)
-    shown = "" if isinstance(value, dict) else f" = {_shown(value)}"
+    first = value[0] if isinstance(value, list) and value else value
+    shown = "" if isinstance(first, dict) else f" = {_shown(value)}"
     given = f"{dotted(key)}{shown}: " if key else ""
     if error["type"] == "value_error":
         return f"{given}{error['ctx']['error']}"
@@ -149,8 +150,9 @@ def _schema_at(schema: Schema, key: Key) -> Schema:
             node = next((s for s in [node, *node.get("anyOf", [])] if s.get("type") == "array"), {})
             items = node.get("prefixItems", [])
             node = items[part] if part < len(items) else node.get("items", {})
-        if "$ref" in node:
-            node = schema["$defs"][node["$ref"].rpartition("/")[2]]
+        kinds = [s for s in node.get("anyOf", [node]) if s.get("type") != "null"]
+        if len(kinds) == 1 and "$ref" in kinds[0]:  # a table, which may be one that can be left out
+            node = schema["$defs"][kinds[0]["$ref"].rpartition("/")[2]]
     return node
 
 

@@ -9,7 +9,8 @@ from pydantic import Field, ValidationError, model_validator
 from birdcore.mel.spec import PRESETS, MelSpec
 from birdcore.recipe.complaint import WrongSetting, nearest
 from birdcore.recipe.round import Round
-from birdcore.recipe.section import Count, Name, Positive, Seconds, Section, Share
+from birdcore.recipe.section import Count, Name, Output, Positive, Seconds, Section, Share
+from birdcore.recipe.xeno_canto import XenoCanto
 
 
 class Shards(Section):
@@ -96,8 +97,7 @@ class Ensemble(Section):
 
 
 class Predict(Section):
-    output: Literal["framewise", "clipwise"] = "framewise"
-    """What a window says of a moment: its frames there (1st place), or the window as a whole."""
+    output: Output = "framewise"
     step_s: Positive = 2.5
     """From window to window; a window is as long as the round's crops."""
     segment_s: Count = 5
@@ -125,6 +125,7 @@ class Recipe(Section):
     clean: Clean = Clean()
     mel: Mel = Mel(preset="config_128")
     folds: Folds = Folds()
+    xeno_canto: XenoCanto | None = None
     round: Annotated[
         tuple[Round, ...],
         Field(min_length=1, description="a list of tables, each under its own [[round]]"),
@@ -135,7 +136,21 @@ class Recipe(Section):
 
     @property
     def members(self) -> tuple[str, ...]:
-        return self.ensemble.members or tuple(r.name for r in self.round)
+        return self.ensemble.members or tuple(r.name for r in self.heard)
+
+    @property
+    def heard(self) -> tuple[Round, ...]:
+        """The rounds that know the competition's classes: they predict, label and are weighed."""
+        return tuple(r for r in self.round if r.data == "birdclef")
+
+    @property
+    def collects(self) -> XenoCanto | None:
+        """What is wanted of Xeno-canto, where a round trains on it."""
+        uses = any(one.data == "xeno-canto" for one in self.round)
+        return self.xeno_canto if uses else None
+
+    def folds_of(self, one: Round) -> tuple[int, ...]:
+        return self.folds.trained if one.folds is None else one.folds
 
     @model_validator(mode="after")
     def _rounds_are_known(self) -> "Recipe":
@@ -158,6 +173,36 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _data_fit(self) -> "Recipe":
+        heard = {r.name for r in self.heard}
+        if not heard:
+            raise WrongSetting(
+                'no round learns the competition\'s classes: add one with data = "birdclef"',
+                "round",
+            )
+        for at, one in enumerate(self.round):
+            if one.data == "xeno-canto" and self.xeno_canto is None:
+                raise WrongSetting("needs a table [xeno_canto]", "round", at, "data")
+            if one.teacher is not None and not {one.teacher, one.name} <= heard:
+                raise WrongSetting(
+                    "a teacher and its student know the competition's classes; this is Xeno-canto",
+                    "round", at, "teacher",
+                )  # fmt: skip
+            folds = self.folds_of(one)
+            if max(folds) >= self.folds.count:
+                raise WrongSetting(
+                    f"name folds from 0 to {self.folds.count - 1}", "round", at, "folds"
+                )
+            if len(set(folds)) < len(folds):
+                raise WrongSetting("a fold is named twice", "round", at, "folds")
+        for at, member in enumerate(self.ensemble.members or ()):
+            if member not in heard:
+                raise WrongSetting(
+                    "does not know the competition's classes", "ensemble", "members", at
+                )
+        return self
+
+    @model_validator(mode="after")
     def _starts_fit(self) -> "Recipe":
         rounds = {r.name: r for r in self.round}
         for at, one in enumerate(self.round):
@@ -166,6 +211,18 @@ class Recipe(Section):
                 raise WrongSetting(
                     f"needs the backbones of {one.start!r}: {theirs}", "round", at, "backbones"
                 )
+            # A model of another fold has learnt what this one is validated on, and hands it on
+            # through rounds of other data.
+            before, lacking = one, None
+            while before.start is not None:
+                before = rounds[before.start]
+                if not set(self.folds_of(one)) <= set(self.folds_of(before)):
+                    lacking = lacking or before.name
+                if lacking is not None and before.data == one.data:
+                    raise WrongSetting(
+                        f"must be among the folds of {lacking!r}, from which it starts",
+                        "round", at, "folds",
+                    )  # fmt: skip
         return self
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from birdcore.recipe.complaint import WrongSetting
-from birdcore.recipe.section import Count, Name, Positive, Seconds, Section, Share
+from birdcore.recipe.section import Count, Name, Output, Positive, Seconds, Section, Share
 
 
 class Mixup(Section):
@@ -54,6 +54,9 @@ class PseudoLabels(Section):
     high: Share = 0.5
     low: Share = 0.5
     """Only probabilities of at least `high` or at most `low` count (10th place: .7 and .3)."""
+    output: Output = "framewise"
+    step_s: Positive | None = None
+    """From window to window of the teacher; as far as from segment to segment, if not said."""
     power: Positive = 1.0
     """Probabilities to this power (1st place: 1, then 1.54, 1.82, 1.67)."""
 
@@ -68,13 +71,16 @@ class Round(Section):
     """One training round: a model for each backbone and fold."""
 
     name: Name
-    data: Literal["birdclef"] = "birdclef"
+    data: Literal["birdclef", "xeno-canto"] = "birdclef"
+    """Labelled recordings of the data folder, or those of [xeno_canto] (2nd place 2025)."""
     backbones: Annotated[tuple[str, ...], Field(min_length=1)]
     pretrained: bool = False
     weights: str | None = None
     """A local file of pretrained weights, instead of timm's download."""
+    folds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = None
+    """Folds that get a model in this round; those of [folds], if not said."""
     start: str | None = None
-    """An earlier round whose weights this one starts from."""
+    """An earlier round whose weights this one starts from; of other data, the backbone's only."""
     teacher: str | None = None
     """An earlier round that labels the soundscapes; every labelled clip is mixed with one."""
     mix: Share = 0.5

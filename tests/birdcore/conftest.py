@@ -18,6 +18,7 @@ from birdcore.audio import clean
 from birdcore.catalog.shards import Shard
 from birdcore.catalog.source import Kind, SourceFile
 from birdcore.files import file_sha256
+from birdcore.learn.attribution import COLUMNS, FILE
 from birdcore.mel import mel
 from birdcore.mel.spec import MelSpec
 from birdcore.model.input import InputSpec, save_input
@@ -108,6 +109,7 @@ def model_of(store: Store) -> MadeModel:
         frames: int = 313,
         held_out: pd.DataFrame | None = None,
         spec: MelSpec | None = None,
+        learnt: Sequence[str] = (),
     ) -> Ref:
         shape = ModelSpec(backbone=backbone, classes=tuple(classes), n_mels=32, dropout=0.0)
         reads = InputSpec(
@@ -120,11 +122,14 @@ def model_of(store: Store) -> MadeModel:
                 model = _varied(SedModel(shape).eval())
             save_model(job.folder, model, shape)
             save_input(job.folder, reads)
+            credits = pd.DataFrame({"recording": learnt}).reindex(columns=COLUMNS, fill_value="")
+            credits.to_csv(job.folder / FILE, index=False)
             if held_out is not None:
                 held_out.to_parquet(job.folder / "held_out.parquet", index=False)
             return {}
 
         config = {"seed": seed, "shape": shape.model_dump(), "reads": reads.model_dump()}
+        config |= {"learnt": list(learnt)} if learnt else {}
         return store.make(Step("train", 1, f"train {seed}", config), run).ref
 
     return make

@@ -5,12 +5,20 @@ from pathlib import Path
 import pytest
 
 from birdcore.artifact import Ref, Step
-from birdcore.catalog.source import scan
+from birdcore.catalog.source import SourceFile, scan
+from birdcore.collect.wanted import Collected
 from birdcore.recipe import read_recipe
 from birdcore.store import Store
-from flows.dag import Dag, build_dag
+from flows.dag import Dag, build_dag, gathered
 
 Build = Callable[..., Dag]
+STUDENT = """
+[[round]]
+name = "student"
+start = "first"
+teacher = "first"
+epochs = 1
+"""
 
 
 @pytest.fixture
@@ -29,6 +37,26 @@ def build(data: Path, tmp_path: Path, tiny_recipe: Path) -> Build:
     return dag
 
 
+@pytest.fixture
+def build_pretrained(data: Path, tmp_path: Path, pretrain_recipe: Path) -> Build:
+    """The DAG of three rounds, the first on so many recordings of a collection."""
+    store = Store(tmp_path / "store")
+    recipe = tmp_path / "pretrained.toml"
+    text = pretrain_recipe.read_text()
+    recipe.write_text(text.replace("\n[score]", f"{STUDENT}\n[score]"))
+
+    def dag(recordings: int = 5, *settings: str) -> Dag:
+        audio = tuple(
+            SourceFile(f"recordings/XC{n}.mp3", 9, f"sound {n}") for n in range(recordings)
+        )
+        chosen = SourceFile("chosen.parquet", 9, f"{recordings} records")
+        collected = Collected(tmp_path / "collection", chosen, audio)
+        source = scan(data, store)
+        return build_dag(read_recipe(recipe, settings), source, store, collected, keep_shards=True)
+
+    return dag
+
+
 def named(dag: Dag, start: str) -> list[Step]:
     return [step for step in dag.steps if step.name.startswith(start)]
 
@@ -37,10 +65,16 @@ def stages_of(refs: tuple[Ref, ...]) -> set[str]:
     return {ref.stage for ref in refs}
 
 
-def test_each_step_comes_once_and_after_what_it_reads(build: Build) -> None:
-    dag = build()
+def test_each_step_comes_once_and_after_what_it_reads(
+    build: Build, build_pretrained: Build
+) -> None:
     seen: set[Ref] = set()
-    for step in dag.steps:
+    for step in build().steps:
+        assert step.ref not in seen
+        assert {ref for refs in step.inputs.values() for ref in refs} <= seen, step.name
+        seen.add(step.ref)
+    seen.clear()
+    for step in build_pretrained().steps:
         assert step.ref not in seen
         assert {ref for refs in step.inputs.values() for ref in refs} <= seen, step.name
         seen.add(step.ref)
@@ -169,3 +203,78 @@ def test_a_file_of_weights_decides_by_its_content_and_must_be_there(
     assert named(build(*settings), "train first")[0].key == one.key
     moved.write_bytes(b"two")
     assert named(build(*settings), "train first")[0].key != one.key
+
+
+def test_a_round_on_other_data_reads_its_own_catalogue_folds_and_mels(
+    build_pretrained: Build,
+) -> None:
+    dag = build_pretrained()
+    (pretrain,) = named(dag, "train pretrain")
+    (birds,) = named(dag, "collection")
+    assert pretrain.inputs["catalog"] == (birds.ref,)
+    assert pretrain.inputs["mel"] == tuple(s.ref for s in named(dag, "mel xeno_canto"))
+    (folded,) = (s for s in dag.steps if s.ref == pretrain.inputs["folds"][0])
+    assert folded.inputs["catalog"] == (birds.ref,)
+    first = named(dag, "train first")[0]
+    for name in ("catalog", "folds", "mel"):
+        assert first.inputs[name] != pretrain.inputs[name]
+    # Every shard of it is compared with all audio of the competition.
+    known = {s.ref for s in named(dag, "fingerprint") if "xeno_canto" not in s.name}
+    leaks = named(dag, "leaks")
+    assert birds.inputs["leaks"] == tuple(s.ref for s in leaks)
+    assert len(leaks) == 2
+    for step in leaks:
+        assert set(step.inputs["competition"]) == known
+        assert step.inputs["fingerprints"][0] not in known
+    assert {s.name.split()[1].partition("/")[0] for s in dag.steps if s.ref in known} == {
+        "train_audio", "train_soundscapes", "test_soundscapes"
+    }  # fmt: skip
+
+
+def test_a_round_on_other_data_is_neither_predicted_nor_weighed_nor_a_teacher(
+    build_pretrained: Build,
+) -> None:
+    dag = build_pretrained()
+    (pretrain,) = named(dag, "train pretrain")
+    assert {s.name for s in named(dag, "predict")} == {"predict first 0000", "predict student 0000"}
+    (weighed,) = named(dag, "ensemble")
+    assert set(weighed.inputs) == {"first", "student"}
+    readers = [s.name for s in dag.steps if any(pretrain.ref in r for r in s.inputs.values())]
+    assert readers == [s.name for s in named(dag, "train first")]
+    assert set(dag.submission.inputs) == {"catalog", "weights", "round first", "round student"}
+
+
+def test_its_first_model_starts_the_folds_that_it_has_no_model_of(build_pretrained: Build) -> None:
+    dag = build_pretrained()
+    (pretrain,) = named(dag, "train pretrain")
+    first = named(dag, "train first")
+    assert [s.inputs["start"] for s in first] == [(pretrain.ref,)] * 2
+    assert [s.inputs["start"] for s in named(dag, "train student")] == [(s.ref,) for s in first]
+    dag = build_pretrained(5, "round.0.folds=[1, 0]")
+    before = {s.config["fold"]: s.ref for s in named(dag, "train pretrain")}
+    for step in named(dag, "train first"):
+        assert step.inputs["start"] == (before[step.config["fold"]],)
+
+
+def test_one_more_recording_makes_one_shard_anew_and_nothing_of_the_competition(
+    build_pretrained: Build,
+) -> None:
+    before = {step.ref for step in build_pretrained(5).steps}
+    new = [step for step in build_pretrained(6).steps if step.ref not in before]
+    at = [step.stage for step in new].index("collection")
+    assert {step.name for step in new[:at]} == {
+        f"{stage} xeno_canto/0002" for stage in ("clean", "mel", "fingerprint", "leaks")
+    }
+    assert {step.stage for step in new[at:]} == {
+        "collection", "folds", "train", "label", "ensemble", "predict", "submission", "score"
+    }  # fmt: skip
+
+
+def test_without_a_round_that_wants_one_there_is_no_collection(
+    build: Build, data: Path, tmp_path: Path, pretrain_recipe: Path, tiny_recipe: Path
+) -> None:
+    source = scan(data, Store(tmp_path / "store"))
+    assert gathered(read_recipe(tiny_recipe), source, tmp_path / "none") is None
+    assert {"fingerprint", "leaks", "collection"}.isdisjoint(s.stage for s in build().steps)
+    with pytest.raises(ValueError, match="none holds no recording"):
+        gathered(read_recipe(pretrain_recipe), source, tmp_path / "none")

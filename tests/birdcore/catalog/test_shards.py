@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from birdcore.catalog.shards import Ledger, Shard, assign, shards
-from birdcore.catalog.source import Source, SourceFile
+from birdcore.catalog.source import Kind, SourceFile
 from birdcore.store import Store
 
 CONTENTS = st.integers(0, 12).map(str)
@@ -72,27 +72,26 @@ def test_a_number_is_not_given_again_when_its_recordings_are_gone() -> None:
     assert shard.number == 1
 
 
-def source(*contents: str) -> Source:
+def audio(*contents: str) -> dict[Kind, tuple[SourceFile, ...]]:
     files = tuple(SourceFile(f"train_audio/{c}.ogg", 1, c) for c in contents)
-    audio = {"train_audio": files, "train_soundscapes": (), "test_soundscapes": ()}
-    return Source(Path("/data"), (), {}, audio, {})  # type: ignore[arg-type]
+    return {"train_audio": files, "train_soundscapes": (), "test_soundscapes": ()}
 
 
 def test_the_ledger_is_kept_when_asked_for_and_only_then(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    shards(source("b", "c"), store, 2, keep=False)
+    shards(audio("b", "c"), store, 2, keep=False)
     assert not (tmp_path / "shards.parquet").exists()
-    shards(source("b", "c"), store, 2, keep=True)
+    shards(audio("b", "c"), store, 2, keep=True)
     # "a" comes first by name, but the others are where they were.
-    found = shards(source("a", "b", "c"), store, 2, keep=False)["train_audio"]
+    found = shards(audio("a", "b", "c"), store, 2, keep=False)["train_audio"]
     assert numbers(found) == {"b": 0, "c": 0, "a": 1}
-    assert found[0].files == source("b", "c").audio["train_audio"]
+    assert found[0].files == audio("b", "c")["train_audio"]
 
 
 @pytest.mark.parametrize("content", [b"", b"no parquet"])
 def test_a_damaged_ledger_is_begun_anew(tmp_path: Path, content: bytes) -> None:
     store = Store(tmp_path)
     (tmp_path / "shards.parquet").write_bytes(content)
-    found = shards(source("a", "b"), store, 1, keep=True)["train_audio"]
+    found = shards(audio("a", "b"), store, 1, keep=True)["train_audio"]
     assert numbers(found) == {"a": 0, "b": 1}
-    assert numbers(shards(source("b"), store, 1, keep=False)["train_audio"]) == {"b": 1}
+    assert numbers(shards(audio("b"), store, 1, keep=False)["train_audio"]) == {"b": 1}

@@ -6,7 +6,7 @@ import pytest
 
 from birdcore.audio.cut import Override
 from birdcore.catalog import source as module
-from birdcore.catalog.source import KINDS, scan
+from birdcore.catalog.source import FOLDERS, scan
 from birdcore.catalog.tables import TableError
 from birdcore.files import file_sha256
 from birdcore.store import Store
@@ -32,7 +32,7 @@ def test_every_audio_file_is_found_with_its_content(data: Path, store: Store) ->
         "train_soundscapes": 2,
         "test_soundscapes": 2,
     }
-    for kind in KINDS:
+    for kind in FOLDERS:
         for file in source.audio[kind]:
             path = data / file.path
             assert file.path.startswith(f"{kind}/")
@@ -44,7 +44,7 @@ def test_every_audio_file_is_found_with_its_content(data: Path, store: Store) ->
 
 def test_real_recordings_are_found(shared_data: Path, store: Store) -> None:
     source = scan(shared_data / "birdclef-mini", store)
-    assert [len(source.audio[kind]) for kind in KINDS] == [148, 48, 24]
+    assert [len(source.audio[kind]) for kind in FOLDERS] == [148, 48, 24]
 
 
 def test_hidden_files_other_files_and_folders_are_no_audio(data: Path, store: Store) -> None:
@@ -125,3 +125,24 @@ def test_soundscapes_may_be_missing(data: Path, store: Store) -> None:
     shutil.rmtree(data / "test_soundscapes")
     source = scan(data, store)
     assert source.audio["train_soundscapes"] == source.audio["test_soundscapes"] == ()
+
+
+def test_a_file_that_may_not_be_read_stops_nothing_and_is_looked_at_again(
+    data: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked = sorted((data / "train_audio").rglob("*.ogg"))[0]
+
+    def refuse(path: Path) -> str:
+        if path == locked:
+            raise PermissionError(13, "Permission denied")
+        return file_sha256(path)
+
+    monkeypatch.setattr(module, "file_sha256", refuse)
+    hidden = {f.path: f.sha256 for f in scan(data, store).audio["train_audio"]}
+    monkeypatch.undo()
+    seen = {f.path: f.sha256 for f in scan(data, store).audio["train_audio"]}
+    name = locked.relative_to(data).as_posix()
+    assert seen[name] == file_sha256(locked) != hidden[name]
+    assert {k: v for k, v in seen.items() if k != name} == {
+        k: v for k, v in hidden.items() if k != name
+    }

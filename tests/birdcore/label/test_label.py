@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,8 +19,9 @@ from birdcore.label import label
 from birdcore.label.label import segment_starts
 from birdcore.learn.data import read_segments
 from birdcore.mel.recordings import read_mels
-from birdcore.predict.listen import listen, load_listeners, read_soundscapes
-from birdcore.recipe import PseudoLabels, Round
+from birdcore.predict.listen import cell_rate, listen, load_listeners, read_soundscapes
+from birdcore.predict.windows import segment_mean
+from birdcore.recipe import Output, PseudoLabels, Round
 from birdcore.store import Store
 
 MadeMel = Callable[..., Artifact]
@@ -34,7 +36,7 @@ def sound(seconds: float, seed: int = 0) -> np.ndarray:
     return 0.1 * samples * np.sin(np.arange(len(samples)) / 9_000)
 
 
-def labelled(store: Store, teacher: tuple[Ref, ...], mel: Artifact, **settings: float) -> Artifact:
+def labelled(store: Store, teacher: tuple[Ref, ...], mel: Artifact, **settings: Any) -> Artifact:
     one = Round(name="two", backbones=("test_resnet",), label=PseudoLabels(**settings))
     return store.make(label.step(one, 0, teacher, mel.ref), label.run)
 
@@ -61,6 +63,30 @@ def test_a_segment_is_the_mean_of_its_frames_over_all_teachers(
             inside = cells[(centres >= start - 1e-6) & (centres < end - 1e-6)]
             np.testing.assert_allclose(p, inside.mean(axis=0), atol=1e-6)
     assert stacked(table["probabilities"], np.float32).std(axis=0).min() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("output", "step_s"), [("clipwise", None), ("both", 0.625), ("framewise", 1.0)]
+)
+def test_a_teacher_says_what_it_is_asked_for_in_windows_as_far_apart_as_said(
+    store: Store, mel_of: MadeMel, model_of: MadeModel, output: Output, step_s: float | None
+) -> None:
+    teacher = (model_of(0), model_of(1))
+    mel = mel_of({"a": sound(11.3)}, "train_soundscapes")
+    table = rows(labelled(store, teacher, mel, output=output, step_s=step_s))
+    soundscapes = read_soundscapes(mel / "mel.parquet")
+    listeners = load_listeners([store.get(ref) for ref in teacher])
+    cells = np.mean([listen(o, soundscapes, 0, step_s or 2.5, output) for o in listeners], axis=0)
+    expected = segment_mean(cells, cell_rate(soundscapes), table["start"], table["end"])
+    p = stacked(table["probabilities"], np.float32)
+    np.testing.assert_allclose(p, expected, atol=1e-6)
+    plain = rows(labelled(store, teacher, mel))
+    assert (
+        plain["start"].tolist()
+        == table["start"].tolist()
+        == pytest.approx([0, 2.5, 5, 6.3], abs=0.02)
+    )
+    assert np.abs(stacked(plain["probabilities"], np.float32) - p).max() > 1e-3
 
 
 def test_columns_follow_the_settings(store: Store, mel_of: MadeMel, model_of: MadeModel) -> None:

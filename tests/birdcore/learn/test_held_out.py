@@ -28,7 +28,7 @@ def inputs(tiny_data: Path, store: Store) -> dict[str, tuple[Ref, ...]]:
     cataloged = store.make(catalog.step(source), catalog.run).ref
     folded = store.make(folds.step(cataloged, COUNT, 0), folds.run).ref
     mels = []
-    for shard in shards(source, store, 5, keep=True)["train_audio"]:
+    for shard in shards(source.audio, store, 5, keep=True)["train_audio"]:
         cleaned = store.make(clean.step(shard, Clean(), {}, tiny_data), clean.run).ref
         step = mel.step(shard, cleaned, Mel(n_mels=32), Clean(), tiny_data)
         mels.append(store.make(step, mel.run).ref)
@@ -47,7 +47,7 @@ def test_no_fold_trains_on_what_it_is_judged_by(
     for fold in range(COUNT):
         one = Round(name="one", backbones=("test_resnet",), min_per_class=4)
         job = Job(train.step(one, "test_resnet", fold, 0, inputs), store, tmp_path, no_progress)
-        data = train._training_set(job, classes, torch.device("cpu"))
+        data = train.training_set(job, classes, torch.device("cpu"))
         names = data.clips.names
         held = {names[r] for r in data.held_out.tolist()}
         assert held == {name for name, f in fold_of.items() if f == fold and name in names}

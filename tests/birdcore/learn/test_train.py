@@ -19,6 +19,7 @@ from sklearn.metrics import roc_auc_score
 
 from birdcore.artifact import Artifact, Step
 from birdcore.learn import train
+from birdcore.learn.attribution import FILE, read_attribution
 from birdcore.learn.checkpoint import CHECKPOINT
 from birdcore.learn.worker import step_to_json
 from birdcore.recipe import Round
@@ -60,6 +61,8 @@ def training(store: Store, mel_of: Any, publish: Any) -> MadeStep:
             "recording": NAMES,
             "primary_label": [Path(name).stem[0] for name in NAMES],
             "secondary_labels": [[] for _ in NAMES],
+            "author": [f"author of {name}" for name in NAMES],
+            **dict.fromkeys(("license", "url", "scientific_name", "common_name"), "said"),
         }
     )
     species = pd.DataFrame({"label": list(CLASSES)})
@@ -220,6 +223,39 @@ def test_a_warm_start_takes_the_weights_of_the_earlier_round(
     before = weights(store.get(start))
     assert distance(weights(run(store, training(start=start, **still))), before) < 1e-3
     assert distance(weights(run(store, training(**still))), before) > 1
+
+
+def test_from_a_model_of_other_classes_a_start_takes_the_backbone_only(
+    training: MadeStep, store: Store, model_of: Any
+) -> None:
+    start = model_of(seed=5, classes=("x", "y"))
+    still = {"epochs": 1, "learning_rate": 1e-12, "final_rate": 0.0, "weight_decay": 0.0}
+    before = weights(store.get(start))
+    started, alone = (
+        weights(run(store, training(start=origin, **still))) for origin in (start, None)
+    )
+
+    def part(of: Weights, backbone: bool) -> Weights:
+        return {n: v for n, v in of.items() if n.startswith("backbone.") == backbone}
+
+    assert distance(part(started, True), part(before, True)) < 1e-3
+    assert distance(part(alone, True), part(before, True)) > 1
+    assert distance(part(started, False), part(alone, False)) < 1e-3
+
+
+def test_the_list_of_who_was_learnt_from_goes_on_with_the_weights(
+    training: MadeStep, store: Store, model_of: Any
+) -> None:
+    start = model_of(seed=5, classes=("x", "y"), learnt=("recordings/XC2.mp3", NAMES[1]))
+    first = run(store, training(epochs=1, start=start))
+    credits = read_attribution(first / FILE)
+    held_out = set(pd.read_parquet(first / "held_out.parquet")["recording"])
+    assert held_out == {name for name, fold in ALTERNATE.items() if fold == 0}
+    own = sorted(set(NAMES) - held_out)
+    assert credits["recording"].tolist() == ["recordings/XC2.mp3", *own]
+    assert credits["author"].tolist() == ["", *(f"author of {name}" for name in own)]
+    second = run(store, training(epochs=1, start=first.ref))
+    pd.testing.assert_frame_equal(read_attribution(second / FILE), credits)
 
 
 def test_an_average_of_the_weights_lags_behind_them(

@@ -18,6 +18,7 @@ from birdcore.predict.listen import (
     read_soundscapes,
 )
 from birdcore.predict.windows import window_starts
+from birdcore.recipe import Output
 from birdcore.store import Store
 
 MadeMel = Callable[..., Artifact]
@@ -59,6 +60,29 @@ def test_clipwise_a_cell_is_the_mean_of_what_the_windows_over_it_are_as_a_whole(
     np.testing.assert_allclose(heard[-1], last, rtol=1e-5)
     np.testing.assert_allclose(heard[len(heard) // 2], (first + last) / 2, rtol=1e-5)
     assert not np.allclose(heard, listen(listener, soundscapes, 0, 2.5))
+
+
+def test_both_is_the_mean_of_a_window_as_a_whole_and_its_frames(
+    store: Store, mel_of: MadeMel, model_of: MadeModel
+) -> None:
+    (listener,) = load_listeners([store.get(model_of())])
+    soundscapes = read_soundscapes(mel_of({"a": sound(12.3)}) / "mel.parquet")
+    both = listen(listener, soundscapes, 0, 1.25, "both")
+    clip, frames = (listen(listener, soundscapes, 0, 1.25, o) for o in ("clipwise", "framewise"))
+    np.testing.assert_allclose(both, (clip + frames) / 2, atol=1e-6)
+    assert np.abs(clip - frames).max() > 1e-2
+
+
+@pytest.mark.parametrize("output", ["framewise", "clipwise", "both"])
+def test_a_longer_step_than_a_window_leaves_no_gap(
+    store: Store, mel_of: MadeMel, model_of: MadeModel, output: Output
+) -> None:
+    (listener,) = load_listeners([store.get(model_of())])
+    soundscapes = read_soundscapes(mel_of({"a": sound(15.1)}) / "mel.parquet")
+    window_s = 313 / soundscapes.spec.frame_rate
+    far = listen(listener, soundscapes, 0, 99.0, output)
+    np.testing.assert_array_equal(far, listen(listener, soundscapes, 0, window_s, output))
+    assert np.abs(far - listen(listener, soundscapes, 0, 0.5, output)).max() > 1e-3
 
 
 def test_cells_are_the_mean_of_the_windows_that_cover_them(

@@ -11,7 +11,7 @@ from birdcore.artifact import Artifact, Ref
 from birdcore.columns import stacked
 from birdcore.predict import predict
 from birdcore.predict.listen import listen, load_listeners, read_soundscapes
-from birdcore.recipe import Predict
+from birdcore.recipe import Output, Predict
 from birdcore.store import Store
 
 MadeMel = Callable[..., Artifact]
@@ -57,12 +57,13 @@ def test_each_five_seconds_have_a_row_and_the_last_part_too(
     assert np.isfinite(probabilities).all()
 
 
+@pytest.mark.parametrize(("output", "step_s"), [("framewise", 2.0), ("both", 0.625)])
 def test_a_row_is_the_maximum_of_the_mean_over_folds(
-    store: Store, mel_of: MadeMel, model_of: MadeModel
+    store: Store, mel_of: MadeMel, model_of: MadeModel, output: Output, step_s: float
 ) -> None:
     models = (model_of(0), model_of(1), model_of(2, backbone="test_efficientnet"))
     mel = mel_of({"a": sound(12.4), "b": sound(31, 1)})
-    settings = Predict(step_s=2.0)
+    settings = Predict(output=output, step_s=step_s)
     artifact = predicted(store, models, mel, settings)
     table = rows(artifact)
     assert artifact.facts == {"recordings": 2, "rows": 2 * (3 + 7), "models": 3}
@@ -72,7 +73,7 @@ def test_a_row_is_the_maximum_of_the_mean_over_folds(
     by_backbone = {"test_resnet": listeners[:2], "test_efficientnet": listeners[2:]}
     for at, name in enumerate(soundscapes.names):
         for backbone, of_folds in by_backbone.items():
-            cells = np.mean([listen(x, soundscapes, at, 2.0) for x in of_folds], axis=0)
+            cells = np.mean([listen(x, soundscapes, at, step_s, output) for x in of_folds], axis=0)
             centres = (np.arange(len(cells)) + 0.5) * 8 / 62.5
             own = table[(table["recording"] == name) & (table["backbone"] == backbone)]
             for end, p in zip(own["end"], own["probabilities"], strict=True):
@@ -113,4 +114,5 @@ def test_smoothing_is_no_matter_of_prediction(mel_of: MadeMel, model_of: MadeMod
     mel, models = mel_of({"a": sound(5)}).ref, (model_of(),)
     plain = predict.step("one", 0, models, mel, Predict())
     assert predict.step("one", 0, models, mel, Predict(gaussian=1.0)).key == plain.key
-    assert predict.step("one", 0, models, mel, Predict(step_s=1.0)).key != plain.key
+    for settings in (Predict(step_s=1.0), Predict(output="both")):
+        assert predict.step("one", 0, models, mel, settings).key != plain.key

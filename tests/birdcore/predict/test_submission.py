@@ -12,6 +12,7 @@ from scipy.stats import rankdata
 
 from birdcore.artifact import Artifact, Ref
 from birdcore.catalog.source import Source
+from birdcore.catalog.tables import Tables
 from birdcore.predict import submission
 from birdcore.recipe import Predict
 from birdcore.score import read_submission
@@ -53,7 +54,13 @@ class Folder:
             name: tuple(self.publish("predict", {"predictions.parquet": t}) for t in tables)
             for name, tables in heard.items()
         }
-        source = Source(self.root, tuple(self.labels), self.tables, {}, {})
+        source = Source(
+            self.root,
+            Tables(pd.DataFrame(), pd.DataFrame(), tuple(self.labels), ()),
+            self.tables,
+            {},
+            {},
+        )
         step = submission.step(Predict(**settings), source, catalog, weighed, rounds)
         return self.store.make(step, submission.run)
 

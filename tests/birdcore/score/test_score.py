@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from birdcore.artifact import Facts, Ref, Step
 from birdcore.catalog.source import Source
+from birdcore.catalog.tables import Tables
 from birdcore.recipe import Score
 from birdcore.score import score
 from birdcore.store import Job, Store
@@ -19,7 +20,8 @@ ROWS = [f"s{i}_{end}" for i in range(4) for end in (5, 10, 15)]
 
 
 def source(root: Path) -> Source:
-    return Source(root, ("a", "b", "c"), {}, {}, {})
+    tables = Tables(pd.DataFrame(), pd.DataFrame(), ("a", "b", "c"), ())
+    return Source(root, tables, {}, {}, {})
 
 
 def table(values: np.ndarray, rows: list[str] = ROWS) -> pd.DataFrame:

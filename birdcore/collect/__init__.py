@@ -1,0 +1,1 @@
+"""Recordings from Xeno-canto: search, selection and download into a collection."""

@@ -1,0 +1,252 @@
+"""How an archive of other people is asked: slowly, honestly, and without telling anyone its key.
+
+A request that fails in passing is made again after a growing, jittered pause; one that will never
+do is refused with what to change. The key goes to the archive's API and nowhere else.
+"""
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from io import BytesIO
+from typing import NoReturn
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import numpy as np
+import requests
+from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
+from urllib3.exceptions import HTTPError
+
+from birdcore import __version__
+from birdcore.collect.pause import back_off_s, pace, retry_after_s
+from birdcore.collect.refusal import (
+    ArchiveError,
+    Refused,
+    error_text,
+    keep_keys_out_of_logs,
+    reason,
+    refusal,
+)
+
+__all__ = ["Archive", "ArchiveError", "Refused", "chunks", "get", "open_archive", "pace"]
+
+FINE = frozenset({200, 206, 416})
+AGAIN = frozenset({429, 500, 502, 503, 504})
+REDIRECTS = 5
+CHUNK = 1 << 16
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An archive that can be asked; threads may share it, processes open their own.
+
+    `wait` is called before every request, also before retries and along redirects.
+    """
+
+    site: str
+    key: str = field(repr=False)
+    session: requests.Session = field(repr=False)
+    wait: Callable[[], None] = field(repr=False)
+    retries: int = 5
+    connect_s: float = 10.0
+    read_s: float = 60.0
+    """The longest silence."""
+    page_s: float = 300.0
+    """The longest that an answer that is not streamed may take."""
+    patience_s: float = 300.0
+    """The longest pause that the archive may ask for."""
+    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+    rng: np.random.Generator = field(default_factory=np.random.default_rng, repr=False)
+
+    def __enter__(self) -> "Archive":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.session.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an archive holds the key: it is opened where it is used, and never stored")
+
+
+def open_archive(
+    site: str,
+    key: str,
+    wait: Callable[[], None],
+    *,
+    retries: int = 5,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Archive:
+    """An archive at a site such as https://xeno-canto.org; `with` closes its connections.
+
+    `key` may be empty where only files are fetched. Raises ValueError for a site that is no
+    http(s) address. `dataclasses.replace` sets the other limits.
+    """
+    parts = urlsplit(site)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
+        raise ValueError(f"site {site!r} is not like https://xeno-canto.org")
+    keep_keys_out_of_logs()
+    session = requests.Session()
+    session.headers["User-Agent"] = f"birdflow/{__version__}"
+    return Archive(site.rstrip("/"), key.strip(), session, wait, retries=retries, sleep=sleep)
+
+
+@dataclass(frozen=True)
+class _Setback:
+    """Why an attempt failed, and how long the archive asks to wait."""
+
+    why: str
+    wait_s: float = 0.0
+
+
+def get(
+    archive: Archive,
+    url: str,
+    params: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    stream: bool = False,
+    wrong: Callable[[requests.Response], str] = lambda _: "",
+) -> requests.Response:
+    """The answer to a request: status 200, 206, or 416 (there is no such Range).
+
+    A streamed body is left to `chunks`. Any other is there in full, and `wrong` may say why it is
+    no answer: then it is asked for again. The key goes along by itself, to the site's /api/ and
+    nowhere else, also not along a redirect; the answer no longer has it. Raises ArchiveError after
+    the retries, Refused at once.
+    """
+    name, tries, why = urlsplit(archive.site).netloc, archive.retries + 1, ""
+    for attempt in range(tries):
+        answer = _attempt(archive, url, params or {}, headers or {}, stream)
+        if not isinstance(answer, _Setback):
+            if stream or not (why := wrong(answer)):
+                return answer
+            answer = _Setback(why)
+        why = answer.why
+        if answer.wait_s > archive.patience_s:
+            raise ArchiveError(
+                f"{name}: {why}, and asks for a pause of {answer.wait_s:.0f} s: run again later"
+            )
+        if attempt < archive.retries:
+            archive.sleep(answer.wait_s + back_off_s(attempt, archive.rng))
+    raise ArchiveError(f"{name}: {why}; asked {tries} times")
+
+
+def chunks(response: requests.Response, within_s: float) -> Iterator[bytes]:
+    """A streamed body as it arrives, in pieces of up to 64 KiB; then the answer is closed.
+
+    Raises ArchiveError where it is cut, falls silent, or takes longer than `within_s`.
+    """
+    end, got, why = time.monotonic() + within_s, 0, ""
+    with response:
+        while not why:
+            try:
+                # read1: what is there, and no waiting for a full piece, which a slow drip drags on.
+                piece = response.raw.read1(CHUNK, decode_content=True)
+            except (HTTPError, OSError) as error:
+                why = reason(error)
+                continue
+            if not piece:
+                return
+            got += len(piece)
+            yield piece
+            if time.monotonic() > end:
+                why = f"not done within {within_s:g} s"
+    raise ArchiveError(f"{why}, after {got} bytes")
+
+
+def _attempt(
+    archive: Archive, url: str, params: Mapping[str, str], headers: Mapping[str, str], stream: bool
+) -> requests.Response | _Setback:
+    at = url
+    for hop in range(REDIRECTS + 1):
+        archive.wait()
+        response = _send(archive, at, {} if hop else params, headers, stream)
+        if isinstance(response, _Setback):
+            return response
+        if response.next is None:
+            break
+        response.close()
+        if away := _leads_away(archive, at, response):
+            raise Refused(
+                f"{archive.site} sends searches on to {away}, where the key does not go: "
+                "set `site` if the archive is there now"
+            )
+        at = _without_key(response.next.url or "")
+    else:
+        raise Refused(f"{url} is redirected more than {REDIRECTS} times")
+    if response.status_code in AGAIN:
+        response.close()
+        wait_s = retry_after_s(response.headers.get("Retry-After", ""), datetime.now(UTC))
+        return _Setback(f"answers with status {response.status_code}", wait_s)
+    if response.status_code not in FINE:
+        said = _said(archive, response)
+        raise refusal(response.status_code, _bare(at), params.get("query", ""), said)
+    if not stream:
+        try:
+            response.raw = BytesIO(b"".join(chunks(response, archive.page_s)))
+        except ArchiveError as error:
+            return _Setback(str(error))
+    return response
+
+
+def _send(
+    archive: Archive, url: str, params: Mapping[str, str], headers: Mapping[str, str], stream: bool
+) -> requests.Response | _Setback:
+    try:
+        response = archive.session.get(
+            url,
+            params={**params, "key": archive.key} if _is_api(archive, url) else params,
+            # A Range counts the bytes that are sent, so files come unpacked.
+            headers={"Accept-Encoding": "identity", **headers} if stream else headers,
+            timeout=(archive.connect_s, archive.read_s),
+            allow_redirects=False,
+            stream=True,
+        )
+    except (InvalidURL, InvalidSchema, MissingSchema):
+        pass  # and raised below: from here it would take the library's exception along
+    except ValueError:
+        return _Setback("answers with what is no HTTP")
+    except (HTTPError, OSError) as error:
+        return _Setback(reason(error))
+    else:
+        response.url = response.request.url = _bare(url)
+        return response
+    raise Refused(f"{_bare(url)!r} leads to no address that can be asked")
+
+
+def _is_api(archive: Archive, url: str) -> bool:
+    """Whether the address is where the archive asks for the key."""
+    return url.startswith(f"{archive.site}/api/")
+
+
+def _leads_away(archive: Archive, url: str, response: requests.Response) -> str:
+    """Where a search is redirected to, if that is not the archive's API."""
+    target = response.next.url or "" if response.next else ""
+    if not _is_api(archive, url) or _is_api(archive, target):
+        return ""
+    parts = urlsplit(target)
+    return f"{parts.scheme}://{parts.hostname}"
+
+
+def _without_key(url: str) -> str:
+    parts = urlsplit(url)
+    kept = [(k, v) for k, v in parse_qsl(parts.query, keep_blank_values=True) if k != "key"]
+    return parts._replace(query=urlencode(kept)).geturl() if "key=" in parts.query else url
+
+
+def _bare(url: str) -> str:
+    return re.split(r"[?#]", url, maxsplit=1)[0]
+
+
+def _said(archive: Archive, response: requests.Response) -> str:
+    """What the archive says of an error; nothing where that is HTML or long."""
+    body = b""
+    try:
+        for piece in chunks(response, archive.connect_s):
+            body += piece
+            if len(body) > CHUNK:
+                return ""
+        return error_text(json.loads(body), archive.key)
+    except (ArchiveError, ValueError, RecursionError):
+        return ""

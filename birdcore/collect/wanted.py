@@ -1,0 +1,138 @@
+"""What a recipe wants of the archive, and how much of it is there.
+
+    selections/<digest of the wishes>/chosen.parquet    records that are wanted
+                                      left_out.parquet  the others, each with its reason
+
+Everything below a search is a function of the collection's folder, so that a plan and a second run
+need no network. The chosen records are written anew only where they changed: their file's digest
+is part of keys.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from birdcore.catalog.source import SourceFile
+from birdcore.collect.folder import RECORDINGS, collected, failures
+from birdcore.collect.record import Record, read_records, write_records
+from birdcore.collect.search import known_search, queries
+from birdcore.collect.selection import Competition, Selected, select
+from birdcore.files import file_sha256, write_bytes
+from birdcore.recipe.xeno_canto import XenoCanto
+
+SEARCHES, SELECTIONS, CHOSEN, LEFT_OUT = (
+    "searches", "selections", "chosen.parquet", "left_out.parquet",
+)  # fmt: skip
+MANNERS = {"site", "per_second", "search_age_h", "per_page"}
+"""How the archive is asked: no part of what is wanted."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """The part of a collection that a recipe wants and has: `chosen` is the records' table."""
+
+    root: Path
+    chosen: SourceFile
+    audio: tuple[SourceFile, ...]
+
+
+def queries_of(wanted: XenoCanto) -> list[str]:
+    return queries(wanted.species, wanted.countries, wanted.boxes, wanted.areas, wanted.queries)
+
+
+def stale(folder: Path, wanted: XenoCanto, now: datetime | None = None) -> list[str]:
+    """The queries whose last answer is missing or too old."""
+    now = now or datetime.now(UTC)
+    age_s = 3600 * wanted.search_age_h
+    return [
+        query
+        for query in queries_of(wanted)
+        if known_search(folder / SEARCHES, wanted.site, query, age_s, now) is None
+    ]
+
+
+def select_again(folder: Path, wanted: XenoCanto, competition: Competition) -> Selected:
+    """Choose from all that the searches found, however old they are, and write both tables."""
+    now = datetime.now(UTC)
+    found: list[Record] = []
+    for query in queries_of(wanted):
+        found += known_search(folder / SEARCHES, wanted.site, query, None, now) or []
+    selected = select(found, wanted, competition)
+    home = _home(folder, wanted, competition)
+    home.mkdir(parents=True, exist_ok=True)
+    chosen = home / CHOSEN
+    if not chosen.is_file() or read_records(chosen) != selected.chosen:
+        write_records(chosen, selected.chosen)
+    left_out = pd.DataFrame([(o.id, o.why) for o in selected.left_out], columns=["id", "why"])
+    file = pa.BufferOutputStream()
+    left_out.to_parquet(file, index=False)
+    write_bytes(home / LEFT_OUT, file.getvalue().to_pybytes())
+    return selected
+
+
+def chosen_path(folder: Path, wanted: XenoCanto, competition: Competition) -> Path:
+    """The table of the last selection."""
+    return _home(folder, wanted, competition) / CHOSEN
+
+
+def due(folder: Path, wanted: XenoCanto, competition: Competition) -> bool:
+    """Whether collecting has anything to do that was never tried since the last searches."""
+    if stale(folder, wanted) or not chosen_path(folder, wanted, competition).is_file():
+        return True
+    chosen = chosen_records(folder, wanted, competition)
+    tried = failures(folder)
+    return any(record.id not in tried for record in missing(folder, chosen))
+
+
+def missing(folder: Path, chosen: Sequence[Record]) -> list[Record]:
+    """The chosen recordings that are not there, without those that can't be had."""
+    there, failed = collected(folder), failures(folder)
+    hopeless = {number for number, failure in failed.items() if failure.permanent}
+    return [r for r in chosen if r.id not in there and r.id not in hopeless]
+
+
+def chosen_records(folder: Path, wanted: XenoCanto, competition: Competition) -> list[Record]:
+    """The last selection; empty where there was none."""
+    path = chosen_path(folder, wanted, competition)
+    return read_records(path) if path.is_file() else []
+
+
+def collected_part(folder: Path, wanted: XenoCanto, competition: Competition) -> Collected:
+    """What is there of the last selection; raises ValueError where there is nothing."""
+    home = _home(folder, wanted, competition)
+    chosen = chosen_records(folder, wanted, competition)
+    there = collected(folder)
+    audio = [
+        SourceFile(f"{RECORDINGS}/{f.name}", f.bytes, f.sha256)
+        for record in chosen
+        if (f := there.get(record.id)) is not None
+    ]
+    if not audio:
+        raise ValueError(
+            f"the collection {folder} holds no recording that [xeno_canto] wants: "
+            "run birdflow collect with this recipe, and see what it leaves out"
+        )
+    table = home / CHOSEN
+    name = table.relative_to(folder).as_posix()
+    return Collected(
+        folder.absolute(),
+        SourceFile(name, table.stat().st_size, file_sha256(table)),
+        tuple(audio),
+    )
+
+
+def _home(folder: Path, wanted: XenoCanto, competition: Competition) -> Path:
+    meaning = {
+        "wanted": wanted.model_dump(mode="json", exclude=MANNERS),
+        "site": wanted.site,
+        "species": sorted(competition.species),
+        "ids": sorted(competition.ids),
+    }
+    text = json.dumps(meaning, sort_keys=True)
+    return folder / SELECTIONS / hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,64 @@
+"""What the archive holds: a folder's records, read again when they change, and its audio."""
+
+import json
+import threading
+from pathlib import Path
+
+from birdcore.demo.archive.query import Raw, parse
+
+REMEMBERED = 32  # queries whose answers are kept for their other pages
+
+
+class Shelf:
+    """The records of `recordings.json` and the audio beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises ValueError where the folder holds no readable `recordings.json`."""
+        self.folder = folder
+        self._path = folder / "recordings.json"
+        self._lock = threading.Lock()
+        self._seen: tuple[int, int, int] | None = None
+        self._records: dict[str, Raw] = {}
+        self._found: dict[str, list[Raw]] = {}
+        self._refresh()
+
+    def find(self, query: str) -> list[Raw]:
+        """All records that fit, in the order of the file; raises BadQuery."""
+        with self._lock:
+            self._refresh()
+            if query not in self._found:
+                if len(self._found) >= REMEMBERED:
+                    self._found.clear()
+                fits = parse(query)
+                self._found[query] = [raw for raw in self._records.values() if fits(raw)]
+            return self._found[query]
+
+    def record(self, number: str) -> Raw | None:
+        with self._lock:
+            self._refresh()
+            return self._records.get(number)
+
+    def audio(self, number: str) -> Path | None:
+        """The recording's file; None where there is none or it is not to be had."""
+        record = self.record(number)
+        if record is None or not is_url(record.get("file")):
+            return None
+        return next(iter(sorted((self.folder / "audio").glob(f"XC{number}.*"))), None)
+
+    def _refresh(self) -> None:
+        try:
+            stat = self._path.stat()
+            seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            if seen == self._seen:
+                return
+            records = {str(raw["id"]): raw for raw in json.loads(self._path.read_bytes())}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            if self._seen is not None:  # it is being written
+                return
+            raise ValueError(f"{self._path}: no readable list of records: {error!r}") from None
+        self._records, self._found, self._seen = records, {}, seen
+
+
+def is_url(file: object) -> bool:
+    """Whether a record's `file` is an address: restricted ones have null or a word there."""
+    return isinstance(file, str) and "//" in file

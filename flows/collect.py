@@ -1,0 +1,103 @@
+"""The flow `collect`: what a recipe wants of Xeno-canto, into the collection's folder.
+
+Search, select, download; each only as far as it is not done already. Run alone or before the
+pipeline, by hand or every night.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_table_artifact
+from prefect.futures import wait
+from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import Field
+
+from birdcore.catalog.tables import read_tables
+from birdcore.collect.folder import failures
+from birdcore.collect.partial import sweep
+from birdcore.collect.selection import competition_of
+from birdcore.collect.wanted import chosen_path, missing, queries_of, select_again
+from birdcore.recipe import XenoCanto, read_recipe
+from flows.plain import plain
+from tasks.archive import set_limit
+from tasks.download import download
+from tasks.search import search
+from tasks.stop import stopping
+
+SHARD = 50
+"""Recordings of one download task: at the polite rate about a minute of work."""
+
+
+class CollectFailed(RuntimeError):
+    """Searches or downloads failed; the message names each with its reason."""
+
+
+@flow(
+    name="collect",
+    flow_run_name="collect {recipe}",
+    task_runner=ThreadPoolTaskRunner(max_workers=4),  # type: ignore[arg-type]
+)
+def collect(
+    recipe: Annotated[str, Field(description="Path of the recipe, a TOML file")],
+    data: Annotated[str, Field(description="The competition's BirdCLEF+ folder")],
+    collection: Annotated[str, Field(description="Folder of the recordings")] = "collection",
+    settings: Annotated[list[str], Field(description="KEY=VALUE over the recipe's own")] = [],  # noqa: B006
+) -> dict[str, Any]:
+    """Fetch what is new, and say what came of it."""
+    wanted = read_recipe(Path(recipe), settings).xeno_canto
+    if wanted is None:
+        raise ValueError(f"{recipe} has no table [xeno_canto]: it says not what to collect")
+    stopping.clear()
+    try:
+        return _collect(wanted, Path(data), Path(collection))
+    except BaseException:
+        stopping.set()
+        raise
+
+
+def _collect(wanted: XenoCanto, data: Path, folder: Path) -> dict[str, Any]:
+    log = get_run_logger()
+    set_limit(wanted.per_second)
+    asked = [
+        search.submit(query, wanted.site, str(folder), 3600 * wanted.search_age_h, wanted.per_page)
+        for query in queries_of(wanted)
+    ]
+    wait(asked)
+    _refuse_failed(asked)
+    competition = competition_of(read_tables(data))
+    selected = select_again(folder, wanted, competition)
+    sweep(folder)
+    todo = [record.id for record in missing(folder, selected.chosen)]
+    log.info(
+        "%d recordings wanted, %d left out, %d to fetch",
+        len(selected.chosen), len(selected.left_out), len(todo),
+    )  # fmt: skip
+    chosen = str(chosen_path(folder, wanted, competition))
+    hauls = [
+        download.submit(at // SHARD, todo[at : at + SHARD], chosen, wanted.site, str(folder))
+        for at in range(0, len(todo), SHARD)
+    ]
+    wait(hauls)
+    failed = [{"recording": f"XC{f.id}", "why": f.reason} for f in failures(folder).values()]
+    if failed:
+        create_table_artifact(failed, key="failed", description="Recordings that can't be had")
+    _refuse_failed(hauls)
+    results = [haul.result() for haul in hauls]
+    return {
+        "wanted": len(selected.chosen),
+        "left_out": len(selected.left_out),
+        "fetched": sum(r["fetched"] for r in results),
+        "bytes": sum(r["bytes"] for r in results),
+        "missing": len(missing(folder, selected.chosen)),
+    }
+
+
+def _refuse_failed(futures: list[Any]) -> None:
+    reasons = []
+    for future in futures:
+        if future.state.is_failed() or future.state.is_crashed():
+            error = future.state.result(raise_on_failure=False)
+            reasons.append(plain(error) if isinstance(error, BaseException) else str(error))
+    if reasons:
+        raise CollectFailed("\n".join(dict.fromkeys(reasons)))

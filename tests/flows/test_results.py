@@ -1,0 +1,114 @@
+"""The model card: what whoever gets the models must know of them."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from birdcore.artifact import Facts, Step
+from birdcore.learn.attribution import COLUMNS, FILE, read_attribution
+from birdcore.store import Job, Store
+from flows.dag import Dag
+from flows.results import card, write_results
+
+NC, ND = "forbid commercial use (NC): so do these models", "forbid derivatives (ND): ask"
+SCORES = {"ensemble": {"macro_auc": 0.87654}}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def credits(licences: Mapping[str, str]) -> pd.DataFrame:
+    table = pd.DataFrame({"recording": licences.keys(), "license": licences.values()})
+    return table.reindex(columns=COLUMNS, fill_value="Ann")
+
+
+def trained(store: Store, name: str, auc: float | None, licences: Mapping[str, str]) -> Step:
+    def run(job: Job) -> Facts:
+        credits(licences).to_csv(job.folder / FILE, index=False)
+        return {"auc": auc, "trained_on": len(licences)}
+
+    step = Step("train", 1, name, {"name": name})
+    store.make(step, run)
+    return step
+
+
+def dag_of(store: Store, *models: Step) -> Dag:
+    def run(job: Job) -> Facts:
+        (job.folder / "submission.csv").write_text("row_id,a\nt_5,0.5\n")
+        return {}
+
+    submitted = Step("submission", 1, "submission")
+    store.make(submitted, run)
+    return Dag((*models, submitted), submitted, None)
+
+
+def said(store: Store, licences: list[str], scores: Mapping[str, Any] | None = None) -> str:
+    return card(
+        dag_of(store),
+        store,
+        credits({f"{at}": text for at, text in enumerate(licences)}),
+        dict(scores or {}),
+    )
+
+
+def test_it_says_how_many_licences_forbid_what(store: Store) -> None:
+    text = said(store, ["cc-by-nc-sa 4.0", "cc-by-nc-nd 2.5", "cc-by 4.0", "", "cc-by-nc-sa 4.0"])
+    assert "Trained on 5 recordings, listed in ATTRIBUTION.csv." in text
+    assert f"- 3 {NC}" in text
+    assert f"- 1 {ND}" in text
+    assert "- 1 name no licence." in text
+    assert "| cc-by-nc-sa 4.0 | 2 |" in text
+    assert "| unknown | 1 |" in text
+
+
+def test_it_says_nothing_of_what_no_licence_forbids(store: Store) -> None:
+    text = said(store, ["cc-by 4.0", "cc0 1.0"])
+    assert "NC" not in text
+    assert "ND" not in text
+    assert "no licence" not in text
+
+
+def test_scores_are_said_where_there_are_some(store: Store) -> None:
+    assert said(store, ["cc0 1.0"], SCORES).endswith("test soundscapes: 0.8765.\n")
+    assert "test soundscapes" not in said(store, ["cc0 1.0"])
+
+
+def test_results_name_the_recordings_of_all_models_once(store: Store, tmp_path: Path) -> None:
+    models = [
+        trained(store, "train pretrain", None, {"x": "cc-by-nc-nd 4.0"}),
+        trained(store, "train first", 0.91234, {"x": "cc-by-nc-nd 4.0", "a": "cc-by 4.0"}),
+    ]
+    clean = Step("clean", 1, "clean")
+
+    def nothing(job: Job) -> Facts:
+        for name in ("cuts", "rejected"):
+            pd.DataFrame({"recording": []}).to_parquet(job.folder / f"{name}.parquet")
+        return {}
+
+    store.make(clean, nothing)
+    scores = write_results(dag_of(store, clean, *models), store, tmp_path / "out")
+    assert scores == {}
+    assert read_attribution(tmp_path / "out" / FILE)["recording"].tolist() == ["a", "x"]
+    text = (tmp_path / "out" / "MODEL_CARD.md").read_text()
+    assert "Trained on 2 recordings" in text
+    assert f"- 1 {NC}" in text
+    assert f"- 1 {ND}" in text
+    assert "| train pretrain | 1 |  |" in text
+    assert "| train first | 2 | 0.9123 |" in text
+
+
+def test_a_whole_run_leaves_its_card_and_its_attribution(whole_run: Any) -> None:
+    used = read_attribution(whole_run.out / FILE)
+    assert not used.empty
+    text = (whole_run.out / "MODEL_CARD.md").read_text()
+    assert f"Trained on {len(used)} recordings" in text
+    assert used["license"].value_counts().sum() == len(used)
+    scores = json.loads((whole_run.out / "scores.json").read_text())
+    assert text.endswith(f"{scores['ensemble']['macro_auc']:.4f}.\n")
+    assert text.count("| train ") == 4
