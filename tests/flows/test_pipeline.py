@@ -41,8 +41,9 @@ def test_a_run_writes_its_results(whole_run: Any, tiny_data: Path) -> None:
     assert list(submission["row_id"]) == list(sample["row_id"])
     written = {path.name for path in whole_run.out.iterdir()}
     assert written == {
-        "ATTRIBUTION.csv", "MODEL_CARD.md", "cuts.csv", "problems.csv", "rejected.csv", "scores.json", "submission-first.csv",
-        "submission-second.csv", "submission.csv", "summary.md",
+        "ATTRIBUTION.csv", "MODEL_CARD.md", "cuts.csv", "problems.csv", "rejected.csv",
+        "scores.json", "submission-first.csv", "submission-second.csv", "submission.csv",
+        "summary.md",
     }  # fmt: skip
     assert len(made(whole_run.store)) == ALL
 
