@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TypeAlias
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Before torch is imported: on small inputs two threads wait for each other more than they help.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -20,6 +21,10 @@ for name in [name for name in os.environ if name.startswith("PREFECT_")]:
     del os.environ[name]
 OWN = TemporaryDirectory(prefix="birdflow-tests-", ignore_cleanup_errors=True)
 os.environ["PREFECT_HOME"] = str(Path(OWN.name) / "prefect")
+
+# How fast a machine is, is no property of the code: no test may fail for it.
+settings.register_profile("noisy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("noisy")
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 TINY_RECIPE = Path(__file__).parent / "recipes" / "tiny.toml"
