@@ -101,4 +101,6 @@ def run(job: Job) -> Facts:
 def segment_starts(seconds: float, segment_s: float, hop_s: float) -> np.ndarray:
     """Starts of segments that overlap and reach the end of the recording, in seconds."""
     last = max(0.0, seconds - segment_s)
+    if last < 1e-6 * hop_s:  # no longer than a segment, but for rounding
+        return np.zeros(1)
     return np.append(np.arange(math.ceil(last / hop_s - 1e-6)) * hop_s, last)
