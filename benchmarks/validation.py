@@ -18,13 +18,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from birdcore.artifact import Step
 from birdcore.catalog.source import scan
 from birdcore.learn.mix import TrainingSet
 from birdcore.learn.train import training_set
 from birdcore.mel.recordings import Recordings, read_mels
 from birdcore.mel.scale import encode
-from birdcore.predict.listen import cell_rate, listen, load_listeners
+from birdcore.predict.listen import Listener, cell_rate, listen, load_listeners
 from birdcore.predict.windows import segment_max
 from birdcore.recipe import Output, read_recipe
 from birdcore.score import class_auc
@@ -72,30 +71,24 @@ def main() -> None:
     print("|---|" + "---|" * len(columns))
     for step in dag.steps:
         if step.stage == "train" and store.find(step.ref) is not None:
-            data = held_out_of(step, store)
+            (listener,) = load_listeners([store.get(step.ref)])
+            job = Job(step, store, store.root, no_progress)
+            data = training_set(job, listener.shape.classes, torch.device("cpu"))
             scapes, truth = made_soundscapes(
                 data, noise, options.count, options.bed, np.random.default_rng(11)
             )
-            scores = [score(step, store, scapes, truth, *column) for column in columns]
+            scores = [score(listener, scapes, truth, *column) for column in columns]
             print("|", " | ".join([step.name, *(f"{s:.4f}" for s in scores)]), "|", flush=True)
 
 
-def held_out_of(step: Step, store: Store) -> TrainingSet:
-    job = Job(step, store, store.root, no_progress)
-    (listener,) = load_listeners([store.get(step.ref)])
-    return training_set(job, listener.shape.classes, torch.device("cpu"))
-
-
 def score(
-    step: Step,
-    store: Store,
+    listener: Listener,
     scapes: Recordings,
     truth: npt.NDArray[np.bool_],
     output: Output,
     step_s: float,
 ) -> float:
     """Macro ROC-AUC of one model over the rows of all soundscapes."""
-    (listener,) = load_listeners([store.get(step.ref)])
     rows = [
         segment_max(listen(listener, scapes, at, step_s, output), cell_rate(scapes), SECONDS, ROW_S)
         for at in range(len(scapes.names))
@@ -131,13 +124,12 @@ def made_soundscapes(
             )
         codes.append(encode(power.astype(np.float32), 2, data.clips.scale))
         truth.append(heard)
-    lengths = torch.full((count,), frames)
     made = replace(
         data.clips,
         names=tuple(f"made {at}" for at in range(count)),
         codes=torch.from_numpy(np.concatenate(codes)),
         starts=torch.arange(count) * frames,
-        lengths=lengths,
+        lengths=torch.full((count,), frames),
     )
     return made, np.concatenate(truth)
 

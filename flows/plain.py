@@ -1,9 +1,8 @@
 """What went wrong, in words for a person, and Prefect's log lines without tracebacks."""
 
-import errno
 import os
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
+from birdcore.collect.disk import FULL
 
 
 def plain(error: BaseException) -> str:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from birdcore.artifact import Facts, Ref, Step
 from birdcore.audio.landmarks import read_fingerprints
-from birdcore.catalog.same import Leak, by_audio, by_content, by_id
+from birdcore.catalog.same import Leak, by_audio, by_content, by_id, xeno_canto_id
 from birdcore.catalog.shards import Shard
 from birdcore.catalog.source import SourceFile
 from birdcore.store import Job
@@ -33,7 +33,7 @@ def step(
     training recordings with their urls. What ids and contents tell is known here and is part of
     the key.
     """
-    ids = {f.path: _id(f.path) for f in shard.files}
+    ids = {f.path: number for f in shard.files if (number := xeno_canto_id(f.path)) is not None}
     told = by_id(ids, urls) + by_content(
         {f.path: f.sha256 for f in shard.files}, {f.path: f.sha256 for f in files}
     )
@@ -56,8 +56,3 @@ def run(job: Job) -> Facts:
     )
     counts = {why: sum(leak.why == why for leak in leaks) for why in ("id", "content", "audio")}
     return {"recordings": len({leak.recording for leak in leaks}), **counts}
-
-
-def _id(path: str) -> int:
-    """The archive's id in a collection's file name."""
-    return int(path.rpartition("XC")[2].partition(".")[0])

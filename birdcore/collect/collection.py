@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from birdcore.artifact import Facts, Ref, Step
 from birdcore.catalog.catalog import RECORDINGS
-from birdcore.collect.folder import RECORDINGS as FOLDER
+from birdcore.catalog.same import xeno_canto_id
 from birdcore.collect.record import Record, rating, read_records
 from birdcore.collect.wanted import Collected
 from birdcore.store import Job
@@ -30,12 +30,12 @@ def step(collected: Collected, leaks: tuple[Ref, ...]) -> Step:
 
 def run(job: Job) -> Facts:
     chosen = job.config["chosen"]
-    records = {r.id: r for r in read_records(job.source(chosen))}
+    records: dict[int | None, Record] = {r.id: r for r in read_records(job.source(chosen))}
     leaks = pd.concat([pd.read_parquet(a / "leaks.parquet") for a in job.inputs("leaks")])
     audio = {path: sha for path, sha in job.step.files.items() if path != chosen}
     leaked = {audio[path] for path in leaks["recording"]}  # contents: a copy is a leak as well
     rows = [
-        _row(path, sha, records[_number(path)], usable=sha not in leaked)
+        _row(path, sha, records[xeno_canto_id(path)], usable=sha not in leaked)
         for path, sha in audio.items()
     ]
     recordings = pd.DataFrame(rows).sort_values("recording")
@@ -89,7 +89,3 @@ def _row(path: str, sha: str, record: Record, *, usable: bool) -> dict[str, obje
         "latitude": record.latitude,
         "longitude": record.longitude,
     }
-
-
-def _number(path: str) -> int:
-    return int(path.removeprefix(f"{FOLDER}/XC").partition(".")[0])

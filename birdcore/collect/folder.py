@@ -12,21 +12,17 @@ that was killed just then; one whose size is not that of its note is not taken f
 
 import json
 import os
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-import pandas as pd
-
 from birdcore.catalog.source import AUDIO_SUFFIXES
 from birdcore.collect.record import OTHER_SUFFIX
 from birdcore.files import write_text
 
 RECORDINGS, FETCHED, FAILED, PARTIAL = "recordings", "fetched", "failed", "partial"
-COLUMNS: dict[object, str] = {int: "int64", bool: "bool", str: "str"}
 SUFFIXES = AUDIO_SUFFIXES | {OTHER_SUFFIX}
 
 
@@ -54,14 +50,6 @@ class Failed:
     permanent: bool
     when: str
     sha256: str = ""
-
-
-@dataclass(frozen=True)
-class Tables:
-    """A collection as tables: one row per recording, by id, columns as in Fetched and Failed."""
-
-    fetched: pd.DataFrame
-    failed: pd.DataFrame
 
 
 Note = TypeVar("Note", Fetched, Failed)
@@ -99,13 +87,6 @@ def failures(folder: Path) -> dict[int, Failed]:
     """Why recordings are not there, by id and in its order."""
     notes = _notes(folder / FAILED, Failed)
     return {note.id: note for note in notes if find(folder, note.id) is None}
-
-
-def tables(folder: Path) -> Tables:
-    """The whole collection as tables, with the same columns and types also where it is empty."""
-    return Tables(
-        _table(collected(folder).values(), Fetched), _table(failures(folder).values(), Failed)
-    )
 
 
 def find(folder: Path, number: int) -> Fetched | None:
@@ -176,9 +157,3 @@ def _read(path: Path | str, kind: type[Note]) -> Note | None:
         if name != stem or dot + suffix not in SUFFIXES:
             return None
     return note
-
-
-def _table(notes: Iterable[Note], kind: type[Note]) -> pd.DataFrame:
-    rows = [[getattr(note, f.name) for f in fields(kind)] for note in notes]
-    types = {f.name: COLUMNS[f.type] for f in fields(kind)}
-    return pd.DataFrame(rows, columns=list(types)).astype(types)

@@ -85,9 +85,8 @@ def due(folder: Path, wanted: XenoCanto, competition: Competition) -> bool:
     """Whether collecting has anything to do that was never tried since the last searches."""
     if stale(folder, wanted) or not chosen_path(folder, wanted, competition).is_file():
         return True
-    chosen = chosen_records(folder, wanted, competition)
-    tried = failures(folder)
-    return any(record.id not in tried for record in missing(folder, chosen))
+    tried = collected(folder).keys() | failures(folder).keys()
+    return any(r.id not in tried for r in chosen_records(folder, wanted, competition))
 
 
 def missing(folder: Path, chosen: Sequence[Record]) -> list[Record]:

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from birdcore.collect.folder import (
@@ -21,7 +20,6 @@ from birdcore.collect.folder import (
     recording_name,
     recording_path,
     set_up,
-    tables,
 )
 
 WHEN = "2026-01-02T03:04:05+00:00"
@@ -109,23 +107,6 @@ def test_a_failure_is_over_once_the_recording_is_there(folder: Path) -> None:
     assert not (folder / FAILED / "XC1.json").exists()
     note_failed(folder, failed[1])  # by a process that had not seen it
     assert list(failures(folder)) == [2]
-
-
-@pytest.mark.parametrize("filled", [True, False])
-def test_tables_have_the_same_columns_and_types_when_empty(folder: Path, filled: bool) -> None:
-    if filled:
-        there(folder, 2)
-        note_failed(folder, Failed(1, "it is not there", True, WHEN))
-    fetched, failed = tables(folder).fetched, tables(folder).failed
-    text = pd.Series(["a"]).astype("str").dtype
-    assert fetched.dtypes.to_dict() == {
-        "id": "int64", "name": text, "sha256": text, "bytes": "int64", "url": text, "when": text,
-    }  # fmt: skip
-    assert failed.dtypes.to_dict() == {
-        "id": "int64", "reason": text, "permanent": "bool", "when": text, "sha256": text,
-    }  # fmt: skip
-    assert fetched["id"].tolist() == [2] * filled
-    assert failed["reason"].tolist() == ["it is not there"] * filled
 
 
 @pytest.mark.parametrize("suffix", [".exe", "/../x.mp3", ""])
