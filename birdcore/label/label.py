@@ -27,6 +27,10 @@ from birdcore.recipe import Round
 from birdcore.store import Job
 
 VERSION = 1
+
+OVER_ALL = {"minmax", "keep", "cap"}
+"""Settings that look at the labels of all soundscapes at once: training reads them."""
+
 LABELS = pa.schema(
     [
         ("recording", pa.string()),
@@ -45,7 +49,8 @@ def step(one: Round, at: int, teacher: tuple[Ref, ...], mel: Ref) -> Step:
         "label",
         VERSION,
         f"label for {one.name} {at:04d}",
-        one.label.model_dump() | {"segment_s": one.label.segment_s or min(5.0, one.crop_s)},
+        one.label.model_dump(exclude=OVER_ALL)
+        | {"segment_s": one.label.segment_s or min(5.0, one.crop_s)},
         {"teacher": teacher, "mel": (mel,)},
     )
 

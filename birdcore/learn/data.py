@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from birdcore.columns import stacked
-from birdcore.label.soft import soundscape_weights
+from birdcore.label.soft import cap_sum, keep_top, minmax_by_class, soundscape_weights
 from birdcore.mel.recordings import Recordings
 from birdcore.mel.spec import MelSpec
 
@@ -112,13 +112,21 @@ class Segments:
         return torch.multinomial(self.weights, count, replacement=True, generator=generator)
 
 
-def read_segments(soundscapes: Recordings, labels: Sequence[Path], crop_s: float) -> Segments:
+def read_segments(
+    soundscapes: Recordings,
+    labels: Sequence[Path],
+    crop_s: float,
+    settings: Mapping[str, Any] | None = None,
+) -> Segments:
     """Segments of label artifacts, drawn as 1st place 2025 did: soundscapes by their certainty.
 
     A crop that is longer than its segment has, class by class, the maximum of the segments that
-    lie in it. Raises ValueError where no segment passed the teacher's threshold.
+    lie in it. `settings` are those of a round's labels that look at all segments at once: minmax,
+    keep, cap. Raises ValueError where no segment passed the teacher's threshold.
     """
     table = pd.concat([pd.read_parquet(path) for path in labels], ignore_index=True)
+    if settings is not None:
+        table = _over_all(table, settings)
     table = table[table["kept"]].sort_values(["recording", "start"]).reset_index(drop=True)
     if table.empty:
         raise ValueError(
@@ -144,6 +152,18 @@ def read_segments(soundscapes: Recordings, labels: Sequence[Path], crop_s: float
         torch.from_numpy(np.take_along_axis(stacked(table["mask"], np.bool_), loudest, 0)),
         weights + 1e-12,
     )
+
+
+def _over_all(table: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
+    if table.empty:
+        return table
+    labels = stacked(table["labels"], np.float32)
+    if settings["minmax"]:
+        labels = minmax_by_class(labels)
+    kept = table["kept"].to_numpy() & keep_top(labels, settings["keep"])
+    if settings["cap"] is not None:
+        labels = cap_sum(labels, settings["cap"])
+    return table.assign(labels=list(labels), kept=kept)
 
 
 def _loudest_in_crop(

@@ -21,23 +21,22 @@ from birdcore.artifact import Facts, Ref, Step
 from birdcore.catalog.catalog import read_labels, read_recordings
 from birdcore.catalog.folds import EVERYWHERE
 from birdcore.files import file_sha256
+from birdcore.label.label import OVER_ALL
 from birdcore.learn.attribution import FILE as ATTRIBUTION
 from birdcore.learn.attribution import attribution
-from birdcore.learn.augment import spec_augment
 from birdcore.learn.checkpoint import Training, drop_checkpoint, load_checkpoint, save_checkpoint
-from birdcore.learn.data import batches, crops_of, epoch_rows, hard_labels, read_segments
+from birdcore.learn.data import hard_labels, read_segments
 from birdcore.learn.ema import ema
-from birdcore.learn.loss import bce, focal
-from birdcore.learn.mix import TrainingSet, draw_batch
-from birdcore.learn.schedule import learning_rate
-from birdcore.learn.validate import held_out_auc, held_out_probabilities
+from birdcore.learn.epoch import run_epoch, seed_of
+from birdcore.learn.mix import TrainingSet
+from birdcore.learn.validate import held_out_probabilities
 from birdcore.mel.recordings import read_mels
-from birdcore.model.input import InputSpec, computes_bf16, model_input, pick_device, save_input
+from birdcore.model.input import InputSpec, pick_device, save_input
 from birdcore.model.sed import ModelSpec, SedModel, load_model, place_model, save_model
 from birdcore.recipe import Round
 from birdcore.store import Job
 
-VERSION = 2
+VERSION = 3
 
 TEACHER_ONLY = {"mix", "mix_share", "match_power"}
 ELSEWHERE = {"name", "data", "folds", "backbones", "start", "teacher", "label", "weights"}
@@ -54,6 +53,8 @@ def step(
     """Training of one model; `inputs`: catalog, folds, mel, and soundscapes, labels, start."""
     unread = ELSEWHERE if one.teacher else ELSEWHERE | TEACHER_ONLY
     config = one.model_dump(exclude=unread) | {"backbone": backbone, "fold": fold, "seed": seed}
+    if one.teacher:
+        config["label"] = one.label.model_dump(include=OVER_ALL)
     files, root = {}, ""
     if one.weights is not None:
         weights = Path(one.weights).absolute()
@@ -77,14 +78,17 @@ def run(job: Job) -> Facts:
         backbone=job.config["backbone"],
         classes=classes,
         n_mels=data.clips.spec.n_mels,
-        **{k: job.config[k] for k in ("frequency_pool", "clip", "drop_path", "dropout")},
+        **{
+            k: job.config[k]
+            for k in ("frequency_pool", "frequency_channel", "clip", "drop_path", "dropout")
+        },
     )
     training = _begin(job, shape, device)
     load_checkpoint(job.folder, training)
     resumed_at = training.epoch
     with SummaryWriter(str(job.folder / "tb"), purge_step=training.epoch) as board:
         for epoch in range(training.epoch, job.config["epochs"]):
-            _epoch(job, training, data, reads, epoch)
+            run_epoch(job, training, data, reads, epoch)
             line = training.history[-1]
             for key in ("loss", "auc", "learning_rate"):
                 if line[key] is not None:
@@ -134,7 +138,10 @@ def training_set(job: Job, classes: tuple[str, ...], device: torch.device) -> Tr
         mels = read_mels([m / "mel.parquet" for m in soundscapes], device)
         if job.step.inputs.get("labels"):
             segments = read_segments(
-                mels, [a / "labels.parquet" for a in job.inputs("labels")], job.config["crop_s"]
+                mels,
+                [a / "labels.parquet" for a in job.inputs("labels")],
+                job.config["crop_s"],
+                job.config["label"],
             )
         if job.config["background"]["probability"]:
             background = mels
@@ -142,7 +149,7 @@ def training_set(job: Job, classes: tuple[str, ...], device: torch.device) -> Tr
 
 
 def _begin(job: Job, shape: ModelSpec, device: torch.device) -> Training:
-    torch.manual_seed(_seed(job, 0))
+    torch.manual_seed(seed_of(job, 0))
     weights = next((job.source(name) for name in job.step.files), None)
     model = SedModel(shape, pretrained=job.config["pretrained"], weights=weights)
     if job.step.inputs.get("start"):
@@ -159,85 +166,6 @@ def _begin(job: Job, shape: ModelSpec, device: torch.device) -> Training:
         weight_decay=job.config["weight_decay"],
     )
     return Training(model, average, optimizer)
-
-
-def _epoch(job: Job, training: Training, data: TrainingSet, reads: InputSpec, epoch: int) -> None:
-    began = time.monotonic()
-    config = job.config
-    rng = torch.Generator().manual_seed(_seed(job, epoch + 1))
-    # Dropout and drop path draw from torch's own generator, and take no other.
-    torch.manual_seed(_seed(job, epoch + 1))
-    rows = epoch_rows(data.labels, data.train, config["repeat"], config["min_per_class"], rng)
-    plan = list(batches(rows, config["batch"]))
-    total = config["epochs"] * len(plan)
-    training.model.train()
-    losses = []
-    for at, batch in enumerate(plan):
-        now = epoch * len(plan) + at
-        rate = learning_rate(
-            now,
-            total,
-            min(int(config["warmup"] * total), total - 1),
-            config["learning_rate"],
-            config["final_rate"],
-        )
-        for group in training.optimizer.param_groups:
-            group["lr"] = rate
-        losses.append(_step(job, training, data, reads, batch, rng))
-    last = epoch + 1 == config["epochs"]
-    auc = None
-    if len(data.held_out) and (last or (epoch + 1) % config["validate_every"] == 0):
-        auc = held_out_auc(training.judged, data, reads)
-    if training.best_auc is None or (auc is not None and auc >= training.best_auc):
-        # Where nothing has been validated yet, the latest weights are the best known.
-        training.best_auc = auc
-        training.best = {k: v.clone() for k, v in training.judged.state_dict().items()}
-    training.epoch = epoch + 1
-    training.history.append(
-        {
-            "epoch": epoch,
-            "loss": float(torch.stack(losses).mean()),
-            "auc": auc,
-            "learning_rate": rate,
-            "crops": sum(map(len, plan)),
-            "seconds": round(time.monotonic() - began, 2),
-        }
-    )
-
-
-def _step(
-    job: Job,
-    training: Training,
-    data: TrainingSet,
-    reads: InputSpec,
-    batch: torch.Tensor,
-    rng: torch.Generator,
-) -> torch.Tensor:
-    config, mask_of = job.config, job.config["mask"]
-    power, labels, mask = draw_batch(data, batch, crops_of(config, reads.mel), config, rng)
-    x = spec_augment(
-        model_input(power, reads)[:, 0],
-        mask_of["frequency_bins"],
-        round(mask_of["time_s"] * reads.mel.frame_rate),
-        mask_of["frequency_masks"],
-        mask_of["time_masks"],
-        rng,
-    )[:, None]
-    smoothing = config["label_smoothing"]
-    targets = labels * (1 - smoothing) + smoothing / 2
-    loss_of = {"bce": bce, "focal": focal}[config["loss"]]
-    bf16 = config["precision"] == "bf16" and computes_bf16(power.device)
-    with torch.autocast(power.device.type, torch.bfloat16, enabled=bf16):
-        output = training.model(x.contiguous(memory_format=torch.channels_last))
-    loss = loss_of(output, targets, mask, config["framewise_weight"])
-    training.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    if config["clip_gradient"]:
-        torch.nn.utils.clip_grad_norm_(training.model.parameters(), config["clip_gradient"])
-    training.optimizer.step()
-    if training.average is not None:
-        training.average.update_parameters(training.model)
-    return loss.detach()
 
 
 def _write(
@@ -260,12 +188,6 @@ def _write(
             "probabilities": list(probabilities),
         }
     ).to_parquet(job.folder / "held_out.parquet", index=False)
-
-
-def _seed(job: Job, at: int) -> int:
-    """A seed of its own for each model and epoch: neighbours must not draw alike."""
-    entropy = [job.config["seed"], job.config["fold"], at]
-    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
 
 
 def history(folder: Path) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ class ModelSpec(BaseModel):
     classes: Annotated[tuple[str, ...], Field(min_length=1)]
     n_mels: Annotated[int, Field(gt=0)]
     frequency_pool: Literal["mean", "mean+max"] = "mean"
+    frequency_channel: bool = False
     clip: ClipForm = "probability"
     drop_path: Rate = 0.0
     dropout: Rate = 0.2
@@ -57,8 +58,10 @@ class SedModel(nn.Module):
         super().__init__()
         self.n_mels = spec.n_mels
         self.frequency_pool = spec.frequency_pool
+        self.frequency_channel = spec.frequency_channel
+        channels = 2 if spec.frequency_channel else 1
         self.backbone, width = build_backbone(
-            spec.backbone, pretrained, weights, drop_path=spec.drop_path
+            spec.backbone, pretrained, weights, channels, spec.drop_path
         )
         self.dropout = nn.Dropout(spec.dropout)
         self.head = AttBlockV2(width, len(spec.classes), spec.clip)
@@ -67,6 +70,12 @@ class SedModel(nn.Module):
         """Raises ValueError if x is not (B, 1, n_mels, frames)."""
         if x.ndim != 4 or x.shape[1] != 1 or x.shape[2] != self.n_mels:
             raise ValueError(f"the model reads (B, 1, {self.n_mels}, T), not {tuple(x.shape)}")
+        if self.frequency_channel:
+            # CoordConv (Liu et al. 2018), for the one axis whose place has a meaning: a whistle
+            # at 3 kHz and one at 6 kHz are two birds (Koutini et al. 2019, "frequency-aware").
+            height = torch.linspace(-1.0, 1.0, self.n_mels, dtype=x.dtype, device=x.device)
+            x = torch.cat([x, height[:, None].expand_as(x)], dim=1)
+            x = x.contiguous(memory_format=torch.channels_last)
         features: Tensor = self.backbone(x)
         pooled = features.mean(dim=2)
         if self.frequency_pool == "mean+max":

@@ -1,11 +1,23 @@
 """The recipe's rounds: all that decides how one model is trained."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
 from birdcore.recipe.complaint import WrongSetting
 from birdcore.recipe.section import Count, Name, Output, Positive, Seconds, Section, Share
+
+Loss: TypeAlias = Literal[
+    "bce",
+    "focal",
+    "bce+focal",
+    "kl",
+    "symmetric_kl",
+    "soft_auc",
+    "halves_auc",
+    "hinge_auc",
+    "weighted_hinge_auc",
+]
 
 
 class Mixup(Section):
@@ -43,6 +55,20 @@ class Background(Section):
     snr_db: tuple[float, float] = (0.0, 20.0)
 
 
+class LossSettings(Section):
+    gamma: Annotated[float, Field(ge=1)] = 2.0
+    """Of the focal losses."""
+    temperature: Positive = 1.0
+    """Of kl and weighted_hinge_auc."""
+    margin: Positive = 1.0
+    """Of soft_auc, hinge_auc and weighted_hinge_auc."""
+    bce: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of BCE beside a loss that ends in _auc: under an order alone, classes without a
+    positive collapse."""
+    by_rarity: bool = False
+    """Whether weighted_hinge_auc weighs classes by how rare they are among the recordings."""
+
+
 class PseudoLabels(Section):
     """How a teacher's predictions on soundscapes become labels of a student."""
 
@@ -59,6 +85,12 @@ class PseudoLabels(Section):
     """From window to window of the teacher; as far as from segment to segment, if not said."""
     power: Positive = 1.0
     """Probabilities to this power (1st place: 1, then 1.54, 1.82, 1.67)."""
+    minmax: bool = False
+    """Stretch the labels of each class, over all soundscapes, to 0 to 1 (4th place)."""
+    keep: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the segments, those with the highest label sums, that are learnt (4th place: .8)."""
+    cap: Positive | None = None
+    """Labels of a segment are scaled down to this sum where theirs is higher (2026: .75)."""
 
     @model_validator(mode="after")
     def _ordered(self) -> "PseudoLabels":
@@ -116,13 +148,16 @@ class Round(Section):
     precision: Literal["bf16", "float32"] = "bf16"
     """bf16 autocast where the device computes it natively; float32 on others."""
 
-    loss: Literal["bce", "focal"] = "bce"
+    loss: Loss = "bce"
+    loss_settings: LossSettings = LossSettings()
     framewise_weight: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the loss on the loudest frame beside the one on the clip."""
     secondary_weight: Share = 1.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     clip: Literal["probability", "logit"] = "probability"
     frequency_pool: Literal["mean", "mean+max"] = "mean"
+    frequency_channel: bool = False
+    """A second input that tells every cell its mel bin: convolutions alone don't know pitch."""
     normalise: Literal["zscore", "minmax", "bins", "none"] = "zscore"
     top_db: Positive | None = 80.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0

@@ -8,9 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from birdcore.label.soft import (
+    cap_sum,
     drop_small,
     high_low_mask,
     keep_segments,
+    keep_top,
+    minmax_by_class,
     power_transform,
     soundscape_weights,
 )
@@ -79,3 +82,43 @@ def test_logits_and_nan_are_refused(function: Callable[[np.ndarray], np.ndarray]
 def test_soundscape_weights_need_a_recording_for_each_segment() -> None:
     with pytest.raises(ValueError, match="3 segments"):
         soundscape_weights(ROWS, [0, 0])
+
+
+def test_minmax_stretches_each_class() -> None:
+    assert minmax_by_class(ROWS).tolist() == [
+        pytest.approx([0, 0.05 / 0.45, 0]),
+        pytest.approx([0.31 / 0.7, 1, 0.39 / 0.7]),
+        pytest.approx([1, 0, 1]),
+    ]
+    same = np.full((3, 2), 0.2, np.float32)
+    np.testing.assert_array_equal(minmax_by_class(same), same)
+    assert minmax_by_class(same[:0]).shape == (0, 2)
+
+
+def test_keep_top_takes_the_highest_sums() -> None:
+    assert keep_top(ROWS, 0.34).tolist() == [False, False, True]
+    assert keep_top(ROWS, 0.67).tolist() == [False, True, True]
+    assert keep_top(ROWS, 0.01).sum() == 1
+    assert keep_top(np.zeros((5, 2)), 0.4).tolist() == [True, True, False, False, False]
+    for share in (0.0, 1.1, float("nan")):
+        with pytest.raises(ValueError, match="above 0 and at most 1"):
+            keep_top(ROWS, share)
+
+
+def test_cap_sum_scales_only_what_is_above() -> None:
+    capped = cap_sum(ROWS, 0.75)
+    np.testing.assert_array_equal(capped[0], ROWS[0])
+    np.testing.assert_allclose(capped[1:].sum(axis=1), 0.75)
+    np.testing.assert_allclose(capped[1], ROWS[1] / 2)
+    np.testing.assert_array_equal(cap_sum(np.zeros((1, 3)), 0.75), np.zeros((1, 3)))
+    with pytest.raises(ValueError, match="above 0"):
+        cap_sum(ROWS, 0)
+
+
+@given(st.floats(0.05, 3), st.integers(0, 2**32 - 1))
+def test_no_sum_is_above_its_cap(cap: float, seed: int) -> None:
+    labels = np.random.default_rng(seed).random((6, 4)).astype(np.float32)
+    capped = cap_sum(labels, cap)
+    assert (capped.sum(axis=1) <= cap * (1 + 1e-5)).all()
+    assert (capped <= labels).all()
+    assert capped.dtype == np.float32

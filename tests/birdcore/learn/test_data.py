@@ -237,6 +237,20 @@ def test_a_crop_has_the_surest_of_the_segments_that_lie_in_it(tmp_path: Path) ->
     np.testing.assert_allclose(segments.labels, expected, atol=1e-6)
 
 
+def test_labels_are_stretched_then_the_best_kept_then_capped(tmp_path: Path) -> None:
+    rows = [("r0", 5.0 * at, p, True) for at, p in enumerate([[0.1, 0.0], [0.5, 0.2], [0.3, 0.4]])]
+    path = segment_table(tmp_path / "labels", rows)
+    settings = {"minmax": True, "keep": 0.67, "cap": 1.1}
+    segments = read_segments(recordings([1_251]), [path], CROP_S, settings)
+    stretched = np.array([[1.0, 0.25], [0.08 / 0.24, 1.0]])  # of squares; the first is left out
+    capped = stretched * 1.1 / stretched.sum(axis=1, keepdims=True)
+    assert segments.offsets.tolist() == [312, 625]
+    np.testing.assert_allclose(segments.labels, capped, atol=1e-6)
+    as_it_is = {"minmax": False, "keep": 1.0, "cap": None}
+    plain, same = (read_segments(recordings([1_251]), [path], CROP_S, s) for s in (None, as_it_is))
+    assert torch.equal(plain.labels, same.labels)
+
+
 def test_the_last_segment_ends_with_its_soundscape(tmp_path: Path) -> None:
     for frames in (3_751, 3_752, 3_753, 3_754):
         seconds = (frames - 1) / SPEC.frame_rate

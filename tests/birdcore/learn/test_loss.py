@@ -1,23 +1,39 @@
 from collections.abc import Callable
+from functools import partial
+from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_logits
+from torch.distributions import Bernoulli, kl_divergence
+from torch.nn.functional import binary_cross_entropy
 
-from birdcore.learn.loss import bce, focal
+from birdcore.learn.loss import (
+    bce,
+    bce_focal,
+    clip_and_frames,
+    focal,
+    kl,
+    loss_of,
+    symmetric_kl,
+)
+from birdcore.learn.ranking import halves_auc, hinge_auc, soft_auc, weighted_hinge_auc
 from birdcore.model.head import AttBlockV2, SedOutput
+from birdcore.recipe.round import Loss as Name
+from birdcore.recipe.round import LossSettings
 
 Loss = Callable[..., Tensor]
 
+LOSSES: list[Loss] = [bce, focal, bce_focal, partial(kl, temperature=2.0), symmetric_kl]
 
-def draw(scale: float = 2.0) -> tuple[SedOutput, Tensor]:
+
+def draw(scale: float = 2.0) -> tuple[Tensor, Tensor]:
+    """Logits and targets, of which half are hard."""
     generator = torch.Generator().manual_seed(0)
-    frames = torch.randn(6, 5, 9, generator=generator) * scale
-    logit = torch.randn(6, 5, generator=generator) * scale
+    logits = torch.randn(6, 5, generator=generator) * scale
     targets = torch.rand(6, 5, generator=generator)
     targets[:3] = targets[:3].round()
-    return SedOutput(logit, frames, logit.sigmoid()), targets
+    return logits, targets
 
 
 def focal_reference(logit: Tensor, target: Tensor, gamma: float) -> Tensor:
@@ -28,9 +44,9 @@ def focal_reference(logit: Tensor, target: Tensor, gamma: float) -> Tensor:
 
 
 def test_bce_equals_torch() -> None:
-    output, targets = draw()
-    expected = binary_cross_entropy(output.clipwise.double(), targets.double())
-    torch.testing.assert_close(bce(output, targets).double(), expected, rtol=1e-5, atol=0)
+    logits, targets = draw()
+    expected = binary_cross_entropy(logits.double().sigmoid(), targets.double())
+    torch.testing.assert_close(bce(logits, targets).double(), expected, rtol=1e-5, atol=0)
 
 
 def test_bce_of_the_head_is_bce_on_its_probabilities() -> None:
@@ -38,63 +54,122 @@ def test_bce_of_the_head_is_bce_on_its_probabilities() -> None:
     output = AttBlockV2(8, 5)(torch.randn(6, 8, 7))
     _, targets = draw()
     expected = binary_cross_entropy(output.clipwise, targets)
-    torch.testing.assert_close(bce(output, targets), expected)
+    torch.testing.assert_close(clip_and_frames(bce, output, targets), expected)
 
 
 @pytest.mark.parametrize("gamma", [1.0, 2.0, 3.5])
 def test_focal_equals_its_formula(gamma: float) -> None:
-    output, targets = draw()
-    expected = focal_reference(output.clipwise_logit, targets, gamma).mean()
-    got = focal(output, targets, gamma=gamma).double()
+    logits, targets = draw()
+    expected = focal_reference(logits, targets, gamma).mean()
+    got = focal(logits, targets, gamma=gamma).double()
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=0)
+    both = bce_focal(logits, targets, gamma=gamma)
+    torch.testing.assert_close(both, bce(logits, targets) + got.float())
 
 
-def test_frames_add_their_loudest() -> None:
-    output, targets = draw()
-    loudest = output.framewise_logit.amax(dim=-1)
-    expected = bce(output, targets) + 0.5 * binary_cross_entropy_with_logits(loudest, targets)
-    torch.testing.assert_close(bce(output, targets, framewise_weight=0.5), expected)
-    expected = focal(output, targets) + 0.5 * focal_reference(loudest, targets, 2.0).mean().float()
-    torch.testing.assert_close(focal(output, targets, framewise_weight=0.5), expected)
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_kl_equals_torchs_between_bernoullis(temperature: float) -> None:
+    logits, targets = (x.double() for x in draw())
+    targets = targets.clamp(1e-9, 1 - 1e-9)
+    teacher, student = (Bernoulli(logits=x / temperature) for x in (torch.logit(targets), logits))
+    expected = temperature**2 * kl_divergence(teacher, student).mean()
+    torch.testing.assert_close(kl(logits, targets, temperature=temperature), expected)
 
 
-@pytest.mark.parametrize("loss", [bce, focal])
+def test_kl_at_temperature_1_has_the_gradient_of_bce() -> None:
+    logits, targets = draw()
+    logits.requires_grad_()
+    ours, theirs = (torch.autograd.grad(f(logits, targets), logits)[0] for f in (kl, bce))
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_symmetric_kl_is_the_mean_of_both_directions() -> None:
+    logits, targets = (x.double() for x in draw())
+    targets = targets.clamp(1e-6, 1 - 1e-6)
+    teacher, student = Bernoulli(probs=targets), Bernoulli(logits=logits)
+    both = kl_divergence(teacher, student) + kl_divergence(student, teacher)
+    torch.testing.assert_close(symmetric_kl(logits, targets), both.mean() / 2)
+
+
+@pytest.mark.parametrize("loss", [kl, partial(kl, temperature=3.0), symmetric_kl])
+def test_a_student_that_says_what_its_teacher_says_has_no_loss(loss: Loss) -> None:
+    logits, _ = draw()
+    assert float(loss(logits.double(), logits.double().sigmoid())) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_frames_add_their_loudest(loss: Loss) -> None:
+    logits, targets = draw()
+    frames = torch.randn(6, 5, 9, generator=torch.Generator().manual_seed(1))
+    output = SedOutput(logits, frames, logits.sigmoid())
+    expected = loss(logits, targets) + 0.5 * loss(frames.amax(dim=-1), targets)
+    torch.testing.assert_close(clip_and_frames(loss, output, targets, None, 0.5), expected)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
 def test_a_mask_leaves_classes_out(loss: Loss) -> None:
-    output, targets = draw()
+    logits, targets = draw()
     mask = torch.zeros(6, 5, dtype=torch.bool)
     mask[:, 1:3] = True
-    kept = SedOutput(*(part[:, 1:3] for part in output))
-    expected = loss(kept, targets[:, 1:3], framewise_weight=0.3)
-    torch.testing.assert_close(loss(output, targets, mask, framewise_weight=0.3), expected)
+    expected = loss(logits[:, 1:3], targets[:, 1:3])
+    torch.testing.assert_close(loss(logits, targets, mask), expected)
 
 
-@pytest.mark.parametrize("loss", [bce, focal])
+@pytest.mark.parametrize("loss", LOSSES)
 def test_nothing_counted_is_zero_with_a_gradient(loss: Loss) -> None:
-    output, targets = draw()
-    logit = output.clipwise_logit.requires_grad_()
-    total = loss(SedOutput(logit, *output[1:]), targets, torch.zeros(6, 5))
+    logits, targets = draw()
+    logits.requires_grad_()
+    total = loss(logits, targets, torch.zeros(6, 5))
     total.backward()  # type: ignore[no-untyped-call]
     assert total == 0
-    assert logit.grad is not None
-    assert (logit.grad == 0).all()
+    assert logits.grad is not None
+    assert (logits.grad == 0).all()
 
 
-@pytest.mark.parametrize("loss", [bce, focal])
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_extreme_outputs_are_finite(loss: Loss, dtype: torch.dtype) -> None:
-    output, targets = draw(scale=1e4)
-    logit = output.clipwise_logit.to(dtype).requires_grad_()
-    frames = output.framewise_logit.to(dtype).requires_grad_()
-    total = loss(SedOutput(logit, frames, output.clipwise), targets.to(dtype), None, 1.0)
+    logits, targets = draw(scale=1e4)
+    logits = logits.to(dtype).requires_grad_()
+    frames = (logits.detach()[..., None] * torch.ones(3, dtype=dtype)).requires_grad_()
+    output = SedOutput(logits, frames, logits.sigmoid())
+    total = clip_and_frames(loss, output, targets.to(dtype), None, 1.0)
     total.backward()  # type: ignore[no-untyped-call]
     assert total.dtype == torch.float32
     assert total.isfinite()
-    assert logit.grad is not None
+    assert logits.grad is not None
     assert frames.grad is not None
-    assert logit.grad.isfinite().all()
+    assert logits.grad.isfinite().all()
     assert frames.grad.isfinite().all()
 
 
-def test_a_small_gamma_is_refused() -> None:
+def test_wrong_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="gamma >= 1"):
         focal(*draw(), gamma=0.5)
+    with pytest.raises(ValueError, match="above 0"):
+        kl(*draw(), temperature=0.0)
+
+
+@pytest.mark.parametrize("name", get_args(Name))
+def test_a_recipes_name_is_a_loss_with_its_settings(name: str) -> None:
+    logits, targets = draw()
+    settings = LossSettings(gamma=3.0, temperature=2.0, margin=0.7, bce=0.25)
+    rare = torch.tensor([1.0, 2.0, 0.5, 1.0, 0.5])
+    by_hand = {
+        "bce": bce,
+        "focal": partial(focal, gamma=3.0),
+        "bce+focal": partial(bce_focal, gamma=3.0),
+        "kl": partial(kl, temperature=2.0),
+        "symmetric_kl": symmetric_kl,
+        "soft_auc": partial(soft_auc, margin=0.7),
+        "halves_auc": halves_auc,
+        "hinge_auc": partial(hinge_auc, margin=0.7),
+        "weighted_hinge_auc": partial(
+            weighted_hinge_auc, margin=0.7, temperature=2.0, class_weights=rare
+        ),
+    }
+    expected = by_hand[name](logits, targets, None)
+    if name.endswith("_auc"):
+        expected = expected + 0.25 * bce(logits, targets)
+    got = loss_of(name, settings.model_dump(), rare)(logits, targets, None)
+    torch.testing.assert_close(got, expected)

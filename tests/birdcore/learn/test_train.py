@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
 from birdcore.artifact import Artifact, Step
-from birdcore.learn import train
+from birdcore.learn import epoch, train
 from birdcore.learn.attribution import FILE, read_attribution
 from birdcore.learn.checkpoint import CHECKPOINT
 from birdcore.learn.worker import step_to_json
@@ -168,7 +168,7 @@ def test_the_best_epoch_is_remembered_over_a_kill(
     training: MadeStep, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([0.9, 0.5, 0.4])
-    monkeypatch.setattr(train, "held_out_auc", lambda *_: next(scores))
+    monkeypatch.setattr(epoch, "held_out_auc", lambda *_: next(scores))
     step = training()
     with pytest.raises(Killed):
         run(store, step, progress=stop_after(1))
@@ -199,7 +199,7 @@ def test_the_best_epoch_by_auc_is_kept(
         seen.append({name: value.clone() for name, value in model.state_dict().items()})
         return next(scores)
 
-    monkeypatch.setattr(train, "held_out_auc", auc)
+    monkeypatch.setattr(epoch, "held_out_auc", auc)
     artifact = run(store, training(ema=ema))
     assert artifact.facts["auc"] == 0.9
     assert [row["auc"] for row in rows(artifact)] == [0.5, 0.9, 0.4]
@@ -300,13 +300,13 @@ def test_held_out_recordings_never_train(
     training: MadeStep, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: set[str] = set()
-    draw = train.draw_batch
+    draw = epoch.draw_batch
 
     def spy(data: Any, rows: torch.Tensor, *rest: Any) -> Any:
         drawn.update(data.clips.names[row] for row in rows.tolist())
         return draw(data, rows, *rest)
 
-    monkeypatch.setattr(train, "draw_batch", spy)
+    monkeypatch.setattr(epoch, "draw_batch", spy)
     artifact = run(store, training())
     held_out = set(pd.read_parquet(artifact / "held_out.parquet")["recording"])
     assert held_out == {name for name, fold in ALTERNATE.items() if fold == 0}

@@ -40,6 +40,23 @@ def test_frequency_is_pooled_by_mean_or_mean_and_maximum(mels: Tensor) -> None:
         torch.testing.assert_close(model(mels), expected)
 
 
+def test_the_frequency_channel_tells_each_cell_its_bin(mels: Tensor, tmp_path: Path) -> None:
+    spec = SPEC.model_copy(update={"frequency_channel": True})
+    model = SedModel(spec).eval()
+    seen: list[Tensor] = []
+    model.backbone.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    with torch.no_grad():
+        output = model(mels)
+    assert torch.equal(seen[0][:, :1], mels)
+    bins = torch.linspace(-1, 1, spec.n_mels)
+    assert (seen[0][:, 1] == bins[:, None]).all()
+    save_model(tmp_path, model, spec)
+    again, known = load_model(tmp_path)
+    assert known == spec
+    with torch.no_grad():
+        torch.testing.assert_close(again(mels), output)
+
+
 def test_the_seed_fixes_the_initial_weights(model: SedModel) -> None:
     torch.manual_seed(0)
     again = SedModel(SPEC).state_dict()

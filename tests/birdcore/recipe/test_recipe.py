@@ -120,7 +120,9 @@ def test_an_unknown_key_is_named_with_its_line_the_nearest_and_all_allowed(
         ("window_s = 1979-05-27", 'round.1.window_s = "1979-05-27": must be a number above 0'),
         (
             'loss = "focl"',
-            'round.1.loss = "focl": must be "bce" or "focal"; did you mean \'focal\'?',
+            'round.1.loss = "focl": must be "bce", "focal", "bce+focal", "kl", "symmetric_kl", '
+            '"soft_auc", "halves_auc", "hinge_auc" or "weighted_hinge_auc"; '
+            "did you mean 'focal'?",
         ),
         ("mask = 3", "round.1.mask = 3: must be a table"),
         ('weights = "w.pt"', 'round.1.weights = "w.pt": needs pretrained = true'),
