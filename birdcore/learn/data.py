@@ -59,6 +59,7 @@ class Crops:
     frames: int
     first_frames: int | None
     loud: float
+    with_floor: bool = False
 
 
 def draw_offsets(
@@ -204,4 +205,5 @@ def crops_of(settings: Mapping[str, Any], spec: MelSpec) -> Crops:
         frames=spec.fixed_length(settings["crop_s"]),
         first_frames=None if first_s is None else spec.fixed_length(first_s),
         loud=settings["loud_crops"],
+        with_floor=settings["normalise"] == "floor",
     )

@@ -42,17 +42,19 @@ class TrainingSet:
 def draw_batch(
     data: TrainingSet, rows: Tensor, crops: Crops, settings: Mapping[str, Any], rng: Generator
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Power (B, M, T), labels (B, K) and, under a teacher, the mask (B, K) of what counts."""
+    """Power (B, M, T), labels (B, K) and, under a teacher, the mask (B, K) of what counts.
+
+    Where crops are drawn with their floor, it is the last frame and mixes as the others do.
+    """
     rows_on_device = rows.to(data.clips.device)
-    power = data.clips.power(
-        rows_on_device, draw_offsets(data.clips, rows_on_device, crops, rng), crops.frames
-    )
+    offsets = draw_offsets(data.clips, rows_on_device, crops, rng)
+    power = data.clips.power(rows_on_device, offsets, crops.frames, with_floor=crops.with_floor)
     labels = data.labels[rows]
     mask = None
     if data.background is not None and data.background.names:
         power = _over_background(data.background, power, settings["background"], crops, rng)
     if data.segments is not None:
-        power, labels, mask = _with_teacher(data.segments, power, labels, settings, rng)
+        power, labels, mask = _with_teacher(data.segments, power, labels, settings, crops, rng)
     power, labels, mask = _among_themselves(power, labels, mask, settings, rng)
     if settings["gain_db"]:
         power = random_gain(power, -settings["gain_db"], settings["gain_db"], rng)
@@ -70,10 +72,11 @@ def _over_background(
     batch = len(power)
     rows = torch.randint(len(background.names), (batch,), generator=rng).to(background.device)
     if settings["of"] == "floors":
-        noise = _steady_noise(background.floors[rows], crops.frames, rng)
+        noise = _steady_noise(background.floors[rows], crops, rng)
     else:
         whole = Crops(crops.frames, None, 0.0)
-        noise = background.power(rows, draw_offsets(background, rows, whole, rng), crops.frames)
+        offsets = draw_offsets(background, rows, whole, rng)
+        noise = background.power(rows, offsets, crops.frames, with_floor=crops.with_floor)
     low, high = settings["snr_db"]
     snr_db = torch.rand(batch, 1, 1, generator=rng) * (high - low) + low
     chosen = torch.rand(batch, 1, 1, generator=rng) < settings["probability"]
@@ -84,18 +87,24 @@ def _over_background(
     return power + gain * level * noise
 
 
-def _steady_noise(floors: Tensor, frames: int, rng: Generator) -> Tensor:
-    """Noise (B, M, frames) of these mean powers (B, M), as it is cell by cell.
+def _steady_noise(floors: Tensor, crops: Crops, rng: Generator) -> Tensor:
+    """Noise (B, M, T) of these mean powers (B, M), as it is cell by cell.
 
     The power of Gaussian noise in a band is exponentially distributed; a mel bin is the mean of
     a few bands, two of them here.
     """
-    drawn = torch.rand(2, *floors.shape, frames, generator=rng).clamp(min=1e-12)
-    return floors[:, :, None] * (-drawn.log()).mean(dim=0).to(floors)
+    drawn = torch.rand(2, *floors.shape, crops.frames, generator=rng).clamp(min=1e-12)
+    noise = floors[:, :, None] * (-drawn.log()).mean(dim=0).to(floors)
+    return torch.cat([noise, floors[:, :, None]], dim=2) if crops.with_floor else noise
 
 
 def _with_teacher(
-    segments: Segments, power: Tensor, labels: Tensor, settings: Mapping[str, Any], rng: Generator
+    segments: Segments,
+    power: Tensor,
+    labels: Tensor,
+    settings: Mapping[str, Any],
+    crops: Crops,
+    rng: Generator,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Clips mixed at a constant weight with pseudo-labelled segments; the maximum of labels.
 
@@ -106,7 +115,10 @@ def _with_teacher(
     chosen = torch.rand(batch, generator=rng) < settings["mix_share"]
     on_device = drawn.to(power.device)
     chunks = segments.soundscapes.power(
-        segments.rows[on_device], segments.offsets[on_device], power.shape[2]
+        segments.rows[on_device],
+        segments.offsets[on_device],
+        crops.frames,
+        with_floor=crops.with_floor,
     )
     mixed = mix_constant(power, chunks, settings["mix"], match_power=settings["match_power"])
     both = torch.maximum(labels, segments.labels[drawn])

@@ -38,7 +38,9 @@ def held_out_probabilities(
     heard = []
     with torch.inference_mode():
         for some_rows, some_offsets in zip(rows.split(BATCH), offsets.split(BATCH), strict=True):
-            power = data.clips.power(some_rows, some_offsets, reads.frames)
+            power = data.clips.power(
+                some_rows, some_offsets, reads.frames, with_floor=reads.over_floor
+            )
             heard.append(model(model_input(power, reads)).clipwise.float().cpu())
     best = torch.zeros(len(data.clips.names), classes)
     best.scatter_reduce_(0, rows.cpu()[:, None].expand(-1, classes), torch.cat(heard), "amax")

@@ -33,16 +33,23 @@ class Recordings:
     def device(self) -> torch.device:
         return self.codes.device
 
-    def power(self, rows: Tensor, offsets: Tensor, frames: int) -> Tensor:
+    def power(
+        self, rows: Tensor, offsets: Tensor, frames: int, *, with_floor: bool = False
+    ) -> Tensor:
         """Power (B, M, frames) of crops at `offsets` into recordings `rows` (both B,).
 
         A recording shorter than the crop is repeated, so that a crop is never mostly padding.
+        `with_floor` adds one frame, the recording's steady noise: whatever is mixed afterwards, in
+        power, mixes the floors alike.
         """
         steps = torch.arange(frames, device=self.device)
         inside = (offsets[:, None] + steps) % self.lengths[rows][:, None]
         at = (self.starts[rows][:, None] + inside).flatten()
         power = self._power_of(self.codes.index_select(0, at))
-        return power.view(len(rows), frames, self.codes.shape[1]).transpose(1, 2)
+        power = power.view(len(rows), frames, self.codes.shape[1]).transpose(1, 2)
+        if not with_floor:
+            return power
+        return torch.cat([power, self.floors[rows][:, :, None]], dim=2)
 
     def _power_of(self, codes: Tensor) -> Tensor:
         if self.scale.dtype == "uint8":

@@ -1,13 +1,14 @@
 """What a model reads, kept beside its weights: without it the weights mean nothing."""
 
 from pathlib import Path
+from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from birdcore.mel.spec import MelSpec
-from birdcore.model.normalise import Normalisation, normalise, to_db
+from birdcore.model.normalise import Normalisation, normalise, over_floor, to_db
 
 INPUT_FILE = "input.json"
 
@@ -19,12 +20,22 @@ class InputSpec(BaseModel):
 
     mel: MelSpec
     frames: int
-    normalise: Normalisation
+    normalise: Normalisation | Literal["floor"]
     top_db: float | None
+
+    @property
+    def over_floor(self) -> bool:
+        """Whether crops bring their recording's steady noise along, as their last frame."""
+        return self.normalise == "floor"
 
 
 def model_input(power: Tensor, spec: InputSpec) -> Tensor:
-    """Mel power (B, n_mels, T) as the model reads it, (B, 1, n_mels, T) float32."""
+    """Mel power (B, n_mels, T) as the model reads it, (B, 1, n_mels, T) float32.
+
+    Where the spec is `over_floor`, power has one frame more, the floor.
+    """
+    if spec.normalise == "floor":
+        return over_floor(power[..., :-1], power[..., -1:])[:, None]
     return normalise(to_db(power, top_db=spec.top_db), spec.normalise)[:, None]
 
 

@@ -50,6 +50,18 @@ def normalise(db: Tensor, how: Normalisation) -> Tensor:
     raise ValueError(f"normalise = {how!r}: choose zscore, minmax, bins or none")
 
 
+def over_floor(power: Tensor, floor: Tensor) -> Tensor:
+    """Decibels of power (B, n_mels, T) over a recording's steady noise (B, n_mels, 1), scaled.
+
+    A constant scale: noise alone is flat and small, however quiet, and a bird is as high as it is
+    above its noise. From 10 dB under the floor to 60 over it; a bin without any noise counts as
+    30 dB under the mean of the others.
+    """
+    floor = torch.maximum(floor, 1e-3 * floor.mean(dim=1, keepdim=True)).clamp_min(1e-12)
+    db = 10.0 * torch.log10((power / floor).float().clamp(0.1, 1e6))
+    return (db - 5.0) / 10.0
+
+
 def _over_std(x: Tensor) -> Tensor:
     return x / x.std(dim=(-2, -1), correction=0, keepdim=True).clamp_min(TINY)
 

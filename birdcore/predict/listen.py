@@ -79,10 +79,12 @@ def listen(
     step = min(window, max(1, round(step_s * soundscapes.spec.frame_rate)))
     starts = window_starts(frames, window, step)
     offsets = torch.from_numpy(starts).to(soundscapes.device)
-    heard = []
+    heard, over_floor = [], listener.reads.over_floor
     with torch.inference_mode():
         for some in offsets.split(BATCH):
-            power = soundscapes.power(torch.full_like(some, row), some, window)
+            power = soundscapes.power(
+                torch.full_like(some, row), some, window, with_floor=over_floor
+            )
             said = listener.model(model_input(power, listener.reads))
             heard.append(_outputs(said, output).cpu())
     windows = torch.cat(heard).transpose(1, 2).numpy()

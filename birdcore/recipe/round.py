@@ -158,7 +158,8 @@ class Round(Section):
     frequency_pool: Literal["mean", "mean+max"] = "mean"
     frequency_channel: bool = False
     """A second input that tells every cell its mel bin: convolutions alone don't know pitch."""
-    normalise: Literal["zscore", "minmax", "bins", "none"] = "zscore"
+    normalise: Literal["zscore", "minmax", "bins", "none", "floor"] = "zscore"
+    """Each crop by itself, or (floor) every bin over the steady noise of its recording."""
     top_db: Positive | None = 80.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0

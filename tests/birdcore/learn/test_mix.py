@@ -1,5 +1,6 @@
 """Batches: clips over soundscapes, labels by who sounds, and nobody from the held-out folds."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from birdcore.catalog.folds import EVERYWHERE, assign_folds
-from birdcore.learn.data import Crops, Segments, batches, epoch_rows
+from birdcore.learn.data import Crops, Segments, batches, crops_of, epoch_rows
 from birdcore.learn.mix import TrainingSet, draw_batch
 from birdcore.mel.recordings import Recordings
 from birdcore.mel.scale import Scale
@@ -114,6 +115,27 @@ def test_under_a_teacher_each_clip_is_half_clip_and_half_soundscape(match_power:
     assert mask is not None
     expected_mask = torch.tensor([False, True, True, True, False]) | (data.labels[rows] > 0)
     assert torch.equal(mask, expected_mask)
+
+
+def test_floors_are_mixed_as_what_they_lie_under() -> None:
+    data = taught(replace(training_set(2), clips=flat([-10.0, -20.0])), [-40.0, -30.0])
+    data = replace(data, background=flat([-30.0]))
+    settings = configured(
+        match_power=True, normalise="floor", gain_db=6.0,
+        background=Background(probability=0.5, of="soundscapes", snr_db=(3.0, 3.0)),
+        sumix=Sumix(probability=0.5, gain_db=3.0),
+    )  # fmt: skip
+    rows = torch.tensor([0, 1] * 20)
+    power, *_ = draw_batch(data, rows, crops_of(settings, SPEC), settings, seeded())
+    frames = SPEC.fixed_length(settings["crop_s"])
+    assert power.shape == (40, 4, frames + 1)
+    # Steady sounds are their own floors, up to the median of exponential noise.
+    floor, sound = power[..., -1] * math.log(2), power[..., :-1].mean(dim=2)
+    torch.testing.assert_close(floor, sound, rtol=0.03, atol=0)
+    assert len(sound[:, 0].unique()) > 20
+    settings = configured(background=Background(probability=1.0), normalise="floor")
+    power, *_ = draw_batch(data, rows, crops_of(settings, SPEC), settings, seeded())
+    assert power.shape == (40, 4, frames + 1)
 
 
 def test_the_weight_of_the_soundscape_is_the_recipes() -> None:

@@ -10,7 +10,7 @@ from scipy import stats
 from scipy.signal import lfilter
 from torch import Tensor
 
-from birdcore.model.normalise import Normalisation, normalise, pcen, to_db
+from birdcore.model.normalise import Normalisation, normalise, over_floor, pcen, to_db
 
 HOWS: tuple[Normalisation, ...] = get_args(Normalisation)
 
@@ -58,6 +58,21 @@ def test_bins_take_steady_noise_out_and_leave_calls() -> None:
     call[:, 5, 10:20] = 25.0
     got = normalise(hum + call, "bins")
     torch.testing.assert_close(got, call / call.std(correction=0))
+
+
+def test_over_the_floor_level_and_colour_of_noise_are_gone_and_birds_keep_their_height() -> None:
+    floor = 10.0 ** torch.linspace(-6, -4, 12)[None, :, None]
+    power = floor.expand(1, 12, 40).clone()
+    power[:, 5, 10:20] *= 10.0**2.5
+    expected = torch.full((1, 12, 40), -0.5)
+    expected[:, 5, 10:20] = 2.0
+    torch.testing.assert_close(over_floor(power, floor), expected)
+    torch.testing.assert_close(over_floor(1e-4 * power, 1e-4 * floor), expected)
+    assert over_floor(torch.zeros(1, 12, 40), floor).unique().tolist() == [-1.5]
+    # A bin that is digital silence has no noise of its own to be measured by.
+    floor[:, 3] = 0.0
+    assert over_floor(power, floor)[:, 3].max() < 4.0
+    assert over_floor(power, torch.zeros_like(floor)).max() == 5.5
 
 
 @pytest.mark.parametrize("how", HOWS)

@@ -1,6 +1,7 @@
 """Listening: framewise probabilities of recordings of any length."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,6 +72,30 @@ def test_both_is_the_mean_of_a_window_as_a_whole_and_its_frames(
     clip, frames = (listen(listener, soundscapes, 0, 1.25, o) for o in ("clipwise", "framewise"))
     np.testing.assert_allclose(both, (clip + frames) / 2, atol=1e-6)
     assert np.abs(clip - frames).max() > 1e-2
+
+
+def test_over_the_floor_a_quieter_recording_is_heard_alike(
+    store: Store, mel_of: MadeMel, model_of: MadeModel
+) -> None:
+    (listener,) = load_listeners([store.get(model_of())])
+    reads = listener.reads.model_copy(update={"normalise": "floor"})
+    listener = replace(listener, reads=reads)
+    loud = sound(9.0)
+    mel = mel_of({"a": loud, "b": 0.1 * loud}) / "mel.parquet"
+    first, second = (listen(listener, read_soundscapes(mel), row, 2.5) for row in (0, 1))
+    np.testing.assert_allclose(first, second, atol=0.01)
+    assert (
+        np.abs(
+            first
+            - listen(
+                replace(listener, reads=listener.reads.model_copy(update={"normalise": "none"})),
+                read_soundscapes(mel),
+                0,
+                2.5,
+            )
+        ).max()
+        > 0.001
+    )
 
 
 @pytest.mark.parametrize("output", ["framewise", "clipwise", "both"])
