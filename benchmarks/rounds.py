@@ -2,7 +2,8 @@
 
     python -m benchmarks.rounds recipes/mini.toml --data DIR --work DIR --seeds 3
 
-Each seed runs `birdflow run` in a store of its own, so that every time is that of a first run.
+Each seed runs `birdflow run` in a store of its own, so that every time is that of a first run;
+other options, such as `--set` and `--collection`, go to it as they are.
 Prints a table in Markdown, to be kept in `benchmarks/results/` with date and machine.
 """
 
@@ -25,18 +26,21 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
-    options = parser.parse_args()
-    rows = [run(options.recipe, options.data, options.work, seed) for seed in range(options.seeds)]
+    options, others = parser.parse_known_args()
+    rows = [
+        run(options.recipe, options.data, options.work, seed, others)
+        for seed in range(options.seeds)
+    ]
     print(table(options.recipe, rows))
 
 
-def run(recipe: Path, data: Path, work: Path, seed: int) -> dict[str, float]:
+def run(recipe: Path, data: Path, work: Path, seed: int, others: list[str]) -> dict[str, float]:
     """Scores by round, and minutes, of one seed."""
     out = work / f"seed-{seed}" / "out"
     command = [sys.executable, "-m", "flows.cli", "run", str(recipe), "--data", str(data)]
     command += ["--store", str(work / f"seed-{seed}" / "store"), "--out", str(out)]
     began = time.monotonic()
-    subprocess.run([*command, "--set", f"seed={seed}"], check=True)
+    subprocess.run([*command, "--set", f"seed={seed}", *others], check=True)
     minutes = (time.monotonic() - began) / 60
     scores = json.loads((out / "scores.json").read_text())
     found = {name: s["macro_auc"] for name, s in scores.items()}
