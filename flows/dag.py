@@ -84,12 +84,7 @@ def build_dag(
     models: dict[str, dict[tuple[str, int], Ref]] = {}
     for one in recipe.round:
         inputs = dict(bases[one.data])
-        if one.teacher is not None:
-            teacher = tuple(models[one.teacher].values())
-            inputs["labels"] = tuple(
-                add(label.step(one, at, teacher, part)) for at, part in enumerate(soundscapes)
-            )
-        if one.teacher is not None or one.background.probability:
+        if _labels_soundscapes(one) or one.background.probability:
             inputs["soundscapes"] = soundscapes
         models[one.name] = _models(recipe, one, inputs, models, steps)
 
@@ -113,7 +108,10 @@ def build_dag(
 def _refuse_what_lacks(one: Round, source: Source) -> None:
     """Said before any work: without soundscapes a student would be one in name only."""
     if not source.audio["train_soundscapes"]:
-        for key, wanted in (("teacher", one.teacher), ("background", one.background.probability)):
+        for key, wanted in (
+            ("teacher", _labels_soundscapes(one)),
+            ("background", one.background.probability),
+        ):
             if wanted:
                 raise ValueError(
                     f"{key} of round {one.name!r} needs soundscapes, and there are none in "
@@ -121,6 +119,10 @@ def _refuse_what_lacks(one: Round, source: Source) -> None:
                 )
     if one.weights is not None and not Path(one.weights).is_file():
         raise ValueError(f"weights of round {one.name!r}: there is no file {one.weights}")
+
+
+def _labels_soundscapes(one: Round) -> bool:
+    return one.teacher is not None and one.label.of != "clips"
 
 
 def _leaks(
@@ -181,10 +183,39 @@ def _models(
                 of_backbone = {f: ref for (b, f), ref in models_of if b == backbone}
                 first = next(iter(of_backbone.values()))
                 start = {"start": (of_backbone.get(fold, first),)}
-            step = train.step(one, backbone, fold, recipe.seed, inputs | start)
+            taught = _labels(one, fold, inputs, earlier, steps)
+            step = train.step(one, backbone, fold, recipe.seed, inputs | start | taught)
             steps.append(step)
             models[backbone, fold] = step.ref
     return models
+
+
+def _labels(
+    one: Round,
+    fold: int,
+    inputs: dict[str, tuple[Ref, ...]],
+    earlier: dict[str, dict[tuple[str, int], Ref]],
+    steps: list[Step],
+) -> dict[str, tuple[Ref, ...]]:
+    """What a round's teacher says of soundscapes and clips, for the models of a fold."""
+    if one.teacher is None:
+        return {}
+    own = one.label.teachers == "own"
+    teacher = tuple(ref for (_, f), ref in earlier[one.teacher].items() if f == fold or not own)
+    taught = {}
+    listened: list[tuple[label.Of, str, tuple[Ref, ...]]] = [
+        ("soundscapes", "labels", inputs.get("soundscapes", ())),
+        ("clips", "clip_labels", inputs["mel"]),
+    ]
+    for of, key, parts in listened:
+        if one.label.of in (of, "both"):
+            labelled = [
+                label.step(one, of, at, teacher, part, fold if own else None)
+                for at, part in enumerate(parts)
+            ]
+            steps += labelled
+            taught[key] = tuple(step.ref for step in labelled)
+    return taught
 
 
 def _once(steps: list[Step]) -> tuple[Step, ...]:

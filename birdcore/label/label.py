@@ -1,4 +1,4 @@
-"""Stage `label`: a teacher's soft labels for one shard of unlabelled soundscapes.
+"""Stage `label`: a teacher's soft labels for one shard of soundscapes, or of clips.
 
 Segments overlap; a segment's probability is the mean of its frames, over all models of the
 teacher (6th place 2025: clipwise values were too small). Publishes `labels.parquet`, whose schema
@@ -7,6 +7,7 @@ names the teacher: teacher, round and power are part of what a label is.
 
 import json
 import math
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,10 @@ VERSION = 1
 OVER_ALL = {"minmax", "keep", "cap"}
 """Settings that look at the labels of all soundscapes at once: training reads them."""
 
+ELSEWHERE = OVER_ALL | {"of", "teachers"}
+
+Of = Literal["soundscapes", "clips"]
+
 LABELS = pa.schema(
     [
         ("recording", pa.string()),
@@ -44,15 +49,15 @@ LABELS = pa.schema(
 )
 
 
-def step(one: Round, at: int, teacher: tuple[Ref, ...], mel: Ref) -> Step:
-    return Step(
-        "label",
-        VERSION,
-        f"label for {one.name} {at:04d}",
-        one.label.model_dump(exclude=OVER_ALL)
-        | {"segment_s": one.label.segment_s or min(5.0, one.crop_s)},
-        {"teacher": teacher, "mel": (mel,)},
+def step(one: Round, of: Of, at: int, teacher: tuple[Ref, ...], mel: Ref, fold: int | None) -> Step:
+    """Labels of one shard; of clips in segments as long as the round's crops. `fold` is for the
+    name alone, where each fold has a teacher of its own."""
+    config = one.label.model_dump(exclude=ELSEWHERE)
+    config["segment_s"] = (
+        one.crop_s if of == "clips" else one.label.segment_s or min(5.0, one.crop_s)
     )
+    name = f"label for {one.name} {of} {at:04d}" + ("" if fold is None else f" fold {fold}")
+    return Step("label", VERSION, name, config, {"teacher": teacher, "mel": (mel,)})
 
 
 def run(job: Job) -> Facts:

@@ -112,6 +112,16 @@ class Segments:
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         return torch.multinomial(self.weights, count, replacement=True, generator=generator)
 
+    def draw_same(self, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """For each clip's labels (B, K) a segment in which the teacher heard its class, and
+        whether there is one (both B,); the surer, the more often."""
+        wanted = labels.argmax(dim=1)
+        sure = torch.where(self.labels >= 0.5, self.labels, 0.0).double() * self.weights[:, None]
+        of_class = sure.T[wanted]
+        found = of_class.sum(dim=1) > 0
+        of_class[~found] = 1.0
+        return torch.multinomial(of_class, 1, generator=generator)[:, 0], found
+
 
 def read_segments(
     soundscapes: Recordings,

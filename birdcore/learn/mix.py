@@ -20,6 +20,7 @@ from birdcore.learn.augment import (
     sumix,
 )
 from birdcore.learn.data import Crops, Segments, draw_offsets
+from birdcore.learn.targets import ClipLabels, targets_of
 from birdcore.mel.recordings import Recordings
 
 
@@ -27,8 +28,8 @@ from birdcore.mel.recordings import Recordings
 class TrainingSet:
     """All that batches are made of; labels (R, K) belong to the rows of `clips`.
 
-    `segments` are there where a teacher labelled the soundscapes, `background` where
-    soundscapes are laid under clips without labels.
+    `segments` are there where a teacher labelled the soundscapes, `told` where it labelled the
+    clips, `background` where soundscapes are laid under clips without labels.
     """
 
     clips: Recordings
@@ -37,6 +38,7 @@ class TrainingSet:
     held_out: Tensor
     segments: Segments | None
     background: Recordings | None
+    told: ClipLabels | None = None
 
 
 def draw_batch(
@@ -50,6 +52,8 @@ def draw_batch(
     offsets = draw_offsets(data.clips, rows_on_device, crops, rng)
     power = data.clips.power(rows_on_device, offsets, crops.frames, with_floor=crops.with_floor)
     labels = data.labels[rows]
+    if data.told is not None:
+        labels = targets_of(labels, data.told.at(rows, offsets), settings["targets"])
     mask = None
     if data.background is not None and data.background.names:
         power = _over_background(data.background, power, settings["background"], crops, rng)
@@ -106,13 +110,16 @@ def _with_teacher(
     crops: Crops,
     rng: Generator,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Clips mixed at a constant weight with pseudo-labelled segments; the maximum of labels.
+    """Clips mixed at a constant weight with pseudo-labelled segments, with the maximum of labels,
+    or replaced by them.
 
     A class counts where the teacher was sure of it, or the clip itself has it.
     """
     batch = len(power)
-    drawn = segments.draw(batch, rng)
-    chosen = torch.rand(batch, generator=rng) < settings["mix_share"]
+    drawn, found = segments.draw(batch, rng), torch.ones(batch, dtype=torch.bool)
+    if settings["mix_as"] == "replace-same":
+        drawn, found = segments.draw_same(labels, rng)
+    chosen = (torch.rand(batch, generator=rng) < settings["mix_share"]) & found
     on_device = drawn.to(power.device)
     chunks = segments.soundscapes.power(
         segments.rows[on_device],
@@ -120,9 +127,12 @@ def _with_teacher(
         crops.frames,
         with_floor=crops.with_floor,
     )
-    mixed = mix_constant(power, chunks, settings["mix"], match_power=settings["match_power"])
-    both = torch.maximum(labels, segments.labels[drawn])
-    counts = segments.mask[drawn] | (labels > 0)
+    if settings["mix_as"] == "mix":
+        mixed = mix_constant(power, chunks, settings["mix"], match_power=settings["match_power"])
+        both = torch.maximum(labels, segments.labels[drawn])
+        counts = segments.mask[drawn] | (labels > 0)
+    else:
+        mixed, both, counts = chunks, segments.labels[drawn], segments.mask[drawn]
     return (
         torch.where(chosen.to(power.device)[:, None, None], mixed, power),
         torch.where(chosen[:, None], both, labels),

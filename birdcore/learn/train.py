@@ -29,6 +29,7 @@ from birdcore.learn.data import hard_labels, read_segments
 from birdcore.learn.ema import ema
 from birdcore.learn.epoch import run_epoch, seed_of
 from birdcore.learn.mix import TrainingSet
+from birdcore.learn.targets import read_clip_labels
 from birdcore.learn.validate import held_out_probabilities
 from birdcore.mel.recordings import read_mels
 from birdcore.model.input import InputSpec, pick_device, save_input
@@ -38,7 +39,7 @@ from birdcore.store import Job
 
 VERSION = 3
 
-TEACHER_ONLY = {"mix", "mix_share", "match_power"}
+TEACHER_ONLY = {"mix", "mix_share", "mix_as", "match_power", "targets"}
 ELSEWHERE = {"name", "data", "folds", "backbones", "start", "teacher", "label", "weights"}
 """Settings that are no part of a model's key: names, and what its inputs already say."""
 
@@ -128,10 +129,19 @@ def training_set(job: Job, classes: tuple[str, ...], device: torch.device) -> Tr
     labels[rows] = hard_labels(
         [clips.names[r] for r in rows], recordings, classes, job.config["secondary_weight"]
     )
+    told = None
+    if job.step.inputs.get("clip_labels"):
+        paths = [a / "labels.parquet" for a in job.inputs("clip_labels")]
+        told = read_clip_labels(clips, paths)
     held = (fold_of[rows] == job.config["fold"]) & (fold_of[rows] != EVERYWHERE)
-    train, held_out = torch.from_numpy(rows[~held]), torch.from_numpy(rows[held])
+    ratings = recordings["rating"].reindex([clips.names[r] for r in rows]).to_numpy(float)
+    good = ~(ratings < job.config["min_rating"])  # no rating is no reason
+    train, held_out = torch.from_numpy(rows[~held & good]), torch.from_numpy(rows[held])
     if not len(train):
-        raise ValueError(f"fold {job.config['fold']} leaves no recording to train on")
+        raise ValueError(
+            f"fold {job.config['fold']} and min_rating = {job.config['min_rating']:g} leave no "
+            "recording to train on"
+        )
     soundscapes = job.inputs("soundscapes")
     background = segments = None
     if soundscapes:
@@ -145,7 +155,7 @@ def training_set(job: Job, classes: tuple[str, ...], device: torch.device) -> Tr
             )
         if job.config["background"]["probability"]:
             background = mels
-    return TrainingSet(clips, labels, train, held_out, segments, background)
+    return TrainingSet(clips, labels, train, held_out, segments, background, told)
 
 
 def _begin(job: Job, shape: ModelSpec, device: torch.device) -> Training:

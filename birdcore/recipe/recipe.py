@@ -189,6 +189,13 @@ class Recipe(Section):
                     "round", at, "teacher",
                 )  # fmt: skip
             folds = self.folds_of(one)
+            if one.teacher is not None and one.label.teachers == "own":
+                taught = self.folds_of(next(r for r in self.round if r.name == one.teacher))
+                if not set(folds) <= set(taught):
+                    raise WrongSetting(
+                        f"{one.teacher!r} has no model of each of this round's folds",
+                        "round", at, "label", "teachers",
+                    )  # fmt: skip
             if max(folds) >= self.folds.count:
                 raise WrongSetting(
                     f"name folds from 0 to {self.folds.count - 1}", "round", at, "folds"

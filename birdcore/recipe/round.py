@@ -70,7 +70,13 @@ class LossSettings(Section):
 
 
 class PseudoLabels(Section):
-    """How a teacher's predictions on soundscapes become labels of a student."""
+    """How a teacher's predictions become labels of a student."""
+
+    of: Literal["soundscapes", "clips", "both"] = "soundscapes"
+    """What the teacher listens to: unlabelled soundscapes, or the labelled recordings as well."""
+    teachers: Literal["all", "own"] = "all"
+    """Models of all folds together, or for each student its own fold's alone: then nobody who
+    taught it has ever heard what it is validated on."""
 
     segment_s: Positive | None = None
     """5 s, or as long as the round's crops where these are shorter, if not said."""
@@ -119,6 +125,12 @@ class Round(Section):
     """Constant weight of the soundscape in such a mix (1st place: .5)."""
     mix_share: Share = 1.0
     """Share of clips that are mixed with a pseudo-labelled soundscape (1st place: all)."""
+    mix_as: Literal["mix", "replace", "replace-same"] = "mix"
+    """A chosen clip is mixed with a soundscape, or gives way to it (5th place: half of all), or to
+    one in which the teacher heard the clip's own class (2nd place: .4 of all)."""
+    targets: Literal["hard", "soft", "enriched"] = "hard"
+    """What crops of clips learn under a teacher that labelled clips: their labels, the teacher's,
+    or .7 clip(p [p > .3] + p^2) + .3 hard (5th place)."""
     match_power: bool = True
     """Bring clip and soundscape to one mean power before they are mixed."""
     label: PseudoLabels = PseudoLabels()
@@ -132,6 +144,8 @@ class Round(Section):
     crop_s: Positive = 5.0
     window_s: Positive | None = None
     """Windows of validation, labelling and prediction; as long as the crops, if not said."""
+    min_rating: Annotated[float, Field(ge=0)] = 0.0
+    """Recordings rated below are not trained on; those without a rating are."""
     first_s: Positive | None = None
     """Crops come from the recording's first seconds only (5th place: 60 and 30)."""
     loud_crops: Share = 0.0
@@ -176,6 +190,8 @@ class Round(Section):
             raise WrongSetting("needs pretrained = true", "weights")
         if (self.label.segment_s or 0) > self.crop_s:
             raise WrongSetting(f"must not be above crop_s, {self.crop_s:g}", "label", "segment_s")
+        if self.targets != "hard" and (self.teacher is None or self.label.of == "soundscapes"):
+            raise WrongSetting('needs a teacher, and label.of = "clips" or "both"', "targets")
         if self.start is not None and self.pretrained:
             raise WrongSetting("does not go with pretrained = true: take one of them", "start")
         return self

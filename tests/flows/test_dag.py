@@ -138,6 +138,35 @@ def test_two_students_of_one_teacher_share_its_labels(
     assert len(named(dag, "train third")) == 2
 
 
+def test_a_student_that_is_taught_by_its_own_fold_alone_reads_no_other_models_labels(
+    build: Build,
+) -> None:
+    """What a model is validated on has taught nobody who taught it."""
+    settings = ("folds.train=[0, 1]", "round.1.label.of=both")
+    dag = build("round.1.label.teachers=own", *settings)
+
+    def folds_behind(dag: Dag, step: Step) -> set[int]:
+        refs = {ref for refs in step.inputs.values() for ref in refs}
+        own = {step.config["fold"]} if step.stage == "train" else set()
+        return own.union(*(folds_behind(dag, one) for one in dag.steps if one.ref in refs))
+
+    students = named(dag, "train second")
+    assert [folds_behind(dag, one) for one in students] == [{0}, {1}]
+    clips = named(dag, "label for second clips")
+    assert len(clips) == 2 * len(named(dag, "mel train_audio"))
+    assert {ref for one in students for ref in one.inputs["clip_labels"]} == {s.ref for s in clips}
+    every = build(*settings)
+    assert [folds_behind(every, one) for one in named(every, "train second")] == [{0, 1}] * 2
+
+
+def test_a_teacher_of_clips_needs_no_soundscape(build: Build, data: Path) -> None:
+    shutil.rmtree(data / "train_soundscapes")
+    dag = build("round.1.label.of=clips", "round.1.targets=enriched")
+    (student, _) = named(dag, "train second")
+    assert set(student.inputs) == {"catalog", "folds", "mel", "clip_labels"}
+    assert student.config["targets"] == "enriched"
+
+
 def test_only_members_are_weighed_and_all_rounds_predict(build: Build) -> None:
     dag = build('ensemble.members=["second"]')
     (weighed,) = named(dag, "ensemble")

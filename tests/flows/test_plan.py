@@ -107,7 +107,7 @@ def test_a_new_recording_makes_one_shard_of_clean_and_mel_and_what_depends_on_it
     assert steps["catalog"] == "input changed: 1 file new; input changed: 1 file changed"
     assert steps["folds"] == "input changed: catalog"
     assert steps["train first resnet10t fold 0"] == "input changed: catalog, folds, mel"
-    assert steps["label for second 0000"] == "input changed: train"
+    assert steps["label for second soundscapes 0000"] == "input changed: train"
     assert steps["train second resnet10t fold 1"] == "input changed: catalog, folds, label, mel"
     assert steps["score"] == "input changed: submission"
 
@@ -205,7 +205,7 @@ def test_a_new_unlabelled_soundscape_leaves_the_first_round_alone(
     old.with_name("A.ogg").write_bytes(old.read_bytes() + b"another")
     steps = will_run()
     assert [n for n in steps if n.startswith(("catalog", "folds", "train", "label"))] == [
-        "label for second 0001",
+        "label for second soundscapes 0001",
         "train second resnet10t fold 0",
         "train second resnet10t fold 1",
     ]
@@ -235,7 +235,7 @@ def test_settings_of_the_student_leave_the_teacher_alone(done: Dag, will_run: Wi
 
 def test_fewer_folds_keep_the_models_that_are_there(done: Dag, will_run: WillRun) -> None:
     steps = will_run("folds.train=[0]")
-    assert steps["label for second 0000"] == "input changed: train"  # of fewer teachers
+    assert steps["label for second soundscapes 0000"] == "input changed: train"  # of fewer teachers
     assert [n for n in steps if n.startswith(("catalog", "folds", "mel", "train first"))] == []
     assert will_run("folds.train=[0,1]") == {}
 

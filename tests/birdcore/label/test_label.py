@@ -38,7 +38,7 @@ def sound(seconds: float, seed: int = 0) -> np.ndarray:
 
 def labelled(store: Store, teacher: tuple[Ref, ...], mel: Artifact, **settings: Any) -> Artifact:
     one = Round(name="two", backbones=("test_resnet",), label=PseudoLabels(**settings))
-    return store.make(label.step(one, 0, teacher, mel.ref), label.run)
+    return store.make(label.step(one, "soundscapes", 0, teacher, mel.ref, None), label.run)
 
 
 def rows(artifact: Artifact) -> pd.DataFrame:

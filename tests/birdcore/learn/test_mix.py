@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from birdcore.catalog.folds import EVERYWHERE, assign_folds
 from birdcore.learn.data import Crops, Segments, batches, crops_of, epoch_rows
 from birdcore.learn.mix import TrainingSet, draw_batch
+from birdcore.learn.targets import ClipLabels, targets_of
 from birdcore.mel.recordings import Recordings
 from birdcore.mel.scale import Scale
 from birdcore.mel.spec import MelSpec
@@ -115,6 +116,45 @@ def test_under_a_teacher_each_clip_is_half_clip_and_half_soundscape(match_power:
     assert mask is not None
     expected_mask = torch.tensor([False, True, True, True, False]) | (data.labels[rows] > 0)
     assert torch.equal(mask, expected_mask)
+
+
+def test_a_clip_gives_way_to_a_soundscape_with_the_teachers_labels_alone() -> None:
+    data = taught(replace(training_set(2), clips=flat([-10.0, -20.0])), [-40.0, -40.0])
+    settings = configured(mix_as="replace", mix_share=0.5, match_power=True)
+    rows = torch.zeros(400, dtype=torch.long)
+    power, labels, mask = draw_batch(data, rows, CROPS, settings, seeded())
+    replaced = power.mean(dim=(1, 2)) < 1e-3
+    assert replaced.double().mean() == pytest.approx(0.5, abs=0.1)
+    assert data.segments is not None
+    assert mask is not None
+    teachers = {tuple(row) for row in data.segments.labels.tolist()}
+    assert {tuple(row) for row in labels[replaced].tolist()} == teachers
+    assert torch.equal(mask[replaced][0], data.segments.mask[0])
+    assert torch.equal(labels[~replaced], data.labels[rows][~replaced])
+    assert mask[~replaced].all()
+
+
+def test_a_clip_gives_way_only_to_a_soundscape_with_its_own_class() -> None:
+    data = taught(replace(training_set(4), clips=flat([-10.0] * 4)), [-40.0, -30.0])
+    assert data.segments is not None
+    said = torch.tensor([[0.9, 0.0, 0.0, 0.9, 0.4], [0.1, 0.6, 0.0, 0.8, 0.5]])
+    data = replace(data, segments=replace(data.segments, labels=said))
+    rows = torch.arange(3).repeat(50)  # classes 0, 1 and 2; nobody heard class 2
+    power, labels, _ = draw_batch(data, rows, CROPS, configured(mix_as="replace-same"), seeded())
+    assert torch.equal(labels[rows == 0], said[0].expand(50, 5))
+    assert torch.equal(labels[rows == 1], said[1].expand(50, 5))
+    assert torch.equal(labels[rows == 2], data.labels[2].expand(50, 5))
+    torch.testing.assert_close(power[rows == 2].mean(), torch.tensor(0.1), rtol=0.01, atol=0)
+
+
+def test_targets_of_clips_are_a_mix_of_label_and_teacher() -> None:
+    data, rows = training_set(3), torch.tensor([0, 1, 2])
+    said = torch.rand(3, CLASSES, generator=seeded())
+    told = ClipLabels(torch.arange(3), torch.ones(3, dtype=torch.long), torch.zeros(3), said)
+    data = replace(data, told=told)
+    for how in ("hard", "soft", "enriched"):
+        _, labels, _ = draw_batch(data, rows, CROPS, configured() | {"targets": how}, seeded())
+        assert torch.equal(labels, targets_of(data.labels, said, how))
 
 
 def test_floors_are_mixed_as_what_they_lie_under() -> None:
