@@ -29,7 +29,7 @@ CHANCES = 20
 COMMONEST = 500
 """A hash that the known recordings hold more often tells none of them from another."""
 
-XENO_CANTO = re.compile(r"(?:^|[/\\])XC(\d+)(?!\d)|xeno-canto\.org/(?:XC)?(\d+)(?!\d)", re.I)
+XENO_CANTO = re.compile(r"(?:\bXC|xeno-canto\.org/)(\d+)", re.ASCII | re.IGNORECASE)
 SLOT_BITS = 8  # recordings begin at multiples of 256 frames, so that a place gives its recording
 BATCH = 50_000
 LAGS_AT_ONCE = 2
@@ -62,9 +62,13 @@ class Match(NamedTuple):
 
 
 def xeno_canto_id(text: str) -> int | None:
-    """The archive's id in a file name such as `amered/XC551413.ogg` or a URL of the archive."""
+    """The archive's id in a file name such as `amered/XC551413.ogg` or a URL of the archive.
+
+    It is the first number after an XC that no letter, digit or underscore precedes, or right after
+    the archive's address.
+    """
     found = XENO_CANTO.search(text)
-    return int(found[1] or found[2]) if found else None
+    return int(found[1]) if found else None
 
 
 def by_id(candidates: Mapping[str, int], known: Iterable[tuple[str, str]]) -> list[Leak]:

@@ -29,6 +29,7 @@ from birdcore.collect.refusal import KEY_NAME, ArchiveError, Refused, error_text
 from birdcore.store import no_progress
 
 PER_PAGE = 500
+UNREADABLE = (OSError, ValueError, KeyError, TypeError)
 Box = tuple[float, float, float, float]
 """South, west, north, east, in degrees."""
 
@@ -118,14 +119,21 @@ def known_search(
     folder: Path, site: str, query: str, max_age_s: float | None, now: datetime
 ) -> list[Record] | None:
     """What the archive answered up to `max_age_s` ago, or whenever; None where it must be asked."""
-    path = _file(folder, site, query)
+    if not is_known(folder, site, query, max_age_s, now):
+        return None
     try:
-        asked = datetime.fromisoformat(read_notes(path)["asked"])
-        if max_age_s is not None and not 0 <= (now - asked).total_seconds() < max_age_s:
-            return None
-        return read_records(path)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # not there, or not to be read
+        return read_records(_file(folder, site, query))
+    except UNREADABLE:
+        return None
+
+
+def is_known(folder: Path, site: str, query: str, max_age_s: float | None, now: datetime) -> bool:
+    """Whether the archive answered up to `max_age_s` ago, or ever: the file's notes say so."""
+    try:
+        asked = datetime.fromisoformat(read_notes(_file(folder, site, query))["asked"])
+        return max_age_s is None or 0 <= (now - asked).total_seconds() < max_age_s
+    except UNREADABLE:
+        return False
 
 
 def _file(folder: Path, site: str, query: str) -> Path:

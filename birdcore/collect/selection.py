@@ -12,11 +12,10 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from birdcore.catalog.same import xeno_canto_id
 from birdcore.catalog.tables import Tables
 from birdcore.collect.record import Record, rating
 from birdcore.recipe.xeno_canto import XenoCanto
-
-XC_NUMBER = re.compile(r"(?:\bXC|xeno-canto\.org/)(\d+)", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def competition_of(tables: Tables) -> Competition:
     """The species of a data folder, and the ids in its training recordings' names and urls."""
     names = {*tables.taxonomy["scientific_name"], *tables.train["scientific_name"]} - {""}
     said = [*tables.train["filename"], *tables.train["url"]]
-    ids = {int(number) for text in said for number in XC_NUMBER.findall(text)}
+    ids = {number for text in said if (number := xeno_canto_id(text)) is not None}
     return Competition(frozenset(names), frozenset(ids))
 
 

@@ -21,7 +21,7 @@ import pyarrow as pa
 from birdcore.catalog.source import SourceFile
 from birdcore.collect.folder import RECORDINGS, collected, failures
 from birdcore.collect.record import Record, read_records, write_records
-from birdcore.collect.search import known_search, queries
+from birdcore.collect.search import is_known, known_search, queries
 from birdcore.collect.selection import Competition, Selected, select
 from birdcore.files import file_sha256, write_bytes
 from birdcore.recipe.xeno_canto import XenoCanto
@@ -53,7 +53,7 @@ def stale(folder: Path, wanted: XenoCanto, now: datetime | None = None) -> list[
     return [
         query
         for query in queries_of(wanted)
-        if known_search(folder / SEARCHES, wanted.site, query, age_s, now) is None
+        if not is_known(folder / SEARCHES, wanted.site, query, age_s, now)
     ]
 
 

@@ -1,6 +1,10 @@
 """`birdflow collect --dry-run`: what would be fetched is told, and no file is fetched."""
 
+import json
+import sys
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
@@ -8,7 +12,9 @@ import pytest
 from birdcore.collect.folder import collected
 from birdcore.collect.record import parse_record
 from birdcore.collect.refusal import KEY_NAME
+from birdcore.demo.archive import KEY
 from flows.cli import main
+from flows.dry import about_bytes
 
 Said: TypeAlias = pytest.CaptureFixture[str]
 
@@ -32,7 +38,7 @@ def test_what_would_be_fetched_is_told_and_nothing_is(site: Any, capsys: Said) -
     assert {name: int(row[0]) for name, row in rows.items()} == {**species, "all": len(records)}
     seconds = sum(record.length_s or 0 for record in records)
     assert rows["all"][1] == f"{seconds / 3600:.2f}"
-    assert rows["all"][2] == f"{seconds * 16_000 / 1e6:.0f}"
+    assert rows["all"][2] == f"{seconds * 32_000 / 1e6:.0f}"
     assert set(rows["all"][3].split(", ")) == {record.licence for record in records}
     assert below == (
         "14 wanted, 0 there or not to be had, 0 left out; 14 requests at 0.1 a second take "
@@ -42,8 +48,30 @@ def test_what_would_be_fetched_is_told_and_nothing_is(site: Any, capsys: Said) -
     assert collected(site.collection) == {}
 
 
-def test_a_second_look_asks_nobody_and_counts_what_is_left_out(site: Any, capsys: Said) -> None:
+@pytest.mark.parametrize("suffix", [".mp3", ".flac"])
+def test_real_recordings_have_about_so_many_bytes(shared_data: Path, suffix: str) -> None:
+    folder = shared_data / "xeno-canto"
+    files = {path.stem: path.stat().st_size for path in (folder / "audio").glob(f"*{suffix}")}
+    listed = map(parse_record, json.loads((folder / "recordings.json").read_text()))
+    guess = sum(about_bytes(record) for record in listed if f"XC{record.id}" in files)
+    assert guess == pytest.approx(sum(files.values()), rel=0.05)
+
+
+def test_what_is_not_packed_grows_with_the_rate() -> None:
+    slow, fast = (
+        parse_record({"id": 1, "length": "0:10", "file-name": "a.wav", "smp": rate})
+        for rate in (44_100, 96_000)
+    )
+    assert (about_bytes(slow), about_bytes(fast)) == (1_764_000, 3_840_000)
+    assert about_bytes(parse_record({"id": 1, "file-name": "a.wav"})) == 0
+
+
+def test_a_second_look_asks_nobody_and_counts_what_is_left_out(
+    site: Any, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert main(site.arguments("collect", "--dry-run")) == 0
+    monkeypatch.delenv(KEY_NAME)
+    monkeypatch.setitem(sys.modules, "tasks.archive", None)  # nor does it look for a key
     asked = site.asked
     capsys.readouterr()
     few = ("--set", "xeno_canto.per_species=2", "--set", 'xeno_canto.without=["nc"]')
@@ -71,6 +99,71 @@ def test_what_is_wrong_is_told_in_a_line(
         (line,) = said.err.splitlines()
         assert line.startswith("birdflow: ")
         assert f"set {KEY_NAME}" in line
+
+
+def names_both_ways(said: Said) -> bool:
+    """Whether all that was said is one line, on how the key can be given."""
+    out, err = said.readouterr()
+    (line,) = err.splitlines()
+    return not out and f"set {KEY_NAME}" in line and "Secret block xeno-canto-key" in line
+
+
+def test_no_server_is_started_for_the_key(
+    site: Any, capsys: Said, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in (KEY_NAME, "PREFECT_API_URL", "PREFECT_PROFILES_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "tasks.archive", None)  # to import it would be an error
+    assert main(site.arguments("collect", "--dry-run")) == 1
+    assert names_both_ways(capsys)
+
+
+def test_a_server_that_is_down_has_no_key(
+    site: Any, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    url = "http://127.0.0.1:9/api"
+    monkeypatch.delenv(KEY_NAME)
+    monkeypatch.setenv("PREFECT_API_URL", url)
+    with temporary_settings({PREFECT_API_URL: url}):
+        assert main(site.arguments("collect", "--dry-run")) == 1
+    assert names_both_ways(capsys)
+
+
+@pytest.fixture
+def block(prefect_server: str) -> Iterator[str]:
+    from prefect.blocks.system import Secret
+
+    from tasks.archive import SECRET
+
+    Secret(value=KEY).save(SECRET, overwrite=True)
+    yield SECRET
+    Secret.delete(SECRET)
+
+
+def test_the_key_of_a_secret_block_is_used_and_not_told(
+    site: Any,
+    block: str,
+    capsys: Said,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from prefect.blocks.system import Secret
+
+    monkeypatch.delenv(KEY_NAME)
+    assert main(site.arguments("collect", "--dry-run", "--debug")) == 0
+    assert site.asked == {"search": 1}
+    said = capsys.readouterr()
+    files = [path.read_bytes() for path in site.collection.rglob("*") if path.is_file()]
+    assert files
+    assert KEY.encode() not in repr((said, caplog.text)).encode() + b"".join(files)
+    Secret.delete(block)
+    again = ("--set", "xeno_canto.search_age_h=0")
+    assert main(site.arguments("collect", "--dry-run", *again)) == 1
+    assert names_both_ways(capsys)
+    Secret(value=KEY).save(block)
 
 
 @pytest.mark.usefixtures("prefect_server")

@@ -31,6 +31,8 @@ from birdcore.catalog.same import (
         ("https://www.xeno-canto.org/551538/download", 551538),
         ("//xeno-canto.org/XC551538", 551538),
         ("https://xeno-canto.org/sounds/uploaded/ABC/XC551538-song.mp3", 551538),
+        ("yetwar/song-XC551538.ogg", 551538),
+        ("yetwar/yellow warbler XC551538.ogg", 551538),
         ("yetwar/iNat1109254.ogg", None),
         ("https://www.inaturalist.org/observations/551538", None),
         ("yetwar/CSA36385.ogg", None),

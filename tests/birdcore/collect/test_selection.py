@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from birdcore.catalog.same import by_id
 from birdcore.catalog.tables import read_tables
 from birdcore.collect.record import Record, parse_record
 from birdcore.collect.selection import Competition, competition_of, select, spread
@@ -139,8 +140,13 @@ def test_ids_are_found_in_names_and_addresses(data: Path) -> None:
     train.loc[2, "url"] = "https://xeno-canto.org/XC789/download"
     train.loc[3, "filename"] = "plawhi/iNat1000.ogg"
     train.loc[4, "url"] = "https://www.inaturalist.org/observations/1001"
+    train.loc[5, "filename"] = "plawhi/song-XC1002.ogg"
     train.to_csv(data / "train.csv", index=False)
-    assert competition_of(read_tables(data)).ids == {123, 456, 789}
+    competition = competition_of(read_tables(data))
+    assert competition.ids == {123, 456, 789, 1002}
+    known = zip(train["filename"], train["url"], strict=True)
+    leaks = by_id({str(number): number for number in competition.ids}, known)
+    assert {int(leak.recording) for leak in leaks} == competition.ids, "as the stage leaks does"
 
 
 def test_they_are_spread_over_recordists_then_countries_then_types() -> None:

@@ -86,6 +86,18 @@ def test_a_query_is_stale_where_its_answer_is_missing_or_old(
     assert stale(folder, other, NOW) == ["area:europe", "area:asia"]
 
 
+def test_whether_a_query_is_stale_is_told_without_reading_its_answer(
+    folder: Path, searched: Searched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched("europe", BIRDS)
+
+    def read(path: Path) -> list[Record]:
+        raise AssertionError(f"{path} was read")
+
+    monkeypatch.setattr(room, "read_records", read)
+    assert stale(folder, WANTED, NOW) == ["area:asia"]
+
+
 def test_choosing_takes_all_answers_however_old(folder: Path, searched: Searched) -> None:
     searched("europe", BIRDS[:2], hours_ago=999)
     searched("asia", BIRDS[1:], hours_ago=1)
