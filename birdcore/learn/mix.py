@@ -29,7 +29,8 @@ class TrainingSet:
     """All that batches are made of; labels (R, K) belong to the rows of `clips`.
 
     `segments` are there where a teacher labelled the soundscapes, `told` where it labelled the
-    clips, `background` where soundscapes are laid under clips without labels.
+    clips, `background` where soundscapes are laid under clips without labels, and `quiet` rows and
+    first frames of its pieces, where only quiet ones are.
     """
 
     clips: Recordings
@@ -39,6 +40,7 @@ class TrainingSet:
     segments: Segments | None
     background: Recordings | None
     told: ClipLabels | None = None
+    quiet: tuple[Tensor, Tensor] | None = None
 
 
 def draw_batch(
@@ -56,7 +58,9 @@ def draw_batch(
         labels = targets_of(labels, data.told.at(rows, offsets), settings["targets"])
     mask = None
     if data.background is not None and data.background.names:
-        power = _over_background(data.background, power, settings["background"], crops, rng)
+        power = _over_background(
+            data.background, data.quiet, power, settings["background"], crops, rng
+        )
     if data.segments is not None:
         power, labels, mask = _with_teacher(data.segments, power, labels, settings, crops, rng)
     power, labels, mask = _among_themselves(power, labels, mask, settings, rng)
@@ -67,6 +71,7 @@ def draw_batch(
 
 def _over_background(
     background: Recordings,
+    quiet: tuple[Tensor, Tensor] | None,
     power: Tensor,
     settings: Mapping[str, Any],
     crops: Crops,
@@ -77,6 +82,10 @@ def _over_background(
     rows = torch.randint(len(background.names), (batch,), generator=rng).to(background.device)
     if settings["of"] == "floors":
         noise = _steady_noise(background.floors[rows], crops, rng)
+    elif quiet is not None:
+        drawn = torch.randint(len(quiet[0]), (batch,), generator=rng).to(background.device)
+        rows, offsets = (of_pieces[drawn] for of_pieces in quiet)
+        noise = background.power(rows, offsets, crops.frames, with_floor=crops.with_floor)
     else:
         whole = Crops(crops.frames, None, 0.0)
         offsets = draw_offsets(background, rows, whole, rng)

@@ -29,6 +29,7 @@ from birdcore.learn.data import hard_labels, read_segments
 from birdcore.learn.ema import ema
 from birdcore.learn.epoch import run_epoch, seed_of
 from birdcore.learn.mix import TrainingSet
+from birdcore.learn.quiet import quiet_pieces
 from birdcore.learn.targets import read_clip_labels
 from birdcore.learn.validate import held_out_probabilities
 from birdcore.mel.recordings import read_mels
@@ -143,7 +144,7 @@ def training_set(job: Job, classes: tuple[str, ...], device: torch.device) -> Tr
             "recording to train on"
         )
     soundscapes = job.inputs("soundscapes")
-    background = segments = None
+    background = segments = quiet = None
     if soundscapes:
         mels = read_mels([m / "mel.parquet" for m in soundscapes], device)
         if job.step.inputs.get("labels"):
@@ -155,7 +156,9 @@ def training_set(job: Job, classes: tuple[str, ...], device: torch.device) -> Tr
             )
         if job.config["background"]["probability"]:
             background = mels
-    return TrainingSet(clips, labels, train, held_out, segments, background, told)
+            if job.config["background"]["of"] == "quiet" and mels.names:
+                quiet = quiet_pieces(mels, mels.spec.fixed_length(job.config["crop_s"]))
+    return TrainingSet(clips, labels, train, held_out, segments, background, told, quiet)
 
 
 def _begin(job: Job, shape: ModelSpec, device: torch.device) -> Training:

@@ -46,8 +46,8 @@ class Background(Section):
     """Noise of unlabelled soundscapes laid under labelled clips."""
 
     probability: Share = 0.0
-    of: Literal["floors", "soundscapes"] = "floors"
-    """The steady noise of soundscapes, without their birds, or pieces of them as they are.
+    of: Literal["floors", "quiet", "soundscapes"] = "floors"
+    """The steady noise of soundscapes, their quiet pieces, or pieces of them as they are.
 
     A model learns that a bird in the background is none: no teacher should learn that of the
     soundscapes that it is to label.

@@ -157,6 +157,22 @@ def test_targets_of_clips_are_a_mix_of_label_and_teacher() -> None:
         assert torch.equal(labels, targets_of(data.labels, said, how))
 
 
+def test_quiet_pieces_alone_are_laid_under_clips() -> None:
+    data = replace(training_set(1), clips=flat([-20.0]), background=noisy(2, 9))
+    assert data.background is not None
+    data = replace(data, quiet=(torch.tensor([1, 1]), torch.tensor([7, 90])))
+    settings = configured(background=Background(probability=1.0, of="quiet", snr_db=(0.0, 0.0)))
+    rows = torch.zeros(30, dtype=torch.long)
+    power, *_ = draw_batch(data, rows, CROPS, settings, seeded())
+    pieces = data.background.power(torch.tensor([1, 1]), torch.tensor([7, 90]), CROPS.frames)
+    laid = power - power.mean() / 2  # the clip is flat, and as loud as what is laid under it
+    shapes = [one / one.std() for one in (pieces - pieces.mean(dim=(1, 2), keepdim=True))]
+    for one in laid:
+        shape = (one - one.mean()) / one.std()
+        assert min(float((shape - other).abs().max()) for other in shapes) < 0.05
+    assert len({round(float(one[0, 0]), 9) for one in power}) == 2
+
+
 def test_floors_are_mixed_as_what_they_lie_under() -> None:
     data = taught(replace(training_set(2), clips=flat([-10.0, -20.0])), [-40.0, -30.0])
     data = replace(data, background=flat([-30.0]))

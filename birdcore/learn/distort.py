@@ -1,0 +1,199 @@
+"""Augmentations of one sound: filters, moves in time, noise. No sample hears another.
+
+Batches are mel power (B, F, T) on any device. Each function draws for every sample, on the device
+of its `torch.Generator`, and changes a sample with `probability`; the input stays as it was.
+
+A recording's steady noise may come along as the last frame, `floor_frames` = 1: no moment in time
+but a level. Filters change it like all frames, moves in time leave it where it is, noise adds its
+mean power to it.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import pad
+
+
+def random_filter(
+    power: Tensor,
+    limit_db: float,
+    generator: Generator,
+    *,
+    points: int = 4,
+    apart: float = 6.0,
+    probability: float = 1.0,
+) -> Tensor:
+    """A gain over bins, linear in dB between `points` drawn from -limit_db to limit_db.
+
+    FilterAugment of linear type (Nam et al. 2022): two points at the ends, the others at random,
+    at least `apart` bins from each other where there is room. Raises ValueError unless there are
+    2 to F points.
+    """
+    batch, bins, _ = power.shape
+    if not 2 <= points <= bins:
+        raise ValueError(f"a filter of {points} points: choose 2 to {bins}, the number of bins")
+    apart = min(apart, (bins - 1) / (points - 1))
+    room = bins - 1 - apart * (points - 1)
+    inner = _uniform((batch, points - 2), 0.0, room, generator).sort(dim=1).values
+    knots = pad(pad(inner, (1, 0), value=0.0), (0, 1), value=room)
+    knots = knots + apart * torch.arange(points, device=knots.device)
+    gains_db = _uniform((batch, points), -limit_db, limit_db, generator)
+    curve_db = _interpolate(knots, gains_db, bins)
+    chosen = _draw_chosen(batch, probability, generator)[:, None]
+    gain = 10.0 ** (torch.where(chosen, curve_db, 0.0) / 10.0)
+    return power * gain.to(power)[:, :, None]
+
+
+def band_pass(
+    power: Tensor,
+    attenuation_db: float,
+    min_share: float,
+    generator: Generator,
+    *,
+    probability: float = 1.0,
+) -> Tensor:
+    """All bins below a random one and above another softer by `attenuation_db`.
+
+    The band between them is at least `min_share` of the bins.
+    """
+    batch, bins, _ = power.shape
+    kept = _draw_stretch(batch, bins, min_share, generator)
+    kept = kept | ~_draw_chosen(batch, probability, generator)[:, None]
+    gain = torch.where(kept, 1.0, 10.0 ** (-attenuation_db / 10.0))
+    return power * gain.to(power)[:, :, None]
+
+
+def time_shift(
+    power: Tensor,
+    max_frames: int,
+    generator: Generator,
+    *,
+    floor_frames: int = 0,
+    probability: float = 1.0,
+) -> Tensor:
+    """Rolled in time by up to `max_frames` either way: what leaves at one end enters the other."""
+    batch, frames = len(power), power.shape[2] - floor_frames
+    shift = _uniform((batch, 1), 0.0, 2 * max_frames + 1, generator).long() - max_frames
+    shift = shift * _draw_chosen(batch, probability, generator)[:, None]
+    return _in_order(power, (torch.arange(frames, device=generator.device) - shift) % frames)
+
+
+def time_reverse(
+    power: Tensor, generator: Generator, *, floor_frames: int = 0, probability: float = 0.5
+) -> Tensor:
+    """Last frame first."""
+    batch, frames = len(power), power.shape[2] - floor_frames
+    chosen = _draw_chosen(batch, probability, generator)[:, None]
+    steps = torch.arange(frames, device=generator.device)
+    return _in_order(power, torch.where(chosen, steps.flip(0), steps))
+
+
+def random_padding(
+    power: Tensor,
+    min_share: float,
+    generator: Generator,
+    *,
+    fill: Literal["silence", "floor"] = "silence",
+    floor_frames: int = 0,
+    probability: float = 1.0,
+) -> Tensor:
+    """A random stretch of at least `min_share` of the frames kept in place, the rest filled.
+
+    silence: power 0. floor: noise of the floor's power; ValueError if there is no floor.
+    """
+    if fill == "floor" and floor_frames == 0:
+        raise ValueError(
+            "padding with the floor needs floor_frames: bring it, or fill with silence"
+        )
+    frames = power.shape[2] - floor_frames
+    rows = _draw_chosen(len(power), probability, generator).nonzero()[:, 0]
+    kept = _draw_stretch(len(rows), frames, min_share, generator)[:, None, :].to(power.device)
+    rows = rows.to(power.device)
+    sound, floor = power[rows].tensor_split([frames], dim=2)
+    rest = torch.zeros_like(sound)
+    if fill == "floor":
+        rest = _gaussian_noise(floor.mean(dim=2), frames, generator)
+    padded = torch.cat([torch.where(kept, sound, rest), floor], dim=2)
+    return power.index_copy(0, rows, padded)
+
+
+def coloured_noise(
+    power: Tensor,
+    frequencies: Tensor,
+    exponent: tuple[float, float],
+    snr_db: tuple[float, float],
+    generator: Generator,
+    *,
+    widths: Tensor | None = None,
+    floor_frames: int = 0,
+    probability: float = 1.0,
+) -> Tensor:
+    """Noise whose density falls as 1 / f^exponent: 0 is white, 1 pink, 2 brown; both are drawn.
+
+    `frequencies` (F,) are the bins' centres in Hz; ValueError unless they are above 0. `snr_db`
+    is of mean powers over all cells. Mel filters of one height (MelSpec.norm None) let more
+    through the wider they are: `widths` (F,) are theirs. Filters of one area need none.
+    """
+    if not bool((frequencies > 0).all()):
+        raise ValueError("coloured noise needs centre frequencies above 0 Hz")
+    frames = power.shape[2] - floor_frames
+    rows = _draw_chosen(len(power), probability, generator).nonzero()[:, 0]
+    slopes = _uniform((len(rows), 1), *exponent, generator).to(power)
+    snrs_db = _uniform((len(rows), 1), *snr_db, generator).to(power)
+    rows = rows.to(power.device)
+    spectra = (frequencies / frequencies.mean()).to(power) ** -slopes
+    if widths is not None:
+        spectra = spectra * widths.to(power)
+    levels = power[rows, :, :frames].mean(dim=(1, 2))[:, None] * 10.0 ** (-snrs_db / 10.0)
+    spectra = spectra * (levels / spectra.mean(dim=1, keepdim=True))
+    noise = _gaussian_noise(spectra, frames, generator)
+    noise = torch.cat([noise, spectra[:, :, None].expand(-1, -1, floor_frames)], dim=2)
+    return power.index_add(0, rows, noise)
+
+
+def _gaussian_noise(means: Tensor, frames: int, generator: Generator) -> Tensor:
+    """Noise (N, F, frames) of these mean powers (N, F), as it is cell by cell.
+
+    The power of Gaussian noise in a band is exponentially distributed; a mel bin is the mean of
+    a few bands, two of them here.
+    """
+    # 1 - u is never 0; the logarithm of a product is the sum of two exponential draws.
+    first, second = (1.0 - _uniform((2, *means.shape, frames), 0.0, 1.0, generator)).unbind()
+    return (first * second).to(means).log() * (-0.5 * means[:, :, None])
+
+
+def _interpolate(knots: Tensor, values: Tensor, size: int) -> Tensor:
+    """Values (B, size) at 0, 1, ... by lines between knots (B, P), as `numpy.interp`."""
+    at = torch.arange(size, device=knots.device, dtype=knots.dtype).repeat(len(knots), 1)
+    right = torch.searchsorted(knots, at).clamp(1, knots.shape[1] - 1)
+    begin, end = knots.gather(1, right - 1), knots.gather(1, right)
+    share = ((at - begin) / (end - begin)).clamp(0.0, 1.0)
+    return torch.lerp(values.gather(1, right - 1), values.gather(1, right), share)
+
+
+def _in_order(power: Tensor, order: Tensor) -> Tensor:
+    """Frames of each sample in its `order` (B, frames); those behind stay."""
+    batch, bins, total = power.shape
+    behind = torch.arange(order.shape[1], total, device=order.device).expand(batch, -1)
+    order = torch.cat([order, behind], dim=1).to(power.device)
+    return power.gather(2, order[:, None, :].expand(-1, bins, -1))
+
+
+def _draw_stretch(batch: int, size: int, min_share: float, generator: Generator) -> Tensor:
+    """True (batch, size) on one stretch, of `min_share` to all of `size`, anywhere in it."""
+    # Less a rounding error: a tenth of 30 is 3.
+    fewest = min(max(math.ceil(min_share * size - 1e-9), 1), size)
+    lengths = _uniform((batch, 1), fewest, size + 1, generator).long()
+    first = (_uniform((batch, 1), 0.0, 1.0, generator) * (size - lengths + 1)).long()
+    position = torch.arange(size, device=generator.device)
+    return (position >= first) & (position < first + lengths)
+
+
+def _draw_chosen(batch: int, probability: float, generator: Generator) -> Tensor:
+    return _uniform((batch,), 0.0, 1.0, generator) < probability
+
+
+def _uniform(shape: tuple[int, ...], low: float, high: float, generator: Generator) -> Tensor:
+    return torch.rand(shape, generator=generator, device=generator.device) * (high - low) + low
