@@ -3,9 +3,10 @@
     python -m benchmarks.validation recipes/mini.toml --data DIR --store STORE --steps 2.5 0.625
 
 Held-out clips are not what a model is for: a soundscape has several birds, each at its distance,
-and a row for every 5 s. So each model's held-out recordings are laid at 0 to 20 dB over the steady
-noise of unlabelled soundscapes, 6 to 11 in a minute, and the rows are scored as a submission is:
+and a row for every 5 s. So each model's held-out recordings are laid at 0 to 20 dB over quiet
+pieces of unlabelled soundscapes, 6 to 11 in a minute, and the rows are scored as a submission is:
 settings of prediction and training can be chosen by it, and the labelled test set stays unread.
+(Over steady noise alone nothing else sounds; over whole soundscapes their own birds count as none.)
 Models of rounds on Xeno-canto recordings are left out: they know other classes.
 Prints a table in Markdown: macro ROC-AUC over rows by round, fold, output and step of windows.
 """
@@ -22,6 +23,7 @@ import torch
 from birdcore.artifact import Step
 from birdcore.catalog.source import scan
 from birdcore.learn.mix import TrainingSet
+from birdcore.learn.quiet import quiet_pieces
 from birdcore.learn.train import training_set
 from birdcore.mel.recordings import Recordings, read_mels
 from birdcore.mel.scale import encode
@@ -40,6 +42,7 @@ EVENT_S = (2.0, 6.0)
 EVENTS = (6, 12)
 SNR_DB = (0.0, 20.0)
 FADE_S = 0.1
+PIECE_S = 2.5
 
 
 def main() -> None:
@@ -55,8 +58,9 @@ def main() -> None:
     parser.add_argument("--steps", type=float, nargs="+", default=[2.5, 0.625])
     parser.add_argument("--count", type=int, default=40, help="soundscapes of a fold")
     parser.add_argument(
-        "--bed", choices=["floors", "soundscapes"], default="floors",
-        help="lay clips over steady noise, or over unlabelled soundscapes as they are",
+        "--bed", choices=["floors", "quiet", "soundscapes"], default="quiet",
+        help="lay clips over steady noise, over quiet pieces of unlabelled soundscapes, or over "
+        "whole ones",
     )  # fmt: skip
     options = parser.parse_args()
     store = Store(options.store)
@@ -115,6 +119,7 @@ def made_soundscapes(
 ) -> tuple[Recordings, npt.NDArray[np.bool_]]:
     """Soundscapes of held-out recordings, and the truth of their rows (rows, K)."""
     frames = data.clips.spec.fixed_length(SECONDS)
+    pieces = quiet_pieces(noise, data.clips.spec.fixed_length(PIECE_S)) if bed == "quiet" else None
     codes, truth = [], []
     for _ in range(count):
         at = int(rng.integers(len(noise.names)))
@@ -122,6 +127,8 @@ def made_soundscapes(
         if bed == "floors":
             # A bin's power is the mean of about two exponential ones (learn/mix.py).
             power = floor * rng.gamma(2.0, 0.5, (frames, len(floor)))
+        elif pieces is not None:
+            power = _end_to_end(noise, at, pieces[1][pieces[0] == at], frames, rng)
         else:
             row = torch.tensor([at])
             power = noise.power(row, torch.zeros_like(row), frames)[0].T.double().numpy()
@@ -146,6 +153,16 @@ def made_soundscapes(
         lengths=torch.full((count,), frames),
     )
     return made, np.concatenate(truth)
+
+
+def _end_to_end(
+    noise: Recordings, row: int, offsets: torch.Tensor, frames: int, rng: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    """Power (frames, M) of quiet pieces of one soundscape, one after the other in random order."""
+    piece = noise.spec.fixed_length(PIECE_S)
+    drawn = torch.from_numpy(rng.permutation(np.resize(offsets.numpy(), -(-frames // piece))))
+    power = noise.power(torch.full_like(drawn, row), drawn, piece).transpose(1, 2)
+    return np.asarray(power.reshape(-1, power.shape[2])[:frames].double().numpy())
 
 
 def _event(clips: Recordings, row: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:

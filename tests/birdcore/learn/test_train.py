@@ -305,7 +305,7 @@ def test_without_held_out_recordings_the_latest_weights_are_kept(
 
 
 def test_a_fold_that_holds_everything_out_is_refused(training: MadeStep, store: Store) -> None:
-    with pytest.raises(ValueError, match="fold 0 leaves no recording to train on"):
+    with pytest.raises(ValueError, match="fold 0 and min_rating = 0 leave no recording to train on"):
         run(store, training(dict.fromkeys(NAMES, 0)))
 
 
