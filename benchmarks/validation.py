@@ -22,7 +22,7 @@ import torch
 
 from birdcore.artifact import Step
 from birdcore.catalog.source import scan
-from birdcore.learn.mix import TrainingSet
+from birdcore.learn.batch import TrainingSet
 from birdcore.learn.quiet import quiet_pieces
 from birdcore.learn.train import training_set
 from birdcore.mel.recordings import Recordings, read_mels

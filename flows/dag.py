@@ -89,7 +89,8 @@ def build_dag(
         models[one.name] = _models(recipe, one, inputs, models, steps)
 
     members = {name: tuple(models[name].values()) for name in recipe.members}
-    weighed = add(ensemble.step(recipe.ensemble.weights, members))
+    mixed = recipe.ensemble
+    weighed = add(ensemble.step(mixed.weights, members, mixed.blend, mixed.power))
     heard = {
         one.name: tuple(
             add(predict.step(one.name, at, tuple(models[one.name].values()), part, recipe.predict))
@@ -201,6 +202,7 @@ def _labels(
     if one.teacher is None:
         return {}
     own = one.label.teachers == "own"
+    folds = inputs["folds"][0] if one.label.teachers == "out-of-fold" else None
     teacher = tuple(ref for (_, f), ref in earlier[one.teacher].items() if f == fold or not own)
     taught = {}
     listened: list[tuple[label.Of, str, tuple[Ref, ...]]] = [
@@ -210,7 +212,7 @@ def _labels(
     for of, key, parts in listened:
         if one.label.of in (of, "both"):
             labelled = [
-                label.step(one, of, at, teacher, part, fold if own else None)
+                label.step(one, of, at, teacher, part, fold=fold if own else None, folds=folds)
                 for at, part in enumerate(parts)
             ]
             steps += labelled

@@ -5,6 +5,7 @@ evenly. A species whose recordings are all of one author or in one fold could on
 validated, never both: it trains everywhere (fold -1) and is not scored. Publishes `folds.parquet`.
 """
 
+import hashlib
 import warnings
 
 import numpy as np
@@ -35,6 +36,11 @@ def run(job: Job) -> Facts:
         "species_scored": int(scored),
         "fold_sizes": [int(sizes.get(i, 0)) for i in range(job.config["count"])],
     }
+
+
+def soundscape_fold(name: str, count: int) -> int:
+    """The fold of an unlabelled recording, by its name alone: a new one moves no other."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % count
 
 
 def assign_folds(recordings: pd.DataFrame, count: int, seed: int) -> pd.Series:

@@ -7,6 +7,7 @@ names the teacher: teacher, round and power are part of what a label is.
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from birdcore.artifact import Facts, Ref, Step
+from birdcore.catalog.folds import EVERYWHERE, soundscape_fold
 from birdcore.label.soft import high_low_mask, keep_segments, power_transform
 from birdcore.predict.listen import (
     cell_rate,
@@ -49,28 +51,53 @@ LABELS = pa.schema(
 )
 
 
-def step(one: Round, of: Of, at: int, teacher: tuple[Ref, ...], mel: Ref, fold: int | None) -> Step:
-    """Labels of one shard; of clips in segments as long as the round's crops. `fold` is for the
-    name alone, where each fold has a teacher of its own."""
+def step(
+    one: Round,
+    of: Of,
+    at: int,
+    teacher: tuple[Ref, ...],
+    mel: Ref,
+    *,
+    fold: int | None = None,
+    folds: Ref | None = None,
+) -> Step:
+    """Labels of one shard; of clips in segments as long as the round's crops.
+
+    `fold` is for the name alone, where each fold has a teacher of its own; `folds` says of which
+    model each recording gets its labels, where it is the one that was not trained on it.
+    """
     config = one.label.model_dump(exclude=ELSEWHERE)
     config["segment_s"] = (
         one.crop_s if of == "clips" else one.label.segment_s or min(5.0, one.crop_s)
     )
     name = f"label for {one.name} {of} {at:04d}" + ("" if fold is None else f" fold {fold}")
-    return Step("label", VERSION, name, config, {"teacher": teacher, "mel": (mel,)})
+    inputs: dict[str, tuple[Ref, ...]] = {"teacher": teacher, "mel": (mel,)}
+    if folds is not None:
+        inputs["folds"] = (folds,)
+    return Step("label", VERSION, name, config, inputs)
 
 
 def run(job: Job) -> Facts:
     config = job.config
-    teacher = load_listeners(job.inputs("teacher"))
+    models = job.inputs("teacher")
+    teacher = load_listeners(models)
     soundscapes = read_soundscapes(job.input("mel") / "mel.parquet")
     hop_s = config["segment_s"] * (1 - config["overlap"])
     step_s = config["step_s"] or hop_s
+    out_of_fold = _folds(job, soundscapes.names) if job.step.inputs.get("folds") else {}
     tables = []
     for row, name in enumerate(soundscapes.names):
         job.progress(row, len(soundscapes.names), name)
+        asked = teacher
+        if name in out_of_fold:
+            fold = out_of_fold[name]
+            asked = [
+                one
+                for one, model in zip(teacher, models, strict=True)
+                if model.manifest.config["fold"] == fold
+            ]
         cells = np.mean(
-            [listen(one, soundscapes, row, step_s, config["output"]) for one in teacher], axis=0
+            [listen(one, soundscapes, row, step_s, config["output"]) for one in asked], axis=0
         )
         starts = segment_starts(duration_s(soundscapes, row), config["segment_s"], hop_s)
         ends = starts + config["segment_s"]
@@ -106,6 +133,15 @@ def run(job: Job) -> Facts:
         if len(labels)
         else None,
     }
+
+
+def _folds(job: Job, names: Sequence[str]) -> dict[str, int]:
+    """The fold of each recording, but of those that train everywhere."""
+    folded = job.input("folds")
+    table = pd.read_parquet(folded / "folds.parquet").set_index("recording")["fold"]
+    count = folded.manifest.config["count"]
+    folds = {name: int(table.get(name, soundscape_fold(name, count))) for name in names}
+    return {name: fold for name, fold in folds.items() if fold != EVERYWHERE}
 
 
 def segment_starts(seconds: float, segment_s: float, hop_s: float) -> np.ndarray:

@@ -4,12 +4,14 @@ Randomness is drawn anew from (seed, epoch), so that nothing of a generator need
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, cast
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
@@ -22,16 +24,15 @@ CHECKPOINT = "checkpoint.pt"
 class Training:
     """A model in the middle of its training; `epoch` is the next one to run.
 
-    `best` holds the weights of the best epoch so far by validation AUC (the latest, where
-    nothing can be validated), and `history` a row for each finished epoch.
+    `best` holds the best epochs so far, best first: their number, validation AUC and weights.
+    `history` has a row for each finished epoch.
     """
 
     model: SedModel
     average: AveragedModel | None
     optimizer: Optimizer
     epoch: int = 0
-    best_auc: float | None = None
-    best: dict[str, Any] = field(default_factory=dict)
+    best: list[dict[str, Any]] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -40,6 +41,31 @@ class Training:
         if self.average is None:
             return self.model
         return cast(SedModel, self.average.module)
+
+
+def keep_best(training: Training, auc: float | None, count: int) -> None:
+    """Remember the weights of the epoch just run if it is among the best `count`.
+
+    Validated epochs come first, by AUC; of equal ones, and of those not validated, the latest.
+    """
+    weights = {name: value.clone() for name, value in training.judged.state_dict().items()}
+    training.best.append({"epoch": training.epoch, "auc": auc, "weights": weights})
+    training.best.sort(key=lambda one: (one["auc"] is not None, one["auc"] or 0.0, one["epoch"]))
+    training.best = training.best[: -count - 1 : -1]
+
+
+def soup(best: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+    """The mean of several epochs' weights (checkpoint soup; Wortsman et al. 2022, 12th place 2025).
+
+    Batch-norm statistics are averaged like weights, counters are those of the best epoch.
+    """
+    weights: list[dict[str, Tensor]] = [one["weights"] for one in best]
+    return {
+        name: torch.stack([one[name] for one in weights]).mean(dim=0)
+        if value.is_floating_point()
+        else value
+        for name, value in weights[0].items()
+    }
 
 
 def save_checkpoint(folder: Path, training: Training) -> None:
@@ -52,7 +78,6 @@ def save_checkpoint(folder: Path, training: Training) -> None:
                 "average": training.average.state_dict() if training.average else None,
                 "optimizer": training.optimizer.state_dict(),
                 "epoch": training.epoch,
-                "best_auc": training.best_auc,
                 "best": training.best,
                 "history": training.history,
             },
@@ -77,7 +102,6 @@ def load_checkpoint(folder: Path, training: Training) -> None:
         training.average.load_state_dict(saved["average"])
     training.optimizer.load_state_dict(saved["optimizer"])
     training.epoch = saved["epoch"]
-    training.best_auc = saved["best_auc"]
     training.best = saved["best"]
     training.history = saved["history"]
 

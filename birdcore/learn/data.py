@@ -1,22 +1,17 @@
-"""What a model learns from, as arrays: labelled clips and pseudo-labelled soundscape segments.
+"""What a model learns of labelled clips, as arrays: which recordings an epoch has, where their
+crops begin, what their labels are; drawn in batches.
 
-Which recordings an epoch has, where their crops begin, what their labels are: drawn in batches.
-Letters in names: B crops, T frames, M mel bins, K classes, R recordings, S segments.
+Letters in names: B crops, T frames, M mel bins, K classes, R recordings.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
 from torch import Tensor
 
-from birdcore.columns import stacked
-from birdcore.label.soft import cap_sum, keep_top, minmax_by_class, soundscape_weights
 from birdcore.mel.recordings import Recordings
 from birdcore.mel.spec import MelSpec
 
@@ -38,16 +33,28 @@ def hard_labels(
 
 
 def epoch_rows(
-    labels: Tensor, rows: Tensor, repeat: int, min_per_class: int, generator: torch.Generator
+    labels: Tensor,
+    rows: Tensor,
+    repeat: int,
+    min_per_class: int,
+    generator: torch.Generator,
+    *,
+    by_class: bool = False,
 ) -> Tensor:
     """The recordings of one epoch, shuffled: each `repeat` times, those of rare classes more.
 
     With `min_per_class` the recordings of a class that has fewer are repeated up to about that
-    many (5th place 2025: 20); one of several classes as often as its rarest.
+    many (5th place 2025: 20); one of several classes as often as its rarest. `by_class` draws as
+    many with replacement, each class as often as any other.
     """
     present = labels[rows] >= 1
-    rarity = min_per_class / present.sum(dim=0).clamp(min=1)
-    times = torch.where(present, rarity, 0.0).amax(dim=1).ceil().clamp(min=1).long() * repeat
+    count = present.sum(dim=0).clamp(min=1)
+    times = torch.where(present, min_per_class / count, 0.0).amax(dim=1)
+    times = times.ceil().clamp(min=1).long() * repeat
+    if by_class:
+        shares = (present / count).sum(dim=1)
+        draws = int(times.sum())
+        return rows[torch.multinomial(shares, draws, replacement=True, generator=generator)]
     all_rows = rows.repeat_interleave(times)
     return all_rows[torch.randperm(len(all_rows), generator=generator)]
 
@@ -70,10 +77,7 @@ def draw_offsets(
     With probability `crops.loud` it is the louder of two draws. Draws are made on the CPU, so
     that a GPU sees the same crops.
     """
-    lengths = recordings.lengths[rows].cpu()
-    if crops.first_frames is not None:
-        lengths = lengths.clamp(max=max(crops.first_frames, crops.frames))
-    room = (lengths - crops.frames).clamp(min=0)
+    room = (_usable(recordings, rows, crops) - crops.frames).clamp(min=0)
     draws = torch.rand(2, len(rows), generator=generator)
     offsets = (draws * (room + 1)).long().clamp(max=room).to(recordings.device)
     pick_louder = torch.rand(len(rows), generator=generator) < crops.loud
@@ -84,6 +88,29 @@ def draw_offsets(
     return torch.where(second, offsets[1], offsets[0])
 
 
+def overlapping(
+    recordings: Recordings, rows: Tensor, crops: Crops, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Every crop of these recordings that begins half a crop after the last, and the one at the
+    end: rows and first frames, shuffled."""
+    lengths = _usable(recordings, rows, crops)
+    last = (lengths - crops.frames).clamp(min=0)
+    hop = max(1, crops.frames // 2)
+    count = (last + hop - 1) // hop + 1
+    within = torch.arange(int(count.sum())) - (count.cumsum(0) - count).repeat_interleave(count)
+    offsets = torch.minimum(within * hop, last.repeat_interleave(count))
+    order = torch.randperm(len(offsets), generator=generator)
+    return rows.repeat_interleave(count)[order], offsets[order]
+
+
+def _usable(recordings: Recordings, rows: Tensor, crops: Crops) -> Tensor:
+    """Frames (B,) on the CPU from which crops may come."""
+    lengths = recordings.lengths[rows].cpu()
+    if crops.first_frames is None:
+        return lengths
+    return lengths.clamp(max=max(crops.first_frames, crops.frames))
+
+
 def _level(recordings: Recordings, rows: Tensor, offsets: Tensor, frames: int) -> Tensor:
     """Mean code (B,) of every eighth frame: enough to tell a call from a pause."""
     steps = torch.arange(0, frames, 8, device=recordings.device)
@@ -91,116 +118,13 @@ def _level(recordings: Recordings, rows: Tensor, offsets: Tensor, frames: int) -
     return recordings.codes[recordings.starts[rows][:, None] + inside].float().mean(dim=(1, 2))
 
 
-TOLERANCE_S = 0.1
-"""A segment that sticks out of a crop by less lies in it: frames round times."""
-
-
-@dataclass(frozen=True)
-class Segments:
-    """Pseudo-labelled pieces of soundscapes: S segments with soft labels (S, K).
-
-    mask (S, K) tells which classes of a label count; weights (S,) how often each is drawn.
-    """
-
-    soundscapes: Recordings
-    rows: Tensor
-    offsets: Tensor
-    labels: Tensor
-    mask: Tensor
-    weights: Tensor
-
-    def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        return torch.multinomial(self.weights, count, replacement=True, generator=generator)
-
-    def draw_same(self, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """For each clip's labels (B, K) a segment in which the teacher heard its class, and
-        whether there is one (both B,); the surer, the more often."""
-        wanted = labels.argmax(dim=1)
-        sure = torch.where(self.labels >= 0.5, self.labels, 0.0).double() * self.weights[:, None]
-        of_class = sure.T[wanted]
-        found = of_class.sum(dim=1) > 0
-        of_class[~found] = 1.0
-        return torch.multinomial(of_class, 1, generator=generator)[:, 0], found
-
-
-def read_segments(
-    soundscapes: Recordings,
-    labels: Sequence[Path],
-    crop_s: float,
-    settings: Mapping[str, Any] | None = None,
-) -> Segments:
-    """Segments of label artifacts, drawn as 1st place 2025 did: soundscapes by their certainty.
-
-    A crop that is longer than its segment has, class by class, the maximum of the segments that
-    lie in it. `settings` are those of a round's labels that look at all segments at once: minmax,
-    keep, cap. Raises ValueError where no segment passed the teacher's threshold.
-    """
-    table = pd.concat([pd.read_parquet(path) for path in labels], ignore_index=True)
-    if settings is not None:
-        table = _over_all(table, settings)
-    table = table[table["kept"]].sort_values(["recording", "start"]).reset_index(drop=True)
-    if table.empty:
-        raise ValueError(
-            "no soundscape segment passed round.label.threshold: set it lower, or train the "
-            "teacher longer"
-        )
-    row_of = {name: r for r, name in enumerate(soundscapes.names)}
-    rows = torch.tensor([row_of[name] for name in table["recording"]])
-    probabilities = stacked(table["probabilities"], np.float32)
-    by_soundscape = soundscape_weights(probabilities, rows.numpy())
-    weights = (
-        torch.from_numpy(np.asarray(by_soundscape, np.float64))[rows] / torch.bincount(rows)[rows]
-    )
-    frames = torch.from_numpy(np.rint(table["start"].to_numpy() * soundscapes.spec.frame_rate))
-    last = soundscapes.lengths.cpu()[rows] - soundscapes.spec.fixed_length(crop_s)
-    offsets = torch.minimum(frames.long(), last.clamp(min=0))
-    loudest = _loudest_in_crop(table, offsets.numpy() / soundscapes.spec.frame_rate, crop_s)
-    return Segments(
-        soundscapes,
-        rows.to(soundscapes.device),
-        offsets.to(soundscapes.device),
-        torch.from_numpy(np.take_along_axis(stacked(table["labels"], np.float32), loudest, 0)),
-        torch.from_numpy(np.take_along_axis(stacked(table["mask"], np.bool_), loudest, 0)),
-        weights + 1e-12,
-    )
-
-
-def _over_all(table: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
-    if table.empty:
-        return table
-    labels = stacked(table["labels"], np.float32)
-    if settings["minmax"]:
-        labels = minmax_by_class(labels)
-    kept = table["kept"].to_numpy() & keep_top(labels, settings["keep"])
-    if settings["cap"] is not None:
-        labels = cap_sum(labels, settings["cap"])
-    return table.assign(labels=list(labels), kept=kept)
-
-
-def _loudest_in_crop(
-    table: pd.DataFrame, crop_starts: npt.NDArray[np.float64], crop_s: float
-) -> npt.NDArray[np.int64]:
-    """For each crop and class (S, K) the row of the surest segment that lies in the crop.
-
-    The table is sorted by recording and start; row i is the segment that crop i was drawn for.
-    """
-    probabilities = stacked(table["probabilities"], np.float32)
-    starts, ends = table["start"].to_numpy(), table["end"].to_numpy()
-    loudest = np.empty(probabilities.shape, np.int64)
-    for rows in table.groupby("recording", sort=False).indices.values():
-        base = int(rows[0])
-        inside = slice(base, base + len(rows))
-        begin = crop_starts[inside]
-        first = base + np.searchsorted(starts[inside], begin - TOLERANCE_S)
-        after = base + np.searchsorted(ends[inside], begin + crop_s + TOLERANCE_S, "right")
-        for row, a, b in zip(range(base, base + len(rows)), first, after, strict=True):
-            a, b = min(a, row), max(b, row + 1)
-            loudest[row] = a + probabilities[a:b].argmax(axis=0)
-    return loudest
-
-
 def batches(rows: Tensor, size: int) -> Iterator[Tensor]:
-    """Batches of exactly `size` rows; the rest of an epoch is dropped unless it is all there is."""
+    """Batches of exactly `size` rows; the rest of an epoch is dropped unless it is all there is.
+
+    A single row comes twice: there is no batch statistic of one.
+    """
+    if len(rows) == 1:
+        rows = rows.repeat_interleave(2, dim=0)
     if len(rows) <= size:
         yield rows
         return

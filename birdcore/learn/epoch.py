@@ -1,18 +1,21 @@
 """One epoch of the one loop: draw batches, step the weights, validate, write a line of history."""
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
 
 from birdcore.learn.augment import spec_augment
-from birdcore.learn.checkpoint import Training
-from birdcore.learn.data import batches, crops_of, epoch_rows
+from birdcore.learn.batch import Batch, TrainingSet, draw_batch
+from birdcore.learn.checkpoint import Training, keep_best
+from birdcore.learn.data import batches, crops_of, epoch_rows, overlapping
 from birdcore.learn.loss import Loss, clip_and_frames, loss_of
-from birdcore.learn.mix import TrainingSet, draw_batch
 from birdcore.learn.ranking import rarity_weights
 from birdcore.learn.schedule import learning_rate
 from birdcore.learn.validate import held_out_auc
+from birdcore.model.head import SedOutput
 from birdcore.model.input import InputSpec, computes_bf16, model_input
 from birdcore.store import Job
 
@@ -26,15 +29,14 @@ def run_epoch(
     rng = torch.Generator().manual_seed(seed_of(job, epoch + 1))
     # Dropout and drop path draw from torch's own generator, and take no other.
     torch.manual_seed(seed_of(job, epoch + 1))
-    rows = epoch_rows(data.labels, data.train, config["repeat"], config["min_per_class"], rng)
-    plan = list(batches(rows, config["batch"]))
+    plan = _plan(data, config, reads, rng)
     total = config["epochs"] * len(plan)
     rare = config["loss_settings"]["by_rarity"]
     class_weights = rarity_weights(data.labels[data.train]) if rare else None
     loss = loss_of(config["loss"], config["loss_settings"], class_weights)
     training.model.train()
     losses = []
-    for at, batch in enumerate(plan):
+    for at, (rows, offsets) in enumerate(plan):
         now = epoch * len(plan) + at
         rate = learning_rate(
             now,
@@ -45,53 +47,67 @@ def run_epoch(
         )
         for group in training.optimizer.param_groups:
             group["lr"] = rate
-        losses.append(_step(job, training, data, reads, loss, batch, rng))
+        drawn = draw_batch(data, rows, crops_of(config, reads.mel), config, rng, offsets)
+        losses.append(_step(job, training, drawn, reads, loss, rng))
     last = epoch + 1 == config["epochs"]
     auc = None
     if len(data.held_out) and (last or (epoch + 1) % config["validate_every"] == 0):
         auc = held_out_auc(training.judged, data, reads)
-    if training.best_auc is None or (auc is not None and auc >= training.best_auc):
-        # Where nothing has been validated yet, the latest weights are the best known.
-        training.best_auc = auc
-        training.best = {k: v.clone() for k, v in training.judged.state_dict().items()}
     training.epoch = epoch + 1
+    keep_best(training, auc, config["soup"])
     training.history.append(
         {
             "epoch": epoch,
             "loss": float(torch.stack(losses).mean()),
             "auc": auc,
             "learning_rate": rate,
-            "crops": sum(map(len, plan)),
+            "crops": sum(len(rows) for rows, _ in plan),
             "seconds": round(time.monotonic() - began, 2),
         }
     )
 
 
+def _plan(
+    data: TrainingSet, config: Mapping[str, Any], reads: InputSpec, rng: torch.Generator
+) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
+    """The epoch's batches: recordings and, where crops are not drawn at random, first frames."""
+    rows = epoch_rows(
+        data.labels,
+        data.train,
+        config["repeat"],
+        config["min_per_class"],
+        rng,
+        by_class=config["sampler"] == "classes",
+    )
+    if config["crops"] == "random":
+        return [(batch, None) for batch in batches(rows, config["batch"])]
+    rows, offsets = overlapping(data.clips, rows, crops_of(config, reads.mel), rng)
+    parts = batches(torch.arange(len(rows)), config["batch"])
+    return [(rows[part], offsets[part]) for part in parts]
+
+
 def _step(
     job: Job,
     training: Training,
-    data: TrainingSet,
+    drawn: Batch,
     reads: InputSpec,
     loss: Loss,
-    batch: torch.Tensor,
     rng: torch.Generator,
 ) -> torch.Tensor:
     config, mask_of = job.config, job.config["mask"]
-    power, labels, mask = draw_batch(data, batch, crops_of(config, reads.mel), config, rng)
     x = spec_augment(
-        model_input(power, reads)[:, 0],
+        model_input(drawn.power, reads)[:, 0],
         mask_of["frequency_bins"],
         round(mask_of["time_s"] * reads.mel.frame_rate),
         mask_of["frequency_masks"],
         mask_of["time_masks"],
         rng,
     )[:, None]
-    smoothing = config["label_smoothing"]
-    targets = labels * (1 - smoothing) + smoothing / 2
-    bf16 = config["precision"] == "bf16" and computes_bf16(power.device)
-    with torch.autocast(power.device.type, torch.bfloat16, enabled=bf16):
+    device = drawn.power.device
+    bf16 = config["precision"] == "bf16" and computes_bf16(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         output = training.model(x.contiguous(memory_format=torch.channels_last))
-    value = clip_and_frames(loss, output, targets, mask, config["framewise_weight"])
+    value = _loss(loss, output, drawn, config)
     training.optimizer.zero_grad(set_to_none=True)
     value.backward()
     if config["clip_gradient"]:
@@ -100,6 +116,19 @@ def _step(
     if training.average is not None:
         training.average.update_parameters(training.model)
     return value.detach()
+
+
+def _loss(loss: Loss, output: SedOutput, drawn: Batch, config: Mapping[str, Any]) -> torch.Tensor:
+    smoothing, on_frames = config["label_smoothing"], config["framewise_weight"]
+
+    def of(labels: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        targets = labels * (1 - smoothing) + smoothing / 2
+        return clip_and_frames(loss, output, targets, mask, on_frames)
+
+    first = of(drawn.labels, drawn.mask)
+    if drawn.second is None:
+        return first
+    return torch.lerp(first, of(drawn.second.labels, drawn.second.mask), drawn.second.share)
 
 
 def seed_of(job: Job, at: int) -> int:

@@ -1,12 +1,7 @@
-"""From rows of the training set to a batch: gather, mix in power, label.
-
-In the order of physics: a clip, soundscape or noise laid over it, other clips of the batch laid
-over that. Decibels, normalisation and masks come after, in the loop.
-"""
+"""What is laid over clips, in power: noise, soundscapes that a teacher labelled, other clips."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -16,60 +11,22 @@ from birdcore.learn.augment import (
     draw_sumix,
     mix_constant,
     mixup,
-    random_gain,
     sumix,
 )
-from birdcore.learn.data import Crops, Segments, draw_offsets
-from birdcore.learn.targets import ClipLabels, targets_of
+from birdcore.learn.data import Crops, draw_offsets
+from birdcore.learn.segments import Segments
 from birdcore.mel.recordings import Recordings
 
 
-@dataclass(frozen=True)
-class TrainingSet:
-    """All that batches are made of; labels (R, K) belong to the rows of `clips`.
+class Second(NamedTuple):
+    """What the clips that were mixed in are labelled, and their share in the loss."""
 
-    `segments` are there where a teacher labelled the soundscapes, `told` where it labelled the
-    clips, `background` where soundscapes are laid under clips without labels, and `quiet` rows and
-    first frames of its pieces, where only quiet ones are.
-    """
-
-    clips: Recordings
+    share: float
     labels: Tensor
-    train: Tensor
-    held_out: Tensor
-    segments: Segments | None
-    background: Recordings | None
-    told: ClipLabels | None = None
-    quiet: tuple[Tensor, Tensor] | None = None
+    mask: Tensor | None
 
 
-def draw_batch(
-    data: TrainingSet, rows: Tensor, crops: Crops, settings: Mapping[str, Any], rng: Generator
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Power (B, M, T), labels (B, K) and, under a teacher, the mask (B, K) of what counts.
-
-    Where crops are drawn with their floor, it is the last frame and mixes as the others do.
-    """
-    rows_on_device = rows.to(data.clips.device)
-    offsets = draw_offsets(data.clips, rows_on_device, crops, rng)
-    power = data.clips.power(rows_on_device, offsets, crops.frames, with_floor=crops.with_floor)
-    labels = data.labels[rows]
-    if data.told is not None:
-        labels = targets_of(labels, data.told.at(rows, offsets), settings["targets"])
-    mask = None
-    if data.background is not None and data.background.names:
-        power = _over_background(
-            data.background, data.quiet, power, settings["background"], crops, rng
-        )
-    if data.segments is not None:
-        power, labels, mask = _with_teacher(data.segments, power, labels, settings, crops, rng)
-    power, labels, mask = _among_themselves(power, labels, mask, settings, rng)
-    if settings["gain_db"]:
-        power = random_gain(power, -settings["gain_db"], settings["gain_db"], rng)
-    return power, labels.to(power.device), None if mask is None else mask.to(power.device)
-
-
-def _over_background(
+def over_background(
     background: Recordings,
     quiet: tuple[Tensor, Tensor] | None,
     power: Tensor,
@@ -111,7 +68,7 @@ def _steady_noise(floors: Tensor, crops: Crops, rng: Generator) -> Tensor:
     return torch.cat([noise, floors[:, :, None]], dim=2) if crops.with_floor else noise
 
 
-def _with_teacher(
+def with_teacher(
     segments: Segments,
     power: Tensor,
     labels: Tensor,
@@ -149,21 +106,33 @@ def _with_teacher(
     )
 
 
-def _among_themselves(
+def among_themselves(
     power: Tensor,
     labels: Tensor,
     mask: Tensor | None,
     settings: Mapping[str, Any],
     rng: Generator,
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """MixUp and Sumix between the clips of a batch; a class must count in both parts."""
+) -> tuple[Tensor, Tensor, Tensor | None, Second | None]:
+    """MixUp and Sumix between the clips of a batch; a class must count in both parts, or each part
+    keeps its labels and has its share of the loss (one for the whole batch; 4th place 2025)."""
+    second = None
     own = settings["mixup"]
     if own["probability"]:
+        constant = own["weight"] is not None
         lam, partner = draw_mixup(
-            len(power), rng, probability=own["probability"], alpha=own["alpha"]
+            len(power),
+            rng,
+            probability=own["probability"],
+            alpha=None if constant else own["alpha"],
+            weight=own["weight"],
         )
-        power, labels = mixup(power, labels, lam, partner, own["labels"])
-        mask = None if mask is None else mask & (mask[partner] | (lam == 1)[:, None])
+        if own["labels"] == "losses":
+            share = 1 - float(lam[0])
+            power, _ = mixup(power, labels, lam[:1].expand_as(lam), partner, "soft")
+            second = Second(share, labels[partner], None if mask is None else mask[partner])
+        else:
+            power, labels = mixup(power, labels, lam, partner, own["labels"])
+            mask = None if mask is None else mask & (mask[partner] | (lam == 1)[:, None])
     own = settings["sumix"]
     if own["probability"]:
         gains, partner = draw_sumix(
@@ -172,4 +141,4 @@ def _among_themselves(
         power, labels = sumix(power, labels, gains, partner, "power")
         if mask is not None:
             mask = mask & (mask[partner] | gains[:, 1].isneginf()[:, None])
-    return power, labels, mask
+    return power, labels, mask, second

@@ -7,7 +7,7 @@ There is one loop for every round; what a round does is data to it. Publishes `m
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,29 +19,38 @@ from torch.utils.tensorboard import SummaryWriter
 
 from birdcore.artifact import Facts, Ref, Step
 from birdcore.catalog.catalog import read_labels, read_recordings
-from birdcore.catalog.folds import EVERYWHERE
+from birdcore.catalog.folds import EVERYWHERE, soundscape_fold
 from birdcore.files import file_sha256
 from birdcore.label.label import OVER_ALL
 from birdcore.learn.attribution import FILE as ATTRIBUTION
 from birdcore.learn.attribution import attribution
-from birdcore.learn.checkpoint import Training, drop_checkpoint, load_checkpoint, save_checkpoint
-from birdcore.learn.data import hard_labels, read_segments
+from birdcore.learn.batch import TrainingSet
+from birdcore.learn.checkpoint import (
+    Training,
+    drop_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+    soup,
+)
+from birdcore.learn.data import hard_labels
 from birdcore.learn.ema import ema
 from birdcore.learn.epoch import run_epoch, seed_of
-from birdcore.learn.mix import TrainingSet
 from birdcore.learn.quiet import quiet_pieces
+from birdcore.learn.segments import read_segments
 from birdcore.learn.targets import read_clip_labels
-from birdcore.learn.validate import held_out_probabilities
+from birdcore.learn.validate import held_out_auc, held_out_probabilities
 from birdcore.mel.recordings import read_mels
 from birdcore.model.input import InputSpec, pick_device, save_input
 from birdcore.model.sed import ModelSpec, SedModel, load_model, place_model, save_model
 from birdcore.recipe import Round
 from birdcore.store import Job
 
-VERSION = 3
+VERSION = 4
 
 TEACHER_ONLY = {"mix", "mix_share", "mix_as", "match_power", "targets"}
-ELSEWHERE = {"name", "data", "folds", "backbones", "start", "teacher", "label", "weights"}
+ELSEWHERE = {
+    *("name", "data", "folds", "backbones", "start", "teacher", "times", "label", "weights"),
+}
 """Settings that are no part of a model's key: names, and what its inputs already say."""
 
 
@@ -57,6 +66,7 @@ def step(
     config = one.model_dump(exclude=unread) | {"backbone": backbone, "fold": fold, "seed": seed}
     if one.teacher:
         config["label"] = one.label.model_dump(include=OVER_ALL)
+        config["out_of_fold"] = one.label.teachers == "out-of-fold"
     files, root = {}, ""
     if one.weights is not None:
         weights = Path(one.weights).absolute()
@@ -98,12 +108,15 @@ def run(job: Job) -> Facts:
             save_checkpoint(job.folder, training)
             auc = "" if line["auc"] is None else f", AUC {line['auc']:.4f}"
             job.progress(epoch + 1, job.config["epochs"], f"loss {line['loss']:.4f}{auc}")
-    training.judged.load_state_dict(training.best)
+    training.judged.load_state_dict(soup(training.best))
+    score = training.best[0]["auc"]
+    if len(training.best) > 1 and len(data.held_out):
+        score = held_out_auc(training.judged, data, reads)
     _write(job, training, data, reads, shape)
     drop_checkpoint(job.folder)
     losses = [line["loss"] for line in training.history]
     return {
-        "auc": training.best_auc,
+        "auc": score,
         "loss": losses[-1],
         "epochs": len(losses),
         "trained_on": len(data.train),
@@ -153,6 +166,7 @@ def training_set(job: Job, classes: tuple[str, ...], device: torch.device) -> Tr
                 [a / "labels.parquet" for a in job.inputs("labels")],
                 job.config["crop_s"],
                 job.config["label"],
+                _own_soundscapes(job, mels.names) if job.config["out_of_fold"] else (),
             )
         if job.config["background"]["probability"]:
             background = mels
@@ -161,13 +175,19 @@ def training_set(job: Job, classes: tuple[str, ...], device: torch.device) -> Tr
     return TrainingSet(clips, labels, train, held_out, segments, background, told, quiet)
 
 
+def _own_soundscapes(job: Job, names: Sequence[str]) -> list[str]:
+    """Soundscapes of this model's fold: it is to label them for the next round, unseen."""
+    count = job.input("folds").manifest.config["count"]
+    return [name for name in names if soundscape_fold(name, count) == job.config["fold"]]
+
+
 def _begin(job: Job, shape: ModelSpec, device: torch.device) -> Training:
     torch.manual_seed(seed_of(job, 0))
     weights = next((job.source(name) for name in job.step.files), None)
     model = SedModel(shape, pretrained=job.config["pretrained"], weights=weights)
     if job.step.inputs.get("start"):
         earlier, learnt = load_model(job.input("start").folder)
-        if learnt.classes == shape.classes:
+        if learnt.classes == shape.classes and job.config["start_with"] == "all":
             model.load_state_dict(earlier.state_dict())
         else:  # of other birds only the ear is of use (2nd place 2025)
             model.backbone.load_state_dict(earlier.backbone.state_dict())

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from birdcore.learn.mix import TrainingSet
+from birdcore.learn.batch import TrainingSet
 from birdcore.model.input import InputSpec, model_input
 from birdcore.model.sed import SedModel
 from birdcore.score import class_auc

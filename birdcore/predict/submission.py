@@ -7,11 +7,13 @@ mean, or .5 where no soundscape was heard: it ranks in the middle, and `unheard.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from birdcore.artifact import Artifact, Facts, Ref, Step
 from birdcore.catalog.catalog import read_labels
@@ -55,17 +57,17 @@ def run(job: Job) -> Facts:
         for name, of_round in rounds.items()
         for backbone, table in of_round.items()
     }
+    blending = partial(blend, how=weighed["blend"], power=weighed.get("power", 1.0))
     # Without a soundscape that can be read there is no member.
-    shares = {name: share for name, share in weighed["weights"].items() if name in members}
-    how = "rank" if weighed["how"] == "rank" else "mean"
-    chosen = [members[name] for name in shares]
-    ensemble = _blended(chosen, list(shares.values()), how, labels)
+    present = [name for name in weighed["weights"] if name in members]
+    shares = [weighed["weights"][name] for name in present]
+    ensemble = _blended([members[name] for name in present], shares, blending, labels)
     row_ids = _row_ids(job, ensemble)
     unheard = _write(job.folder / "submission.csv", ensemble, row_ids, labels)
     (job.folder / "rounds").mkdir(exist_ok=True)
     for name, of_round in rounds.items():
         tables = list(of_round.values())
-        own = _blended(tables, [1.0] * len(tables), how, labels)
+        own = _blended(tables, np.ones(len(tables)), blending, labels)
         _write(job.folder / "rounds" / f"{name}.csv", own, row_ids, labels)
     pd.DataFrame({"row_id": pd.Series(unheard, dtype="str")}).to_parquet(
         job.folder / "unheard.parquet", index=False
@@ -107,14 +109,20 @@ def _smoothed(rows: np.ndarray, job: Job) -> np.ndarray:
 
 
 def _blended(
-    tables: list[pd.DataFrame], weights: list[float], how: str, labels: tuple[str, ...]
+    tables: list[pd.DataFrame],
+    weights: ArrayLike,
+    blending: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    labels: tuple[str, ...],
 ) -> pd.DataFrame:
+    """`weights`: a number for each table, or one for each of its classes."""
     if not tables:
         return pd.DataFrame(columns=list(labels), dtype=np.float64)
     first = tables[0]
     stacked = np.stack([table.loc[first.index].to_numpy(np.float64) for table in tables])
-    values = blend(stacked, weights, "rank" if how == "rank" else "mean")
-    return pd.DataFrame(values, first.index, first.columns)
+    shares = np.asarray(weights, np.float64)
+    # All the weight of a class may be a member's that heard nothing: the others count alike then.
+    shares = np.where(shares.sum(axis=0) > 0, shares, 1.0)
+    return pd.DataFrame(blending(stacked, shares), first.index, first.columns)
 
 
 def _row_ids(job: Job, heard: pd.DataFrame) -> list[str]:

@@ -2,9 +2,11 @@
 
 Weights are fitted on out-of-fold predictions, which no member has trained on. Non-negative least
 squares only needs the triangular factor of the predictions, so they pass by in blocks: memory
-does not grow with the rows.
+does not grow with the rows. A class's own weights are drawn towards those of all classes, since
+most classes have too few positives to tell members apart that are as much alike as members are.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import Literal, get_args
 
 import numpy as np
@@ -12,8 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import nnls
 from scipy.stats import rankdata
 
-Blend = Literal["mean", "rank", "power"]
+Blend = Literal["mean", "power", "rank"]
 ROWS_AT_ONCE = 2048
+PRIOR_POSITIVES = 10.0
+"""Weights of all classes count in each class's fit as much as so many of its positives."""
 
 
 def nnls_weights(
@@ -29,20 +33,51 @@ def nnls_weights(
     members = len(predictions)
     if predictions.ndim != 3 or predictions.shape[1:] != targets.shape or not members:
         raise ValueError(f"predictions {predictions.shape} do not fit targets {targets.shape}")
-    factor = np.zeros((0, members + 1))
-    for first in range(0, targets.shape[0], ROWS_AT_ONCE):
-        block = slice(first, first + ROWS_AT_ONCE)
-        columns = [member[block].ravel() for member in predictions] + [targets[block].ravel()]
-        cells = np.stack(columns, axis=1).astype(np.float64)
-        cells = cells[~np.isnan(cells).any(axis=1)]
-        if np.isinf(cells).any():
-            raise ValueError("predictions or targets are infinite")
-        factor = np.asarray(np.linalg.qr(np.concatenate([factor, cells]), mode="r"))
+    factor = _factor(_blocks(predictions, targets), members + 1)
     if not len(factor):
         raise ValueError("no cell has a target and a prediction of every member")
-    weights = np.asarray(nnls(factor[:, :-1], factor[:, -1])[0])
-    total = weights.sum()
-    return weights / total if total > 0 else np.full(members, 1 / members)
+    return _shares(factor[:, :-1], factor[:, -1], np.full(members, 1 / members))
+
+
+def nnls_weights_by_class(
+    predictions: NDArray[np.floating],
+    targets: NDArray[np.floating],
+    prior_positives: float = PRIOR_POSITIVES,
+) -> NDArray[np.float64]:
+    """Weights (M, C) of members in each class, each column at least 0 and of sum 1.
+
+    Least squares on a class's own cells P (n, M) and targets y, with a ridge towards the weights
+    v of all classes (`nnls_weights`), scaled by s so that they fit the class as well as they can:
+
+        min |Pw - y|² + k |w - sv|²  over w ≥ 0,   k = prior / positives · tr(PᵀP) / M
+
+    The ridge is as strong as the mean diagonal of PᵀP where the class has `prior_positives`
+    positives, and does not depend on how loud its predictions are. 0 is the class's own
+    `scipy.optimize.nnls`. Classes without a positive, or in which the weights of all classes fit
+    nothing, have those. Shapes and errors are those of `nnls_weights`, and ValueError on a prior
+    that is negative.
+    """
+    if not prior_positives >= 0:
+        raise ValueError(f"prior_positives must be at least 0, not {prior_positives:g}")
+    overall = nnls_weights(predictions, targets)
+    members, _, classes = predictions.shape
+    weights = np.tile(overall[:, None], classes)
+    for at in range(classes):
+        own = slice(at, at + 1)
+        factor = _factor(_blocks(predictions[:, :, own], targets[:, own]), members + 1)
+        told, wanted = factor[:, :-1], factor[:, -1]
+        counted = ~np.isnan(predictions[:, :, at]).any(axis=0)
+        positives = np.nansum(targets[counted, at])
+        if not positives > 0 or (fit := float((told @ overall) @ wanted)) <= 0:
+            continue
+        scale = fit / float(np.sum((told @ overall) ** 2))
+        ridge = np.sqrt(prior_positives / positives * np.sum(told**2) / members)
+        weights[:, at] = _shares(
+            np.concatenate([told, ridge * np.eye(members)]),
+            np.concatenate([wanted, ridge * scale * overall]),
+            overall,
+        )
+    return weights
 
 
 def blend(
@@ -51,18 +86,22 @@ def blend(
     how: Blend = "mean",
     power: float = 2.0,
 ) -> NDArray[np.floating]:
-    """One table (N, C) from those of all members (M, N, C), weights (M,) scaled to sum 1.
+    """One table (N, C) from those of all members (M, N, C).
 
-    "mean": weighted mean. "rank": weighted mean of the ranks within each class, ties averaged,
-    0 for the lowest row and 1 for the highest; for members with unlike scales. "power":
-    (Σ w pᵖ)^(1/p) with p = `power`, the more for the surest member the larger. Raises
-    ValueError on weights that do not fit or sum to 0, on NaN, and on a power that is not
-    positive.
+    `weights` are (M,), or (M, C) where each class has its own; they are scaled to sum 1. "mean":
+    weighted mean. "power": (Σ w pᵖ)^(1/p) with p = `power`, the more for the surest member the
+    larger. "rank": weighted mean of the ranks within each class, ties averaged, 0 for the lowest
+    row and 1 for the highest; for members with unlike scales. Raises ValueError on weights that
+    do not fit or, in any class, sum to 0, on NaN, and on a power that is not positive.
     """
     shares = np.asarray(weights, np.float64)
-    if predictions.ndim != 3 or shares.shape != predictions.shape[:1]:
+    if predictions.ndim != 3 or shares.shape not in (
+        predictions.shape[:1],
+        predictions.shape[::2],
+    ):
         raise ValueError(f"weights {shares.shape} do not fit predictions {predictions.shape}")
-    if not (shares >= 0).all() or not 0 < shares.sum() < np.inf:
+    totals = shares.sum(axis=0)
+    if not ((shares >= 0).all() and (totals > 0).all() and (totals < np.inf).all()):
         raise ValueError(f"weights must be at least 0 and one above it: {shares.tolist()}")
     if not np.isfinite(predictions).all():
         raise ValueError("predictions are NaN or infinite")
@@ -71,16 +110,47 @@ def blend(
     if how == "power" and not power > 0:
         raise ValueError(f"power must be positive, not {power:g}")
     blended = np.zeros_like(predictions[0])
-    for share, member in zip((shares / shares.sum()).tolist(), predictions, strict=True):
+    for share, member in zip((shares / totals).astype(blended.dtype), predictions, strict=True):
         if how == "rank":
-            blended += share * _ranks(member)
+            blended += share * ranks(member)
         else:
             blended += share * (member**power if how == "power" else member)
     return np.asarray(blended ** (1 / power)) if how == "power" else blended
 
 
-def _ranks(table: NDArray[np.floating]) -> NDArray[np.floating]:
+def ranks(table: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Ranks within each column (N, C), ties averaged, from 0 to 1; .5 where there is one row."""
     if len(table) == 1:
         return np.full_like(table, 0.5)
-    ranks = (rankdata(table, axis=0) - 1) / (len(table) - 1)
-    return ranks.astype(table.dtype)
+    return ((rankdata(table, axis=0) - 1) / (len(table) - 1)).astype(table.dtype)
+
+
+def _blocks(
+    predictions: NDArray[np.floating], targets: NDArray[np.floating]
+) -> Iterator[NDArray[np.float64]]:
+    """Cells (n, M + 1) that can be counted: what each member says, and the target."""
+    for first in range(0, targets.shape[0], ROWS_AT_ONCE):
+        block = slice(first, first + ROWS_AT_ONCE)
+        columns = [member[block].ravel() for member in predictions] + [targets[block].ravel()]
+        cells = np.stack(columns, axis=1).astype(np.float64)
+        cells = cells[~np.isnan(cells).any(axis=1)]
+        if np.isinf(cells).any():
+            raise ValueError("predictions or targets are infinite")
+        yield cells
+
+
+def _factor(blocks: Iterable[NDArray[np.float64]], columns: int) -> NDArray[np.float64]:
+    """R of the QR decomposition of all blocks, one below the other."""
+    factor = np.zeros((0, columns))
+    for cells in blocks:
+        factor = np.asarray(np.linalg.qr(np.concatenate([factor, cells]), mode="r"))
+    return factor
+
+
+def _shares(
+    told: NDArray[np.float64], wanted: NDArray[np.float64], otherwise: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The minimum over weights of at least 0, scaled to sum 1; `otherwise`, where it is 0."""
+    weights = np.asarray(nnls(told, wanted)[0])
+    total = weights.sum()
+    return weights / total if total > 0 else otherwise

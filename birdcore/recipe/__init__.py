@@ -5,9 +5,10 @@ key or value is refused before any work, with file, line, key, what is allowed a
 right spelling.
 """
 
+from birdcore.recipe.augment import Background, Mask, Mixup, Sumix
 from birdcore.recipe.read import RecipeError, read_recipe
 from birdcore.recipe.recipe import Clean, Ensemble, Folds, Mel, Predict, Recipe, Score, Shards
-from birdcore.recipe.round import Background, Mask, Mixup, PseudoLabels, Round, Sumix
+from birdcore.recipe.round import PseudoLabels, Round
 from birdcore.recipe.section import Output
 from birdcore.recipe.xeno_canto import XenoCanto
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from birdcore.recipe.complaint import Key, complaints, dotted, lines_of
 from birdcore.recipe.recipe import Recipe
+from birdcore.recipe.unroll import unrolled
 
 SHARED = "train"
 """The recipe's table of settings that every round takes unless it says otherwise."""
@@ -37,7 +38,7 @@ def read_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
     _share(tree, path)
     try:
         # Strict JSON takes a list for a tuple, but neither "3" nor true for a number.
-        return Recipe.model_validate_json(json.dumps(tree, default=str), strict=True)
+        return unrolled(Recipe.model_validate_json(json.dumps(tree, default=str), strict=True))
     except ValidationError as error:
         lines = lines_of(text)
 

@@ -1,13 +1,13 @@
 """The recipe's tables, all but the rounds, and how they must fit each other."""
 
 import re
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from birdcore.mel.spec import PRESETS, MelSpec
 from birdcore.recipe.complaint import WrongSetting, nearest
+from birdcore.recipe.fit import rounds_fit
 from birdcore.recipe.round import Round
 from birdcore.recipe.section import Count, Name, Output, Positive, Seconds, Section, Share
 from birdcore.recipe.xeno_canto import XenoCanto
@@ -93,7 +93,19 @@ class Folds(Section):
 class Ensemble(Section):
     members: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Rounds whose models are weighed; all rounds, if not said."""
-    weights: Literal["nnls", "mean", "rank"] = "nnls"
+    weights: Literal["nnls", "nnls-by-class", "mean"] = "nnls"
+    """By least squares on held-out recordings, over all classes or for each; or all alike."""
+    blend: Literal["mean", "power", "rank"] = "mean"
+    """A weighted mean of probabilities, of their powers (power), or of ranks within a class."""
+    power: Positive = 2.0
+    """What blend = "power" takes: the higher, the more the surest member says."""
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _ranks_are_blended(cls, value: object) -> object:
+        if value == "rank":
+            raise WrongSetting('is a way to blend: write weights = "mean" and blend = "rank"')
+        return value
 
 
 class Predict(Section):
@@ -153,86 +165,6 @@ class Recipe(Section):
         return self.folds.trained if one.folds is None else one.folds
 
     @model_validator(mode="after")
-    def _rounds_are_known(self) -> "Recipe":
-        earlier: list[str] = []
-        for at, one in enumerate(self.round):
-            for key in ("start", "teacher"):
-                wanted = getattr(one, key)
-                if wanted is not None and wanted not in earlier:
-                    raise WrongSetting(_no_round(wanted, earlier, "earlier "), "round", at, key)
-            if one.name in earlier:
-                raise WrongSetting("an earlier round has this name", "round", at, "name")
-            if one.name == "ensemble":
-                raise WrongSetting(
-                    "the ensemble's scores have this name: choose another", "round", at, "name"
-                )
-            earlier.append(one.name)
-        for at, member in enumerate(self.members):
-            if member not in earlier:
-                raise WrongSetting(_no_round(member, earlier), "ensemble", "members", at)
+    def _rounds_fit(self) -> "Recipe":
+        rounds_fit(self)
         return self
-
-    @model_validator(mode="after")
-    def _data_fit(self) -> "Recipe":
-        heard = {r.name for r in self.heard}
-        if not heard:
-            raise WrongSetting(
-                'no round learns the competition\'s classes: add one with data = "birdclef"',
-                "round",
-            )
-        for at, one in enumerate(self.round):
-            if one.data == "xeno-canto" and self.xeno_canto is None:
-                raise WrongSetting("needs a table [xeno_canto]", "round", at, "data")
-            if one.teacher is not None and not {one.teacher, one.name} <= heard:
-                raise WrongSetting(
-                    "a teacher and its student know the competition's classes; this is Xeno-canto",
-                    "round", at, "teacher",
-                )  # fmt: skip
-            folds = self.folds_of(one)
-            if one.teacher is not None and one.label.teachers == "own":
-                taught = self.folds_of(next(r for r in self.round if r.name == one.teacher))
-                if not set(folds) <= set(taught):
-                    raise WrongSetting(
-                        f"{one.teacher!r} has no model of each of this round's folds",
-                        "round", at, "label", "teachers",
-                    )  # fmt: skip
-            if max(folds) >= self.folds.count:
-                raise WrongSetting(
-                    f"name folds from 0 to {self.folds.count - 1}", "round", at, "folds"
-                )
-            if len(set(folds)) < len(folds):
-                raise WrongSetting("a fold is named twice", "round", at, "folds")
-        for at, member in enumerate(self.ensemble.members or ()):
-            if member not in heard:
-                raise WrongSetting(
-                    "does not know the competition's classes", "ensemble", "members", at
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _starts_fit(self) -> "Recipe":
-        rounds = {r.name: r for r in self.round}
-        for at, one in enumerate(self.round):
-            if one.start is not None and one.backbones != rounds[one.start].backbones:
-                theirs = ", ".join(rounds[one.start].backbones)
-                raise WrongSetting(
-                    f"needs the backbones of {one.start!r}: {theirs}", "round", at, "backbones"
-                )
-            # A model of another fold has learnt what this one is validated on, and hands it on
-            # through rounds of other data.
-            before, lacking = one, None
-            while before.start is not None:
-                before = rounds[before.start]
-                if not set(self.folds_of(one)) <= set(self.folds_of(before)):
-                    lacking = lacking or before.name
-                if lacking is not None and before.data == one.data:
-                    raise WrongSetting(
-                        f"must be among the folds of {lacking!r}, from which it starts",
-                        "round", at, "folds",
-                    )  # fmt: skip
-        return self
-
-
-def _no_round(name: str, rounds: Sequence[str], kind: str = "") -> str:
-    there_are = f"There are {', '.join(rounds)}" if rounds else "This is the first"
-    return f"no {kind}round has this name{nearest(name, rounds) or '.'} {there_are}"

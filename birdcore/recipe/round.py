@@ -4,6 +4,17 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
+from birdcore.recipe.augment import (
+    Background,
+    Band,
+    Filter,
+    Mask,
+    Mixup,
+    Noise,
+    Padding,
+    Shift,
+    Sumix,
+)
 from birdcore.recipe.complaint import WrongSetting
 from birdcore.recipe.section import Count, Name, Output, Positive, Seconds, Section, Share
 
@@ -18,41 +29,6 @@ Loss: TypeAlias = Literal[
     "hinge_auc",
     "weighted_hinge_auc",
 ]
-
-
-class Mixup(Section):
-    probability: Share = 0.5
-    alpha: Positive = 0.5
-    labels: Literal["soft", "max", "add"] = "max"
-
-
-class Sumix(Section):
-    """Clips laid over each other, each at a gain of its own (13th place 2025)."""
-
-    probability: Share = 0.0
-    gain_db: Seconds = 6.0
-
-
-class Mask(Section):
-    """SpecAugment: masks of up to so many mel bins and seconds."""
-
-    frequency_masks: Annotated[int, Field(ge=0)] = 1
-    frequency_bins: Annotated[int, Field(ge=0)] = 16
-    time_masks: Annotated[int, Field(ge=0)] = 1
-    time_s: Seconds = 0.5
-
-
-class Background(Section):
-    """Noise of unlabelled soundscapes laid under labelled clips."""
-
-    probability: Share = 0.0
-    of: Literal["floors", "quiet", "soundscapes"] = "floors"
-    """The steady noise of soundscapes, their quiet pieces, or pieces of them as they are.
-
-    A model learns that a bird in the background is none: no teacher should learn that of the
-    soundscapes that it is to label.
-    """
-    snr_db: tuple[float, float] = (0.0, 20.0)
 
 
 class LossSettings(Section):
@@ -74,9 +50,11 @@ class PseudoLabels(Section):
 
     of: Literal["soundscapes", "clips", "both"] = "soundscapes"
     """What the teacher listens to: unlabelled soundscapes, or the labelled recordings as well."""
-    teachers: Literal["all", "own"] = "all"
-    """Models of all folds together, or for each student its own fold's alone: then nobody who
-    taught it has ever heard what it is validated on."""
+    teachers: Literal["own", "all", "out-of-fold"] = "own"
+    """For each student its own fold's models alone: then nobody who taught it has ever heard what
+    it is validated on. Or models of all folds together: better labels, and a validation that says
+    too much. Or for each recording the models that were not trained on it, where soundscapes have
+    folds as well, and train no student of theirs (2nd place)."""
 
     segment_s: Positive | None = None
     """5 s, or as long as the round's crops where these are shorter, if not said."""
@@ -119,6 +97,8 @@ class Round(Section):
     """Folds that get a model in this round; those of [folds], if not said."""
     start: str | None = None
     """An earlier round whose weights this one starts from; of other data, the backbone's only."""
+    start_with: Literal["all", "backbone"] = "all"
+    """All weights of that round, or the backbone's under a new head."""
     teacher: str | None = None
     """An earlier round that labels the soundscapes; every labelled clip is mixed with one."""
     mix: Share = 0.5
@@ -131,12 +111,14 @@ class Round(Section):
     targets: Literal["hard", "soft", "enriched"] = "hard"
     """What crops of clips learn under a teacher that labelled clips: their labels, the teacher's,
     or .7 clip(p [p > .3] + p^2) + .3 hard (5th place)."""
+    times: Count = 1
+    """The round so many times, the second taught by the first and so on (5th place: 4 to 5)."""
     match_power: bool = True
     """Bring clip and soundscape to one mean power before they are mixed."""
     label: PseudoLabels = PseudoLabels()
 
     epochs: Count = 30
-    batch: Count = 64
+    batch: Annotated[int, Field(ge=2)] = 64
     repeat: Count = 1
     """Crops of each recording in an epoch."""
     min_per_class: Annotated[int, Field(ge=0)] = 0
@@ -144,10 +126,14 @@ class Round(Section):
     crop_s: Positive = 5.0
     window_s: Positive | None = None
     """Windows of validation, labelling and prediction; as long as the crops, if not said."""
+    sampler: Literal["recordings", "classes"] = "recordings"
+    """Every recording as often as any other, or every class."""
     min_rating: Annotated[float, Field(ge=0)] = 0.0
     """Recordings rated below are not trained on; those without a rating are."""
     first_s: Positive | None = None
     """Crops come from the recording's first seconds only (5th place: 60 and 30)."""
+    crops: Literal["random", "overlapping"] = "random"
+    """A crop from anywhere in a recording, or all of it in crops that overlap by half."""
     loud_crops: Share = 0.0
     """Probability that the louder of two random crops is taken."""
 
@@ -159,6 +145,8 @@ class Round(Section):
     """Norm of the gradient that a step is cut to."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay of the moving average of the weights; 0 is none (12th place: .999)."""
+    soup: Count = 1
+    """Weights are the mean of those of the best so many epochs (12th place)."""
     precision: Literal["bf16", "float32"] = "bf16"
     """bf16 autocast where the device computes it natively; float32 on others."""
 
@@ -177,11 +165,20 @@ class Round(Section):
     top_db: Positive | None = 80.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    gain_db: Seconds = 0.0
+
+    reverse: Share = 0.0
+    """Share of crops that are played backwards."""
+    shift: Shift = Shift()
+    padding: Padding = Padding()
+    filter: Filter = Filter()
+    band: Band = Band()
+    background: Background = Background()
     mixup: Mixup = Mixup()
     sumix: Sumix = Sumix()
+    noise: Noise = Noise()
+    gain_db: Seconds = 0.0
     mask: Mask = Mask()
-    background: Background = Background()
+
     validate_every: Count = 1
 
     @model_validator(mode="after")
@@ -190,8 +187,18 @@ class Round(Section):
             raise WrongSetting("needs pretrained = true", "weights")
         if (self.label.segment_s or 0) > self.crop_s:
             raise WrongSetting(f"must not be above crop_s, {self.crop_s:g}", "label", "segment_s")
+        if self.padding.fill == "floor" and self.normalise != "floor":
+            raise WrongSetting('needs normalise = "floor"', "padding", "fill")
         if self.targets != "hard" and (self.teacher is None or self.label.of == "soundscapes"):
             raise WrongSetting('needs a teacher, and label.of = "clips" or "both"', "targets")
         if self.start is not None and self.pretrained:
             raise WrongSetting("does not go with pretrained = true: take one of them", "start")
+        if self.times > 1 and self.teacher is None:
+            raise WrongSetting("needs a teacher: what is repeated is to be taught", "times")
+        if self.start_with == "backbone" and self.start is None:
+            raise WrongSetting("needs start, a round to start from", "start_with")
+        if self.mixup.labels == "losses" and self.mixup.probability and self.sumix.probability:
+            raise WrongSetting('does not go with mixup.labels = "losses"', "sumix", "probability")
+        if self.crops == "overlapping" and self.loud_crops:
+            raise WrongSetting('goes with crops = "random" only', "loud_crops")
         return self

@@ -83,7 +83,7 @@ def mel_of(store: Store, tmp_path: Path, shard_of: MadeShard) -> MadeMel:
 def publish(store: Store) -> Published:
     """An artifact of one JSON file or table per name, made of nothing: what a stage reads."""
 
-    def make(stage: str, files: Mapping[str, Any]) -> Ref:
+    def make(stage: str, files: Mapping[str, Any], **config: Any) -> Ref:
         def run(job: Job) -> Facts:
             for name, content in files.items():
                 if isinstance(content, pd.DataFrame):
@@ -93,7 +93,7 @@ def publish(store: Store) -> Published:
             return {}
 
         content = hashlib.sha256(pickle.dumps(files)).hexdigest()
-        return store.make(Step(stage, 1, stage, {"content": content}), run).ref
+        return store.make(Step(stage, 1, stage, {"content": content, **config}), run).ref
 
     return make
 
@@ -110,6 +110,7 @@ def model_of(store: Store) -> MadeModel:
         held_out: pd.DataFrame | None = None,
         spec: MelSpec | None = None,
         learnt: Sequence[str] = (),
+        fold: int | None = None,
     ) -> Ref:
         shape = ModelSpec(backbone=backbone, classes=tuple(classes), n_mels=32, dropout=0.0)
         reads = InputSpec(
@@ -130,6 +131,7 @@ def model_of(store: Store) -> MadeModel:
 
         config = {"seed": seed, "shape": shape.model_dump(), "reads": reads.model_dump()}
         config |= {"learnt": list(learnt)} if learnt else {}
+        config |= {} if fold is None else {"fold": fold}
         return store.make(Step("train", 1, f"train {seed}", config), run).ref
 
     return make

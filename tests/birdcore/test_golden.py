@@ -156,7 +156,7 @@ def all_stages(root: Path, store: Store, model_of: MadeModel) -> Iterator[Artifa
         name: (model_of(seed, backbone="test_efficientnet", held_out=out_of_fold(seed)),)
         for seed, name in enumerate(("one", "two"))
     }
-    taught = make(label, STUDENT, "soundscapes", 0, models["one"], mels["train_soundscapes"], None)
+    taught = make(label, STUDENT, "soundscapes", 0, models["one"], mels["train_soundscapes"])
     yield taught
     inputs = {
         "catalog": (cataloged.ref,),

@@ -14,10 +14,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from birdcore.artifact import Artifact, Ref
+from birdcore.catalog.folds import EVERYWHERE, soundscape_fold
 from birdcore.columns import stacked
 from birdcore.label import label
 from birdcore.label.label import segment_starts
-from birdcore.learn.data import read_segments
+from birdcore.learn.segments import read_segments
 from birdcore.mel.recordings import read_mels
 from birdcore.predict.listen import cell_rate, listen, load_listeners, read_soundscapes
 from birdcore.predict.windows import segment_mean
@@ -38,7 +39,7 @@ def sound(seconds: float, seed: int = 0) -> np.ndarray:
 
 def labelled(store: Store, teacher: tuple[Ref, ...], mel: Artifact, **settings: Any) -> Artifact:
     one = Round(name="two", backbones=("test_resnet",), label=PseudoLabels(**settings))
-    return store.make(label.step(one, "soundscapes", 0, teacher, mel.ref, None), label.run)
+    return store.make(label.step(one, "soundscapes", 0, teacher, mel.ref), label.run)
 
 
 def rows(artifact: Artifact) -> pd.DataFrame:
@@ -63,6 +64,32 @@ def test_a_segment_is_the_mean_of_its_frames_over_all_teachers(
             inside = cells[(centres >= start - 1e-6) & (centres < end - 1e-6)]
             np.testing.assert_allclose(p, inside.mean(axis=0), atol=1e-6)
     assert stacked(table["probabilities"], np.float32).std(axis=0).min() > 1e-3
+
+
+def test_out_of_fold_a_recording_is_labelled_by_those_who_were_not_trained_on_it(
+    store: Store, mel_of: MadeMel, model_of: MadeModel, publish: Any
+) -> None:
+    teacher = tuple(model_of(seed, fold=seed % 2) for seed in range(4))
+    names = [f"t{at}" for at in range(9)]
+    mel = mel_of({name: sound(6, at) for at, name in enumerate(names)}, "train_soundscapes")
+    recordings = [str(name) for name in read_soundscapes(mel / "mel.parquet").names]
+    # Two of them are clips with a fold, one trains everywhere; the others are soundscapes.
+    table = pd.DataFrame({"recording": recordings[:3], "fold": [0, 1, EVERYWHERE]})
+    folds = publish("folds", {"folds.parquet": table}, count=2)
+    one = Round(name="two", backbones=("test_resnet",), crop_s=5.0)
+    step = label.step(one, "clips", 0, teacher, mel.ref, folds=folds)
+    got = rows(store.make(step, label.run)).set_index("recording")["probabilities"]
+    of_fold = [rows(labelled(store, teacher[fold::2], mel)) for fold in (0, 1)]
+    of_all = rows(labelled(store, teacher, mel))
+    expected = dict(zip(recordings, [of_fold[0], of_fold[1], of_all], strict=False))
+    for name in recordings[3:]:
+        expected[name] = of_fold[soundscape_fold(name, 2)]
+    for name, said in expected.items():
+        np.testing.assert_array_equal(
+            np.stack(got.loc[[name]]),
+            np.stack(said.set_index("recording").loc[[name], "probabilities"]),
+        )
+    assert len({soundscape_fold(name, 2) for name in recordings[3:]}) == 2
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
-"""What a model learns from: crops, labels, epochs and pseudo-labelled segments."""
+"""What a model learns of clips: crops, labels and epochs."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,7 @@ from birdcore.learn.data import (
     draw_offsets,
     epoch_rows,
     hard_labels,
-    read_segments,
+    overlapping,
 )
 from birdcore.mel.recordings import Recordings
 from birdcore.mel.scale import Scale, decode_energy
@@ -164,6 +163,37 @@ def test_an_epoch_has_every_recording_and_those_of_rare_classes_more() -> None:
     assert counts_of(twice) == {r: 2 * n for r, n in expected.items()}
 
 
+def test_classes_are_drawn_alike() -> None:
+    labels = torch.zeros(110, 2)
+    labels[:100, 0] = labels[100:, 1] = 1
+    rng = torch.Generator().manual_seed(0)
+    drawn = epoch_rows(labels, torch.arange(110), 20, 0, rng, by_class=True)
+    assert len(drawn) == 2200
+    rare = int((drawn >= 100).sum())
+    assert abs(rare - 1100) < 4 * (2200 / 4) ** 0.5
+    assert len(drawn.unique()) > 100
+
+
+@given(
+    st.lists(st.integers(1, 900), min_size=1, max_size=6),
+    st.integers(1, 200),
+    st.one_of(st.none(), st.integers(1, 400)),
+)
+def test_overlapping_crops_cover_every_frame_in_equal_steps(
+    lengths: list[int], frames: int, first: int | None
+) -> None:
+    crops = Crops(frames, first, 0.0)
+    rng = torch.Generator().manual_seed(0)
+    rows, offsets = overlapping(recordings(lengths), torch.arange(len(lengths)), crops, rng)
+    for row, length in enumerate(lengths):
+        usable = length if first is None else min(length, max(first, frames))
+        starts = offsets[rows == row].sort().values
+        assert starts[0] == 0
+        assert starts[-1] == max(0, usable - frames)
+        assert len(starts.unique()) == len(starts)
+        assert all(step <= max(1, frames // 2) for step in starts.diff())
+
+
 def test_a_rare_bird_counts_whatever_sings_behind_it() -> None:
     labels = torch.zeros(11, 3)
     labels[:10, 0] = 1
@@ -173,7 +203,7 @@ def test_a_rare_bird_counts_whatever_sings_behind_it() -> None:
     assert counts == dict.fromkeys(range(10), 1) | {10: 5}
 
 
-@given(st.integers(0, 50), st.integers(1, 20))
+@given(st.integers(0, 50).filter(lambda count: count != 1), st.integers(2, 20))
 def test_batches_are_whole_and_nothing_is_in_two(count: int, size: int) -> None:
     rows = torch.arange(count)
     parts = list(batches(rows, size))
@@ -186,99 +216,12 @@ def test_batches_are_whole_and_nothing_is_in_two(count: int, size: int) -> None:
         assert [len(part) for part in parts] == [count]
 
 
+def test_a_single_row_comes_twice_since_a_batch_has_statistics() -> None:
+    assert [part.tolist() for part in batches(torch.tensor([7]), 4)] == [[7, 7]]
+
+
 def test_crops_are_measured_in_frames() -> None:
     one = Round(name="one", backbones=("x",), crop_s=5.0, first_s=30.0, loud_crops=0.2)
     assert crops_of(one.model_dump(), MelSpec()) == Crops(313, 1876, 0.2)
     whole = Round(name="one", backbones=("x",))
     assert crops_of(whole.model_dump(), MelSpec()).first_frames is None
-
-
-def segment_table(path: Path, rows: Sequence[tuple[str, float, list[float], bool]]) -> Path:
-    pd.DataFrame(
-        {
-            "recording": [r for r, *_ in rows],
-            "start": [start for _, start, *_ in rows],
-            "end": [start + CROP_S for _, start, *_ in rows],
-            "probabilities": [np.array(p, np.float32) for _, _, p, _ in rows],
-            "labels": [np.array(p, np.float32) ** 2 for _, _, p, _ in rows],
-            "mask": [np.array(p) >= 0.5 for _, _, p, _ in rows],
-            "kept": [kept for *_, kept in rows],
-        }
-    ).to_parquet(path)
-    return path
-
-
-def test_segments_are_where_the_teacher_heard_them(tmp_path: Path) -> None:
-    soundscapes = recordings([1_000, 700])
-    paths = [
-        segment_table(tmp_path / "0", [("r1", 2.5, [0.4, 0.9], True), ("r1", 5, [0, 0], False)]),
-        segment_table(tmp_path / "1", [("r0", 0.0, [0.6, 0.2], True)]),
-    ]
-    segments = read_segments(soundscapes, paths, CROP_S)
-    assert segments.rows.tolist() == [0, 1]
-    assert segments.offsets.tolist() == [0, 156]  # 2.5 s at 62.5 frames a second
-    np.testing.assert_allclose(segments.labels, np.array([[0.6, 0.2], [0.4, 0.9]]) ** 2, atol=1e-6)
-    assert segments.mask.tolist() == [[True, False], [False, True]]
-
-
-def test_a_crop_has_the_surest_of_the_segments_that_lie_in_it(tmp_path: Path) -> None:
-    path = segment_table(
-        tmp_path / "labels",
-        [
-            ("r0", 0.0, [0.9, 0.1], True),
-            ("r0", 5.0, [0.2, 0.7], True),
-            ("r0", 10.0, [0.8, 0.8], False),  # not kept
-            ("r0", 15.0, [0.4, 0.3], True),
-        ],
-    )
-    segments = read_segments(recordings([1_251]), [path], 10.0)  # 20 s
-    assert segments.offsets.tolist() == [0, 312, 625]  # the last crop ends with the soundscape
-    expected = np.array([[0.9, 0.7], [0.2, 0.7], [0.4, 0.3]]) ** 2
-    np.testing.assert_allclose(segments.labels, expected, atol=1e-6)
-
-
-def test_labels_are_stretched_then_the_best_kept_then_capped(tmp_path: Path) -> None:
-    rows = [("r0", 5.0 * at, p, True) for at, p in enumerate([[0.1, 0.0], [0.5, 0.2], [0.3, 0.4]])]
-    path = segment_table(tmp_path / "labels", rows)
-    settings = {"minmax": True, "keep": 0.67, "cap": 1.1}
-    segments = read_segments(recordings([1_251]), [path], CROP_S, settings)
-    stretched = np.array([[1.0, 0.25], [0.08 / 0.24, 1.0]])  # of squares; the first is left out
-    capped = stretched * 1.1 / stretched.sum(axis=1, keepdims=True)
-    assert segments.offsets.tolist() == [312, 625]
-    np.testing.assert_allclose(segments.labels, capped, atol=1e-6)
-    as_it_is = {"minmax": False, "keep": 1.0, "cap": None}
-    plain, same = (read_segments(recordings([1_251]), [path], CROP_S, s) for s in (None, as_it_is))
-    assert torch.equal(plain.labels, same.labels)
-
-
-def test_the_last_segment_ends_with_its_soundscape(tmp_path: Path) -> None:
-    for frames in (3_751, 3_752, 3_753, 3_754):
-        seconds = (frames - 1) / SPEC.frame_rate
-        path = segment_table(tmp_path / "x", [("r0", seconds - 5, [0.6], True)])
-        segments = read_segments(recordings([frames]), [path], CROP_S)
-        end = int(segments.offsets[0]) + SPEC.fixed_length(5.0)
-        assert frames - 1 <= end <= frames
-
-
-def test_soundscapes_are_drawn_by_their_certainty_and_their_segments_alike(
-    tmp_path: Path,
-) -> None:
-    path = segment_table(
-        tmp_path / "labels",
-        [
-            ("r0", 0.0, [0.9, 0.1], True),  # r0: maxima .9 and .7, together 1.6
-            ("r0", 2.5, [0.2, 0.7], True),
-            ("r0", 5.0, [0.1, 0.1], True),
-            ("r0", 7.5, [0.9, 0.9], False),
-            ("r2", 0.0, [0.1, 0.3], True),  # r2: .4
-        ],
-    )
-    segments = read_segments(recordings([1_000, 1_000, 1_000]), [path], CROP_S)
-    drawn = segments.draw(40_000, torch.Generator().manual_seed(0)).bincount() / 40_000
-    np.testing.assert_allclose(drawn, [1.6 / 6, 1.6 / 6, 1.6 / 6, 0.2], atol=0.01)
-
-
-def test_a_teacher_that_is_sure_of_nothing_is_refused(tmp_path: Path) -> None:
-    path = segment_table(tmp_path / "labels", [("r0", 0.0, [0.1], False)])
-    with pytest.raises(ValueError, match=r"round\.label\.threshold"):
-        read_segments(recordings([1_000]), [path], CROP_S)

@@ -74,6 +74,8 @@ def training(store: Store, mel_of: Any, publish: Any) -> MadeStep:
             "folds", {"folds.parquet": pd.DataFrame({"recording": NAMES, "fold": folds.values()})}
         )
         chosen = {"epochs": 3, "batch": 3, "crop_s": 0.5, "learning_rate": 1e-2} | settings
+        if start is not None:
+            chosen["start"] = "before"
         one = Round(name="one", backbones=("test_resnet",), **chosen)
         inputs = {"catalog": (catalog,), "folds": (folded,), "mel": (mel,)}
         if start is not None:
@@ -96,6 +98,10 @@ def distance(one: Weights, other: Weights) -> float:
     names = [n for n in one if n.endswith(("weight", "bias"))]
     assert names
     return sum(float((one[n] - other[n]).abs().sum()) for n in names)
+
+
+def part(of: Weights, backbone: bool) -> Weights:
+    return {n: v for n, v in of.items() if n.startswith("backbone.") == backbone}
 
 
 def rows(artifact: Artifact) -> list[dict[str, Any]]:
@@ -185,7 +191,8 @@ def test_the_best_epoch_is_remembered_over_a_kill(
     step = training()
     with pytest.raises(Killed):
         run(store, step, progress=stop_after(1))
-    best = torch.load(store.root / "work" / "train" / step.key / CHECKPOINT)["best"]
+    saved = torch.load(store.root / "work" / "train" / step.key / CHECKPOINT)
+    best = saved["best"][0]["weights"]
     artifact = run(store, step)
     assert artifact.facts["auc"] == 0.9
     assert all(torch.equal(value, best[name]) for name, value in weights(artifact).items())
@@ -238,6 +245,37 @@ def test_a_warm_start_takes_the_weights_of_the_earlier_round(
     assert distance(weights(run(store, training(**still))), before) > 1
 
 
+def test_a_start_may_take_the_backbone_alone(
+    training: MadeStep, store: Store, model_of: Any
+) -> None:
+    start = model_of(seed=5)
+    still = {"epochs": 1, "learning_rate": 1e-12, "final_rate": 0.0, "weight_decay": 0.0}
+    before = weights(store.get(start))
+    after = weights(run(store, training(start=start, start_with="backbone", **still)))
+    assert distance(part(after, True), part(before, True)) < 1e-3
+    assert distance(part(after, False), part(before, False)) > 0.1
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"sampler": "classes"},
+        {"crops": "overlapping", "loud_crops": 0.0},
+        {"mixup": {"probability": 1.0, "labels": "losses"}},
+        {"soup": 2},
+    ],
+)
+def test_it_trains_and_resumes_as_a_round_asks(
+    training: MadeStep, store: Store, settings: dict[str, Any]
+) -> None:
+    step = training(**settings)
+    with pytest.raises(Killed):
+        run(store, step, progress=stop_after(2))
+    resumed = weights(run(store, step))
+    shutil.rmtree(store.path(step.ref))
+    assert distance(weights(run(store, step)), resumed) == 0
+
+
 def test_from_a_model_of_other_classes_a_start_takes_the_backbone_only(
     training: MadeStep, store: Store, model_of: Any
 ) -> None:
@@ -247,9 +285,6 @@ def test_from_a_model_of_other_classes_a_start_takes_the_backbone_only(
     started, alone = (
         weights(run(store, training(start=origin, **still))) for origin in (start, None)
     )
-
-    def part(of: Weights, backbone: bool) -> Weights:
-        return {n: v for n, v in of.items() if n.startswith("backbone.") == backbone}
 
     assert distance(part(started, True), part(before, True)) < 1e-3
     assert distance(part(alone, True), part(before, True)) > 1
@@ -305,7 +340,9 @@ def test_without_held_out_recordings_the_latest_weights_are_kept(
 
 
 def test_a_fold_that_holds_everything_out_is_refused(training: MadeStep, store: Store) -> None:
-    with pytest.raises(ValueError, match="fold 0 and min_rating = 0 leave no recording to train on"):
+    with pytest.raises(
+        ValueError, match="fold 0 and min_rating = 0 leave no recording to train on"
+    ):
         run(store, training(dict.fromkeys(NAMES, 0)))
 
 

@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.optimize import nnls
+from scipy.stats import pmean, rankdata
 from sklearn.metrics import roc_auc_score
 
 from birdcore.artifact import Artifact, Ref
 from birdcore.predict import ensemble
+from birdcore.predict.weights import Blend, nnls_weights_by_class
 from birdcore.store import Store
 
 MadeModel = Callable[..., Ref]
@@ -33,10 +36,28 @@ def out_of_fold(recordings: Sequence[str], noise: float, seed: int) -> pd.DataFr
 
 
 def weighed(
-    store: Store, members: dict[str, tuple[Ref, ...]], how: str = "nnls"
-) -> tuple[Artifact, dict[str, dict[str, float]]]:
-    artifact = store.make(ensemble.step(how, members), ensemble.run)
+    store: Store, members: dict[str, tuple[Ref, ...]], how: str = "nnls", blend: Blend = "mean"
+) -> tuple[Artifact, dict[str, Any]]:
+    artifact = store.make(ensemble.step(how, members, blend, 3.0), ensemble.run)
     return artifact, json.loads((artifact / "weights.json").read_text())
+
+
+def scipys(columns: Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """Weights by scipy, of the classes that occur and on so many of the recordings."""
+    matrix = np.stack([c[rows, :3].ravel() for c in columns], axis=1)
+    weights = nnls(matrix, (TARGETS >= 1)[rows, :3].ravel().astype(float))[0]
+    return np.asarray(weights / weights.sum())
+
+
+def rounds_of(
+    tables: Sequence[pd.DataFrame], model_of: MadeModel, seed: int = 0
+) -> dict[str, tuple[Ref, ...]]:
+    """A round of one model for each table; another seed makes other models."""
+    names = ("one", "two", "three", "four")[: len(tables)]
+    return {
+        name: (model_of(seed + at, "abcd", held_out=table),)
+        for at, (name, table) in enumerate(zip(names, tables, strict=True))
+    }
 
 
 def test_weights_are_scipys_nnls_on_the_held_out_recordings_of_all_folds(
@@ -59,10 +80,8 @@ def test_weights_are_scipys_nnls_on_the_held_out_recordings_of_all_folds(
         np.stack(pd.concat(t).set_index("recording").loc[RECORDINGS, "probabilities"])
         for t in tables.values()
     ]
+    expected = scipys(columns, np.ones(40, bool))
     truth = (TARGETS >= 1)[:, :3]
-    matrix = np.stack([c[:, :3].ravel() for c in columns], axis=1)
-    expected = nnls(matrix, truth.ravel().astype(float))[0]
-    expected /= expected.sum()
     names = ["one/test_resnet", "two/test_resnet"]
     assert list(content["weights"]) == names
     np.testing.assert_allclose(list(content["weights"].values()), expected, atol=1e-6)
@@ -70,10 +89,15 @@ def test_weights_are_scipys_nnls_on_the_held_out_recordings_of_all_folds(
     for name, column in zip(names, columns, strict=True):
         auc = roc_auc_score(truth, column[:, :3], average="macro")
         assert content["held_out_auc"][name] == pytest.approx(auc, abs=1e-9)
-    blended = np.tensordot(expected, columns, 1)[:, :3]
-    assert content["held_out_auc"]["ensemble"] == pytest.approx(
-        roc_auc_score(truth, blended, average="macro"), abs=1e-6
-    )
+    # The ensemble is judged where its weights were not fitted.
+    unseen = np.zeros((40, 3))
+    for part in range(5):
+        own = np.arange(40) % 5 == part
+        unseen[own] = np.tensordot(scipys(columns, ~own), columns, 1)[own, :3]
+    for name, blended in (("ensemble", unseen), ("mean", np.mean(columns, axis=0)[:, :3])):
+        auc = roc_auc_score(truth, blended, average="macro")
+        assert content["held_out_auc"][name] == pytest.approx(auc, abs=1e-6)
+        assert artifact.facts["held_out_auc"][name] == round(auc, 4)
     assert artifact.facts["held_out_recordings"] == 40
 
 
@@ -90,63 +114,116 @@ def test_backbones_of_one_round_are_members_of_their_own(store: Store, model_of:
 
 
 def test_only_recordings_that_all_members_left_out_count(store: Store, model_of: MadeModel) -> None:
-    one, two = out_of_fold(RECORDINGS[:30], 0.7, 0), out_of_fold(RECORDINGS[10:], 1.0, 1)
-    members = {
-        "one": (model_of(0, "abcd", held_out=one),),
-        "two": (model_of(1, "abcd", held_out=two),),
-    }
-    artifact, content = weighed(store, members)
+    tables = [out_of_fold(RECORDINGS[:30], 0.7, 0), out_of_fold(RECORDINGS[10:], 1.0, 1)]
+    artifact, content = weighed(store, rounds_of(tables, model_of))
     assert artifact.facts["held_out_recordings"] == 20
     common = RECORDINGS[10:30]
-    same = {
-        name: (model_of(10 + at, "abcd", held_out=table[table["recording"].isin(common)]),)
-        for at, (name, table) in enumerate({"one": one, "two": two}.items())
-    }
+    same = rounds_of([table[table["recording"].isin(common)] for table in tables], model_of, 10)
     assert weighed(store, same)[1]["weights"] == content["weights"]
 
 
-@pytest.mark.parametrize("how", ["nnls", "mean", "rank"])
+@pytest.mark.parametrize("how", ["nnls", "nnls-by-class", "mean"])
+@pytest.mark.parametrize("blend", ["mean", "power", "rank"])
 def test_without_a_common_held_out_recording_all_count_alike(
-    store: Store, model_of: MadeModel, how: str
+    store: Store, model_of: MadeModel, how: str, blend: Blend
 ) -> None:
-    members = {
-        "one": (model_of(0, "abcd", held_out=out_of_fold(RECORDINGS[:5], 0.7, 0)),),
-        "two": (model_of(1, "abcd", held_out=out_of_fold(RECORDINGS[5:9], 0.7, 0)),),
-    }
-    assert weighed(store, members, how)[1]["weights"] == {
+    apart = [out_of_fold(RECORDINGS[:5], 0.7, 0), out_of_fold(RECORDINGS[5:9], 0.7, 0)]
+    assert weighed(store, rounds_of(apart, model_of), how, blend)[1]["weights"] == {
         "one/test_resnet": 0.5,
         "two/test_resnet": 0.5,
     }
-    nothing = {
-        name: (model_of(10 + at, "abcd", held_out=out_of_fold([], 0.7, 0)),)
-        for at, name in enumerate(("one", "two", "three", "four"))
-    }
-    artifact, content = weighed(store, nothing, how)
+    nothing = rounds_of([out_of_fold([], 0.7, 0)] * 4, model_of, 10)  # all train everywhere
+    artifact, content = weighed(store, nothing, how, blend)
     assert set(content["weights"].values()) == {0.25}
     assert artifact.facts["held_out_auc"] == {}
 
 
-@pytest.mark.parametrize("how", ["mean", "rank"])
-def test_other_ways_weigh_members_alike_whatever_they_say(
+@pytest.mark.parametrize("how", ["nnls", "nnls-by-class"])
+def test_one_common_recording_is_judged_by_equal_weights(
     store: Store, model_of: MadeModel, how: str
 ) -> None:
-    members = {
-        "one": (model_of(0, "abcd", held_out=out_of_fold(RECORDINGS, 0.1, 0)),),
-        "two": (model_of(1, "abcd", held_out=out_of_fold(RECORDINGS, 9.0, 1)),),
-    }
-    _, content = weighed(store, members, how)
-    assert set(content["weights"].values()) == {0.5}
-    assert content["how"] == how
-    assert content["held_out_auc"]["one/test_resnet"] == 1.0
-    assert 0.5 < content["held_out_auc"]["ensemble"] <= 1.0
+    tables = [out_of_fold(RECORDINGS[:1], noise, seed) for seed, noise in enumerate((0.1, 9.0))]
+    artifact, content = weighed(store, rounds_of(tables, model_of), how)
+    assert artifact.facts["held_out_recordings"] == 1
+    assert content["held_out_auc"]["ensemble"] is None  # no negative beside the positive
+    assert np.shape(list(content["weights"].values())) == ((2,) if how == "nnls" else (2, 4))
 
 
-def test_held_out_recordings_without_a_scored_class_weigh_nothing(
+def test_without_least_squares_members_count_alike_whatever_they_say(
     store: Store, model_of: MadeModel
+) -> None:
+    tables = [out_of_fold(RECORDINGS, noise, seed) for seed, noise in enumerate((0.1, 9.0))]
+    _, content = weighed(store, rounds_of(tables, model_of), "mean")
+    assert set(content["weights"].values()) == {0.5}
+    aucs = content["held_out_auc"]
+    assert aucs["one/test_resnet"] == 1.0
+    assert 0.5 < aucs["ensemble"] == aucs["mean"] < 1.0
+
+
+def test_each_class_may_have_weights_of_its_own(store: Store, model_of: MadeModel) -> None:
+    tables = [out_of_fold(RECORDINGS, 1.0, seed) for seed in (0, 1)]
+    for table, deaf in zip(tables, (0, 1), strict=True):  # each member knows another class not
+        told = np.stack(table["probabilities"])
+        told[:, deaf] = np.roll(told[:, deaf], 1) / 2
+        table["probabilities"] = list(told)
+    artifact, content = weighed(store, rounds_of(tables, model_of), "nnls-by-class")
+    weights = np.array(list(content["weights"].values()))
+    predictions = np.stack([np.stack(table["probabilities"]) for table in tables])
+    truth = np.where([True] * 3 + [False], TARGETS >= 1, np.nan)
+    np.testing.assert_allclose(weights, nnls_weights_by_class(predictions, truth), atol=1e-6)
+    assert content["classes"] == list("abcd")
+    assert weights[1, 0] > 0.55
+    assert weights[0, 1] > 0.55
+    _, overall = weighed(store, rounds_of(tables, model_of))
+    assert "classes" not in overall
+    np.testing.assert_allclose(weights[:, 3], list(overall["weights"].values()), atol=1e-6)
+    aucs = content["held_out_auc"]
+    assert aucs["ensemble"] > max(aucs["mean"], overall["held_out_auc"]["ensemble"])
+    told = artifact.facts["weights"]
+    assert told == {name: round(np.mean(w), 4) for name, w in content["weights"].items()}
+
+
+@pytest.mark.parametrize("how", ["nnls", "mean"])
+@pytest.mark.parametrize("blend", ["mean", "power", "rank"])
+def test_the_auc_is_that_of_the_blend_that_is_chosen(
+    store: Store, model_of: MadeModel, how: str, blend: Blend
+) -> None:
+    tables = [out_of_fold(RECORDINGS, noise, seed) for seed, noise in enumerate((1.0, 2.5))]
+    tables[1]["probabilities"] = [p**4 for p in tables[1]["probabilities"]]
+    _, content = weighed(store, rounds_of(tables, model_of), how, blend)
+    assert content["blend"] == blend
+    assert content.get("power") == (3.0 if blend == "power" else None)
+    columns = np.array([np.stack(table["probabilities"]) for table in tables], np.float64)
+    reference = np.zeros((40, 3))
+    for part in range(5):
+        own = np.arange(40) % 5 == part
+        shares = scipys(columns, ~own) if how == "nnls" else np.ones(2)
+        told = rankdata(columns, axis=1) if blend == "rank" else columns
+        weights = shares[:, None, None] / shares.sum()
+        blended = pmean(told, 3 if blend == "power" else 1, axis=0, weights=weights)
+        reference[own] = blended[own, :3]
+    auc = roc_auc_score((TARGETS >= 1)[:, :3], reference, average="macro")
+    assert content["held_out_auc"]["ensemble"] == pytest.approx(auc, abs=1e-6)
+    mean = roc_auc_score((TARGETS >= 1)[:, :3], columns.mean(axis=0)[:, :3], average="macro")
+    assert content["held_out_auc"]["mean"] == pytest.approx(mean, abs=1e-6)
+    assert (blend, how) == ("mean", "mean") or auc != mean
+
+
+def test_power_is_part_of_the_key_where_it_is_read_alone() -> None:
+    def key(blend: Blend, power: float) -> str:
+        return ensemble.step("mean", {"one": ()}, blend, power).ref.key
+
+    assert key("mean", 2.0) == key("mean", 3.0) != key("rank", 2.0)
+    assert key("power", 2.0) != key("power", 3.0)
+
+
+@pytest.mark.parametrize("how", ["nnls", "nnls-by-class"])
+def test_held_out_recordings_without_a_scored_class_weigh_nothing(
+    store: Store, model_of: MadeModel, how: str
 ) -> None:
     table = out_of_fold(RECORDINGS, 0.7, 0).assign(
         targets=[np.zeros(4, np.float32)] * len(RECORDINGS)
     )
-    _, content = weighed(store, {"one": (model_of(0, "abcd", held_out=table),)})
+    _, content = weighed(store, {"one": (model_of(0, "abcd", held_out=table),)}, how)
     assert content["weights"] == {"one/test_resnet": 1.0}
-    assert content["held_out_auc"] == {"one/test_resnet": None, "ensemble": None}
+    assert content["held_out_auc"] == {"one/test_resnet": None, "mean": None, "ensemble": None}

@@ -1,14 +1,14 @@
 """The submission stage: the rows and columns that are asked for, and nothing else."""
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.ndimage import correlate1d, gaussian_filter1d
-from scipy.stats import rankdata
+from scipy.stats import pmean, rankdata
 
 from birdcore.artifact import Artifact, Ref
 from birdcore.catalog.source import Source
@@ -42,14 +42,15 @@ class Folder:
     def make(
         self,
         heard: dict[str, list[pd.DataFrame]],
-        weights: dict[str, float],
-        how: str = "mean",
+        weights: Mapping[str, float | Sequence[float]],
+        how: Mapping[str, str | float] | None = None,
         **settings: float,
     ) -> Artifact:
-        """heard: by round, the predictions of each shard."""
+        """heard: by round, the predictions of each shard; how: blend, and power."""
         species = pd.DataFrame({"label": list(self.labels)})
         catalog = self.publish("catalog", {"species.parquet": species})
-        weighed = self.publish("ensemble", {"weights.json": {"how": how, "weights": weights}})
+        content = {**(how or {"blend": "mean"}), "weights": weights}
+        weighed = self.publish("ensemble", {"weights.json": content})
         rounds = {
             name: tuple(self.publish("predict", {"predictions.parquet": t}) for t in tables)
             for name, tables in heard.items()
@@ -219,11 +220,53 @@ def test_ranks_are_blended_where_the_recipe_says_so(folder: Folder) -> None:
     first, second = predictions({"a.ogg": 4, "b.ogg": 3}), predictions({"b.ogg": 3, "a.ogg": 4}, 1)
     second["probabilities"] = [p / 1000 for p in second["probabilities"]]
     artifact = folder.make(
-        {"one": [first], "two": [second]}, {"one/x": 0.5, "two/x": 0.5}, how="rank"
+        {"one": [first], "two": [second]}, {"one/x": 0.5, "two/x": 0.5}, {"blend": "rank"}
     )
     table = written(artifact)
     ranks = [(rankdata(values_of(t, table.index), axis=0) - 1) / 6 for t in (first, second)]
     np.testing.assert_allclose(table, np.mean(ranks, axis=0), atol=1e-7)
+
+
+def test_powers_are_blended_where_the_recipe_says_so(folder: Folder) -> None:
+    recordings = {"a.ogg": 4, "b.ogg": 3}
+    tables = [predictions(recordings, seed, backbone) for seed, backbone in enumerate("xyx")]
+    weights, cubes = {"one/x": 0.5, "one/y": 0.2, "two/x": 0.3}, {"blend": "power", "power": 3.0}
+    artifact = folder.make({"one": [pd.concat(tables[:2])], "two": [tables[2]]}, weights, cubes)
+    table = written(artifact)
+    values = np.array([values_of(t, table.index) for t in tables], np.float64)
+    shares = np.array([0.5, 0.2, 0.3])[:, None, None]
+    np.testing.assert_allclose(table, pmean(values, 3, axis=0, weights=shares), rtol=1e-6)
+    np.testing.assert_allclose(
+        written(artifact, "rounds/one.csv"), pmean(values[:2], 3, axis=0), rtol=1e-6
+    )
+
+
+def test_each_class_may_have_weights_of_its_own(folder: Folder) -> None:
+    recordings = {"a.ogg": 3, "b.ogg": 4}
+    first, second = (predictions(recordings, seed) for seed in (0, 1))
+    weights = {"one/x": [1.0, 0.25, 0.0], "two/x": [0.0, 0.75, 1.0]}
+    artifact = folder.make({"one": [first], "two": [second]}, weights)
+    table = written(artifact)
+    one, two = (values_of(t, table.index) for t in (first, second))
+    expected = np.stack([one[:, 0], 0.25 * one[:, 1] + 0.75 * two[:, 1], two[:, 2]], axis=1)
+    np.testing.assert_allclose(table, expected, rtol=1e-6)
+    np.testing.assert_allclose(written(artifact, "rounds/one.csv"), one, rtol=1e-6)
+
+
+@pytest.mark.parametrize("by_class", [False, True])
+def test_a_member_that_heard_nothing_leaves_its_weight_to_the_others(
+    folder: Folder, by_class: bool
+) -> None:
+    recordings = {"a.ogg": 3}
+    first, second = (predictions(recordings, seed) for seed in (0, 1))
+    heard = {"one": [first], "two": [second], "silent": [first.iloc[:0]]}
+    parts = ([0.6, 0.0, 0.1], [0.2, 0.0, 0.3], [0.2, 1.0, 0.6])
+    shares = parts if by_class else [part[1] for part in parts]
+    weights = dict(zip(("one/x", "two/x", "silent/x"), shares, strict=True))
+    table = written(folder.make(heard, weights))
+    one, two = (values_of(t, table.index) for t in (first, second))
+    of_one = np.array([0.75, 0.5, 0.25] if by_class else [0.5] * 3)
+    np.testing.assert_allclose(table, of_one * one + (1 - of_one) * two, rtol=1e-6)
 
 
 def test_smoothing_stays_within_a_recording(folder: Folder) -> None:

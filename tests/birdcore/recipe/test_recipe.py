@@ -75,7 +75,7 @@ def changed(old: str, new: str) -> str:
         (
             changed("probability", "probabilty"),
             "r.toml:15: unknown key round.1.mixup.probabilty; did you mean 'probability'? "
-            "Allowed here: probability, alpha, labels",
+            "Allowed here: probability, alpha, weight, labels",
         ),
         (
             GOOD + "mask.time_mask = 3\n",
@@ -248,6 +248,37 @@ def test_all_mistakes_are_told_at_once(refuse: Refuse) -> None:
             "r.toml:3: ensemble.members = []: must be a list of at least 1, each text in quotes",
         ),
         (
+            'teacher = "first"',
+            "times = 3",
+            "r.toml:14: round.1.times = 3: needs a teacher: what is repeated is to be taught",
+        ),
+        (
+            'name = "second"',
+            'name = "second-1"\nbackbones = ["x"]\n[[round]]\nname = "second"\ntimes = 2',
+            'r.toml:13: round.2.name = "second": an earlier round has this name',
+        ),
+        (
+            'teacher = "first"',
+            'teacher = "first"\nfolds = [0]\nlabel.teachers = "out-of-fold"',
+            "r.toml:16: round.1.label.teachers = \"out-of-fold\": 'first' and this round need a "
+            "model of every fold",
+        ),
+        (
+            'teacher = "first"',
+            'start_with = "backbone"',
+            'r.toml:14: round.1.start_with = "backbone": needs start, a round to start from',
+        ),
+        (
+            'teacher = "first"',
+            'padding.fill = "floor"',
+            'r.toml:14: round.1.padding.fill = "floor": needs normalise = "floor"',
+        ),
+        (
+            'teacher = "first"',
+            'crops = "overlapping"\nloud_crops = 0.5',
+            'r.toml:15: round.1.loud_crops = 0.5: goes with crops = "random" only',
+        ),
+        (
             "[mel]",
             "[folds]\ntrain = [0, 7]\n[mel]",
             "r.toml:3: folds.train = [0, 7]: name folds from 0 to 4, at least one",
@@ -355,12 +386,31 @@ def test_set_is_laid_over_the_recipe(read: Callable[..., Recipe]) -> None:
         ("mel.preset=config_97", 'mel.preset = "config_97": no such preset; did you mean '),
         ("round.1.teacher=frist", 'round.1.teacher = "frist": no earlier round has this name; '),
         ("mel.n_fft=1023", "mel.n_fft = 1023: n_fft is 1023: choose an even number"),
-        ("ensemble.weights=nnsl", 'ensemble.weights = "nnsl": must be "nnls", "mean" or "rank"; '),
+        (
+            "ensemble.weights=nnsl",
+            'ensemble.weights = "nnsl": must be "nnls", "nnls-by-class" or "mean"; did you mean '
+            "'nnls'?",
+        ),
+        (
+            "ensemble.weights=rank",
+            'ensemble.weights = "rank": is a way to blend: write weights = "mean" and '
+            'blend = "rank"',
+        ),
+        ("ensemble.blend=nnls", 'ensemble.blend = "nnls": must be "mean", "power" or "rank"'),
+        ("ensemble.power=0", "ensemble.power = 0: must be a number above 0"),
     ],
 )
 def test_a_wrong_set_is_named_as_it_was_written(refuse: Refuse, setting: str, says: str) -> None:
     (line,) = refuse(GOOD, setting)
     assert line.startswith(f"--set {setting}: {says}")
+
+
+def test_weights_and_blend_of_the_ensemble_are_chosen_apart(read: Callable[..., Recipe]) -> None:
+    ensemble = read(GOOD).ensemble
+    assert (ensemble.weights, ensemble.blend, ensemble.power) == ("nnls", "mean", 2.0)
+    table = '[ensemble]\nweights = "nnls-by-class"\nblend = "power"\npower = 3\n[mel]'
+    ensemble = read(changed("[mel]", table)).ensemble
+    assert (ensemble.weights, ensemble.blend, ensemble.power) == ("nnls-by-class", "power", 3.0)
 
 
 def test_a_mistake_of_the_file_is_not_laid_on_a_set_beside_it(refuse: Refuse) -> None:
@@ -396,6 +446,33 @@ def test_a_mistake_that_rounds_share_is_told_once_where_it_is_written(tmp_path: 
     path.write_text("train = 3\n" + SHARING.partition("\n[[")[2].join(["[[", ""]))
     with pytest.raises(RecipeError, match="train must be a table"):
         read_recipe(path)
+
+
+def test_a_round_of_several_times_is_as_many_rounds(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(
+        '[[round]]\nname = "first"\nbackbones = ["resnet10t"]\n'
+        '[[round]]\nname = "again"\nbackbones = ["resnet10t"]\nteacher = "first"\ntimes = 3\n'
+        '[[round]]\nname = "last"\nbackbones = ["resnet10t"]\nteacher = "again"\n'
+        'start = "again"\ntimes = 2\nepochs = 7\n'
+        '[[round]]\nname = "on"\nbackbones = ["resnet10t"]\nteacher = "last"\nstart = "first"\n'
+        "times = 2\n"
+    )
+    recipe = read_recipe(path)
+    told = [(one.name, one.teacher, one.start) for one in recipe.round]
+    assert told == [
+        ("first", None, None),
+        ("again-1", "first", None),
+        ("again-2", "again-1", None),
+        ("again", "again-2", None),
+        ("last-1", "again", "again"),
+        ("last", "last-1", "last-1"),
+        ("on-1", "last", "first"),
+        ("on", "on-1", "first"),
+    ]
+    assert {one.times for one in recipe.round} == {1}
+    assert recipe.round[5].epochs == 7
+    assert recipe.members == ("first", "again", "last", "on")
 
 
 def test_numbers_lie_over_a_preset() -> None:

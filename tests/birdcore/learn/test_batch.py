@@ -12,13 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from birdcore.catalog.folds import EVERYWHERE, assign_folds
-from birdcore.learn.data import Crops, Segments, batches, crops_of, epoch_rows
-from birdcore.learn.mix import TrainingSet, draw_batch
+from birdcore.learn.batch import TrainingSet, draw_batch
+from birdcore.learn.data import Crops, batches, crops_of, epoch_rows
+from birdcore.learn.segments import Segments
 from birdcore.learn.targets import ClipLabels, targets_of
 from birdcore.mel.recordings import Recordings
 from birdcore.mel.scale import Scale
 from birdcore.mel.spec import MelSpec
 from birdcore.recipe import Background, Mixup, Round, Sumix
+from birdcore.recipe.augment import Band, Filter, Noise, Padding, Shift
 
 SPEC = MelSpec(n_mels=4)
 CROPS = Crops(frames=40, first_frames=None, loud=0.0)
@@ -86,7 +88,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 def test_a_plain_batch_is_clips_with_their_own_labels() -> None:
     data, rows = training_set(), torch.tensor([3, 1, 4])
-    power, labels, mask = draw_batch(data, rows, CROPS, configured(), seeded())
+    power, labels, mask, _ = draw_batch(data, rows, CROPS, configured(), seeded())
     assert power.shape == (3, 4, 40)
     assert torch.equal(labels, data.labels[rows])
     assert mask is None
@@ -100,7 +102,7 @@ def test_a_plain_batch_is_clips_with_their_own_labels() -> None:
 def test_under_a_teacher_each_clip_is_half_clip_and_half_soundscape(match_power: bool) -> None:
     clips = replace(training_set(2), clips=flat([-10.0, -20.0]))
     data, rows = taught(clips, [-40.0, -30.0]), torch.tensor([0, 1] * 20)
-    power, labels, mask = draw_batch(
+    power, labels, mask, _ = draw_batch(
         data, rows, CROPS, configured(match_power=match_power), seeded()
     )
     own = torch.tensor([1e-1, 1e-2])[rows]
@@ -122,7 +124,7 @@ def test_a_clip_gives_way_to_a_soundscape_with_the_teachers_labels_alone() -> No
     data = taught(replace(training_set(2), clips=flat([-10.0, -20.0])), [-40.0, -40.0])
     settings = configured(mix_as="replace", mix_share=0.5, match_power=True)
     rows = torch.zeros(400, dtype=torch.long)
-    power, labels, mask = draw_batch(data, rows, CROPS, settings, seeded())
+    power, labels, mask, _ = draw_batch(data, rows, CROPS, settings, seeded())
     replaced = power.mean(dim=(1, 2)) < 1e-3
     assert replaced.double().mean() == pytest.approx(0.5, abs=0.1)
     assert data.segments is not None
@@ -140,7 +142,7 @@ def test_a_clip_gives_way_only_to_a_soundscape_with_its_own_class() -> None:
     said = torch.tensor([[0.9, 0.0, 0.0, 0.9, 0.4], [0.1, 0.6, 0.0, 0.8, 0.5]])
     data = replace(data, segments=replace(data.segments, labels=said))
     rows = torch.arange(3).repeat(50)  # classes 0, 1 and 2; nobody heard class 2
-    power, labels, _ = draw_batch(data, rows, CROPS, configured(mix_as="replace-same"), seeded())
+    power, labels, *_ = draw_batch(data, rows, CROPS, configured(mix_as="replace-same"), seeded())
     assert torch.equal(labels[rows == 0], said[0].expand(50, 5))
     assert torch.equal(labels[rows == 1], said[1].expand(50, 5))
     assert torch.equal(labels[rows == 2], data.labels[2].expand(50, 5))
@@ -153,7 +155,7 @@ def test_targets_of_clips_are_a_mix_of_label_and_teacher() -> None:
     told = ClipLabels(torch.arange(3), torch.ones(3, dtype=torch.long), torch.zeros(3), said)
     data = replace(data, told=told)
     for how in ("hard", "soft", "enriched"):
-        _, labels, _ = draw_batch(data, rows, CROPS, configured() | {"targets": how}, seeded())
+        _, labels, *_ = draw_batch(data, rows, CROPS, configured() | {"targets": how}, seeded())
         assert torch.equal(labels, targets_of(data.labels, said, how))
 
 
@@ -203,7 +205,7 @@ def test_the_weight_of_the_soundscape_is_the_recipes() -> None:
 def test_a_share_of_clips_meets_a_soundscape_and_the_others_stay() -> None:
     data = taught(replace(training_set(1), clips=flat([-10.0])), [-40.0, -40.0])
     rows = torch.zeros(2_000, dtype=torch.long)
-    power, labels, mask = draw_batch(data, rows, CROPS, configured(mix_share=0.3), seeded())
+    power, labels, mask, _ = draw_batch(data, rows, CROPS, configured(mix_share=0.3), seeded())
     mixed = power.mean(dim=(1, 2)) < 0.08
     assert mixed.double().mean() == pytest.approx(0.3, abs=0.04)
     assert mask is not None
@@ -218,7 +220,9 @@ def test_a_soundscape_lies_under_a_clip_at_the_snr_that_is_asked_for() -> None:
     data = replace(training_set(3), clips=flat(levels), background=flat([0.0, -50.0]))
     rows = torch.tensor([0, 1, 2] * 300)
     background = Background(probability=0.6, snr_db=(3.0, 9.0))
-    power, labels, mask = draw_batch(data, rows, CROPS, configured(background=background), seeded())
+    power, labels, mask, _ = draw_batch(
+        data, rows, CROPS, configured(background=background), seeded()
+    )
     clip = 10 ** (torch.tensor(levels)[rows] / 10)
     added = power.mean(dim=(1, 2)) / clip - 1
     snr_db = -10 * added[added > 1e-3].log10()
@@ -274,8 +278,8 @@ def test_a_class_counts_in_a_mix_only_where_it_counts_in_both(how: str) -> None:
         "sumix": {"sumix": Sumix(probability=1.0)},
     }
     data, rows = taught(training_set()), torch.arange(12)
-    _, before, mask_before = draw_batch(data, rows, CROPS, configured(), seeded())
-    _, labels, mask = draw_batch(data, rows, CROPS, configured(**mixes[how]), seeded())
+    _, before, mask_before, _ = draw_batch(data, rows, CROPS, configured(), seeded())
+    _, labels, mask, _ = draw_batch(data, rows, CROPS, configured(**mixes[how]), seeded())
     assert mask is not None
     assert mask_before is not None
     # Every clip has met the soundscapes, so classes 1 to 3 count everywhere, class 4 nowhere.
@@ -290,7 +294,7 @@ def test_a_class_counts_in_a_mix_only_where_it_counts_in_both(how: str) -> None:
 def test_a_gain_makes_clips_louder_or_softer_and_leaves_labels() -> None:
     data = replace(training_set(1), clips=flat([-20.0]))
     rows = torch.zeros(500, dtype=torch.long)
-    power, labels, _ = draw_batch(data, rows, CROPS, configured(gain_db=6.0), seeded())
+    power, labels, *_ = draw_batch(data, rows, CROPS, configured(gain_db=6.0), seeded())
     gain_db = 10 * power.mean(dim=(1, 2)).log10() + 20
     assert -6.1 < gain_db.min() < -5.5
     assert 5.5 < gain_db.max() < 6.1
@@ -309,7 +313,7 @@ def test_the_same_generator_makes_the_same_batch() -> None:
     data = replace(taught(training_set()), background=noisy(3, 5))
     rows = torch.arange(12)
     first, second, third = (draw_batch(data, rows, CROPS, asked, seeded(s)) for s in (4, 4, 5))
-    for a, b in zip(first, second, strict=True):
+    for a, b in zip(first[:3], second[:3], strict=True):
         assert a is not None
         assert b is not None
         assert torch.equal(a, b)
@@ -348,3 +352,61 @@ def test_nothing_that_is_held_out_is_ever_heard_in_training(
         for batch in batches(rows, 16):
             power, *_ = draw_batch(data, batch, CROPS, asked, seeded(seed))
             assert power.isfinite().all()
+
+
+DISTORTIONS: dict[str, dict[str, Any]] = {
+    "reverse": {"reverse": 1.0},
+    "shift": {"shift": Shift(probability=1.0, max_s=0.2)},
+    "padding": {"padding": Padding(probability=1.0, min_share=0.2)},
+    "padding with the floor": {"padding": Padding(probability=1.0, min_share=0.2, fill="floor")},
+    "filter": {"filter": Filter(probability=1.0)},
+    "band": {"band": Band(probability=1.0, min_share=0.2)},
+    "noise": {"noise": Noise(probability=1.0)},
+}
+
+
+@pytest.mark.parametrize("how", DISTORTIONS)
+def test_what_a_round_asks_for_is_done_to_crops_and_labels_stay(how: str) -> None:
+    data, rows = training_set(), torch.arange(12)
+    asked = configured(normalise="floor", **DISTORTIONS[how])
+    crops = Crops(frames=40, first_frames=None, loud=0.0, with_floor=True)
+    plain = draw_batch(data, rows, crops, configured(normalise="floor"), seeded())
+    done = draw_batch(data, rows, crops, asked, seeded())
+    assert torch.equal(done.labels, plain.labels)
+    assert done.power.shape == plain.power.shape
+    assert done.power.isfinite().all()
+    assert not torch.equal(done.power[:, :, :-1], plain.power[:, :, :-1])
+    moves_only = how in ("reverse", "shift", "padding", "padding with the floor")
+    assert torch.equal(done.power[:, :, -1], plain.power[:, :, -1]) == moves_only
+
+
+def test_crops_begin_where_the_epoch_says() -> None:
+    data, rows = training_set(), torch.tensor([3, 5])
+    offsets = torch.tensor([17, 160])
+    batch = draw_batch(data, rows, CROPS, configured(), seeded(), offsets)
+    assert torch.equal(batch.power, data.clips.power(rows, offsets, CROPS.frames))
+
+
+def test_losses_are_mixed_in_one_share_for_the_batch() -> None:
+    """4th place 2025: both clips keep their labels, and the losses are weighed as the sound is."""
+    data = replace(training_set(3), clips=flat([0.0, 10.0, 20.0]))
+    rows = torch.tensor([0, 1, 2])
+    asked = configured(mixup=Mixup(probability=1.0, labels="losses"))
+    power, labels, _, second = draw_batch(data, rows, CROPS, asked, seeded())
+    assert second is not None
+    assert torch.equal(labels, data.labels[rows])
+    assert torch.equal(labels.sum(0), second.labels.sum(0))
+    assert not torch.equal(labels, second.labels)
+    levels = torch.tensor([1.0, 10.0, 100.0])
+    others = levels[second.labels.argmax(dim=1)]
+    expected = (1 - second.share) * levels + second.share * others
+    torch.testing.assert_close(power.mean(dim=(1, 2)), expected, rtol=0.02, atol=0)
+
+
+def test_a_constant_weight_takes_the_place_of_a_drawn_one() -> None:
+    data = replace(training_set(3), clips=flat([0.0, 10.0, 20.0]))
+    asked = configured(mixup=Mixup(probability=1.0, weight=0.5, labels="soft"))
+    power, labels, *_ = draw_batch(data, torch.tensor([0, 1, 2]), CROPS, asked, seeded())
+    levels = torch.tensor([1.0, 10.0, 100.0])
+    assert set(labels.unique().tolist()) == {0.0, 0.5}
+    torch.testing.assert_close(power.mean(dim=(1, 2)), labels[:, :3] @ levels, rtol=0.02, atol=0)

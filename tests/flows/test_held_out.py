@@ -1,0 +1,121 @@
+"""No label leaks, through any number of rounds: read from what the rounds published."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from birdcore.artifact import Artifact, Ref
+from birdcore.audio import clean
+from birdcore.catalog import catalog, folds
+from birdcore.catalog.folds import soundscape_fold
+from birdcore.catalog.source import scan
+from birdcore.label import label
+from birdcore.learn import train
+from birdcore.learn.attribution import FILE
+from birdcore.mel import mel
+from birdcore.recipe import read_recipe
+from birdcore.store import Store
+from flows.dag import build_dag
+
+FOLDS = 3
+RUN = {
+    "catalog": catalog.run, "clean": clean.run, "mel": mel.run, "folds": folds.run,
+    "label": label.run, "train": train.run,
+}  # fmt: skip
+ROUNDS = """
+[[round]]
+name = "third"
+backbones = ["resnet10t"]
+teacher = "second"
+epochs = 1
+batch = 4
+crop_s = 2.0
+"""
+
+
+def ran(store: Store, data: Path, tiny_recipe: Path, folder: Path, teachers: str) -> list[Artifact]:
+    """The models of three rounds, the second of which starts from the first."""
+    recipe = folder / "three.toml"
+    text = tiny_recipe.read_text().replace("[score]", f"{ROUNDS}\n[score]")
+    recipe.write_text(text.replace('label.teachers = "all"\n', ""))
+    settings = [f"folds.count={FOLDS}", "round.0.epochs=1", "round.1.start=first"]
+    settings += [f"round.{at}.label.teachers={teachers}" for at in (1, 2)]
+    settings += [f"round.{at}.label.of=both" for at in (1, 2)]
+    dag = build_dag(read_recipe(recipe, settings), scan(data, store), store, keep_shards=True)
+    steps = [step for step in dag.steps if step.stage in RUN]
+    made = [store.make(step, RUN[step.stage]) for step in steps]
+    models = [one for one in made if one.manifest.stage == "train"]
+    assert len(models) == 3 * FOLDS
+    return models
+
+
+def behind(model: Artifact, store: Store, *, teachers: bool) -> Iterator[Artifact]:
+    """The models whose weights a model began with and, if asked, all who taught it."""
+    yield model
+    inputs = model.manifest.inputs
+    wanted = inputs.get("start", []) + (
+        inputs.get("labels", []) + inputs.get("clip_labels", []) if teachers else []
+    )
+    for name in wanted:
+        before = store.get(Ref(*name.split("/")))
+        if before.manifest.stage == "label":
+            of_label = [store.get(Ref(*n.split("/"))) for n in before.manifest.inputs["teacher"]]
+        else:
+            of_label = [before]
+        for one in of_label:
+            yield from behind(one, store, teachers=teachers)
+
+
+def held_out(model: Artifact) -> set[str]:
+    return set(pd.read_parquet(model / "held_out.parquet")["recording"])
+
+
+def heard(models: Iterator[Artifact]) -> set[str]:
+    return {name for one in models for name in pd.read_csv(one / FILE)["recording"]}
+
+
+def test_with_teachers_of_its_own_nobody_behind_a_model_heard_what_it_is_judged_by(
+    tiny_data: Path, tiny_recipe: Path, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "store")
+    models = ran(store, tiny_data, tiny_recipe, tmp_path, "own")
+    catalogs = store.root.glob("catalog/*/recordings.parquet")
+    content = pd.read_parquet(next(catalogs)).set_index("recording")["sha256"]
+    for model in models:
+        judged, learnt = held_out(model), heard(behind(model, store, teachers=True))
+        assert judged
+        assert learnt
+        assert not judged & learnt
+        assert not set(content[sorted(judged)]) & set(content[sorted(learnt)])
+
+
+@pytest.mark.parametrize("teachers", ["all", "out-of-fold"])
+def test_with_other_teachers_a_model_and_those_it_starts_from_heard_nothing_of_it(
+    tiny_data: Path, tiny_recipe: Path, tmp_path: Path, teachers: str
+) -> None:
+    store = Store(tmp_path / "store")
+    models = ran(store, tiny_data, tiny_recipe, tmp_path, teachers)
+    for model in models:
+        assert held_out(model)
+        assert not held_out(model) & heard(behind(model, store, teachers=False))
+    # The setting says so: these teachers did hear it. Without them this test could not fail.
+    last = models[-1]
+    assert held_out(last) & heard(behind(last, store, teachers=True))
+
+
+def test_out_of_fold_no_student_trains_on_the_soundscapes_that_it_is_to_label(
+    tiny_data: Path, tiny_recipe: Path, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "store")
+    models = ran(store, tiny_data, tiny_recipe, tmp_path, "out-of-fold")
+    left_out = 0
+    for model in models[FOLDS:]:
+        refs = [Ref(*name.split("/")) for name in model.manifest.inputs["labels"]]
+        labels = pd.concat([pd.read_parquet(store.get(ref) / "labels.parquet") for ref in refs])
+        fold = model.manifest.config["fold"]
+        others = [soundscape_fold(name, FOLDS) != fold for name in labels["recording"]]
+        assert model.facts["segments"] == sum(others)
+        left_out += len(labels) - sum(others)
+    assert left_out
