@@ -22,9 +22,8 @@ import torch
 
 from birdcore.artifact import Step
 from birdcore.catalog.source import scan
-from birdcore.learn.batch import TrainingSet
 from birdcore.learn.quiet import quiet_pieces
-from birdcore.learn.train import training_set
+from birdcore.learn.training_set import TrainingSet, training_set
 from birdcore.mel.recordings import Recordings, read_mels
 from birdcore.mel.scale import encode
 from birdcore.predict.listen import Listener, cell_rate, listen, load_listeners

@@ -20,7 +20,7 @@ Read: TypeAlias = Callable[[Ref], Manifest | None]
 
 SHARD = re.compile(r"[ /]\d{4,}(?= fold \d+$|$)")
 FOLD = re.compile(r"([ /]\d{4,})?( fold \d+)?$")
-SHARDED = {"clean", "mel", "fingerprint", "leaks", "label", "predict"}
+SHARDED = {"clean", "mel", "fingerprint", "leaks", "outside", "label", "predict"}
 SAID = {"start", "teacher"}
 """Inputs that are told by name: which a model is of them, its own name does not say."""
 
@@ -29,12 +29,13 @@ COUNTS = {
     "collection": {"recordings": "recordings", "usable": "usable", "species": "species"},
     "clean": {"recordings": "recordings", "rejected": "rejected"},
     "leaks": {"recordings": "leaks"},
+    "outside": {"recordings": "recordings", "windows": "windows"},
     "label": {"recordings": "recordings", "segments": "segments", "kept": "kept"},
     "train": {"trained_on": "trained on", "held_out": "held out", "segments": "segments"},
     "submission": {"rows": "rows", "classes": "classes"},
 }
 UNSAID_AT_ZERO = {"rejected", "segments"}
-PLURALS = {"recordings", "leaks", "segments", "rows"}
+PLURALS = {"recordings", "leaks", "windows", "segments", "rows"}
 
 LABEL_DEFAULTS = {**PseudoLabels().model_dump(), "segment_s": 5.0}
 ALWAYS = ("power", "threshold", "output")

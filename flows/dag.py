@@ -14,13 +14,14 @@ from birdcore.catalog.source import FOLDERS, Kind, Source
 from birdcore.collect import collection
 from birdcore.collect.selection import competition_of
 from birdcore.collect.wanted import Collected, collected_part
-from birdcore.label import label
-from birdcore.learn import train
 from birdcore.mel import mel
+from birdcore.outside import outside
+from birdcore.outside.outside import outside_teacher
 from birdcore.predict import ensemble, predict, submission
-from birdcore.recipe import Recipe, Round
+from birdcore.recipe import Recipe
 from birdcore.score import score
 from birdcore.store import Store
+from flows.rounds import heard_by_outside, hears_soundscapes, models_of_round, refuse_what_lacks
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def build_dag(
     not there.
     """
     for one in recipe.round:
-        _refuse_what_lacks(one, source)
+        refuse_what_lacks(one, source)
     audio = dict(source.audio)
     roots = dict.fromkeys(audio, source.root)
     if collected is not None:
@@ -70,60 +71,45 @@ def build_dag(
         return step.ref
 
     cataloged = add(catalog.step(source))
-    mels = {kind: _features(recipe, source, parts[kind], roots[kind], steps) for kind in parts}
+    mels: dict[Kind, tuple[Ref, ...]] = {}
+    heard: dict[Kind, tuple[Ref, ...]] = {}
+    for kind in parts:
+        cleaned = _cleaned(recipe, source, parts[kind], roots[kind], steps)
+        mels[kind] = _mels(recipe, parts[kind], cleaned, roots[kind], steps)
+        heard[kind] = _heard(recipe, source, kind, parts[kind], cleaned, roots[kind], steps)
     folded = add(folds.step(cataloged, recipe.folds.count, recipe.seed))
-    bases = {"birdclef": {"catalog": (cataloged,), "folds": (folded,), "mel": mels["train_audio"]}}
+    bases = {
+        "birdclef": _base(cataloged, folded, mels["train_audio"], heard["train_audio"]),
+    }
     if collected is not None:
         birds = add(collection.step(collected, _leaks(source, collected, parts, steps)))
         in_folds = add(folds.step(birds, recipe.folds.count, recipe.seed))
-        bases["xeno-canto"] = {
-            "catalog": (birds,), "folds": (in_folds,), "mel": mels["xeno_canto"]
-        }  # fmt: skip
-    soundscapes = mels["train_soundscapes"]
+        bases["xeno-canto"] = _base(birds, in_folds, mels["xeno_canto"], heard["xeno_canto"])
 
     models: dict[str, dict[tuple[str, int], Ref]] = {}
     for one in recipe.round:
         inputs = dict(bases[one.data])
-        if _labels_soundscapes(one) or one.background.probability:
-            inputs["soundscapes"] = soundscapes
-        models[one.name] = _models(recipe, one, inputs, models, steps)
+        if hears_soundscapes(one) or one.background.probability:
+            inputs["soundscapes"] = mels["train_soundscapes"]
+            inputs["heard_soundscapes"] = heard["train_soundscapes"]
+        models[one.name] = models_of_round(recipe, one, inputs, models, steps)
 
     members = {name: tuple(models[name].values()) for name in recipe.members}
     mixed = recipe.ensemble
     weighed = add(ensemble.step(mixed.weights, members, mixed.blend, mixed.power))
-    heard = {
+    predicted = {
         one.name: tuple(
             add(predict.step(one.name, at, tuple(models[one.name].values()), part, recipe.predict))
             for at, part in enumerate(mels["test_soundscapes"])
         )
         for one in recipe.heard
     }
-    submitted = submission.step(recipe.predict, source, cataloged, weighed, heard)
+    submitted = submission.step(recipe.predict, source, cataloged, weighed, predicted)
     steps.append(submitted)
     scored = score.step(recipe.score, source, submitted.ref)
     if scored is not None:
         steps.append(scored)
     return Dag(_once(steps), submitted, scored)
-
-
-def _refuse_what_lacks(one: Round, source: Source) -> None:
-    """Said before any work: without soundscapes a student would be one in name only."""
-    if not source.audio["train_soundscapes"]:
-        for key, wanted in (
-            ("teacher", _labels_soundscapes(one)),
-            ("background", one.background.probability),
-        ):
-            if wanted:
-                raise ValueError(
-                    f"{key} of round {one.name!r} needs soundscapes, and there are none in "
-                    f"{source.root / 'train_soundscapes'}"
-                )
-    if one.weights is not None and not Path(one.weights).is_file():
-        raise ValueError(f"weights of round {one.name!r}: there is no file {one.weights}")
-
-
-def _labels_soundscapes(one: Round) -> bool:
-    return one.teacher is not None and one.label.of != "clips"
 
 
 def _leaks(
@@ -151,73 +137,53 @@ def _urls(source: Source) -> list[tuple[str, str]]:
     return [(f"train_audio/{name}", url) for name, url in named]
 
 
-def _features(
+def _cleaned(
     recipe: Recipe, source: Source, parts: list[Shard], root: Path, steps: list[Step]
-) -> tuple[Ref, ...]:
-    """Clean and mel of each shard; the mels."""
+) -> list[Step]:
     cleaned = [clean.step(shard, recipe.clean, source.overrides, root) for shard in parts]
+    steps += cleaned
+    return cleaned
+
+
+def _mels(
+    recipe: Recipe, parts: list[Shard], cleaned: list[Step], root: Path, steps: list[Step]
+) -> tuple[Ref, ...]:
     mels = [
         mel.step(shard, before.ref, recipe.mel, recipe.clean, root)
         for shard, before in zip(parts, cleaned, strict=True)
     ]
-    steps += cleaned + mels
+    steps += mels
     return tuple(step.ref for step in mels)
 
 
-def _models(
+def _heard(
     recipe: Recipe,
-    one: Round,
-    inputs: dict[str, tuple[Ref, ...]],
-    earlier: dict[str, dict[tuple[str, int], Ref]],
+    source: Source,
+    kind: Kind,
+    parts: list[Shard],
+    cleaned: list[Step],
+    root: Path,
     steps: list[Step],
-) -> dict[tuple[str, int], Ref]:
-    """The models of a round, by backbone and fold; each starts from its own kind, if at all.
-
-    Where other data has fewer folds, its first model starts those that have none of their own.
-    """
-    models = {}
-    for backbone in one.backbones:
-        for fold in recipe.folds_of(one):
-            start = {}
-            if one.start:
-                models_of = earlier[one.start].items()
-                of_backbone = {f: ref for (b, f), ref in models_of if b == backbone}
-                first = next(iter(of_backbone.values()))
-                start = {"start": (of_backbone.get(fold, first),)}
-            taught = _labels(one, fold, inputs, earlier, steps)
-            step = train.step(one, backbone, fold, recipe.seed, inputs | start | taught)
-            steps.append(step)
-            models[backbone, fold] = step.ref
-    return models
-
-
-def _labels(
-    one: Round,
-    fold: int,
-    inputs: dict[str, tuple[Ref, ...]],
-    earlier: dict[str, dict[tuple[str, int], Ref]],
-    steps: list[Step],
-) -> dict[str, tuple[Ref, ...]]:
-    """What a round's teacher says of soundscapes and clips, for the models of a fold."""
-    if one.teacher is None:
-        return {}
-    own = one.label.teachers == "own"
-    folds = inputs["folds"][0] if one.label.teachers == "out-of-fold" else None
-    teacher = tuple(ref for (_, f), ref in earlier[one.teacher].items() if f == fold or not own)
-    taught = {}
-    listened: list[tuple[label.Of, str, tuple[Ref, ...]]] = [
-        ("soundscapes", "labels", inputs.get("soundscapes", ())),
-        ("clips", "clip_labels", inputs["mel"]),
+) -> tuple[Ref, ...]:
+    """What the outside teacher hears in each shard, where a round asks for it."""
+    wanted = recipe.outside
+    if wanted is None or not any(kind in heard_by_outside(one) for one in recipe.round):
+        return ()
+    teacher = outside_teacher(wanted.teacher)
+    species = () if kind == "xeno_canto" else tuple(source.csv.taxonomy["scientific_name"])
+    heard = [
+        outside.step(shard, before.ref, teacher, wanted.hop_s, species, recipe.clean, root)
+        for shard, before in zip(parts, cleaned, strict=True)
     ]
-    for of, key, parts in listened:
-        if one.label.of in (of, "both"):
-            labelled = [
-                label.step(one, of, at, teacher, part, fold=fold if own else None, folds=folds)
-                for at, part in enumerate(parts)
-            ]
-            steps += labelled
-            taught[key] = tuple(step.ref for step in labelled)
-    return taught
+    steps += heard
+    return tuple(step.ref for step in heard)
+
+
+def _base(
+    cataloged: Ref, folded: Ref, mels: tuple[Ref, ...], heard: tuple[Ref, ...]
+) -> dict[str, tuple[Ref, ...]]:
+    """What every round on one source of recordings reads."""
+    return {"catalog": (cataloged,), "folds": (folded,), "mel": mels, "heard": heard}
 
 
 def _once(steps: list[Step]) -> tuple[Step, ...]:

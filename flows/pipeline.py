@@ -31,6 +31,7 @@ from tasks.folds import folds
 from tasks.label import label
 from tasks.leaks import leaks
 from tasks.mel import mel
+from tasks.outside import outside
 from tasks.predict import predict
 from tasks.score import score
 from tasks.stage import StageTask, in_store
@@ -46,6 +47,7 @@ STAGES: dict[str, StageTask] = {
     "leaks": leaks,
     "collection": collection_task,
     "folds": folds,
+    "outside": outside,
     "train": train,
     "label": label,
     "ensemble": ensemble,

@@ -9,7 +9,7 @@ import pandas as pd
 
 from birdcore.artifact import Artifact, Step
 from birdcore.files import write_text
-from birdcore.learn.attribution import FILE, merged, read_attribution, terms
+from birdcore.learn.attribution import FILE, OUTSIDE, merged, read_attribution, terms
 from birdcore.score.score import ENSEMBLE
 from birdcore.store import Store
 from flows.dag import Dag
@@ -52,6 +52,8 @@ def _tables(dag: Dag, store: Store, out: Path) -> None:
 
 def card(dag: Dag, store: Store, used: pd.DataFrame, scores: dict[str, Any]) -> str:
     """What whoever gets the models must know of them, in Markdown."""
+    teachers = used[used["recording"].str.startswith(OUTSIDE)]
+    used = used.drop(teachers.index)
     counts = terms(used["license"])
     says = {
         "nc": "forbid commercial use (NC): so do these models",
@@ -60,6 +62,11 @@ def card(dag: Dag, store: Store, used: pd.DataFrame, scores: dict[str, Any]) -> 
     }
     lines = ["# Model card", "", f"Trained on {len(used)} recordings, listed in {FILE}.", ""]
     lines += [f"- {counts[key]} {text}." for key, text in says.items() if counts[key]]
+    for _, teacher in teachers.iterrows():
+        lines.append(
+            f"- Taught by {teacher['recording'].removeprefix(OUTSIDE)} ({teacher['author']}; "
+            f"{teacher['url']}), {teacher['license']}: these models are under its terms."
+        )
     lines += ["", "| licence | recordings |", "|---|---|"]
     for licence, count in used["license"].value_counts().items():
         lines.append(f"| {licence or 'unknown'} | {count} |")

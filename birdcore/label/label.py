@@ -1,14 +1,14 @@
 """Stage `label`: a teacher's soft labels for one shard of soundscapes, or of clips.
 
-Segments overlap; a segment's probability is the mean of its frames, over all models of the
-teacher (6th place 2025: clipwise values were too small). Publishes `labels.parquet`, whose schema
-names the teacher: teacher, round and power are part of what a label is.
+Segments overlap. Publishes `labels.parquet`, whose schema names the teacher: teacher, round and
+power are part of what a label is.
 """
 
 import json
 import math
-from collections.abc import Sequence
-from typing import Literal
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,16 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from birdcore.artifact import Facts, Ref, Step
-from birdcore.catalog.folds import EVERYWHERE, soundscape_fold
 from birdcore.label.soft import high_low_mask, keep_segments, power_transform
-from birdcore.predict.listen import (
-    cell_rate,
-    duration_s,
-    listen,
-    load_listeners,
-    read_soundscapes,
-)
-from birdcore.predict.windows import segment_mean
+from birdcore.label.teacher import probabilities, read_teacher
+from birdcore.outside.teacher import Credit
+from birdcore.predict.listen import duration_s, read_soundscapes
 from birdcore.recipe import Round
 from birdcore.store import Job
 
@@ -34,7 +28,7 @@ VERSION = 1
 OVER_ALL = {"minmax", "keep", "cap"}
 """Settings that look at the labels of all soundscapes at once: training reads them."""
 
-ELSEWHERE = OVER_ALL | {"of", "teachers"}
+ELSEWHERE = OVER_ALL | {"of", "teachers", "outside"}
 
 Of = Literal["soundscapes", "clips"]
 
@@ -60,11 +54,13 @@ def step(
     *,
     fold: int | None = None,
     folds: Ref | None = None,
+    outside: tuple[Ref, Ref] | None = None,
 ) -> Step:
     """Labels of one shard; of clips in segments as long as the round's crops.
 
     `fold` is for the name alone, where each fold has a teacher of its own; `folds` says of which
-    model each recording gets its labels, where it is the one that was not trained on it.
+    model each recording gets its labels, where it is the one that was not trained on it; `outside`
+    is what an outside teacher heard of the shard, and the catalogue, which knows species' names.
     """
     config = one.label.model_dump(exclude=ELSEWHERE)
     config["segment_s"] = (
@@ -74,43 +70,31 @@ def step(
     inputs: dict[str, tuple[Ref, ...]] = {"teacher": teacher, "mel": (mel,)}
     if folds is not None:
         inputs["folds"] = (folds,)
+    if outside is not None:
+        inputs["heard"], inputs["catalog"] = ((ref,) for ref in outside)
+        config["outside"] = one.label.outside if teacher else 1.0
     return Step("label", VERSION, name, config, inputs)
 
 
 def run(job: Job) -> Facts:
     config = job.config
-    models = job.inputs("teacher")
-    teacher = load_listeners(models)
     soundscapes = read_soundscapes(job.input("mel") / "mel.parquet")
+    teacher = read_teacher(job, soundscapes)
     hop_s = config["segment_s"] * (1 - config["overlap"])
-    step_s = config["step_s"] or hop_s
-    out_of_fold = _folds(job, soundscapes.names) if job.step.inputs.get("folds") else {}
     tables = []
     for row, name in enumerate(soundscapes.names):
         job.progress(row, len(soundscapes.names), name)
-        asked = teacher
-        if name in out_of_fold:
-            fold = out_of_fold[name]
-            asked = [
-                one
-                for one, model in zip(teacher, models, strict=True)
-                if model.manifest.config["fold"] == fold
-            ]
-        cells = np.mean(
-            [listen(one, soundscapes, row, step_s, config["output"]) for one in asked], axis=0
-        )
         starts = segment_starts(duration_s(soundscapes, row), config["segment_s"], hop_s)
-        ends = starts + config["segment_s"]
-        p = segment_mean(cells, cell_rate(soundscapes), starts, ends)
+        p, counts = probabilities(teacher, soundscapes, row, starts, config)
         tables.append(
             pd.DataFrame(
                 {
                     "recording": name,
                     "start": starts,
-                    "end": ends,
+                    "end": starts + config["segment_s"],
                     "probabilities": list(p),
                     "labels": list(power_transform(p, config["power"])),
-                    "mask": list(high_low_mask(p, config["high"], config["low"])),
+                    "mask": list(high_low_mask(p, config["high"], config["low"]) & counts),
                     "kept": keep_segments(p, config["threshold"]),
                 }
             )
@@ -118,11 +102,13 @@ def run(job: Job) -> Facts:
     job.progress(len(soundscapes.names), len(soundscapes.names), "")
     labels = pd.concat(tables) if tables else pd.DataFrame(columns=LABELS.names)
     table = pa.Table.from_pandas(labels, LABELS, preserve_index=False)
-    meaning = {
+    meaning: dict[str, Any] = {
         "teacher": [f"{r.stage}/{r.key}" for r in job.step.inputs["teacher"]],
         "power": config["power"],
-        "classes": teacher[0].shape.classes,
+        "classes": teacher.classes,
     }
+    if teacher.heard is not None:
+        meaning["outside"] = asdict(teacher.heard.about.credit)
     table = table.replace_schema_metadata({"birdflow.labels": json.dumps(meaning)})
     pq.write_table(table, job.folder / "labels.parquet")
     return {
@@ -135,13 +121,10 @@ def run(job: Job) -> Facts:
     }
 
 
-def _folds(job: Job, names: Sequence[str]) -> dict[str, int]:
-    """The fold of each recording, but of those that train everywhere."""
-    folded = job.input("folds")
-    table = pd.read_parquet(folded / "folds.parquet").set_index("recording")["fold"]
-    count = folded.manifest.config["count"]
-    folds = {name: int(table.get(name, soundscape_fold(name, count))) for name in names}
-    return {name: fold for name, fold in folds.items() if fold != EVERYWHERE}
+def outside_credit(path: Path) -> Credit | None:
+    """Whose outside teacher had a part in a file of labels, if any."""
+    meaning = json.loads(pq.read_schema(path).metadata[b"birdflow.labels"])
+    return Credit(**meaning["outside"]) if "outside" in meaning else None
 
 
 def segment_starts(seconds: float, segment_s: float, hop_s: float) -> np.ndarray:

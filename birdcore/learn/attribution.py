@@ -11,20 +11,36 @@ from pathlib import Path
 import pandas as pd
 
 from birdcore.artifact import Artifact
+from birdcore.outside.teacher import Credit
 
 FILE = "ATTRIBUTION.csv"
+OUTSIDE = "outside teacher: "
 COLUMNS = ("recording", "author", "license", "url", "scientific_name", "common_name")
 
 
 def attribution(
-    recordings: pd.DataFrame, names: Sequence[str], earlier: Iterable[Artifact] = ()
+    recordings: pd.DataFrame,
+    names: Sequence[str],
+    earlier: Iterable[Artifact] = (),
+    teachers: Iterable[Credit] = (),
 ) -> pd.DataFrame:
     """Rows of a catalogue's recordings (indexed by name) that trained, and those of models before.
 
-    Each recording once, in the order of their names.
+    Each recording once, in the order of their names; outside teachers as recordings of a kind.
     """
     own = recordings.loc[list(names), list(COLUMNS)]
-    return merged([own, *(read_attribution(model / FILE) for model in earlier)])
+    credits = [
+        {
+            **dict.fromkeys(COLUMNS, ""),
+            "recording": OUTSIDE + credit.name,
+            "author": credit.author,
+            "license": credit.license,
+            "url": credit.url,
+        }
+        for credit in teachers
+    ]
+    outside = pd.DataFrame(credits, columns=list(COLUMNS), dtype="str")
+    return merged([own, outside, *(read_attribution(model / FILE) for model in earlier)])
 
 
 def merged(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:

@@ -6,7 +6,6 @@ come after, in the loop.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -16,29 +15,9 @@ from birdcore.learn import distort
 from birdcore.learn.augment import random_gain
 from birdcore.learn.data import Crops, draw_offsets
 from birdcore.learn.mix import Second, among_themselves, over_background, with_teacher
-from birdcore.learn.segments import Segments
-from birdcore.learn.targets import ClipLabels, targets_of
-from birdcore.mel.recordings import Recordings
+from birdcore.learn.targets import targets_of
+from birdcore.learn.training_set import TrainingSet
 from birdcore.mel.spec import MelSpec, mel_edges
-
-
-@dataclass(frozen=True)
-class TrainingSet:
-    """All that batches are made of; labels (R, K) belong to the rows of `clips`.
-
-    `segments` are there where a teacher labelled the soundscapes, `told` where it labelled the
-    clips, `background` where soundscapes are laid under clips without labels, and `quiet` rows and
-    first frames of its pieces, where only quiet ones are.
-    """
-
-    clips: Recordings
-    labels: Tensor
-    train: Tensor
-    held_out: Tensor
-    segments: Segments | None
-    background: Recordings | None
-    told: ClipLabels | None = None
-    quiet: tuple[Tensor, Tensor] | None = None
 
 
 class Batch(NamedTuple):
@@ -72,6 +51,9 @@ def draw_batch(
     labels = data.labels[rows]
     if data.told is not None:
         labels = targets_of(labels, data.told.at(rows, offsets), settings["targets"])
+    if data.heard is not None:
+        rate = data.clips.spec.frame_rate
+        labels = data.heard.embedding(rows, offsets / rate, crops.frames / rate)
     power = _distorted(power, data.clips.spec, crops, settings, rng)
     mask = None
     if data.background is not None and data.background.names:

@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.functional import cosine_similarity
 
 from birdcore.learn.augment import spec_augment
-from birdcore.learn.batch import Batch, TrainingSet, draw_batch
+from birdcore.learn.batch import Batch, draw_batch
 from birdcore.learn.checkpoint import Training, keep_best
 from birdcore.learn.data import batches, crops_of, epoch_rows, overlapping
 from birdcore.learn.loss import Loss, clip_and_frames, loss_of
 from birdcore.learn.ranking import rarity_weights
 from birdcore.learn.schedule import learning_rate
+from birdcore.learn.training_set import TrainingSet
 from birdcore.learn.validate import held_out_auc
 from birdcore.model.head import SedOutput
 from birdcore.model.input import InputSpec, computes_bf16, model_input
@@ -51,7 +53,8 @@ def run_epoch(
         losses.append(_step(job, training, drawn, reads, loss, rng))
     last = epoch + 1 == config["epochs"]
     auc = None
-    if len(data.held_out) and (last or (epoch + 1) % config["validate_every"] == 0):
+    judged = config["learns"] == "labels" and len(data.held_out)
+    if judged and (last or (epoch + 1) % config["validate_every"] == 0):
         auc = held_out_auc(training.judged, data, reads)
     training.epoch = epoch + 1
     keep_best(training, auc, config["soup"])
@@ -119,6 +122,9 @@ def _step(
 
 
 def _loss(loss: Loss, output: SedOutput, drawn: Batch, config: Mapping[str, Any]) -> torch.Tensor:
+    if config["learns"] == "embeddings":
+        assert output.embedding is not None
+        return 1 - cosine_similarity(output.embedding.float(), drawn.labels).mean()
     smoothing, on_frames = config["label_smoothing"], config["framewise_weight"]
 
     def of(labels: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:

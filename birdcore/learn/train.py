@@ -7,11 +7,10 @@ There is one loop for every round; what a round does is data to it. Publishes `m
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from torch.optim import AdamW
@@ -19,12 +18,10 @@ from torch.utils.tensorboard import SummaryWriter
 
 from birdcore.artifact import Facts, Ref, Step
 from birdcore.catalog.catalog import read_labels, read_recordings
-from birdcore.catalog.folds import EVERYWHERE, soundscape_fold
 from birdcore.files import file_sha256
-from birdcore.label.label import OVER_ALL
+from birdcore.label.label import OVER_ALL, outside_credit
 from birdcore.learn.attribution import FILE as ATTRIBUTION
 from birdcore.learn.attribution import attribution
-from birdcore.learn.batch import TrainingSet
 from birdcore.learn.checkpoint import (
     Training,
     drop_checkpoint,
@@ -32,20 +29,18 @@ from birdcore.learn.checkpoint import (
     save_checkpoint,
     soup,
 )
-from birdcore.learn.data import hard_labels
 from birdcore.learn.ema import ema
 from birdcore.learn.epoch import run_epoch, seed_of
-from birdcore.learn.quiet import quiet_pieces
-from birdcore.learn.segments import read_segments
-from birdcore.learn.targets import read_clip_labels
-from birdcore.learn.validate import held_out_auc, held_out_probabilities
-from birdcore.mel.recordings import read_mels
+from birdcore.learn.training_set import TrainingSet, files_of, is_soundscape, training_set
+from birdcore.learn.validate import held_out_auc, held_out_cosine, held_out_probabilities
 from birdcore.model.input import InputSpec, pick_device, save_input
 from birdcore.model.sed import ModelSpec, SedModel, load_model, place_model, save_model
+from birdcore.outside.heard import read_about
+from birdcore.outside.teacher import Credit
 from birdcore.recipe import Round
 from birdcore.store import Job
 
-VERSION = 4
+VERSION = 5
 
 TEACHER_ONLY = {"mix", "mix_share", "mix_as", "match_power", "targets"}
 ELSEWHERE = {
@@ -90,6 +85,7 @@ def run(job: Job) -> Facts:
         backbone=job.config["backbone"],
         classes=classes,
         n_mels=data.clips.spec.n_mels,
+        embedding=None if data.heard is None else data.heard.embeddings.shape[1],
         **{
             k: job.config[k]
             for k in ("frequency_pool", "frequency_channel", "clip", "drop_path", "dropout")
@@ -117,6 +113,7 @@ def run(job: Job) -> Facts:
     losses = [line["loss"] for line in training.history]
     return {
         "auc": score,
+        **({} if data.heard is None else {"cosine": held_out_cosine(training.judged, data, reads)}),
         "loss": losses[-1],
         "epochs": len(losses),
         "trained_on": len(data.train),
@@ -132,62 +129,14 @@ def run(job: Job) -> Facts:
     }
 
 
-def training_set(job: Job, classes: tuple[str, ...], device: torch.device) -> TrainingSet:
-    clips = read_mels([m / "mel.parquet" for m in job.inputs("mel")], device)
-    recordings = read_recordings(job.input("catalog"))
-    folds = pd.read_parquet(job.input("folds") / "folds.parquet").set_index("recording")["fold"]
-    # A recording counts where it is usable, labelled, and was not rejected by cleaning.
-    fold_of = np.array([folds.get(name, np.nan) for name in clips.names])
-    rows = np.flatnonzero(~np.isnan(fold_of))
-    labels = torch.zeros(len(clips.names), len(classes))
-    labels[rows] = hard_labels(
-        [clips.names[r] for r in rows], recordings, classes, job.config["secondary_weight"]
-    )
-    told = None
-    if job.step.inputs.get("clip_labels"):
-        paths = [a / "labels.parquet" for a in job.inputs("clip_labels")]
-        told = read_clip_labels(clips, paths)
-    held = (fold_of[rows] == job.config["fold"]) & (fold_of[rows] != EVERYWHERE)
-    ratings = recordings["rating"].reindex([clips.names[r] for r in rows]).to_numpy(float)
-    good = ~(ratings < job.config["min_rating"])  # no rating is no reason
-    train, held_out = torch.from_numpy(rows[~held & good]), torch.from_numpy(rows[held])
-    if not len(train):
-        raise ValueError(
-            f"fold {job.config['fold']} and min_rating = {job.config['min_rating']:g} leave no "
-            "recording to train on"
-        )
-    soundscapes = job.inputs("soundscapes")
-    background = segments = quiet = None
-    if soundscapes:
-        mels = read_mels([m / "mel.parquet" for m in soundscapes], device)
-        if job.step.inputs.get("labels"):
-            segments = read_segments(
-                mels,
-                [a / "labels.parquet" for a in job.inputs("labels")],
-                job.config["crop_s"],
-                job.config["label"],
-                _own_soundscapes(job, mels.names) if job.config["out_of_fold"] else (),
-            )
-        if job.config["background"]["probability"]:
-            background = mels
-            if job.config["background"]["of"] == "quiet" and mels.names:
-                quiet = quiet_pieces(mels, mels.spec.fixed_length(job.config["crop_s"]))
-    return TrainingSet(clips, labels, train, held_out, segments, background, told, quiet)
-
-
-def _own_soundscapes(job: Job, names: Sequence[str]) -> list[str]:
-    """Soundscapes of this model's fold: it is to label them for the next round, unseen."""
-    count = job.input("folds").manifest.config["count"]
-    return [name for name in names if soundscape_fold(name, count) == job.config["fold"]]
-
-
 def _begin(job: Job, shape: ModelSpec, device: torch.device) -> Training:
     torch.manual_seed(seed_of(job, 0))
     weights = next((job.source(name) for name in job.step.files), None)
     model = SedModel(shape, pretrained=job.config["pretrained"], weights=weights)
     if job.step.inputs.get("start"):
         earlier, learnt = load_model(job.input("start").folder)
-        if learnt.classes == shape.classes and job.config["start_with"] == "all":
+        alike = learnt.classes == shape.classes and learnt.embedding == shape.embedding
+        if alike and job.config["start_with"] == "all":
             model.load_state_dict(earlier.state_dict())
         else:  # of other birds only the ear is of use (2nd place 2025)
             model.backbone.load_state_dict(earlier.backbone.state_dict())
@@ -208,11 +157,14 @@ def _write(
     save_input(job.folder, reads)
     lines = "".join(json.dumps(line) + "\n" for line in training.history)
     (job.folder / "history.jsonl").write_text(lines, encoding="utf-8")
-    learnt = [data.clips.names[r] for r in data.train.tolist()]
+    names = (data.clips.names[r] for r in data.train.tolist())
+    learnt = [name for name in names if not is_soundscape(name)]
     recordings = read_recordings(job.input("catalog"))
-    attribution(recordings, learnt, job.inputs("start")).to_csv(
+    attribution(recordings, learnt, job.inputs("start"), _outside_teachers(job)).to_csv(
         job.folder / ATTRIBUTION, index=False
     )
+    if data.heard is not None:
+        return
     probabilities = held_out_probabilities(training.judged, data, reads)
     pd.DataFrame(
         {
@@ -221,6 +173,13 @@ def _write(
             "probabilities": list(probabilities),
         }
     ).to_parquet(job.folder / "held_out.parquet", index=False)
+
+
+def _outside_teachers(job: Job) -> list[Credit]:
+    heard = files_of(job, "heard.parquet", "heard", "heard_soundscapes")
+    labels = files_of(job, "labels.parquet", "labels", "clip_labels")
+    credits = [read_about(path).credit for path in heard] + [outside_credit(p) for p in labels]
+    return list(dict.fromkeys(credit for credit in credits if credit is not None))
 
 
 def history(folder: Path) -> list[dict[str, Any]]:

@@ -4,12 +4,16 @@ A recording's label says that the bird sings somewhere in it, so a recording's p
 maximum over its windows, and the score is macro ROC-AUC over recordings.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn.functional import cosine_similarity
 
-from birdcore.learn.batch import TrainingSet
+from birdcore.learn.training_set import TrainingSet
+from birdcore.model.head import SedOutput
 from birdcore.model.input import InputSpec, model_input
 from birdcore.model.sed import SedModel
 from birdcore.score import class_auc
@@ -26,6 +30,19 @@ def held_out_auc(model: SedModel, data: TrainingSet, reads: InputSpec) -> float 
     return float(np.nanmean(by_class)) if not np.isnan(by_class).all() else None
 
 
+def held_out_cosine(model: SedModel, data: TrainingSet, reads: InputSpec) -> float | None:
+    """Mean cosine between embeddings of held-out windows and what the outside teacher made of them;
+    None where nothing is held out."""
+    if data.heard is None or not len(data.held_out):
+        return None
+    rate, cosines = reads.mel.frame_rate, []
+    for rows, offsets, said in _heard_windows(model, data, reads):
+        assert said.embedding is not None
+        told = data.heard.embedding(rows, offsets / rate, reads.frames / rate)
+        cosines.append(cosine_similarity(said.embedding.float().cpu(), told))
+    return float(torch.cat(cosines).mean())
+
+
 def held_out_probabilities(
     model: SedModel, data: TrainingSet, reads: InputSpec
 ) -> npt.NDArray[np.float32]:
@@ -33,18 +50,23 @@ def held_out_probabilities(
     classes = data.labels.shape[1]
     if not len(data.held_out):
         return np.zeros((0, classes), np.float32)
-    rows, offsets = _windows(data, reads.frames)
-    model.eval()
-    heard = []
-    with torch.inference_mode():
-        for some_rows, some_offsets in zip(rows.split(BATCH), offsets.split(BATCH), strict=True):
-            power = data.clips.power(
-                some_rows, some_offsets, reads.frames, with_floor=reads.over_floor
-            )
-            heard.append(model(model_input(power, reads)).clipwise.float().cpu())
     best = torch.zeros(len(data.clips.names), classes)
-    best.scatter_reduce_(0, rows.cpu()[:, None].expand(-1, classes), torch.cat(heard), "amax")
+    for rows, _, said in _heard_windows(model, data, reads):
+        at = rows.cpu()[:, None].expand(-1, classes)
+        best.scatter_reduce_(0, at, said.clipwise.float().cpu(), "amax")
     return best[data.held_out].numpy()
+
+
+def _heard_windows(
+    model: SedModel, data: TrainingSet, reads: InputSpec
+) -> Iterator[tuple[Tensor, Tensor, SedOutput]]:
+    """Rows, first frames and what the model says of windows of held-out recordings, by batches."""
+    model.eval()
+    rows, offsets = _windows(data, reads.frames)
+    with torch.inference_mode():
+        for some, first in zip(rows.split(BATCH), offsets.split(BATCH), strict=True):
+            power = data.clips.power(some, first, reads.frames, with_floor=reads.over_floor)
+            yield some, first, model(model_input(power, reads))
 
 
 def _windows(data: TrainingSet, frames: int) -> tuple[Tensor, Tensor]:

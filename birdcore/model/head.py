@@ -28,11 +28,13 @@ class SedOutput(NamedTuple):
     clipwise_logit: (B, K), what the loss reads, by the clip form.
     framewise_logit: (B, K, T), v.
     clipwise: (B, K), probabilities for prediction, the first form always.
+    embedding: (B, D), of models that learn an outside teacher's.
     """
 
     clipwise_logit: Tensor
     framewise_logit: Tensor
     clipwise: Tensor
+    embedding: Tensor | None = None
 
 
 class AttBlockV2(nn.Module):

@@ -35,6 +35,8 @@ class ModelSpec(BaseModel):
     clip: ClipForm = "probability"
     drop_path: Rate = 0.0
     dropout: Rate = 0.2
+    embedding: Annotated[int, Field(gt=0)] | None = None
+    """Width of the embeddings that it learns beside, or before, its classes."""
 
     @field_validator("classes")
     @classmethod
@@ -65,6 +67,7 @@ class SedModel(nn.Module):
         )
         self.dropout = nn.Dropout(spec.dropout)
         self.head = AttBlockV2(width, len(spec.classes), spec.clip)
+        self.embedder = None if spec.embedding is None else nn.Linear(width, spec.embedding)
 
     def forward(self, x: Tensor) -> SedOutput:
         """Raises ValueError if x is not (B, 1, n_mels, frames)."""
@@ -81,7 +84,9 @@ class SedModel(nn.Module):
         if self.frequency_pool == "mean+max":
             pooled = pooled + features.amax(dim=2)
         output: SedOutput = self.head(self.dropout(pooled))
-        return output
+        if self.embedder is None:
+            return output
+        return output._replace(embedding=self.embedder(pooled.mean(dim=2)))
 
 
 def place_model(model: SedModel, device: torch.device) -> SedModel:

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from birdcore.recipe.recipe import Recipe
 
 
+OUTSIDE = "outside"
+"""The name of a teacher that is no round."""
+
+
 def rounds_fit(recipe: "Recipe") -> None:
     """Raises WrongSetting for a round that can't be made of what comes before it."""
     _rounds_are_known(recipe)
@@ -24,10 +28,16 @@ def _rounds_are_known(recipe: "Recipe") -> None:
         names = {one.name, *(f"{one.name}-{time}" for time in range(1, one.times))}
         for key in ("start", "teacher"):
             wanted = getattr(one, key)
+            if key == "teacher" and wanted == OUTSIDE:
+                continue
             if wanted is not None and wanted not in earlier:
                 raise WrongSetting(_no_round(wanted, earlier, "earlier "), "round", at, key)
         if names & taken:
             raise WrongSetting("an earlier round has this name", "round", at, "name")
+        if one.name == OUTSIDE:
+            raise WrongSetting(
+                "the teacher of [outside] has this name: choose another", "round", at, "name"
+            )
         if one.name == "ensemble":
             raise WrongSetting(
                 "the ensemble's scores have this name: choose another", "round", at, "name"
@@ -49,13 +59,21 @@ def _data_fit(recipe: "Recipe") -> None:
     for at, one in enumerate(recipe.round):
         if one.data == "xeno-canto" and recipe.xeno_canto is None:
             raise WrongSetting("needs a table [xeno_canto]", "round", at, "data")
-        if one.teacher is not None and not {one.teacher, one.name} <= heard:
+        if recipe.outside is None:
+            for key, wants in (
+                (("learns",), one.learns == "embeddings"),
+                (("teacher",), one.teacher == OUTSIDE),
+                (("label", "outside"), one.label.outside > 0),
+            ):
+                if wants:
+                    raise WrongSetting("needs a table [outside]", "round", at, *key)
+        if one.teacher is not None and not {one.teacher, one.name} <= {*heard, OUTSIDE}:
             raise WrongSetting(
-                "a teacher and its student know the competition's classes; this is Xeno-canto",
-                "round", at, "teacher",
+                "a teacher and its student know the competition's classes, and one of these does "
+                "not", "round", at, "teacher",
             )  # fmt: skip
         folds = recipe.folds_of(one)
-        if one.teacher is not None:
+        if one.teacher not in (None, OUTSIDE):
             _teachers_fit(recipe, at, one)
         if max(folds) >= recipe.folds.count:
             raise WrongSetting(

@@ -90,6 +90,15 @@ class Folds(Section):
         return self
 
 
+class Outside(Section):
+    """A model of other people's that teaches: an extra, `pip install 'birdflow[birdnet]'`."""
+
+    teacher: Literal["birdnet"] = "birdnet"
+    """BirdNET V2.4, CC BY-NC-SA 4.0: so is what learns from it."""
+    hop_s: Annotated[float, Field(gt=0, le=3)] = 1.5
+    """From window to window, which are 3 s long."""
+
+
 class Ensemble(Section):
     members: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Rounds whose models are weighed; all rounds, if not said."""
@@ -138,6 +147,7 @@ class Recipe(Section):
     mel: Mel = Mel(preset="config_128")
     folds: Folds = Folds()
     xeno_canto: XenoCanto | None = None
+    outside: Outside | None = None
     round: Annotated[
         tuple[Round, ...],
         Field(min_length=1, description="a list of tables, each under its own [[round]]"),
@@ -153,7 +163,7 @@ class Recipe(Section):
     @property
     def heard(self) -> tuple[Round, ...]:
         """The rounds that know the competition's classes: they predict, label and are weighed."""
-        return tuple(r for r in self.round if r.data == "birdclef")
+        return tuple(r for r in self.round if r.data == "birdclef" and r.learns == "labels")
 
     @property
     def collects(self) -> XenoCanto | None:

@@ -56,6 +56,8 @@ class PseudoLabels(Section):
     too much. Or for each recording the models that were not trained on it, where soundscapes have
     folds as well, and train no student of theirs (2nd place)."""
 
+    outside: Share = 0.0
+    """What the outside teacher says counts so much, beside the earlier round."""
     segment_s: Positive | None = None
     """5 s, or as long as the round's crops where these are shorter, if not said."""
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
@@ -93,6 +95,9 @@ class Round(Section):
     pretrained: bool = False
     weights: str | None = None
     """A local file of pretrained weights, instead of timm's download."""
+    learns: Literal["labels", "embeddings"] = "labels"
+    """What birds there are; or an outside teacher's embeddings of clips and soundscapes, under a
+    cosine loss: a backbone for a round that starts with it (1st place 2026)."""
     folds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = None
     """Folds that get a model in this round; those of [folds], if not said."""
     start: str | None = None
@@ -100,7 +105,8 @@ class Round(Section):
     start_with: Literal["all", "backbone"] = "all"
     """All weights of that round, or the backbone's under a new head."""
     teacher: str | None = None
-    """An earlier round that labels the soundscapes; every labelled clip is mixed with one."""
+    """An earlier round that labels the soundscapes, or "outside", the teacher of [outside]; every
+    labelled clip is mixed with one."""
     mix: Share = 0.5
     """Constant weight of the soundscape in such a mix (1st place: .5)."""
     mix_share: Share = 1.0
@@ -193,6 +199,8 @@ class Round(Section):
             raise WrongSetting('needs a teacher, and label.of = "clips" or "both"', "targets")
         if self.start is not None and self.pretrained:
             raise WrongSetting("does not go with pretrained = true: take one of them", "start")
+        if self.learns == "embeddings":
+            self._hears_what_the_teacher_heard()
         if self.times > 1 and self.teacher is None:
             raise WrongSetting("needs a teacher: what is repeated is to be taught", "times")
         if self.start_with == "backbone" and self.start is None:
@@ -202,3 +210,17 @@ class Round(Section):
         if self.crops == "overlapping" and self.loud_crops:
             raise WrongSetting('goes with crops = "random" only', "loud_crops")
         return self
+
+    def _hears_what_the_teacher_heard(self) -> None:
+        """An embedding is of a crop as it was recorded, or of a mix of two by their shares."""
+        if self.teacher is not None:
+            raise WrongSetting('does not go with learns = "embeddings"', "teacher")
+        if self.mixup.probability and self.mixup.labels != "soft":
+            raise WrongSetting('must be "soft" for learns = "embeddings"', "mixup", "labels")
+        if self.sumix.probability:
+            raise WrongSetting('does not go with learns = "embeddings"', "sumix", "probability")
+        for key in ("shift", "padding"):
+            if getattr(self, key).probability:
+                raise WrongSetting('does not go with learns = "embeddings"', key, "probability")
+        if self.reverse:
+            raise WrongSetting('does not go with learns = "embeddings"', "reverse")

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
+import pytest
 import soundfile as sf
 
 from birdcore.artifact import Artifact, Ref
@@ -37,6 +38,9 @@ from birdcore.learn import train
 from birdcore.mel import mel
 from birdcore.mel.scale import decode_db
 from birdcore.mel.shard import read_shards
+from birdcore.outside import outside
+from birdcore.outside.heard import read_heard
+from birdcore.outside.teacher import Credit, Floats, Hear, OutsideTeacher
 from birdcore.predict import ensemble, predict, submission
 from birdcore.recipe import Clean, Mel, Predict, Round, Score
 from birdcore.score import score
@@ -119,6 +123,29 @@ def out_of_fold(seed: int) -> pd.DataFrame:
     )
 
 
+def open_loudness(threads: int) -> Hear:
+    """A teacher that knows how loud a window is, and how loud its halves are."""
+
+    def hear(waves: Floats) -> tuple[Floats, Floats]:
+        halves = (waves.reshape(len(waves), 2, -1) ** 2).mean(axis=2)
+        return np.minimum(halves.mean(axis=1, keepdims=True), 1.0), halves
+
+    return hear
+
+
+SPECIES = ("Parus major", "Turdus merula")
+LOUDNESS = OutsideTeacher(
+    name="loudness",
+    sample_rate=8_000,
+    window_s=2.0,
+    classes=SPECIES[:1],
+    width=2,
+    files={},
+    credit=Credit("Loudness", "nobody", "CC0", "https://example.org", "none"),
+    open=open_loudness,
+)
+
+
 def all_stages(root: Path, store: Store, model_of: MadeModel) -> Iterator[Artifact]:
     """An artifact of each stage, made from the ones before.
 
@@ -142,6 +169,7 @@ def all_stages(root: Path, store: Store, model_of: MadeModel) -> Iterator[Artifa
         if kind == "train_audio":
             yield cleaned
             yield made
+            yield make(outside, shard, cleaned.ref, LOUDNESS, 1.5, SPECIES, CLEAN, root)
     collected = write_collection(root.parent / "collection", root)
     (shard,) = shards({"xeno_canto": collected.audio}, store, 50, keep=True)["xeno_canto"]
     known = tuple(make(fingerprint, part, root).ref for part in parts.values())
@@ -168,12 +196,12 @@ def all_stages(root: Path, store: Store, model_of: MadeModel) -> Iterator[Artifa
     yield make(train, STUDENT, "test_resnet", 0, 0, inputs)
     weighed = make(ensemble, "nnls", models)
     yield weighed
-    heard = {
+    predicted = {
         name: make(predict, name, 0, refs, mels["test_soundscapes"], PREDICT)
         for name, refs in models.items()
     }
-    yield heard["one"]
-    refs = {name: (artifact.ref,) for name, artifact in heard.items()}
+    yield predicted["one"]
+    refs = {name: (artifact.ref,) for name, artifact in predicted.items()}
     submitted = make(submission, PREDICT, source, cataloged.ref, weighed.ref, refs)
     yield submitted
     yield make(score, Score(bootstrap=20), source, submitted.ref)
@@ -204,6 +232,18 @@ def mels(path: Path) -> dict[str, Any]:
     }
 
 
+def heard(path: Path) -> dict[str, Any]:
+    names = sorted(set(pq.read_table(path, columns=["recording"])["recording"].to_pylist()))
+    read = read_heard([path], names)
+    return {
+        "recordings": names,
+        "windows": read.count.tolist(),
+        "starts": float(read.starts.mean()),
+        "embeddings": float(read.embeddings.float().mean()),
+        "probabilities": float(read.probabilities.float().mean()),
+    }
+
+
 def json_file(path: Path) -> Any:
     return json.loads(path.read_text())
 
@@ -225,6 +265,8 @@ def summary(artifact: Artifact) -> dict[str, Any]:
     for path in (artifact / file.name for file in artifact.manifest.files):
         if path.name == "mel.parquet":
             found[path.name] = mels(path)
+        elif path.name == "heard.parquet":
+            found[path.name] = heard(path)
         elif path.suffix in READERS:
             found[path.name] = READERS[path.suffix](path)
         if path.suffix == ".parquet":
@@ -257,8 +299,9 @@ def differences(old: Any, new: Any, where: str) -> Iterator[str]:
 
 
 def test_a_version_of_a_stage_makes_what_it_always_made(
-    tmp_path: Path, store: Store, model_of: MadeModel
+    tmp_path: Path, store: Store, model_of: MadeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(outside.TEACHERS, LOUDNESS.name, lambda: LOUDNESS)
     write_data(tmp_path / "data")
     made = list(all_stages(tmp_path / "data", store, model_of))
     assert {one.manifest.stage for one in made} == STAGES.keys()

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from birdcore.artifact import Facts, Step
-from birdcore.learn.attribution import COLUMNS, FILE, read_attribution
+from birdcore.learn.attribution import COLUMNS, FILE, OUTSIDE, read_attribution
 from birdcore.store import Job, Store
 from flows.dag import Dag
 from flows.results import card, write_results
@@ -72,6 +72,16 @@ def test_it_says_nothing_of_what_no_licence_forbids(store: Store) -> None:
     assert "NC" not in text
     assert "ND" not in text
     assert "no licence" not in text
+
+
+def test_an_outside_teacher_is_named_with_its_terms_and_is_no_recording(store: Store) -> None:
+    used = credits({"a": "cc0 1.0", f"{OUTSIDE}Merlin": "CC BY-NC-SA 4.0"})
+    text = card(dag_of(store), store, used, {})
+    assert "Trained on 1 recordings" in text
+    assert (
+        "- Taught by Merlin (Ann; Ann), CC BY-NC-SA 4.0: these models are under its terms." in text
+    )
+    assert NC not in text
 
 
 def test_scores_are_said_where_there_are_some(store: Store) -> None:

@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from birdcore.catalog.folds import EVERYWHERE, assign_folds
-from birdcore.learn.batch import TrainingSet, draw_batch
+from birdcore.learn.batch import draw_batch
 from birdcore.learn.data import Crops, batches, crops_of, epoch_rows
 from birdcore.learn.segments import Segments
 from birdcore.learn.targets import ClipLabels, targets_of
+from birdcore.learn.training_set import TrainingSet
 from birdcore.mel.recordings import Recordings
 from birdcore.mel.scale import Scale
 from birdcore.mel.spec import MelSpec

@@ -14,6 +14,7 @@ from birdcore.catalog.shards import shards
 from birdcore.catalog.source import scan
 from birdcore.learn import train
 from birdcore.learn.data import epoch_rows
+from birdcore.learn.training_set import training_set
 from birdcore.mel import mel
 from birdcore.recipe import Clean, Mel, Round
 from birdcore.store import Job, Store, no_progress
@@ -47,7 +48,7 @@ def test_no_fold_trains_on_what_it_is_judged_by(
     for fold in range(COUNT):
         one = Round(name="one", backbones=("test_resnet",), min_per_class=4)
         job = Job(train.step(one, "test_resnet", fold, 0, inputs), store, tmp_path, no_progress)
-        data = train.training_set(job, classes, torch.device("cpu"))
+        data = training_set(job, classes, torch.device("cpu"))
         names = data.clips.names
         held = {names[r] for r in data.held_out.tolist()}
         assert held == {name for name, f in fold_of.items() if f == fold and name in names}

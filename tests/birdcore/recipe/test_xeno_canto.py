@@ -89,7 +89,7 @@ def test_a_round_has_its_own_folds_or_those_of_all(read: Read) -> None:
             'start = "birds"',
             'teacher = "birds"',
             'r.toml:13: round.1.teacher = "birds": a teacher and its student know the '
-            "competition's classes; this is Xeno-canto",
+            "competition's classes, and one of these does not",
         ),
         (
             "[xeno_canto]",

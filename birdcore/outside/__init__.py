@@ -1,0 +1,1 @@
+"""Outside teachers: models that others have trained, which hear what ours are to learn."""

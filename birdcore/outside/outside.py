@@ -1,0 +1,141 @@
+"""Stage `outside`: what an outside teacher hears in one shard of recordings.
+
+Windows as long as the teacher's go over the kept audio of each recording, on the time axis of its
+mel, the last one to its end. Publishes `heard.parquet` (see `birdcore/outside/heard.py`): the
+embedding of each window, and probabilities of the species that the competition asks for, by
+scientific name. Which of these the teacher does not know is told in the facts.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from birdcore.artifact import Facts, Ref, Step
+from birdcore.audio.cut import cut
+from birdcore.audio.decode import decode, resample
+from birdcore.catalog.shards import Shard
+from birdcore.catalog.source import LABELLED
+from birdcore.label.label import segment_starts
+from birdcore.outside.birdnet import birdnet
+from birdcore.outside.heard import About, write_heard
+from birdcore.outside.teacher import Floats, OutsideTeacher, columns_of
+from birdcore.recipe import Clean
+from birdcore.store import Job
+
+VERSION = 1
+
+TEACHERS: dict[str, Callable[[], OutsideTeacher]] = {"birdnet": birdnet}
+THREADS = 1
+"""Of one shard: shards side by side hear more than threads in one."""
+BATCH = 64
+
+
+def outside_teacher(name: str) -> OutsideTeacher:
+    """A teacher by its name; raises ValueError for another name, and where it is not installed."""
+    if name not in TEACHERS:
+        raise ValueError(f"no outside teacher {name!r}: there is {', '.join(TEACHERS)}")
+    return TEACHERS[name]()
+
+
+def step(
+    shard: Shard,
+    cleaned: Ref,
+    teacher: OutsideTeacher,
+    hop_s: float,
+    species: Sequence[str],
+    clean: Clean,
+    root: Path,
+) -> Step:
+    """Hearing of one shard, a window every `hop_s`; `species` may be none.
+
+    Raises ValueError where windows would leave gaps.
+    """
+    if not 0 < hop_s <= teacher.window_s:
+        raise ValueError(
+            f"windows of {teacher.window_s:g} s every {hop_s:g} s leave gaps: "
+            f"take more than 0 and at most {teacher.window_s:g} s"
+        )
+    config = {
+        "teacher": teacher.name,
+        "model": dict(teacher.files),
+        "hop_s": hop_s,
+        "species": sorted(set(species)),
+        "fade_s": clean.fade_s if shard.kind in LABELLED else 0.0,
+    }
+    files = {f.path: f.sha256 for f in shard.files}
+    name = f"outside {teacher.name} {shard.name}"
+    return Step("outside", VERSION, name, config, {"clean": (cleaned,)}, files, str(root))
+
+
+def run(job: Job) -> Facts:
+    teacher = outside_teacher(job.config["teacher"])
+    if dict(teacher.files) != job.config["model"]:
+        raise ValueError(
+            f"the files of {teacher.name} here are not those that were planned with: "
+            "install one version of them everywhere"
+        )
+    species: list[str] = job.config["species"]
+    columns = columns_of(teacher.classes, species)
+    known = tuple(name for name, at in zip(species, columns, strict=True) if at >= 0)
+    hear = teacher.open(THREADS)
+    names: list[str] = []
+    starts: list[NDArray[np.float64]] = [np.empty(0)]
+    embeddings = [np.empty((0, teacher.width), np.float16)]
+    probabilities = [np.empty((0, len(known)), np.float16)]
+    heard = 0
+    for name, samples in _kept_samples(job, teacher.sample_rate):
+        heard += 1
+        begin = segment_starts(
+            len(samples) / teacher.sample_rate, teacher.window_s, job.config["hop_s"]
+        )
+        names += [name] * len(begin)
+        starts.append(begin)
+        for some in np.array_split(begin, -(-len(begin) // BATCH)):
+            p, embedding = hear(windows(samples, some, teacher))
+            probabilities.append(p[:, columns[columns >= 0]].astype(np.float16))
+            embeddings.append(embedding.astype(np.float16))
+    write_heard(
+        job.folder / "heard.parquet",
+        About(teacher.window_s, known, teacher.credit),
+        names,
+        np.concatenate(starts),
+        np.concatenate(embeddings),
+        np.concatenate(probabilities),
+    )
+    return {
+        "recordings": heard,
+        "windows": len(names),
+        "species": len(known),
+        "unknown": [name for name in species if name not in known],
+        "teacher": f"{teacher.credit.name}, {teacher.credit.license}",
+    }
+
+
+def windows(samples: Floats, starts: NDArray[np.float64], teacher: OutsideTeacher) -> Floats:
+    """Windows (N, samples) that begin at `starts` (seconds) and lie in the samples (n,).
+
+    Samples shorter than a window are repeated, as crops of their mel are.
+    """
+    if len(samples) < teacher.window:
+        samples = np.resize(samples, teacher.window)
+    last = len(samples) - teacher.window
+    first = np.minimum(np.rint(starts * teacher.sample_rate).astype(np.int64), last)
+    return np.stack([samples[at : at + teacher.window] for at in first])
+
+
+def _kept_samples(job: Job, rate: int) -> Iterator[tuple[str, Floats]]:
+    """Each recording that cleaning kept, cut as its mel is, at the teacher's rate."""
+    kept = pd.read_parquet(job.input("clean") / "kept.parquet")
+    pieces_of = kept.groupby("recording", sort=False)
+    for done, (name, pieces) in enumerate(pieces_of):
+        job.progress(done, len(pieces_of), str(name))
+        audio = decode(job.source(str(name)))
+        intervals = list(zip(pieces["from"], pieces["to"], strict=True))
+        samples = resample(
+            cut(audio.samples, audio.rate, intervals, job.config["fade_s"]), audio.rate, rate
+        )
+        yield str(name), samples if samples.size else np.zeros(1, np.float32)
+    job.progress(len(pieces_of), len(pieces_of), "")

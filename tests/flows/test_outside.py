@@ -1,0 +1,216 @@
+"""An outside teacher through the rounds: embeddings first, then labels, with its credit on all."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from birdcore.artifact import Artifact
+from birdcore.audio import clean
+from birdcore.catalog import catalog, folds
+from birdcore.catalog.source import scan
+from birdcore.columns import stacked
+from birdcore.label import label
+from birdcore.learn import train
+from birdcore.learn.attribution import FILE, OUTSIDE
+from birdcore.mel import mel
+from birdcore.model.sed import load_model
+from birdcore.outside import outside
+from birdcore.outside.heard import read_heard
+from birdcore.outside.teacher import Credit, Floats, Hear, OutsideTeacher
+from birdcore.recipe import RecipeError, read_recipe
+from birdcore.store import Store
+from flows.dag import Dag, build_dag
+
+RUN = {
+    "catalog": catalog.run, "clean": clean.run, "mel": mel.run, "folds": folds.run,
+    "outside": outside.run, "label": label.run, "train": train.run,
+}  # fmt: skip
+EMBED = """
+[[round]]
+name = "embed"
+backbones = ["resnet10t"]
+learns = "embeddings"
+mixup.labels = "soft"
+epochs = 2
+batch = 4
+crop_s = 2.0
+"""
+TAUGHT = """
+[[round]]
+name = "third"
+backbones = ["resnet10t"]
+teacher = "first"
+label = { outside = 0.25, of = "both" }
+epochs = 1
+batch = 4
+crop_s = 2.0
+"""
+
+
+def open_fake(threads: int) -> Hear:
+    """A third of the power is the probability of every species, and embeddings are spectra."""
+
+    def hear(waves: Floats) -> tuple[Floats, Floats]:
+        spectra = np.abs(np.fft.rfft(waves, axis=1))[:, 1:161].reshape(len(waves), 8, 20).sum(2)
+        loud = np.clip((waves**2).mean(axis=1, keepdims=True) * 9, 0, 1)
+        return np.repeat(loud, 2, axis=1), (spectra / 9).astype(np.float32)
+
+    return hear
+
+
+@pytest.fixture
+def taught(
+    tiny_data: Path, tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Dag]:
+    """The DAG of a recipe whose outside teacher knows two species."""
+    known = tuple(pd.read_csv(tiny_data / "taxonomy.csv")["scientific_name"][:2])
+    credit = Credit("Fake", "nobody", "CC BY-NC 4.0", "https://example.org", "none")
+    fake = OutsideTeacher("birdnet", 8_000, 2.0, known, 8, {}, credit, open_fake)
+    monkeypatch.setitem(outside.TEACHERS, "birdnet", lambda: fake)
+    recipe = tmp_path / "outside.toml"
+    text = tiny_recipe.read_text().replace("[[round]]", f"[outside]\n{EMBED}\n[[round]]", 1)
+    recipe.write_text(text.replace("[score]", f"{TAUGHT}\n[score]"))
+    store = Store(tmp_path / "store")
+
+    def build(*settings: str) -> Dag:
+        whole = ["round.1.start=embed", "round.1.start_with=backbone", "round.2.teacher=outside"]
+        chosen = read_recipe(recipe, [*whole, *settings])
+        return build_dag(chosen, scan(tiny_data, store), store, keep_shards=True)
+
+    return build
+
+
+def ran(dag: Dag, store: Store) -> dict[str, Artifact]:
+    """All but predictions, by the step's name."""
+    steps = [step for step in dag.steps if step.stage in RUN]
+    return {step.name: store.make(step, RUN[step.stage]) for step in steps}
+
+
+def segments(artifact: Artifact) -> pd.DataFrame:
+    return pd.read_parquet(artifact / "labels.parquet")
+
+
+def test_a_backbone_learns_embeddings_then_labels_and_all_name_the_teacher(
+    taught: Callable[..., Dag], tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "store")
+    made = ran(taught(), store)
+    embed = made["train embed resnet10t fold 0"]
+    assert embed.facts["auc"] is None
+    assert -1 <= embed.facts["cosine"] <= 1
+    clips = len(pd.concat(kept(made, "train_audio"))["recording"].unique())
+    soundscapes = len(pd.concat(kept(made, "train_soundscapes"))["recording"].unique())
+    assert embed.facts["trained_on"] == clips + soundscapes - embed.facts["held_out"]
+    assert not (embed / "held_out.parquet").exists()
+    begun, shape = load_model(embed.folder)
+    assert shape.embedding == 8
+    for name in ("embed", "first", "second", "third"):
+        credits = pd.read_csv(made[f"train {name} resnet10t fold 0"] / FILE)["recording"]
+        assert (credits == f"{OUTSIDE}Fake").sum() == 1
+        assert not credits.str.startswith("train_soundscapes").any()
+    first, plain = load_model(made["train first resnet10t fold 0"].folder)
+    assert plain.embedding is None
+    assert {name for name, _ in first.named_parameters()} == {
+        name for name, _ in begun.named_parameters() if not name.startswith("embedder")
+    }
+
+
+def kept(made: dict[str, Artifact], kind: str) -> list[pd.DataFrame]:
+    return [
+        pd.read_parquet(artifact / "kept.parquet")
+        for name, artifact in made.items()
+        if name.startswith(f"clean {kind}/")
+    ]
+
+
+def test_labels_are_what_the_outside_teacher_heard_of_the_species_it_knows(
+    taught: Callable[..., Dag], tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "store")
+    made = ran(taught("round.2.label.power=1", "round.2.label.overlap=0.5"), store)
+    table = segments(made["label for second soundscapes 0000"])
+    step = made["label for second soundscapes 0000"].manifest
+    said = stacked(table["probabilities"], np.float32)
+    mask = stacked(table["mask"], np.bool_)
+    names = list(table["recording"].unique())
+    heard = read_heard([made["outside birdnet train_soundscapes/0000"] / "heard.parquet"], names)
+    rows = torch.tensor([names.index(name) for name in table["recording"]])
+    seconds = float((table["end"] - table["start"]).iloc[0])
+    told = heard.probability(rows, torch.tensor(table["start"].to_numpy()), seconds).numpy()
+    species = pd.read_parquet(made["catalog"] / "species.parquet")["scientific_name"]
+    columns = [
+        list(heard.about.species).index(s) if s in heard.about.species else -1 for s in species
+    ]
+    known = np.array(columns) >= 0
+    assert known.sum() == 2
+    np.testing.assert_allclose(said[:, known], told[:, np.array(columns)[known]], atol=1e-6)
+    assert told.std() > 0
+    assert not said[:, ~known].any()
+    assert not mask[:, ~known].any()
+    assert step.inputs["teacher"] == []
+
+
+def test_beside_an_earlier_round_it_has_a_share(taught: Callable[..., Dag], tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    shares = {share: ran(taught(f"round.3.label.outside={share}"), store) for share in (0, 0.25)}
+    alone, mixed = (
+        segments(made["label for third soundscapes 0000 fold 0"]) for made in shares.values()
+    )
+    outside_only = segments(shares[0]["label for second soundscapes 0000"])
+    own, both, only = (
+        stacked(t["probabilities"], np.float32) for t in (alone, mixed, outside_only)
+    )
+    known = only.any(axis=0)
+    np.testing.assert_allclose(both[:, known], (0.75 * own + 0.25 * only)[:, known], atol=1e-5)
+    np.testing.assert_allclose(both[:, ~known], own[:, ~known], atol=1e-6)
+    assert stacked(mixed["mask"], np.bool_).all() == stacked(alone["mask"], np.bool_).all()
+
+
+def test_only_what_a_round_asks_for_is_heard(taught: Callable[..., Dag]) -> None:
+    def heard(*settings: str) -> set[str]:
+        return {
+            step.name.split()[2].split("/")[0]
+            for step in taught(*settings).steps
+            if step.stage == "outside"
+        }
+
+    assert heard() == {"train_audio", "train_soundscapes"}
+    still = ["round.0.learns=labels", "round.3.label.outside=0", "round.2.label.of=soundscapes"]
+    assert heard(*still) == {"train_soundscapes"}
+    assert heard(*still, "round.2.teacher=first") == set()
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("round.0.mixup.labels=max", 'must be "soft"'),
+        ("round.0.sumix.probability=0.5", 'does not go with learns = "embeddings"'),
+        ("round.0.reverse=0.5", 'does not go with learns = "embeddings"'),
+        ("round.1.name=outside", "the teacher of [outside] has this name"),
+        ("round.2.teacher=embed", "know the competition's classes, and one of these does not"),
+        ('ensemble.members=["embed"]', "does not know the competition's classes"),
+        ("outside.teacher=perch", "must be"),
+    ],
+)
+def test_what_an_outside_teacher_cannot_do_is_refused(
+    taught: Callable[..., Dag], setting: str, says: str
+) -> None:
+    with pytest.raises(RecipeError, match=None) as refused:
+        taught(setting)
+    assert says in str(refused.value)
+    assert isinstance(refused.value, ValueError)
+
+
+def test_without_its_table_it_is_refused(tiny_recipe: Path) -> None:
+    for setting in (
+        "round.1.teacher=outside",
+        "round.1.label.outside=0.5",
+        "round.0.learns=embeddings",
+    ):
+        more = ["round.0.mixup.labels=soft"] if "learns" in setting else []
+        with pytest.raises(RecipeError, match=r"needs a table \[outside\]"):
+            read_recipe(tiny_recipe, [setting, *more])
