@@ -16,14 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from birdcore.artifact import Facts, Ref, Step
-from birdcore.label.soft import high_low_mask, keep_segments, power_transform
+from birdcore.label.soft import drop_small, high_low_mask, keep_segments, power_transform
 from birdcore.label.teacher import probabilities, read_teacher
 from birdcore.outside.teacher import Credit
 from birdcore.predict.listen import duration_s, read_soundscapes
 from birdcore.recipe import Round
 from birdcore.store import Job
 
-VERSION = 1
+VERSION = 2
 
 OVER_ALL = {"minmax", "keep", "cap"}
 """Settings that look at the labels of all soundscapes at once: training reads them."""
@@ -93,7 +93,9 @@ def run(job: Job) -> Facts:
                     "start": starts,
                     "end": starts + config["segment_s"],
                     "probabilities": list(p),
-                    "labels": list(power_transform(p, config["power"])),
+                    "labels": list(
+                        power_transform(drop_small(p, config["below"]), config["power"])
+                    ),
                     "mask": list(high_low_mask(p, config["high"], config["low"]) & counts),
                     "kept": keep_segments(p, config["threshold"]),
                 }

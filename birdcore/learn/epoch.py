@@ -32,7 +32,7 @@ def run_epoch(
     # Dropout and drop path draw from torch's own generator, and take no other.
     torch.manual_seed(seed_of(job, epoch + 1))
     plan = _plan(data, config, reads, rng)
-    total = config["epochs"] * len(plan)
+    cycle = (config["restart_every"] or config["epochs"]) * len(plan)
     rare = config["loss_settings"]["by_rarity"]
     class_weights = rarity_weights(data.labels[data.train]) if rare else None
     loss = loss_of(config["loss"], config["loss_settings"], class_weights)
@@ -41,9 +41,9 @@ def run_epoch(
     for at, (rows, offsets) in enumerate(plan):
         now = epoch * len(plan) + at
         rate = learning_rate(
-            now,
-            total,
-            min(int(config["warmup"] * total), total - 1),
+            now % cycle,
+            cycle,
+            min(int(config["warmup"] * cycle), cycle - 1),
             config["learning_rate"],
             config["final_rate"],
         )

@@ -28,6 +28,7 @@ def loss_of(name: str, settings: Mapping[str, Any], class_weights: Tensor | None
         "bce": bce,
         "focal": partial(focal, gamma=gamma),
         "bce+focal": partial(bce_focal, gamma=gamma),
+        "cross_entropy": cross_entropy,
         "kl": partial(kl, temperature=temperature),
         "symmetric_kl": symmetric_kl,
         "soft_auc": partial(soft_auc, margin=margin),
@@ -94,6 +95,16 @@ def bce_focal(
 ) -> Tensor:
     """The sum of the two (2nd place 2025)."""
     return bce(logits, targets, mask) + focal(logits, targets, mask, gamma)
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
+    """-Σ y log softmax(s) over classes, the mean over samples; targets need not sum to 1 (1st place
+    2025). A class that does not count is in neither sum nor softmax."""
+    if mask is not None:
+        counts = mask.bool()
+        logits = logits.masked_fill(~counts, -1e9)
+        targets = targets * counts
+    return -(targets * logits.log_softmax(dim=1)).sum(dim=1).mean()
 
 
 def kl(

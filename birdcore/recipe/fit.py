@@ -25,14 +25,13 @@ def _rounds_are_known(recipe: "Recipe") -> None:
     earlier: list[str] = []
     taken: set[str] = set()
     for at, one in enumerate(recipe.round):
-        names = {one.name, *(f"{one.name}-{time}" for time in range(1, one.times))}
         for key in ("start", "teacher"):
             wanted = getattr(one, key)
             if key == "teacher" and wanted == OUTSIDE:
                 continue
             if wanted is not None and wanted not in earlier:
                 raise WrongSetting(_no_round(wanted, earlier, "earlier "), "round", at, key)
-        if names & taken:
+        if taken.intersection(one.names):
             raise WrongSetting("an earlier round has this name", "round", at, "name")
         if one.name == OUTSIDE:
             raise WrongSetting(
@@ -43,10 +42,10 @@ def _rounds_are_known(recipe: "Recipe") -> None:
                 "the ensemble's scores have this name: choose another", "round", at, "name"
             )
         earlier.append(one.name)
-        taken |= names
+        taken.update(one.names)
     for at, member in enumerate(recipe.members):
-        if member not in earlier:
-            raise WrongSetting(_no_round(member, earlier), "ensemble", "members", at)
+        if member not in taken:
+            raise WrongSetting(_no_round(member, sorted(taken)), "ensemble", "members", at)
 
 
 def _data_fit(recipe: "Recipe") -> None:
@@ -82,7 +81,7 @@ def _data_fit(recipe: "Recipe") -> None:
         if len(set(folds)) < len(folds):
             raise WrongSetting("a fold is named twice", "round", at, "folds")
     for at, member in enumerate(recipe.ensemble.members or ()):
-        if member not in heard:
+        if member not in {name for one in recipe.heard for name in one.names}:
             raise WrongSetting("does not know the competition's classes", "ensemble", "members", at)
 
 

@@ -13,6 +13,9 @@ from birdcore.recipe.complaint import Key, complaints, dotted, lines_of
 from birdcore.recipe.recipe import Recipe
 from birdcore.recipe.unroll import unrolled
 
+BASE = "base"
+"""The recipe that this one is laid over: a file beside it."""
+
 SHARED = "train"
 """The recipe's table of settings that every round takes unless it says otherwise."""
 
@@ -26,21 +29,15 @@ def read_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
 
     Raises RecipeError with all that is wrong, one line each.
     """
-    text = _text(path)
-    try:
-        tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        message, _, place = str(error).partition(" (at line ")
-        line = place.partition(",")[0] or len(text.splitlines())
-        raise RecipeError(f"{path}:{line}: not TOML: {message}") from None
-    tree.setdefault("name", re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "recipe")
+    tree, lines = _with_base(path, ())
+    tree["name"] = tree.get("name", re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-"))
+    tree["name"] = tree["name"] or "recipe"
     laid = {_lay_over(tree, setting): setting for setting in settings}
     _share(tree, path)
     try:
         # Strict JSON takes a list for a tuple, but neither "3" nor true for a number.
         return unrolled(Recipe.model_validate_json(json.dumps(tree, default=str), strict=True))
     except ValidationError as error:
-        lines = lines_of(text)
 
         def where(key: Key) -> str:
             shared = (SHARED, *key[2:])
@@ -51,13 +48,53 @@ def read_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
             if setting := next((laid[k] for k in [*above, *below] if k in laid), None):
                 return f"--set {setting}"
             line = next((lines[k] for k in above if k in lines), None)
-            return f"{path}:{line}" if line else str(path)
+            return line or str(path)
 
         # What all rounds share is wrong once, not once for each.
         once: dict[str, str] = {}
         for line in complaints(error, Recipe, tree, where):
             once.setdefault(re.sub(r"round\.\d+", "", line), line)
         raise RecipeError("\n".join(once.values())) from None
+
+
+def _with_base(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], dict[Key, str]]:
+    """The tree of a recipe laid over that of the one it names as `base`, and where each key stands.
+
+    Tables are laid over each other key by key; lists, the rounds among them, take the place of
+    the base's.
+    """
+    text = _text(path)
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message, _, place = str(error).partition(" (at line ")
+        number = place.partition(",")[0] or len(text.splitlines())
+        raise RecipeError(f"{path}:{number}: not TOML: {message}") from None
+    lines = {key: f"{path}:{number}" for key, number in lines_of(text).items()}
+    base = tree.pop(BASE, None)
+    if base is None:
+        return tree, lines
+    where = lines[(BASE,)]
+    if not isinstance(base, str):
+        raise RecipeError(f"{where}: {BASE} must be the name of a recipe's file, in quotes")
+    beneath = path.parent / base
+    if beneath.resolve() in {one.resolve() for one in (*above, path)}:
+        raise RecipeError(f"{where}: {BASE} = {base!r} leads back to this recipe")
+    if not beneath.is_file():
+        raise RecipeError(f"{where}: {BASE} = {base!r}: there is no such recipe in {path.parent}")
+    under, under_lines = _with_base(beneath, (*above, path))
+    under.pop("name", None)
+    replaced = {key for key, value in tree.items() if not isinstance(value, dict)}
+    kept = {key: place for key, place in under_lines.items() if key[0] not in replaced}
+    return _laid_over(under, tree), kept | lines
+
+
+def _laid_over(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    both = under | over
+    for key in under.keys() & over.keys():
+        if isinstance(under[key], dict) and isinstance(over[key], dict):
+            both[key] = _laid_over(under[key], over[key])
+    return both
 
 
 def _share(tree: dict[str, Any], path: Path) -> None:

@@ -22,6 +22,7 @@ Loss: TypeAlias = Literal[
     "bce",
     "focal",
     "bce+focal",
+    "cross_entropy",
     "kl",
     "symmetric_kl",
     "soft_auc",
@@ -69,6 +70,8 @@ class PseudoLabels(Section):
     output: Output = "framewise"
     step_s: Positive | None = None
     """From window to window of the teacher; as far as from segment to segment, if not said."""
+    below: Share = 0.0
+    """Probabilities below are taken for 0 (2nd place: .1)."""
     power: Positive = 1.0
     """Probabilities to this power (1st place: 1, then 1.54, 1.82, 1.67)."""
     minmax: bool = False
@@ -146,6 +149,8 @@ class Round(Section):
     learning_rate: Positive = 5e-4
     final_rate: Annotated[float, Field(ge=0)] = 1e-6
     warmup: Share = 0.05
+    restart_every: Count | None = None
+    """Epochs after which the rate begins anew, with its warm-up (1st place: 5)."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     clip_gradient: Positive | None = 5.0
     """Norm of the gradient that a step is cut to."""
@@ -186,6 +191,11 @@ class Round(Section):
     mask: Mask = Mask()
 
     validate_every: Count = 1
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What it is called each of its `times`; the last time has its own name."""
+        return (*(f"{self.name}-{at}" for at in range(1, self.times)), self.name)
 
     @model_validator(mode="after")
     def _fits(self) -> "Round":

@@ -19,8 +19,7 @@ def unrolled(recipe: Recipe) -> Recipe:
 
 def _again(one: Round) -> list[Round]:
     rounds: list[Round] = []
-    for at in range(1, one.times + 1):
-        name = one.name if at == one.times else f"{one.name}-{at}"
+    for name in one.names:
         changes: dict[str, object] = {"name": name, "times": 1}
         if rounds:
             changes["teacher"] = rounds[-1].name

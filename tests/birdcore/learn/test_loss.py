@@ -12,6 +12,7 @@ from birdcore.learn.loss import (
     bce,
     bce_focal,
     clip_and_frames,
+    cross_entropy,
     focal,
     kl,
     loss_of,
@@ -24,7 +25,14 @@ from birdcore.recipe.round import LossSettings
 
 Loss = Callable[..., Tensor]
 
-LOSSES: list[Loss] = [bce, focal, bce_focal, partial(kl, temperature=2.0), symmetric_kl]
+LOSSES: list[Loss] = [
+    bce,
+    focal,
+    bce_focal,
+    cross_entropy,
+    partial(kl, temperature=2.0),
+    symmetric_kl,
+]
 
 
 def draw(scale: float = 2.0) -> tuple[Tensor, Tensor]:
@@ -65,6 +73,12 @@ def test_focal_equals_its_formula(gamma: float) -> None:
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=0)
     both = bce_focal(logits, targets, gamma=gamma)
     torch.testing.assert_close(both, bce(logits, targets) + got.float())
+
+
+def test_cross_entropy_equals_torchs_over_classes() -> None:
+    logits, targets = draw()
+    expected = torch.nn.functional.cross_entropy(logits.double(), targets.double())
+    torch.testing.assert_close(cross_entropy(logits, targets).double(), expected)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
@@ -159,6 +173,7 @@ def test_a_recipes_name_is_a_loss_with_its_settings(name: str) -> None:
         "bce": bce,
         "focal": partial(focal, gamma=3.0),
         "bce+focal": partial(bce_focal, gamma=3.0),
+        "cross_entropy": cross_entropy,
         "kl": partial(kl, temperature=2.0),
         "symmetric_kl": symmetric_kl,
         "soft_auc": partial(soft_auc, margin=0.7),

@@ -245,6 +245,15 @@ def test_a_warm_start_takes_the_weights_of_the_earlier_round(
     assert distance(weights(run(store, training(**still))), before) > 1
 
 
+def test_the_rate_begins_anew_where_a_round_asks_for_it(training: MadeStep, store: Store) -> None:
+    """Two cycles of two epochs: at the end of each the rate is the final one."""
+    settings = {"epochs": 4, "restart_every": 2, "final_rate": 1e-5, "warmup": 0.0}
+    rates = [row["learning_rate"] for row in rows(run(store, training(**settings)))]
+    assert rates[0] > 1e-3
+    assert rates[1] == pytest.approx(1e-5)
+    assert rates[2:] == rates[:2]
+
+
 def test_a_start_may_take_the_backbone_alone(
     training: MadeStep, store: Store, model_of: Any
 ) -> None:
@@ -263,6 +272,7 @@ def test_a_start_may_take_the_backbone_alone(
         {"crops": "overlapping", "loud_crops": 0.0},
         {"mixup": {"probability": 1.0, "labels": "losses"}},
         {"soup": 2},
+        {"restart_every": 2, "loss": "cross_entropy"},
     ],
 )
 def test_it_trains_and_resumes_as_a_round_asks(

@@ -120,8 +120,8 @@ def test_an_unknown_key_is_named_with_its_line_the_nearest_and_all_allowed(
         ("window_s = 1979-05-27", 'round.1.window_s = "1979-05-27": must be a number above 0'),
         (
             'loss = "focl"',
-            'round.1.loss = "focl": must be "bce", "focal", "bce+focal", "kl", "symmetric_kl", '
-            '"soft_auc", "halves_auc", "hinge_auc" or "weighted_hinge_auc"; '
+            'round.1.loss = "focl": must be "bce", "focal", "bce+focal", "cross_entropy", "kl", '
+            '"symmetric_kl", "soft_auc", "halves_auc", "hinge_auc" or "weighted_hinge_auc"; '
             "did you mean 'focal'?",
         ),
         ("mask = 3", "round.1.mask = 3: must be a table"),
@@ -512,3 +512,61 @@ def inline(value: object) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(inline, value)) + "]"
     return json.dumps(value)
+
+
+def write(folder: Path, **texts: str) -> Path:
+    for name, text in texts.items():
+        (folder / f"{name}.toml").write_text(text)
+    return folder / f"{next(iter(texts))}.toml"
+
+
+ONE_ROUND = '[[round]]\nname = "one"\nbackbones = ["resnet10t"]\n'
+
+
+def test_a_recipe_is_laid_over_its_base(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        over='base = "under.toml"\n[mel]\nn_mels = 40\n[train]\nepochs = 3\n'
+        '[[round]]\nname = "other"\n',
+        under='base = "lowest.toml"\n[mel]\nn_mels = 64\nhop_length = 320\n',
+        lowest='name = "lowest"\nseed = 7\n[train]\nbackbones = ["resnet10t"]\nbatch = 8\n'
+        + ONE_ROUND,
+    )
+    recipe = read_recipe(path, ["mel.f_min=50"])
+    assert (recipe.name, recipe.seed) == ("over", 7)
+    spec = recipe.mel.spec()
+    assert (spec.n_mels, spec.hop_length, spec.f_min) == (40, 320, 50.0)
+    (only,) = recipe.round
+    assert (only.name, only.epochs, only.batch) == ("other", 3, 8)
+    assert [one.name for one in read_recipe(tmp_path / "under.toml").round] == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("over", "under", "says"),
+    [
+        ("base = 3\n", ONE_ROUND, "over.toml:1: base must be the name of a recipe's file"),
+        ('\nbase = "no.toml"\n', ONE_ROUND, "over.toml:2: base = 'no.toml': there is no such "),
+        ('base = "over.toml"\n', ONE_ROUND, "over.toml:1: base = 'over.toml' leads back to "),
+        ('base = "under.toml"\n', 'base = "over.toml"\n', "under.toml:1: base = 'over.toml' leads"),
+        ('base = "under.toml"\n', "sed = 3\n" + ONE_ROUND, "under.toml:1: unknown key sed; did "),
+        (
+            'base = "under.toml"\n[folds]\ntrain = [9]\n',
+            "[folds]\ncount = 3\n" + ONE_ROUND,
+            "over.toml:3: folds.train = [9]: name folds from 0 to 2",
+        ),
+        (
+            'base = "under.toml"\n\n[[round]]\nname = "a"\nepoch = 1\n',
+            "[train]\nbackbones = []\n" + ONE_ROUND,
+            "under.toml:2: round.0.backbones = []: must be a list of at least 1",
+        ),
+        ('base = "under.toml"\n', "x = = 3\n", "under.toml:1: not TOML: "),
+    ],
+)
+def test_a_mistake_is_named_in_the_file_that_makes_it(
+    tmp_path: Path, over: str, under: str, says: str
+) -> None:
+    path = write(tmp_path, over=over, under=under)
+    with pytest.raises(RecipeError) as refused:
+        read_recipe(path)
+    lines = str(refused.value).replace(f"{tmp_path}/", "").split("\n")
+    assert any(line.startswith(says) for line in lines), lines
