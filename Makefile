@@ -1,9 +1,10 @@
 # birdflow: `make demo` shows it at work, `make test` checks it. Needs Python 3.11+ and make.
 PYTHON ?= python3
 STORE ?= demo/store
+WORK ?= ladder
 BIN = .venv/bin
 
-.PHONY: install demo test lint bench ui clean
+.PHONY: install demo test lint bench ladder ui clean
 
 install: .venv/installed
 
@@ -30,6 +31,9 @@ bench: install
 	$(BIN)/python -m benchmarks.speech
 	$(BIN)/python -m benchmarks.mel
 	$(BIN)/python -m benchmarks.auc
+
+ladder: install
+	$(BIN)/python -m benchmarks.ladder --data $(DATA) --work $(WORK) $(if $(ARCHIVE),--archive $(ARCHIVE))
 
 ui: install
 	$(BIN)/birdflow ui --store $(STORE)
