@@ -1,8 +1,9 @@
-"""Sums of a smooth function over all pairs of two sets of numbers, without the pairs.
+"""Sums over all pairs of numbers, without the pairs.
 
 On a short interval softplus and sigmoid are polynomials to 13 digits. So each set is told by its
 Chebyshev moments, cell by cell, and cells meet cells: the cost grows with the numbers, not with
 their pairs (Fong and Darve 2009, "The black-box fast multipole method", in one dimension).
+A hinge has a corner and is no polynomial: where it bends is a matter of counting.
 """
 
 import math
@@ -10,7 +11,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv1d, softplus
+from torch.nn.functional import conv1d, pad, softplus
 
 NODES = 16
 HALF_CELL = 1.0
@@ -63,12 +64,13 @@ class _Cells:
         return (self.basis * coefficients[self.at]).sum(dim=1)
 
 
-def chebyshev(x: Tensor, count: int) -> Tensor:
-    """T_0 to T_{count-1} at x in -1 to 1, on a new last dimension."""
+def chebyshev(x: Tensor, count: int, dim: int = -1) -> Tensor:
+    """T_0 to T_{count-1} at x in -1 to 1, on a new dimension."""
+    twice = 2 * x
     terms = [torch.ones_like(x), x]
     for _ in range(2, count):
-        terms.append(2 * x * terms[-1] - terms[-2])
-    return torch.stack(terms[:count], dim=-1)
+        terms.append(twice * terms[-1] - terms[-2])
+    return torch.stack(terms[:count], dim=dim)
 
 
 def nodes(count: int, like: Tensor) -> Tensor:
@@ -125,3 +127,34 @@ def _pair_by_pair(
         slopes_high.append(-w * (steep @ low_weights))
         slope_low += low_weights * (w @ steep)
     return value, torch.cat(slopes_high), slope_low
+
+
+def sums_below(values: Tensor, ranks: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
+    """For each place i of a row, of the places before its end: the sum of the values of those that
+    have a lower rank than i, and the number of those that have its own.
+
+    values (V, K, B), ranks (K, B) from 0, ends (E, K, B), 0 to B. Returns (E, V, K, B), (E, K, B).
+
+    A wavelet matrix (Claude and Navarro 2012). Bit by bit of the ranks, from the highest, places
+    are parted into those with a 0 and those with a 1, in their order, so that all with the same
+    bits so far lie together. j is below i where the first bit in which they differ is 0 in j.
+    """
+    place = torch.arange(ranks.shape[1], device=ranks.device)
+    # Where the places with i's bits begin, and where those before its ends do end.
+    at = pad(ends, (0, 0, 0, 0, 1, 0))
+    parted, below = ranks, values.new_zeros(len(ends), *values.shape)
+    for bit in reversed(range(int(ranks.max()).bit_length())):
+        zero, one = (parted >> bit & 1) == 0, (ranks >> bit & 1) == 1
+        sums = pad((values * zero).cumsum(dim=2), (1, 0))
+        sums = sums.expand(len(at), -1, -1, -1).gather(
+            3, at[:, None].expand(-1, len(values), -1, -1)
+        )
+        below += one * (sums[1:] - sums[:1])
+        zeros = pad(zero.cumsum(dim=1), (1, 0))
+        before, all_zeros = zeros[:, :-1], zeros[:, -1:]
+        to = torch.where(zero, before, all_zeros + place - before)
+        parted = torch.empty_like(parted).scatter_(1, to, parted)
+        values = torch.empty_like(values).scatter_(2, to.expand_as(values), values)
+        zeros = zeros.expand(len(at), -1, -1).gather(2, at)
+        at = torch.where(one, all_zeros + at - zeros, zeros)
+    return below, at[1:] - at[0]

@@ -14,13 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import relu
-from torch.utils.checkpoint import checkpoint
+from torch.nn.functional import pad
 
-from birdcore.learn.pairs import PAIRS_AT_ONCE, chebyshev, node_matrix, nodes, softplus_over_pairs
+from birdcore.learn.pairs import chebyshev, node_matrix, nodes, softplus_over_pairs, sums_below
 
-HALVES_NODES = 14
-"""For the sigmoid of differences of probabilities: 1e-14."""
+HALVES_NODES = 12
+"""For the sigmoid of differences of probabilities: 1e-13, and 1e-12 of its gradient."""
 
 
 def soft_auc(
@@ -68,23 +67,18 @@ def halves_auc(logits: Tensor, targets: Tensor, mask: Tensor | None = None) -> T
     first rows are taken for the upper half.
     """
     counted = torch.ones_like(targets, dtype=torch.bool) if mask is None else mask.bool()
-    order = (
-        targets.double().masked_fill(~counted, -1.0).argsort(dim=0, descending=True, stable=True)
-    )
-    rank = torch.empty_like(order)
-    rank.scatter_(0, order, torch.arange(len(order), device=order.device)[:, None].expand_as(order))
-    count = counted.sum(dim=0)
-    upper = rank < count // 2
-    lower = counted & ~upper
+    # Class by class (K, B) from here on.
+    y = targets.T.masked_fill(~counted.T, -1.0).contiguous()
+    order = y.argsort(dim=1, descending=True, stable=True)
+    place, count = torch.arange(len(logits), device=y.device), counted.sum(dim=0)[:, None]
+    upper, lower = place < count // 2, (place >= count // 2) & (place < count)
     # All p lie in one cell, -1 to 1 after scaling, where the sigmoid is a polynomial.
-    basis = chebyshev(2 * logits.double().sigmoid() - 1, HALVES_NODES)
-    to_nodes = node_matrix(HALVES_NODES, basis)
-    above, below = (
-        torch.einsum("bkm,bk->km", basis, part.to(basis)) @ to_nodes for part in (upper, lower)
-    )
-    at = nodes(HALVES_NODES, basis) / 2
-    sums = torch.einsum("kn,nm,km->k", above, torch.sigmoid(at[None] - at[:, None]), below)
-    pairs = upper.sum(dim=0) * lower.sum(dim=0)
+    p = logits.double().T.gather(1, order).sigmoid()
+    moments = chebyshev(2 * p - 1, HALVES_NODES, dim=1) @ torch.stack([upper, lower], dim=2).to(p)
+    above, below = (node_matrix(HALVES_NODES, p).T @ moments).unbind(dim=2)
+    at = nodes(HALVES_NODES, p) / 2
+    sums = (above @ torch.sigmoid(at - at[:, None]) * below).sum(dim=1)
+    pairs = upper.sum(dim=1) * lower.sum(dim=1)
     return _mean_of_classes(sums, pairs).to(logits.dtype)
 
 
@@ -136,43 +130,64 @@ def _hinge(
 ) -> Tensor:
     _check(margin)
     counted = torch.ones_like(targets, dtype=torch.bool) if mask is None else mask.bool()
-    p, y = logits.double().sigmoid().T, targets.double().T.contiguous()
     # Class by class (K, B) from here on.
-    lower, higher = _standing(y, counted.T, weighted)
+    p, y = logits.double().sigmoid().T, targets.T.contiguous()
+    rank, lower, higher = _standing(y, counted.T, weighted)
     pairs = lower.sum(dim=1)
-    if margin >= 1:
-        sums = margin * pairs + (p * (higher - lower)).sum(dim=1)
-    else:
-        sums = _hinge_pairs(p, y, counted.T, margin, weighted)
+    if margin < 1:
+        lower, higher = _standing_near(p.detach(), y, counted.T, rank, lower, margin, weighted)
+    sums = margin * lower.sum(dim=1) + (p * (higher - lower)).sum(dim=1)
     return _mean_of_classes(sums, pairs, class_weights).to(logits.dtype)
 
 
-def _standing(y: Tensor, counted: Tensor, weighted: bool) -> tuple[Tensor, Tensor]:
-    """For each row of y (K, B): how many stand below it, and above it; or by how much, summed."""
-    ordered = y.masked_fill(~counted, torch.inf).sort(dim=1).values
-    total = counted.sum(dim=1, keepdim=True)
-    below = torch.searchsorted(ordered, y)
-    up_to = torch.minimum(torch.searchsorted(ordered, y, right=True), total)
-    lower, higher = below.to(y), (total - up_to).to(y)
+def _standing(y: Tensor, counted: Tensor, weighted: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """For each row of y (K, B): its rank, the same for equals; how many stand below it, and above
+    it; or by how much, summed."""
+    ordered, order = y.masked_fill(~counted, torch.inf).sort(dim=1)
+    place, total = torch.arange(y.shape[1], device=y.device), counted.sum(dim=1, keepdim=True)
+    rises = ordered[:, 1:] > ordered[:, :-1]
+    rank = pad(rises, (1, 0)).cumsum(dim=1)
+    if weighted:  # equals weigh nothing against each other, so their order is all the same
+        ordered = ordered.masked_fill(place >= total, 0.0).double()
+        up_to = ordered.cumsum(dim=1)
+        lower = ordered * (place + 1) - up_to
+        higher = up_to[:, -1:] - up_to - ordered * (total - place - 1)
+    else:
+        first, last = pad(rises, (1, 0), value=True), pad(rises, (0, 1), value=True)
+        lower = torch.where(first, place, 0).cummax(dim=1).values.double()
+        end = torch.where(last, place + 1, len(place)).flip(1).cummin(dim=1).values.flip(1)
+        higher = (total - end).double()
+    rank, lower, higher = (
+        torch.empty_like(one).scatter_(1, order, one) for one in (rank, lower, higher)
+    )
+    return rank, lower * counted, higher * counted
+
+
+def _standing_near(
+    p: Tensor,
+    y: Tensor,
+    counted: Tensor,
+    rank: Tensor,
+    lower: Tensor,
+    margin: float,
+    weighted: bool,
+) -> tuple[Tensor, Tensor]:
+    """`lower` and `higher` of `_standing`, of those pairs alone whose hinge is not at rest:
+    p_i - p_j < margin."""
+    p, order = p.masked_fill(~counted, torch.inf).sort(dim=1)
+    y = y.double().masked_fill(~counted, 0.0).gather(1, order)
+    at_rest = torch.searchsorted(p, p - margin, right=True)
+    near = torch.searchsorted(p, p + margin)
+    values = torch.stack([torch.ones_like(y), y] if weighted else [torch.ones_like(y)])
+    below, equal = sums_below(values, rank.gather(1, order), torch.stack([at_rest, near]))
     if weighted:
-        sums = torch.nn.functional.pad(ordered.masked_fill(ordered.isinf(), 0.0), (1, 0)).cumsum(1)
-        lower = y * lower - sums.gather(1, below)
-        higher = sums[:, -1:] - sums.gather(1, up_to) - y * higher
-    return lower * counted, higher * counted
-
-
-def _hinge_pairs(p: Tensor, y: Tensor, counted: Tensor, margin: float, weighted: bool) -> Tensor:
-    """Sums (K,) pair by pair, some classes at a time, and once more for the gradient."""
-
-    def some(p: Tensor, y: Tensor, counted: Tensor) -> Tensor:
-        ahead = (y[:, :, None] - y[:, None, :]).clamp_min(0.0)
-        ahead = ahead * (counted[:, :, None] & counted[:, None, :])
-        weight = ahead if weighted else (ahead > 0).to(p)
-        return (relu(margin - (p[:, :, None] - p[:, None, :])) * weight).sum(dim=(1, 2))
-
-    classes = max(1, PAIRS_AT_ONCE // p.shape[1] ** 2)
-    parts = zip(p.split(classes), y.split(classes), counted.split(classes), strict=True)
-    return torch.cat([checkpoint(some, *part, use_reentrant=False) for part in parts])
+        resting = y * below[0, 0] - below[0, 1]
+        up_to = pad(y.cumsum(dim=1), (1, 0)).gather(1, near)
+        higher = up_to - below[1, 1] - y * (near - below[1, 0])
+    else:
+        resting, higher = below[0, 0], near - below[1, 0] - equal[1]
+    resting, higher = (torch.empty_like(y).scatter_(1, order, one) for one in (resting, higher))
+    return (lower - resting) * counted, higher * counted
 
 
 def _mean_of_classes(sums: Tensor, pairs: Tensor, weights: Tensor | None = None) -> Tensor:

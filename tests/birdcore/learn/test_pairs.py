@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from birdcore.learn import pairs
-from birdcore.learn.pairs import softplus_over_pairs
+from birdcore.learn.pairs import softplus_over_pairs, sums_below
 
 
 def plain(low: Tensor, v: Tensor, high: Tensor, w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -56,3 +56,17 @@ def test_one_pair_by_hand() -> None:
     assert float(value) == pytest.approx(15 * math.log1p(math.exp(3)))
     slope = 15 / (1 + math.exp(-3))
     assert [float(by_high), float(by_low)] == pytest.approx([-slope, slope])
+
+
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 1 << 30))
+def test_sums_below_equal_the_pairs(count: int, ranks: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    rank = torch.randint(ranks, (3, count), generator=generator)
+    ends = torch.randint(count + 1, (2, 3, count), generator=generator)
+    values = torch.rand(2, 3, count, generator=generator).double()
+    before = torch.arange(count) < ends[..., None]
+    lower = before & (rank[:, None, :] < rank[:, :, None])
+    same = before & (rank[:, None, :] == rank[:, :, None])
+    below, equal = sums_below(values, rank, ends)
+    torch.testing.assert_close(below, torch.einsum("ekij,vkj->evki", lower.double(), values))
+    assert torch.equal(equal, same.sum(dim=3))

@@ -10,18 +10,32 @@ from torch import Tensor, nn
 
 from birdcore.model import backbone
 from birdcore.model.backbone import build_backbone
+from birdcore.model.sed import ModelSpec, SedModel
 
 SMALL = "mobilenetv3_small_050"
+
+WINNERS = {
+    # The convolution behind the last stage: Tan and Le 2021 (V2), 2019 (1280 times the width).
+    "tf_efficientnetv2_s.in21k": (1280, 192),
+    "tf_efficientnetv2_b3.in21k": (1536, 192),
+    "tf_efficientnetv2_m.in21k": (1280, 128),
+    "tf_efficientnet_b0.ns_jft_in1k": (1280, 224),
+    "tf_efficientnet_b3.ns_jft_in1k": (1536, 224),
+    "tf_efficientnet_b4.ns_jft_in1k": (1792, 224),
+    "eca_nfnet_l0": (2304, 224),  # 1.5 times the 1536 of the last stage
+    # The last stage: Radosavovic et al. 2020, appendix; ResNet-50's 2048.
+    "regnety_008": (768, 224),
+    "regnety_016": (888, 224),
+    "seresnext26t_32x4d": (2048, 128),
+}
+"""Channels of the last map, by the papers, and mel bins that the backbone was used with."""
 
 
 @pytest.mark.parametrize(
     ("name", "channels"),
     [
-        ("tf_efficientnetv2_s.in21k", 1280),
-        ("eca_nfnet_l0", 2304),
         ("tf_efficientnet_lite0", 1280),
         ("resnet18", 512),
-        ("regnety_008", 768),
         ("mobilenetv3_small_100", 1024),
     ],
 )
@@ -32,6 +46,34 @@ def test_gives_the_map_with_frequency_and_time_apart(name: str, channels: int) -
     assert width == channels
     assert features.shape == (2, channels, 2, 5)
     assert features.isfinite().all()
+
+
+@pytest.mark.parametrize("frequency_channel", [False, True])
+@pytest.mark.parametrize("name", WINNERS)
+def test_the_winners_backbones_train_and_predict(name: str, frequency_channel: bool) -> None:
+    width, n_mels = WINNERS[name]
+    spec = ModelSpec(
+        backbone=name,
+        classes=("crow", "wren", "tit"),
+        n_mels=n_mels,
+        frequency_channel=frequency_channel,
+        drop_path=0.15,
+    )
+    model = SedModel(spec)
+    maps: list[Tensor] = []
+    model.backbone.register_forward_hook(lambda _, given, out: maps.append(out))
+    output = model(torch.randn(2, 1, n_mels, 75))
+    output.clipwise_logit.square().sum().backward()
+    assert all(weight.grad is not None for weight in model.parameters())
+    with torch.no_grad():
+        predicted = model.eval()(torch.randn(1, 1, n_mels, 75))
+    assert maps[0].shape == (2, width, n_mels // 32, 3)
+    assert model.head.cla.in_channels == width
+    assert output.clipwise.shape == (2, 3)
+    assert output.framewise_logit.shape == (2, 3, 3)
+    assert output.clipwise_logit.isfinite().all()
+    assert predicted.framewise_logit.shape == (1, 3, 3)
+    assert predicted.framewise_logit.isfinite().all()
 
 
 @pytest.mark.parametrize(
