@@ -31,6 +31,7 @@ bench: install
 	$(BIN)/python -m benchmarks.speech
 	$(BIN)/python -m benchmarks.mel
 	$(BIN)/python -m benchmarks.auc
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.losses
 
 ladder: install
 	$(BIN)/python -m benchmarks.ladder --data $(DATA) --work $(WORK) $(if $(ARCHIVE),--archive $(ARCHIVE))

@@ -5,8 +5,9 @@
 The loops are those that the field copies: class by class a B x B matrix of pairs. `soft_auc` pools
 all classes, P logits with targets above .5 and N below: one row of N at a time, and P x N at once.
 Labels are hard (one class a row) or soft (of the others up to .5, as a teacher's are). Times are
-medians in float32; `apart` is the largest difference of values and of gradients in float64, over
-the largest of their own; memory is what the peak of a process of its own grows by.
+medians in float32, of the processor's seconds, which other processes don't change much; `apart` is
+the largest difference of values and of gradients in float64, over the largest of their own; memory
+is what the peak of a process of its own grows by.
 Prints a table in Markdown, to be kept in `benchmarks/results/` with date and machine.
 """
 
@@ -103,9 +104,9 @@ def value_and_gradient(loss: Loss, logits: Tensor, labels: Tensor) -> tuple[Tens
 
 
 def seconds(loss: Loss, logits: Tensor, labels: Tensor) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     value_and_gradient(loss, logits, labels)
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def timed(ours: Loss, theirs: Loss, logits: Tensor, labels: Tensor) -> tuple[float, float]:

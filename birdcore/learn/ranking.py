@@ -18,8 +18,8 @@ from torch.nn.functional import pad
 
 from birdcore.learn.pairs import chebyshev, node_matrix, nodes, softplus_over_pairs, sums_below
 
-HALVES_NODES = 12
-"""For the sigmoid of differences of probabilities: 1e-13, and 1e-12 of its gradient."""
+HALVES_NODES = 10
+"""For the sigmoid of differences of probabilities: 1e-14, and 1e-10 for its slope."""
 
 
 def soft_auc(
@@ -67,19 +67,31 @@ def halves_auc(logits: Tensor, targets: Tensor, mask: Tensor | None = None) -> T
     first rows are taken for the upper half.
     """
     counted = torch.ones_like(targets, dtype=torch.bool) if mask is None else mask.bool()
-    # Class by class (K, B) from here on.
-    y = targets.T.masked_fill(~counted.T, -1.0).contiguous()
-    order = y.argsort(dim=1, descending=True, stable=True)
-    place, count = torch.arange(len(logits), device=y.device), counted.sum(dim=0)[:, None]
+    # Class by class (K, B) from here on, by falling targets; what does not count comes last.
+    order = _sort(targets.T.masked_fill(~counted.T, -1.0), descending=True)[1]
+    p = logits.T.gather(1, order).double().sigmoid()
+    place, count = torch.arange(len(logits), device=p.device), counted.sum(dim=0)[:, None]
     upper, lower = place < count // 2, (place >= count // 2) & (place < count)
-    # All p lie in one cell, -1 to 1 after scaling, where the sigmoid is a polynomial.
-    p = logits.double().T.gather(1, order).sigmoid()
-    moments = chebyshev(2 * p - 1, HALVES_NODES, dim=1) @ torch.stack([upper, lower], dim=2).to(p)
-    above, below = (node_matrix(HALVES_NODES, p).T @ moments).unbind(dim=2)
-    at = nodes(HALVES_NODES, p) / 2
-    sums = (above @ torch.sigmoid(at - at[:, None]) * below).sum(dim=1)
+    sums, slopes = _sigmoid_over_pairs(p.detach(), upper, lower)
+    sums = sums + ((p - p.detach()) * slopes).sum(dim=1)
     pairs = upper.sum(dim=1) * lower.sum(dim=1)
     return _mean_of_classes(sums, pairs).to(logits.dtype)
+
+
+def _sigmoid_over_pairs(p: Tensor, upper: Tensor, lower: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums (K,) of sigmoid(p_j - p_i), i of `upper`, j of `lower`, and their slopes by p (K, B).
+
+    All p lie in one cell, -1 to 1 after scaling, where the sigmoid and its slope are polynomials.
+    """
+    basis = chebyshev(2 * p - 1, HALVES_NODES, dim=1)
+    to_nodes, at = node_matrix(HALVES_NODES, p), nodes(HALVES_NODES, p) / 2
+    moments = basis @ torch.stack([upper, lower], dim=2).to(p)
+    above, below = (to_nodes.T @ moments).unbind(dim=2)
+    between = torch.sigmoid(at - at[:, None])
+    steep = between * (1 - between)
+    at_nodes = torch.stack([-below @ steep.T, above @ steep], dim=1)
+    slopes = at_nodes @ to_nodes.T @ basis
+    return (above @ between * below).sum(dim=1), slopes[:, 0] * upper + slopes[:, 1] * lower
 
 
 def hinge_auc(
@@ -130,50 +142,56 @@ def _hinge(
 ) -> Tensor:
     _check(margin)
     counted = torch.ones_like(targets, dtype=torch.bool) if mask is None else mask.bool()
-    # Class by class (K, B) from here on.
-    p, y = logits.double().sigmoid().T, targets.T.contiguous()
-    rank, lower, higher = _standing(y, counted.T, weighted)
-    pairs = lower.sum(dim=1)
+    # Class by class (K, B) from here on, by rising targets; what does not count comes last.
+    y, order = _sort(targets.T.masked_fill(~counted.T, torch.inf))
+    p = logits.T.gather(1, order).double().sigmoid()
+    total = counted.sum(dim=0, dtype=torch.int32)[:, None]
+    lower, higher = _standing(y, total, weighted)
+    pairs = lower.sum(dim=1, dtype=torch.double)
     if margin < 1:
-        lower, higher = _standing_near(p.detach(), y, counted.T, rank, lower, margin, weighted)
-    sums = margin * lower.sum(dim=1) + (p * (higher - lower)).sum(dim=1)
+        lower, higher = _standing_near(p.detach(), y, total, lower, margin, weighted)
+    active = lower.sum(dim=1, dtype=torch.double)
+    sums = margin * active + (p * (higher - lower)).sum(dim=1)
     return _mean_of_classes(sums, pairs, class_weights).to(logits.dtype)
 
 
-def _standing(y: Tensor, counted: Tensor, weighted: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """For each row of y (K, B): its rank, the same for equals; how many stand below it, and above
-    it; or by how much, summed."""
-    ordered, order = y.masked_fill(~counted, torch.inf).sort(dim=1)
-    place, total = torch.arange(y.shape[1], device=y.device), counted.sum(dim=1, keepdim=True)
-    rises = ordered[:, 1:] > ordered[:, :-1]
-    rank = pad(rises, (1, 0)).cumsum(dim=1)
+def _sort(y: Tensor, *, descending: bool = False) -> tuple[Tensor, Tensor]:
+    """Each row in order, and where it was; of equals the first remains the first.
+
+    The bits of numbers from 0 are integers of the same order, which sort in .6 of the time.
+    """
+    integer = {2: torch.int16, 4: torch.int32, 8: torch.int64}[y.itemsize]
+    bits = (y + 0.0).contiguous().view(integer)  # + 0.0, since -0.0 has other bits than 0.0
+    ordered, order = bits.sort(dim=1, descending=descending, stable=True)
+    return ordered.view(y.dtype), order
+
+
+def _standing(y: Tensor, total: Tensor, weighted: bool) -> tuple[Tensor, Tensor]:
+    """For each of rows of y (K, B), of which the first `total` count: how many stand below it, and
+    above it; or by how much, summed."""
+    place = torch.arange(y.shape[1], device=y.device, dtype=torch.int32)
+    counted = place < total
     if weighted:  # equals weigh nothing against each other, so their order is all the same
-        ordered = ordered.masked_fill(place >= total, 0.0).double()
-        up_to = ordered.cumsum(dim=1)
-        lower = ordered * (place + 1) - up_to
-        higher = up_to[:, -1:] - up_to - ordered * (total - place - 1)
+        y = y.masked_fill(~counted, 0.0).double()
+        up_to = y.cumsum(dim=1)
+        lower = y * (place + 1) - up_to
+        higher = up_to[:, -1:] - up_to - y * (total - place - 1)
     else:
+        rises = y[:, 1:] > y[:, :-1]
         first, last = pad(rises, (1, 0), value=True), pad(rises, (0, 1), value=True)
-        lower = torch.where(first, place, 0).cummax(dim=1).values.double()
+        lower = torch.where(first, place, 0).cummax(dim=1).values
         end = torch.where(last, place + 1, len(place)).flip(1).cummin(dim=1).values.flip(1)
-        higher = (total - end).double()
-    rank, lower, higher = (
-        torch.empty_like(one).scatter_(1, order, one) for one in (rank, lower, higher)
-    )
-    return rank, lower * counted, higher * counted
+        higher = total - end
+    return lower * counted, higher * counted
 
 
 def _standing_near(
-    p: Tensor,
-    y: Tensor,
-    counted: Tensor,
-    rank: Tensor,
-    lower: Tensor,
-    margin: float,
-    weighted: bool,
+    p: Tensor, y: Tensor, total: Tensor, lower: Tensor, margin: float, weighted: bool
 ) -> tuple[Tensor, Tensor]:
     """`lower` and `higher` of `_standing`, of those pairs alone whose hinge is not at rest:
     p_i - p_j < margin."""
+    counted = torch.arange(y.shape[1], device=y.device) < total
+    rank = pad(y[:, 1:] > y[:, :-1], (1, 0)).cumsum(dim=1)
     p, order = p.masked_fill(~counted, torch.inf).sort(dim=1)
     y = y.double().masked_fill(~counted, 0.0).gather(1, order)
     at_rest = torch.searchsorted(p, p - margin, right=True)

@@ -124,6 +124,16 @@ def test_without_a_pair_it_is_zero(loss: Loss, targets: Tensor) -> None:
 
 
 @pytest.mark.parametrize("loss", LOSSES)
+def test_minus_zero_is_zero(loss: Loss) -> None:
+    logits, targets = draw("hard")
+    signed = torch.where((targets == 0) & (logits > 0), -0.0, targets)
+    assert signed.signbit().any()
+    torch.testing.assert_close(
+        value_and_gradient(loss, logits, signed), value_and_gradient(loss, logits, targets)
+    )
+
+
+@pytest.mark.parametrize("loss", LOSSES)
 def test_all_masked_is_zero(loss: Loss) -> None:
     logits, targets = draw("hard")
     value, gradient = value_and_gradient(loss, logits, targets, torch.zeros_like(targets))
