@@ -6,16 +6,14 @@ embedding of each window, and probabilities of the species that the competition 
 scientific name. Which of these the teacher does not know is told in the facts.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from birdcore.artifact import Facts, Ref, Step
-from birdcore.audio.cut import cut
-from birdcore.audio.decode import decode, resample
+from birdcore.audio.kept import kept_samples
 from birdcore.catalog.shards import Shard
 from birdcore.catalog.source import LABELLED
 from birdcore.label.label import segment_starts
@@ -86,7 +84,7 @@ def run(job: Job) -> Facts:
     embeddings = [np.empty((0, teacher.width), np.float16)]
     probabilities = [np.empty((0, len(known)), np.float16)]
     heard = 0
-    for name, samples in _kept_samples(job, teacher.sample_rate):
+    for name, samples in kept_samples(job, teacher.sample_rate):
         heard += 1
         begin = segment_starts(
             len(samples) / teacher.sample_rate, teacher.window_s, job.config["hop_s"]
@@ -124,18 +122,3 @@ def windows(samples: Floats, starts: NDArray[np.float64], teacher: OutsideTeache
     last = len(samples) - teacher.window
     first = np.minimum(np.rint(starts * teacher.sample_rate).astype(np.int64), last)
     return np.stack([samples[at : at + teacher.window] for at in first])
-
-
-def _kept_samples(job: Job, rate: int) -> Iterator[tuple[str, Floats]]:
-    """Each recording that cleaning kept, cut as its mel is, at the teacher's rate."""
-    kept = pd.read_parquet(job.input("clean") / "kept.parquet")
-    pieces_of = kept.groupby("recording", sort=False)
-    for done, (name, pieces) in enumerate(pieces_of):
-        job.progress(done, len(pieces_of), str(name))
-        audio = decode(job.source(str(name)))
-        intervals = list(zip(pieces["from"], pieces["to"], strict=True))
-        samples = resample(
-            cut(audio.samples, audio.rate, intervals, job.config["fade_s"]), audio.rate, rate
-        )
-        yield str(name), samples if samples.size else np.zeros(1, np.float32)
-    job.progress(len(pieces_of), len(pieces_of), "")
