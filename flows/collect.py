@@ -17,7 +17,14 @@ from birdcore.catalog.tables import read_tables
 from birdcore.collect.folder import failures
 from birdcore.collect.partial import sweep
 from birdcore.collect.selection import competition_of
-from birdcore.collect.wanted import chosen_path, missing, queries_of, select_again
+from birdcore.collect.wanted import (
+    chosen_path,
+    missing,
+    queries_of,
+    select_again,
+    tables_of,
+    write_failed,
+)
 from birdcore.recipe import XenoCanto, read_recipe
 from flows.plain import plain
 from tasks.archive import set_limit
@@ -79,17 +86,27 @@ def _collect(wanted: XenoCanto, data: Path, folder: Path) -> dict[str, Any]:
         for at in range(0, len(todo), SHARD)
     ]
     wait(hauls)
+    not_there = write_failed(folder, wanted, competition)
+    left_out, lacking = tables_of(folder, wanted, competition)
+    for why, count in not_there.items():
+        log.warning("%d not to be had: %s", count, why)
     failed = [{"recording": f"XC{f.id}", "why": f.reason} for f in failures(folder).values()]
     if failed:
         create_table_artifact(failed, key="failed", description="Recordings that can't be had")
     _refuse_failed(hauls)
+    if selected.chosen and sum(not_there.values()) == len(selected.chosen):
+        raise CollectFailed(
+            f"none of {len(selected.chosen)} recordings could be had, "
+            f"most of them: {next(iter(not_there))}; {lacking} has them all"
+        )
     results = [haul.result() for haul in hauls]
     return {
         "wanted": len(selected.chosen),
         "left_out": len(selected.left_out),
         "fetched": sum(r["fetched"] for r in results),
         "bytes": sum(r["bytes"] for r in results),
-        "missing": len(missing(folder, selected.chosen)),
+        "not_there": sum(not_there.values()),
+        "tables": f"{left_out}, {lacking}",
     }
 
 

@@ -84,7 +84,7 @@ def do_collect(options: argparse.Namespace) -> None:
                 str(options.recipe), str(options.data), str(options.collection), options.set
             )
     for name, count in came.items():
-        out.print(f"{name:<9}{count}")
+        out.print(f"{name:<10}{count}", soft_wrap=True)
 
 
 def do_archive(options: argparse.Namespace) -> None:

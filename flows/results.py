@@ -45,6 +45,8 @@ def _tables(dag: Dag, store: Store, out: Path) -> None:
         rows = pd.concat([pd.read_parquet(artifact / f"{name}.parquet") for artifact in cleaned])
         _write_csv(rows, out / f"{name}.csv")
     for step in dag.steps:
+        if step.stage == "collection":
+            _write_csv(pd.read_parquet(store.get(step.ref) / "left_out.parquet"), out / "leaks.csv")
         if step.stage == "catalog":
             problems = pd.read_parquet(store.get(step.ref) / "problems.parquet")
             _write_csv(problems, out / "problems.csv")

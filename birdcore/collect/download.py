@@ -9,7 +9,8 @@ and by whoever runs the shard again; what stays as it is, is noted with its reas
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from birdcore.artifact import Facts, Progress
@@ -28,6 +29,8 @@ from birdcore.store import no_progress
 KEEP_FREE_BYTES = 1 << 30
 PATIENCE_S = 60.0
 UNKNOWN_KEY, GONE = 401, (404, 410)
+A_DAY_S = 20 * 3600
+"""What an archive says twice, so long apart, is so: a bad night of its own ends."""
 IN_A_ROW = 3
 """So many setbacks, one after the other, are the archive's and not the recordings'."""
 
@@ -111,8 +114,10 @@ def fetch_all(
     """
     way = _Download(archive, folder, Room(folder, keep_free_bytes), patience_s)
     waiting = list({record.id: record for record in records}.values())
-    # Last those that failed before: a few that always do must not keep us from the others.
-    waiting.sort(key=lambda record: collection.failure(folder, record.id) is not None)
+    # Last those that failed before, and of these the latest: a few that always do must not keep us
+    # from the others, nor from each other.
+    before = {record.id: collection.failure(folder, record.id) for record in waiting}
+    waiting.sort(key=lambda record: failed.when if (failed := before[record.id]) else "")
     total, fetched, there = len(waiting), list[Fetched](), list[Fetched]()
     unusable, setbacks, in_a_row = list[Failed](), list[str](), 0
     for wait in (False, True):
@@ -169,8 +174,13 @@ def _noting_failure(record: Record, folder: Path, partial: Partial) -> Iterator[
         if error.status == UNKNOWN_KEY:  # which says nothing of the recording
             raise
         partial.remove()
-        why = Unusable(record.id, str(error), error.status in GONE)
-        collection.note_failed(folder, why.failed)
+        before = collection.failure(folder, record.id)
+        if before is None or before.reason != str(error):
+            before = Failed(record.id, str(error), False, collection.now())
+        gone = error.status in GONE and _age_s(before) >= A_DAY_S
+        # The first time stays, so that it is seen how long it has been so.
+        collection.note_failed(folder, replace(before, permanent=before.permanent or gone))
+        why = Unusable(record.id, str(error), before.permanent or gone)
         raise why from None
     except Unusable as why:
         partial.remove()
@@ -184,6 +194,14 @@ def _noting_failure(record: Record, folder: Path, partial: Partial) -> Iterator[
         note = Failed(record.id, str(error), False, collection.now(), met)
         collection.note_failed(folder, note)
         raise ArchiveError(f"XC{record.id}: {error}") from None
+
+
+def _age_s(failed: Failed) -> float:
+    """Seconds since a failure was noted; none where its time can't be read."""
+    try:
+        return (datetime.now(UTC) - datetime.fromisoformat(failed.when)).total_seconds()
+    except (TypeError, ValueError):
+        return 0.0
 
 
 def _download(way: _Download, record: Record, partial: Partial) -> None:

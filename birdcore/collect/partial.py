@@ -68,6 +68,11 @@ class Partial:
         while rest:
             rest = rest[self.file.write(rest) :]
 
+    def begins_with(self, beginnings: tuple[bytes, ...]) -> bool:
+        """Whether what is there begins so, spaces apart."""
+        with self.path.open("rb") as file:
+            return file.read(64).lstrip().startswith(beginnings)
+
     def start_anew(self) -> None:
         """Empty the file, and only then forget where it was from."""
         self.file.truncate(0)

@@ -18,6 +18,8 @@ UNSAID_BYTES = 10_000_000  # for the time that an answer of unknown length may t
 LARGEST_BYTES = 1 << 30
 TINY_BYTES = 256
 CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", re.ASCII)
+PAGES = (b"<", b"{")
+"""What no sound file begins with."""
 NOT_AUDIO = ("text", "html", "xml", "json")
 
 
@@ -59,6 +61,9 @@ def take(
             partial.append(piece)
             if partial.size > LARGEST_BYTES:
                 raise Refused("more bytes come than a recording has")
+    if partial.begins_with(PAGES):
+        partial.start_anew()
+        raise ArchiveError("a page came in place of the recording, and said that it was sound")
     if total is not None and partial.size < total:
         raise ArchiveError(f"{partial.size} of {total} bytes came")
     if total is not None and partial.size > total:

@@ -2,12 +2,13 @@
 
 The archive has no OR: wishes of several kinds (species, countries, …) become one query for each
 combination. A listing may shift while it is read, so a recording may come twice or a last page
-may be gone; the next search sees what this one missed.
+may be gone; the next search sees what this one missed. One that lacks more than that is none.
 """
 
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import product
@@ -29,6 +30,8 @@ from birdcore.collect.refusal import KEY_NAME, ArchiveError, Refused, error_text
 from birdcore.store import no_progress
 
 PER_PAGE = 500
+NEARLY_ALL = 0.9
+"""So many of the records that an archive counts must have come: less is no shift of a listing."""
 UNREADABLE = (OSError, ValueError, KeyError, TypeError)
 Box = tuple[float, float, float, float]
 """South, west, north, east, in degrees."""
@@ -70,9 +73,10 @@ def search(
     if not archive.key:
         raise Refused(f"{archive.site} can't be searched without a key: set {KEY_NAME}", 401)
     found: dict[int, Record] = {}
-    page, pages, unusable = 1, 1, 0
+    page, pages, unusable, listed = 1, 1, 0, sys.maxsize
     while page <= pages:
-        rows, pages = _page(archive, query, page, per_page)
+        rows, pages, count = _page(archive, query, page, per_page)
+        listed = min(listed, count)
         if not rows:
             break
         for row in rows:
@@ -87,6 +91,10 @@ def search(
         without = f", {unusable} unusable" if unusable else ""
         progress(page, max(page, pages), f"{len(found)} recordings{without}")
         page += 1
+    if len(found) + unusable < NEARLY_ALL * (listed if listed < sys.maxsize else 0):
+        raise ArchiveError(
+            f"{archive.site} listed {len(found) + unusable} of {listed} records for {query!r}"
+        )
     return list(found.values())
 
 
@@ -159,19 +167,22 @@ def _box(box: Box) -> str:
 
 def _page(
     archive: Archive, query: str, page: int, per_page: int
-) -> tuple[list[dict[str, object]], int]:
-    """The records of a page, and how many pages there are now."""
+) -> tuple[list[dict[str, object]], int, int]:
+    """The records of a page, and how many pages and records there are now."""
     params = {"query": query, "per_page": str(per_page), "page": str(page)}
     try:
         response = get(archive, f"{archive.site}/api/3/recordings", params, wrong=_wrong)
     except Refused as error:
         if page > 1 and error.status in (400, 404):
-            return [], 0  # the query was fine a page ago: the listing has become shorter
+            # The query was fine a page ago: the listing has become shorter, or is at fault.
+            return [], 0, sys.maxsize
         raise
     answer = json.loads(response.content)
     if "error" in answer:
         raise Refused(f"{archive.site} refuses {query!r}: {error_text(answer, archive.key)}")
-    return answer["recordings"], int(answer["numPages"])
+    count = str(answer.get("numRecordings"))
+    listed = int(count) if re.fullmatch(r"[0-9]{1,9}", count) else sys.maxsize
+    return answer["recordings"], int(answer["numPages"]), listed
 
 
 def _wrong(response: requests.Response) -> str:

@@ -1,7 +1,8 @@
 """What a recipe wants of the archive, and how much of it is there.
 
     selections/<digest of the wishes>/chosen.parquet    records that are wanted
-                                      left_out.parquet  the others, each with its reason
+                                      left_out.csv      the others, each with its reason
+                                      failed.csv        what is wanted and not there, and why
 
 Everything below a search is a function of the collection's folder, so that a plan and a second run
 need no network. The chosen records are written anew only where they changed: their file's digest
@@ -16,18 +17,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 
 from birdcore.catalog.source import SourceFile
 from birdcore.collect.folder import RECORDINGS, collected, failures
 from birdcore.collect.record import Record, read_records, write_records
 from birdcore.collect.search import is_known, known_search, queries
 from birdcore.collect.selection import Competition, Selected, select
-from birdcore.files import file_sha256, write_bytes
+from birdcore.files import file_sha256, write_text
 from birdcore.recipe.xeno_canto import XenoCanto
 
-SEARCHES, SELECTIONS, CHOSEN, LEFT_OUT = (
-    "searches", "selections", "chosen.parquet", "left_out.parquet",
+SEARCHES, SELECTIONS, CHOSEN, LEFT_OUT, FAILED = (
+    "searches", "selections", "chosen.parquet", "left_out.csv", "failed.csv",
 )  # fmt: skip
 MANNERS = {"site", "per_second", "search_age_h", "per_page"}
 """How the archive is asked: no part of what is wanted."""
@@ -70,10 +70,28 @@ def select_again(folder: Path, wanted: XenoCanto, competition: Competition) -> S
     if not chosen.is_file() or read_records(chosen) != selected.chosen:
         write_records(chosen, selected.chosen)
     left_out = pd.DataFrame([(o.id, o.why) for o in selected.left_out], columns=["id", "why"])
-    file = pa.BufferOutputStream()
-    left_out.to_parquet(file, index=False)
-    write_bytes(home / LEFT_OUT, file.getvalue().to_pybytes())
+    write_text(home / LEFT_OUT, left_out.to_csv(index=False))
     return selected
+
+
+def write_failed(folder: Path, wanted: XenoCanto, competition: Competition) -> dict[str, int]:
+    """Write the table of what is wanted and not there; how many there are for each reason."""
+    there, failed = collected(folder), failures(folder)
+    rows = [
+        (r.id, failed[r.id].reason if r.id in failed else "not tried yet")
+        for r in chosen_records(folder, wanted, competition)
+        if r.id not in there
+    ]
+    table = pd.DataFrame(rows, columns=["id", "why"])
+    write_text(_home(folder, wanted, competition) / FAILED, table.to_csv(index=False))
+    reasons = table["why"].str.replace(r"/\d+/", "/…/", regex=True)
+    return {str(why): int(count) for why, count in reasons.value_counts().items()}
+
+
+def tables_of(folder: Path, wanted: XenoCanto, competition: Competition) -> tuple[Path, Path]:
+    """Where people find why recordings are left out, and why they are not there."""
+    home = _home(folder, wanted, competition)
+    return home / LEFT_OUT, home / FAILED
 
 
 def chosen_path(folder: Path, wanted: XenoCanto, competition: Competition) -> Path:
@@ -115,7 +133,8 @@ def collected_part(folder: Path, wanted: XenoCanto, competition: Competition) ->
     if not audio:
         raise ValueError(
             f"the collection {folder} holds no recording that [xeno_canto] wants: "
-            "run birdflow collect with this recipe, and see what it leaves out"
+            f"run birdflow collect with this recipe, or see why in {home / LEFT_OUT} and "
+            f"{home / FAILED}"
         )
     table = home / CHOSEN
     name = table.relative_to(folder).as_posix()

@@ -42,7 +42,7 @@ def test_what_would_be_fetched_is_told_and_nothing_is(site: Any, capsys: Said) -
     assert set(rows["all"][3].split(", ")) == {record.licence for record in records}
     assert below == (
         "14 wanted, 0 there or not to be had, 0 left out; 14 requests at 0.1 a second take "
-        "2.3 minutes or more"
+        "about 2.4 minutes"
     )
     assert site.asked == {"search": 1}
     assert collected(site.collection) == {}

@@ -21,7 +21,7 @@ def test_a_list_is_fetched_and_what_came_of_it_is_told(site: Any) -> None:
     assert said == [(n, 5, f"XC{i}") for n, i in enumerate((1, 2, 9, 7, 3), 1)]
     assert [f.id for f in haul.fetched] == [1, 3]
     assert haul.there == (there,)
-    assert [(f.id, f.permanent) for f in haul.unusable] == [(9, True), (7, False)]
+    assert [(f.id, f.permanent) for f in haul.unusable] == [(9, False), (7, False)]
     assert haul.facts == {
         "fetched": 2,
         "there": 1,

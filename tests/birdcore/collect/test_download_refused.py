@@ -3,24 +3,50 @@
 import pickle
 import shutil
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from birdcore.collect.download import Unusable, fetch, fetch_all
-from birdcore.collect.folder import failures
+from birdcore.collect.folder import failures, note_failed
 from birdcore.collect.polite import ArchiveError, Refused
 from birdcore.demo.archive import Fault
 
 
-def test_a_recording_that_is_not_there_is_never_asked_for_again(site: Any) -> None:
-    for _ in range(2):
+def test_a_recording_that_is_not_there_is_asked_for_until_it_is_so_a_day_later(site: Any) -> None:
+    """A night in which an archive says so of everything must not lose everything."""
+
+    def refused() -> bool:
         with pytest.raises(Unusable, match=r"XC9: .*9/download is not there") as why:
             fetch(site.client, site.record(9), site.folder)
-        assert (why.value.id, why.value.permanent) == (9, True)
-    assert site.statuses == [404]
-    assert failures(site.folder)[9].permanent
+        assert why.value.id == 9
+        assert why.value.permanent == failures(site.folder)[9].permanent
+        return why.value.permanent
+
+    assert [refused(), refused()] == [False, False]
+    first = failures(site.folder)[9]
+    yesterday = datetime.fromisoformat(first.when) - timedelta(hours=21)
+    note_failed(site.folder, replace(first, when=yesterday.isoformat()))
+    assert [refused(), refused()] == [True, True]
+    assert site.statuses == [404] * 3
     assert site.left() == set()
+
+
+def test_a_recording_that_comes_back_is_fetched(site: Any) -> None:
+    with pytest.raises(Unusable):
+        fetch(site.client, site.record(7), site.folder)
+    (site.shelf / "audio" / "XC7.mp3").write_bytes(site.original(1))
+    fetch(site.client, site.record(7), site.folder)
+    assert failures(site.folder) == {}
+
+
+def test_a_page_that_says_it_is_sound_is_a_setback(site: Any) -> None:
+    (site.shelf / "audio" / "XC7.mp3").write_bytes(b"\n <!DOCTYPE html><html>" + b"x" * 999)
+    for _ in range(2):
+        with pytest.raises(ArchiveError, match="a page came in place of the recording"):
+            fetch(site.impatient(), site.record(7), site.folder)
+    assert not failures(site.folder)[7].permanent
 
 
 def test_a_restricted_recording_costs_no_request_until_it_is_given_away(site: Any) -> None:

@@ -73,9 +73,12 @@ def always(status: int, body: object) -> Answer:
     return lambda _: (status, body)
 
 
-def page(ids: list[object], pages: object = 1, number: int = 1) -> dict[str, Any]:
+def page(
+    ids: list[object], pages: object = 1, number: int = 1, count: int | None = None
+) -> dict[str, Any]:
     rows = [{"id": i, "gen": "Turdus", "sp": "merula"} for i in ids]
-    return {"numRecordings": "9", "numPages": pages, "page": number, "recordings": rows}
+    counted = str(len(ids) if count is None else count)
+    return {"numRecordings": counted, "numPages": pages, "page": number, "recordings": rows}
 
 
 def numbers(records: list[Record]) -> list[int]:
@@ -166,6 +169,37 @@ def test_a_listing_may_shrink_while_it_is_read(after: tuple[int, object]) -> Non
     with asking(answer) as (archive, site):
         assert numbers(search(archive, "q:A")) == [1]
         assert len(site.asked) == 2
+
+
+LISTED: list[object] = [*range(1, 101)]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        (200, page([], 2, count=200)),
+        (200, page([], 1, count=200)),
+        (200, page([101, 102, 103], 2, count=200)),
+        (404, b"<html>"),
+    ],
+)
+def test_a_listing_that_lacks_much_is_none(second: tuple[int, object], tmp_path: Path) -> None:
+    def answer(asked: Asked) -> tuple[int, object]:
+        return (200, page(LISTED, 2, count=200)) if asked["page"] == "1" else second
+
+    with asking(answer) as (archive, _):
+        with pytest.raises(ArchiveError, match=r"listed 10[03] of 200 records for 'q:A'"):
+            fresh_search(archive, "q:A", tmp_path, 3600, NOW)
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_listing_that_shifts_by_a_few_is_taken() -> None:
+    def answer(asked: Asked) -> tuple[int, object]:
+        rows = LISTED if asked["page"] == "1" else [*LISTED[-5:], *range(101, 196)]
+        return 200, page(rows, 2, count=200)
+
+    with asking(answer) as (archive, _):
+        assert len(search(archive, "q:A")) == 195
 
 
 def test_a_listing_may_grow_while_it_is_read() -> None:

@@ -24,6 +24,8 @@ from birdcore.collect.wanted import (
     queries_of,
     select_again,
     stale,
+    tables_of,
+    write_failed,
 )
 from birdcore.files import file_sha256
 from birdcore.recipe import XenoCanto
@@ -104,7 +106,7 @@ def test_choosing_takes_all_answers_however_old(folder: Path, searched: Searched
     selected = select_again(folder, WANTED, NONE)
     assert [record.id for record in selected.chosen] == [1, 2, 4]
     assert chosen_records(folder, WANTED, NONE) == selected.chosen
-    left_out = pd.read_parquet(chosen_path(folder, WANTED, NONE).with_name("left_out.parquet"))
+    left_out = pd.read_csv(tables_of(folder, WANTED, NONE)[0])
     assert left_out.to_dict("records") == [{"id": 3, "why": "quality C"}]
 
 
@@ -113,7 +115,7 @@ def test_a_choice_that_leaves_nothing_out_says_so_in_the_same_table(
 ) -> None:
     searched("europe", BIRDS[:1])
     select(folder)
-    left_out = pd.read_parquet(chosen_path(folder, WANTED, NONE).with_name("left_out.parquet"))
+    left_out = pd.read_csv(tables_of(folder, WANTED, NONE)[0])
     assert list(left_out.columns) == ["id", "why"]
     assert left_out.empty
 
@@ -208,3 +210,20 @@ def test_a_search_under_another_name_is_not_taken(folder: Path) -> None:
     write_records(folder / SEARCHES / "other.parquet", BIRDS, {"asked": NOW.isoformat()})
     assert known_search(folder / SEARCHES, WANTED.site, query, None, NOW) is None
     assert select(folder) == []
+
+
+def test_what_is_wanted_and_not_there_is_told_with_its_reason(
+    folder: Path, searched: Searched
+) -> None:
+    searched("europe", BIRDS)
+    ids = select(folder)
+    assert len(ids) > 2
+    note_failed(folder, Failed(ids[0], "site/7/download is not there", True, "now"))
+    note_failed(folder, Failed(ids[1], "site/123/download is not there", False, "now"))
+    assert write_failed(folder, WANTED, NONE) == {
+        "site/…/download is not there": 2,
+        "not tried yet": len(ids) - 2,
+    }
+    table = pd.read_csv(tables_of(folder, WANTED, NONE)[1])
+    assert list(table["id"]) == ids
+    assert table["why"][1] == "site/123/download is not there"
