@@ -71,7 +71,11 @@ def search(
     query or the key, ArchiveError where the archive can't be had or does not answer with records.
     """
     if not archive.key:
-        raise Refused(f"{archive.site} can't be searched without a key: set {KEY_NAME}", 401)
+        raise Refused(
+            f"{archive.site} can't be searched without a key: set {KEY_NAME}, or keep it as Secret "
+            "block xeno-canto-key on your Prefect server",
+            401,
+        )
     found: dict[int, Record] = {}
     page, pages, unusable, listed = 1, 1, 0, sys.maxsize
     while page <= pages:
