@@ -159,7 +159,7 @@ def test_two_downloaders_that_are_killed_leave_each_recording_once_and_whole(
     assert watch.asked_again() == []
     failed = failures(folder)
     assert {number: note.permanent for number, note in failed.items()} == {
-        RESTRICTED: False, MISSING: True, NOISE: True,
+        RESTRICTED: False, MISSING: False, NOISE: True,  # a day must pass before a 404 is believed
     }  # fmt: skip
     assert all(note.reason for note in failed.values())
     assert len({kind for kind, _ in faults.given}) >= 8
