@@ -34,6 +34,7 @@ bench: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.losses
 
 ladder: install
+	@test -n "$(DATA)" || { echo "say which recordings: make ladder DATA=DIR"; exit 1; }
 	$(BIN)/python -m benchmarks.ladder --data $(DATA) --work $(WORK) $(if $(ARCHIVE),--archive $(ARCHIVE))
 
 ui: install

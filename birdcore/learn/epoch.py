@@ -11,7 +11,7 @@ from torch.nn.functional import cosine_similarity
 from birdcore.learn.augment import spec_augment
 from birdcore.learn.batch import Batch, draw_batch
 from birdcore.learn.checkpoint import Training, keep_best
-from birdcore.learn.data import batches, crops_of, epoch_rows, overlapping
+from birdcore.learn.data import Crops, batches, crops_of, epoch_rows, overlapping
 from birdcore.learn.loss import Loss, clip_and_frames, loss_of
 from birdcore.learn.ranking import rarity_weights
 from birdcore.learn.schedule import learning_rate
@@ -31,7 +31,8 @@ def run_epoch(
     rng = torch.Generator().manual_seed(seed_of(job, epoch + 1))
     # Dropout and drop path draw from torch's own generator, and take no other.
     torch.manual_seed(seed_of(job, epoch + 1))
-    plan = _plan(data, config, reads, rng)
+    crops = crops_of(config, reads.mel)
+    plan = _plan(data, config, crops, rng)
     cycle = (config["restart_every"] or config["epochs"]) * len(plan)
     rare = config["loss_settings"]["by_rarity"]
     class_weights = rarity_weights(data.labels[data.train]) if rare else None
@@ -49,7 +50,7 @@ def run_epoch(
         )
         for group in training.optimizer.param_groups:
             group["lr"] = rate
-        drawn = draw_batch(data, rows, crops_of(config, reads.mel), config, rng, offsets)
+        drawn = draw_batch(data, rows, crops, config, rng, offsets)
         losses.append(_step(job, training, drawn, reads, loss, rng))
     last = epoch + 1 == config["epochs"]
     auc = None
@@ -71,7 +72,7 @@ def run_epoch(
 
 
 def _plan(
-    data: TrainingSet, config: Mapping[str, Any], reads: InputSpec, rng: torch.Generator
+    data: TrainingSet, config: Mapping[str, Any], crops: Crops, rng: torch.Generator
 ) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
     """The epoch's batches: recordings and, where crops are not drawn at random, first frames."""
     rows = epoch_rows(
@@ -84,7 +85,7 @@ def _plan(
     )
     if config["crops"] == "random":
         return [(batch, None) for batch in batches(rows, config["batch"])]
-    rows, offsets = overlapping(data.clips, rows, crops_of(config, reads.mel), rng)
+    rows, offsets = overlapping(data.clips, rows, crops, rng)
     parts = batches(torch.arange(len(rows)), config["batch"])
     return [(rows[part], offsets[part]) for part in parts]
 

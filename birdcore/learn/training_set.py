@@ -43,7 +43,8 @@ class TrainingSet:
 
 def training_set(job: Job, classes: tuple[str, ...], device: torch.device) -> TrainingSet:
     embeds = job.config["learns"] == "embeddings"
-    heard_too = job.inputs("soundscapes") if embeds else []
+    # Soundscapes may be there as background alone, unheard.
+    heard_too = job.inputs("soundscapes") if job.step.inputs.get("heard_soundscapes") else []
     clips = read_mels([m / "mel.parquet" for m in job.inputs("mel") + heard_too], device)
     recordings = read_recordings(job.input("catalog"))
     folds = pd.read_parquet(job.input("folds") / "folds.parquet").set_index("recording")["fold"]
