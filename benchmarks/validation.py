@@ -88,7 +88,8 @@ def main() -> None:
             scapes, truth = made_soundscapes(
                 data, noise, options.count, options.bed, np.random.default_rng(11)
             )
-            scores = [score(listener, scapes, truth, *column) for column in columns]
+            said = [heard_rows(listener, scapes, *column) for column in columns]
+            scores = [np.nanmean(class_auc(truth, rows)) for rows in said]
             print("|", " | ".join([step.name, *(f"{s:.4f}" for s in scores)]), "|", flush=True)
 
 
@@ -98,19 +99,15 @@ def judged(dag: Dag) -> list[Step]:
     return [step for step in trainings if step.inputs["catalog"][0].stage == "catalog"]
 
 
-def score(
-    listener: Listener,
-    scapes: Recordings,
-    truth: npt.NDArray[np.bool_],
-    output: Output,
-    step_s: float,
-) -> float:
-    """Macro ROC-AUC of one model over the rows of all soundscapes."""
+def heard_rows(
+    listener: Listener, scapes: Recordings, output: Output, step_s: float
+) -> npt.NDArray[np.floating]:
+    """What one model says of the rows of all soundscapes (rows, K)."""
     rows = [
         segment_max(listen(listener, scapes, at, step_s, output), cell_rate(scapes), SECONDS, ROW_S)
         for at in range(len(scapes.names))
     ]
-    return float(np.nanmean(class_auc(truth, np.concatenate(rows))))
+    return np.concatenate(rows)
 
 
 def made_soundscapes(
