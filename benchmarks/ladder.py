@@ -2,11 +2,12 @@
 
     python -m benchmarks.ladder --data DIR --archive DIR --work DIR --seeds 3
 
-Runs every recipe below for each seed, in one store a seed (what recipes share is made once), and
-writes a table to `benchmarks/results/ladder.md`: macro ROC-AUC on the labelled
-soundscapes after each round, of single models and of all together. `--archive` is a folder that
-`birdflow archive` can serve, for the recipe that pretrains on Xeno-canto; without it that one is
-left out, as is the outside teacher's where BirdNET is not installed.
+Runs every recipe below for each seed, in one store a seed (what recipes share is made once),
+`--at-once` of them side by side, and writes a table to `benchmarks/results/ladder.md`: macro
+ROC-AUC on the labelled soundscapes after each round, of single models and of all together.
+`--archive` is a folder that `birdflow archive` can serve, for the recipe that pretrains on
+Xeno-canto; without it that one is left out, as is the outside teacher's where BirdNET is not
+installed.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -75,6 +77,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--archive", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--at-once", type=int, default=1)
     parser.add_argument("--only", nargs="+", choices=LADDER, default=list(LADDER))
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[])
     parser.add_argument("--out", type=Path, default=OUT)
@@ -90,25 +93,40 @@ def main() -> None:
         "| recipe | round | single model | all models | 95 % over soundscapes | minutes |",
         "|---|---|---|---|---|---|",
     ]
-    with archive(options.archive) as site:
-        for name in options.only:
-            lines += climbed(options, name, site)
+    with archive(options.archive) as site, ThreadPoolExecutor(options.at_once) as pool:
+        # All of one recipe's seeds before the next recipe's: a store is one run's at a time.
+        climbing = {name: started(options, name, site, pool) for name in options.only}
+        for name, seeds in climbing.items():
+            lines += climbed(options, name, seeds)
             write_text(options.out, "\n".join(lines) + "\n")
     print("\n".join(lines))
 
 
-def climbed(options: argparse.Namespace, name: str, site: str | None) -> list[str]:
-    """Lines of the table for one recipe."""
+def started(
+    options: argparse.Namespace, name: str, site: str | None, pool: ThreadPoolExecutor
+) -> list[Future[dict[str, Row]]] | str:
+    """A recipe's runs, one for each seed, or why there are none."""
     recipe, changes = LADDER[name]
     if "xeno-canto" in recipe and site is None:
-        return [f"| {name} | left out: needs --archive | | | | |"]
+        return "needs --archive"
     if "outside" in recipe and not _has_outside():
-        return [f"| {name} | left out: needs birdflow[birdnet] | | | | |"]
+        return "needs birdflow[birdnet]"
     settings = [*changes, *options.set]
     if "xeno-canto" in recipe:
         settings += [f"xeno_canto.site={site}", "xeno_canto.per_second=20"]
-    seeds = [climb(options, recipe, settings, seed, name) for seed in range(options.seeds)]
-    lines = list(table(name, seeds))
+    return [
+        pool.submit(climb, options, recipe, settings, seed, name) for seed in range(options.seeds)
+    ]
+
+
+def climbed(
+    options: argparse.Namespace, name: str, seeds: list[Future[dict[str, Row]]] | str
+) -> list[str]:
+    """Lines of the table for one recipe, when its runs have ended."""
+    if isinstance(seeds, str):
+        return [f"| {name} | left out: {seeds} | | | | |"]
+    recipe, _ = LADDER[name]
+    lines = list(table(name, [seed.result() for seed in seeds]))
     if "outside" in recipe:
         score = zero_shot(options.data, Store(options.work / "seed-0" / "store"), recipe)
         lines.append(f"| the outside teacher itself, zero-shot | | {score:.4f} | | | |")

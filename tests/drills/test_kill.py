@@ -7,11 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from birdcore.artifact import MANIFEST
+from birdcore.artifact import MANIFEST, read_manifest
 from birdcore.learn.checkpoint import CHECKPOINT
 
 LONG = ("--set", 'round.0.backbones=["test_resnet"]', "--set", "round.0.epochs=100000")
+NOISY = Path(__file__).parents[2] / "recipes" / "noisy-student-mini.toml"
+SMALL = (
+    *("shards.recordings=4", "mel.n_mels=32", "folds.count=2", "folds.train=[0]"),
+    *('train.backbones=["test_resnet"]', "train.repeat=2", "train.batch=4", "score.bootstrap=50"),
+    *(f"round.{at}.epochs={epochs}" for at, epochs in enumerate((1, 1, 8, 1))),
+)
+"""The 1st place's rounds in seconds, the third of them long enough to be killed in its middle."""
 STOPPED = "stopped; the same command goes on where it was"
 
 
@@ -51,6 +59,46 @@ def test_a_run_that_is_killed_in_each_stage_ends_with_the_same_submission(
     assert run.returncode == 0, said
     expected = (whole_run.out / "submission.csv").read_bytes()
     assert (tmp_path / "out" / "submission.csv").read_bytes() == expected
+
+
+def test_a_kill_in_the_third_round_of_a_noisy_student_loses_at_most_one_epoch(
+    start_birdflow: Any, tiny_data: Path, tmp_path: Path, until: Callable[..., None]
+) -> None:
+    def run(folder: str) -> Any:
+        places = ["--store", tmp_path / folder, "--out", tmp_path / f"{folder}-out"]
+        changes = [word for change in SMALL for word in ("--set", change)]
+        return start_birdflow("run", NOISY, "--data", tiny_data, *places, *changes)
+
+    def finished() -> int:
+        """Epochs of the third round whose end is on disk."""
+        for path in (tmp_path / "killed" / "work" / "train").glob(f"*/{CHECKPOINT}"):
+            epochs = int(torch.load(path, weights_only=True)["epoch"])
+            if epochs > 1:  # no other round has so many
+                return epochs
+        return 0
+
+    with run("undisturbed") as first:
+        said = first.communicate()[0]
+    assert first.returncode == 0, said
+    with run("killed") as second:
+        until(lambda: finished() >= 3 or second.poll() is not None, 120)
+        second.kill()
+        said = second.communicate()[0]
+    assert second.returncode == -signal.SIGKILL, said
+    before = finished()
+    with run("killed") as third:
+        said = third.communicate()[0]
+    assert third.returncode == 0, said
+    models = {
+        manifest.name: manifest
+        for path in (tmp_path / "killed" / "train").glob(f"*/{MANIFEST}")
+        if (manifest := read_manifest(path))
+    }
+    student = models["train student-2 test_resnet fold 0"]
+    assert student.facts["epochs"] == 8
+    assert student.facts["resumed_at"] >= max(before, 3)
+    alike = [tmp_path / f"{folder}-out" / "submission.csv" for folder in ("undisturbed", "killed")]
+    assert alike[0].read_bytes() == alike[1].read_bytes()
 
 
 def test_two_runs_at_once_share_the_work(
