@@ -25,21 +25,15 @@ from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
-import torch
 
+from benchmarks.ear import ear_of
 from birdcore.artifact import Ref
-from birdcore.audio import clean
-from birdcore.catalog import catalog
 from birdcore.catalog.catalog import read_labels
-from birdcore.catalog.shards import shards
 from birdcore.catalog.source import Source, scan
 from birdcore.columns import stacked
 from birdcore.demo.archive import KEY, serve
 from birdcore.files import write_text
-from birdcore.outside import outside
-from birdcore.outside.heard import read_heard
 from birdcore.outside.outside import outside_teacher
-from birdcore.outside.teacher import columns_of
 from birdcore.predict import predict
 from birdcore.recipe import Recipe, read_recipe
 from birdcore.score import macro_auc
@@ -137,29 +131,14 @@ def zero_shot(data: Path, store: Store, name: str) -> float:
     """Macro ROC-AUC of what the outside teacher hears in rows of 5 s, unsmoothed."""
     recipe = read_recipe(RECIPES / f"{name}.toml")
     assert recipe.outside is not None
-    source, teacher = scan(data, store), outside_teacher(recipe.outside.teacher)
-    catalog_step = catalog.step(source)
-    species = pd.read_parquet(store.get(catalog_step.ref) / "species.parquet")
-    paths = []
-    for shard in shards(source.audio, store, recipe.shards.recordings, keep=False)[
-        "test_soundscapes"
-    ]:
-        cleaned = clean.step(shard, recipe.clean, source.overrides, source.root)
-        wanted = list(species["scientific_name"])
-        step = outside.step(
-            shard, cleaned.ref, teacher, recipe.outside.hop_s, wanted, recipe.clean, source.root
-        )
-        paths.append(store.make(step, outside.run) / "heard.parquet")
-    truth = pd.read_csv(data / recipe.score.truth).set_index("row_id")[list(species["label"])]
-    stem_of = {Path(file.path).stem: file.path for file in source.audio["test_soundscapes"]}
-    names = sorted({stem_of[row.rpartition("_")[0]] for row in truth.index})
-    heard = read_heard(paths, names)
-    rows = torch.tensor([names.index(stem_of[row.rpartition("_")[0]]) for row in truth.index])
-    begin = torch.tensor([float(row.rpartition("_")[2]) - 5 for row in truth.index])
-    said = heard.probability(rows, begin, 5.0).numpy()
-    columns = columns_of(heard.about.species, list(species["scientific_name"]))
-    known = columns >= 0
-    return macro_auc(truth.to_numpy()[:, known] > 0, said[:, columns[known]])
+    source = scan(data, store)
+    ear = ear_of(source, store, "test_soundscapes", recipe.clean, recipe.outside.hop_s)
+    truth = pd.read_csv(data / recipe.score.truth).set_index("row_id")[ear.labels]
+    stem_of = {Path(name).stem: name for name in ear.names}
+    names = [stem_of[row.rpartition("_")[0]] for row in truth.index]
+    said = ear.rows(names, [float(row.rpartition("_")[2]) for row in truth.index])
+    known = ear.columns >= 0
+    return macro_auc(truth.to_numpy()[:, known] > 0, said[:, known])
 
 
 @contextmanager

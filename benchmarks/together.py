@@ -54,6 +54,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--fold", type=int, required=True, help="the fold that all models hold out")
     parser.add_argument("--seeds", type=int, default=6, help="models of a round")
+    parser.add_argument("--rounds", nargs="+", help="those to judge; all, if not said")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--either", nargs="+", required=True, metavar="KEY=VALUE")
     parser.add_argument(
@@ -70,7 +71,8 @@ def main() -> None:
         changes = [f"folds.train=[{options.fold}]", *options.set, setting]
         recipe = read_recipe(options.recipe, changes)
         models, noise = trained(recipe, source, store, options.seeds)
-        for name, steps in models.items():
+        for name in options.rounds or models:
+            steps = models[name]
             cells = [x for bed in beds for x in scored(recipe, steps, noise, store, bed)]
             row = [setting, name, *(f"{x:.4f}" for x in cells)]
             print(f"| {' | '.join(row)} |", flush=True)
