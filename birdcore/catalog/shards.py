@@ -4,6 +4,9 @@ A recording stays in the shard it was given, and new recordings make new shards:
 among ten thousand re-makes one shard. So the store keeps a ledger, by content: (kind, sha256) and
 the shard's number. Only the grouping hangs on the ledger; a shard's key is made of the recordings
 in it.
+
+A step is a task, and Prefect's server writes down some 25 of them a second: so many new recordings
+that they would make more than `MOST` shards make larger ones.
 """
 
 from collections import defaultdict
@@ -21,6 +24,9 @@ from birdcore.store import Store
 
 Ledger: TypeAlias = dict[tuple[str, str], int]
 
+MOST = 256
+"""New shards of a kind in one run."""
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -37,11 +43,12 @@ def assign(ledger: Ledger, kind: Kind, files: Iterable[SourceFile], size: int) -
     """Shards of the files; files that the ledger does not know are entered into it.
 
     Every file is in exactly one shard; known ones are where they were, new ones fill new shards
-    of `size` contents in the order of their paths.
+    of `size` contents, or more where these would be too many, in the order of their paths.
     """
     files = sorted(files, key=lambda f: f.path)
     used = max((n for (k, _), n in ledger.items() if k == kind), default=-1)
     new = list(dict.fromkeys(f.sha256 for f in files if (kind, f.sha256) not in ledger))
+    size = max(size, -(-len(new) // MOST))
     for at, sha in enumerate(new):
         ledger[kind, sha] = used + 1 + at // size
     members: dict[int, list[SourceFile]] = defaultdict(list)

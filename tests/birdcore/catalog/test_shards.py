@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdcore.catalog.shards import Ledger, Shard, assign, shards
+from birdcore.catalog.shards import MOST, Ledger, Shard, assign, shards
 from birdcore.catalog.source import Kind, SourceFile
 from birdcore.store import Store
 
@@ -75,6 +75,14 @@ def test_a_number_is_not_given_again_when_its_recordings_are_gone() -> None:
 def audio(*contents: str) -> dict[Kind, tuple[SourceFile, ...]]:
     files = tuple(SourceFile(f"train_audio/{c}.ogg", 1, c) for c in contents)
     return {"train_audio": files, "train_soundscapes": (), "test_soundscapes": ()}
+
+
+@pytest.mark.parametrize(("count", "size", "made"), [(MOST * 2, 2, MOST), (MOST * 40 + 1, 4, 250)])
+def test_many_recordings_make_larger_shards_and_not_more(count: int, size: int, made: int) -> None:
+    files = [SourceFile(f"{at:06}.ogg", 1, f"{at:064x}") for at in range(count)]
+    shards = assign({}, "train_audio", files, size)
+    assert len(shards) == made
+    assert sum(len(shard.files) for shard in shards) == count
 
 
 def test_the_ledger_is_kept_when_asked_for_and_only_then(tmp_path: Path) -> None:
