@@ -4,7 +4,7 @@ STORE ?= demo/store
 WORK ?= ladder
 BIN = .venv/bin
 
-.PHONY: install demo test lint bench ladder ui clean
+.PHONY: install demo test drills lint bench ladder ui clean
 
 install: .venv/installed
 
@@ -19,7 +19,10 @@ demo: install
 	$(BIN)/birdflow demo
 
 test: install
-	$(BIN)/pytest
+	$(BIN)/pytest --ignore=tests/drills
+
+drills: install
+	$(BIN)/pytest tests/drills
 
 lint: install
 	$(BIN)/ruff check .

@@ -29,6 +29,12 @@ class Ref:
     def __str__(self) -> str:
         return f"{self.stage}/{self.key[:12]}"
 
+    @classmethod
+    def named(cls, name: str) -> "Ref":
+        """The one that a manifest calls `stage/key`."""
+        stage, _, key = name.partition("/")
+        return cls(stage, key)
+
 
 @dataclass(frozen=True)
 class Step:

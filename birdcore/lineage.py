@@ -148,13 +148,8 @@ def _inputs_of(refs: Sequence[Ref], read: Read) -> dict[str, list[Ref]]:
     for ref in refs:
         if manifest := read(ref):
             for role, names in manifest.inputs.items():
-                inputs[role] += map(_ref, names)
+                inputs[role] += map(Ref.named, names)
     return inputs
-
-
-def _ref(name: str) -> Ref:
-    stage, _, key = name.partition("/")
-    return Ref(stage, key)
 
 
 def _settings(manifest: Manifest, read: Read) -> tuple[str, ...]:
@@ -183,8 +178,8 @@ def _training(manifest: Manifest, read: Read) -> Iterator[str]:
     if config.get("pretrained"):
         yield " ".join(["pretrained", *manifest.sources])
     if starts := inputs.get("start"):
-        yield f"start {_rounds(map(_ref, starts), read)}"
-    reads = [_ref(name) for names in inputs.values() for name in names]
+        yield f"start {_rounds(map(Ref.named, starts), read)}"
+    reads = [Ref.named(name) for names in inputs.values() for name in names]
     if labels := [ref for ref in reads if ref.stage == "label"]:
         teachers = _inputs_of(labels, read).get("teacher", [])
         yield f"teacher {_rounds(teachers, read) if teachers else 'unknown'}"

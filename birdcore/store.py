@@ -30,6 +30,7 @@ from birdcore.artifact import (
 from birdcore.files import file_sha256, sync, write_text
 
 LAYOUT = 1
+WORK, TRASH = "work", "trash"
 
 
 class StoreError(ValueError):
@@ -102,6 +103,10 @@ class Store:
     def path(self, ref: Ref) -> Path:
         return self.root / ref.stage / ref.key
 
+    def work(self, ref: Ref) -> Path:
+        """Where the artifact is made."""
+        return self.root / WORK / ref.stage / ref.key
+
     def find(self, ref: Ref) -> Artifact | None:
         """The artifact, or None where it is not there in full (any file missing or cut)."""
         folder = self.path(ref)
@@ -122,6 +127,20 @@ class Store:
                 f"{ref} is not in the store {self.root}: run again, it will be made anew"
             )
         return artifact
+
+    def is_being_made(self, ref: Ref) -> bool:
+        """Whether a process holds the artifact's work folder now."""
+        try:
+            handle = os.open(self.work(ref), os.O_RDONLY)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(handle)
+        return False
 
     def damage(self, ref: Ref) -> list[str]:
         """Files of an artifact whose content is not what its manifest says (reads every byte)."""
@@ -148,7 +167,7 @@ class Store:
         while True:
             if not refresh and (artifact := self.find(step.ref)):
                 return artifact
-            work = self.root / "work" / step.stage / step.key
+            work = self.work(step.ref)
             with _held(work) as ours:
                 if not ours:
                     continue
@@ -187,18 +206,29 @@ class Store:
         if final.exists():
             # A damaged or refreshed artifact makes room in one rename, so that no reader
             # ever finds a folder that is half the old one and half the new one.
-            trash = self.root / "work" / "trash" / f"{step.key}-{os.getpid()}-{time.time_ns()}"
-            trash.parent.mkdir(parents=True, exist_ok=True)
-            final.rename(trash)
-            shutil.rmtree(trash, ignore_errors=True)
+            shutil.rmtree(self.discard(final), ignore_errors=True)
         work.rename(final)
         sync(final.parent)
         return Artifact(final, manifest)
 
+    def discard(self, folder: Path) -> Path:
+        """Move a folder out of the store in one rename; returns where it waits for its removal."""
+        trash = self.root / WORK / TRASH / f"{folder.name}-{os.getpid()}-{time.time_ns()}"
+        trash.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # another process was first
+            folder.rename(trash)
+        return trash
+
+    def abandon(self, ref: Ref) -> None:
+        """Discard what a dead process left of an artifact; leave what is being made now."""
+        with suppress(BlockingIOError), _held(self.work(ref), wait=False) as ours:
+            if ours:
+                self.discard(self.work(ref))
+
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
         """A lock across processes that ends with its holder, however that ends."""
-        path = self.root / "work" / f"{name}.lock"
+        path = self.root / WORK / f"{name}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -206,15 +236,18 @@ class Store:
 
 
 @contextmanager
-def _held(work: Path) -> Iterator[bool]:
-    """Hold the work folder itself as a lock; False where it was published while we waited."""
+def _held(work: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold the work folder itself as a lock; False where it was published while we waited.
+
+    Raises BlockingIOError where another process holds it and we do not `wait`.
+    """
     handle = None
     while handle is None:
         work.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):  # another process has just published or removed it
             handle = os.open(work, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         ours = False
         with suppress(FileNotFoundError):
             ours = os.path.samestat(work.stat(), os.fstat(handle))

@@ -50,11 +50,31 @@ def _parser() -> argparse.ArgumentParser:
             help="a setting over the recipe's own, such as seed=1 or round.0.epochs=5",
         )  # fmt: skip
 
+    def part(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--only", metavar="STAGE", help="what is missing of this stage alone")
+        sub.add_argument(
+            "--from", dest="since", metavar="STAGE", help="this stage and what follows, made anew"
+        )
+        sub.add_argument(
+            "--refresh", action="append", default=[], metavar="STAGE[:SHARD]",
+            help="made anew, such as mel, mel:0003 or 'train:student'",
+        )  # fmt: skip
+
     run = command("run", commands.do_run, "Run a recipe: recordings to scored submission.")
     recipe(run)
+    part(run)
     run.add_argument("--out", type=Path, default=None, help="results folder (out/RECIPE)")
     run.add_argument("--workers", type=int, default=0, help="tasks at once (one per core)")
-    recipe(command("plan", commands.do_plan, "Say what a run would do, and why."))
+    plan = command("plan", commands.do_plan, "Say what a run would do, and why.")
+    recipe(plan)
+    part(plan)
+    status = command("status", commands.do_status, "Say how the last runs of a store went.")
+    retry = command("retry", commands.do_retry, "Go on with a run that did not end well.")
+    for sub in (status, retry):
+        sub.add_argument("name", nargs="?", metavar="RUN", help="how it begins; the latest")
+        sub.add_argument("--store", type=Path, default=Path("store"), help="artifact store")
+    status.add_argument("--last", type=int, default=5, help="runs to show")
+    retry.add_argument("--workers", type=int, default=0, help="tasks at once (one per core)")
     collect = command("collect", commands.do_collect, "Fetch what a recipe wants of Xeno-canto.")
     recipe(collect)
     collect.add_argument("--dry-run", action="store_true", help="only say what would be fetched")
@@ -70,6 +90,9 @@ def _parser() -> argparse.ArgumentParser:
         help="STAGE/KEY or how it begins, a path into the store, or a file that a run left",
     )
     lineage.add_argument("--store", type=Path, default=Path("store"), help="artifact store")
+    _store_commands(
+        subparsers.add_parser("store", help="Say what a store holds, verify it, make room in it.")
+    )
     score = command("score", commands.do_score, "Score a submission against a truth file.")
     score.add_argument("submission", type=Path)
     score.add_argument("truth", type=Path)
@@ -83,7 +106,41 @@ def _parser() -> argparse.ArgumentParser:
     )
     ui.add_argument("--store", type=Path, default=Path("store"))
     ui.add_argument("--port", type=int, default=4200)
+    ui.add_argument(
+        "--set-up-only", action="store_true",
+        help="register all on the server that is there, and start no workers",
+    )  # fmt: skip
     return parser
+
+
+def _store_commands(parser: argparse.ArgumentParser) -> None:
+    parts = parser.add_subparsers(required=True, metavar="PART")
+
+    def part(name: str, about: str) -> argparse.ArgumentParser:
+        sub = parts.add_parser(name, help=about, description=about)
+        sub.add_argument("--store", type=Path, default=Path("store"), help="artifact store")
+        sub.add_argument("--debug", action="store_true", help="show tracebacks")
+        sub.set_defaults(run=commands.do_store, part=name)
+        return sub
+
+    artifact = "as `birdflow lineage` names it: STAGE/KEY or how it begins, or a path"
+    ls = part("ls", "What there is by stage, what is being made, what was left behind.")
+    ls.add_argument("--stage", help="each artifact of this stage, and which runs need it")
+    show = part("show", "One artifact: facts, settings, inputs, files, and who needs it.")
+    show.add_argument("artifact", help=artifact)
+    verify = part("verify", "Read every byte; exit with 1 where something is damaged.")
+    verify.add_argument("artifacts", nargs="*", metavar="artifact", help=f"{artifact}; all")
+    verify.add_argument("--remove", action="store_true", help="remove what is damaged")
+    gc = part("gc", "Remove what neither the last runs of each recipe nor pins need.")
+    gc.add_argument(
+        "--keep-runs", type=int, default=5, metavar="N", help="completed runs of each recipe (5)"
+    )
+    gc.add_argument("--yes", action="store_true", help="do it; without, only say what would go")
+    pin = part("pin", "Keep an artifact, and all that it was made of.")
+    pin.add_argument("artifact", help=artifact)
+    pin.add_argument("--why", default="", metavar="TEXT", help="for whoever asks later")
+    unpin = part("unpin", "Keep an artifact only as long as a run needs it.")
+    unpin.add_argument("artifact", help=artifact)
 
 
 if __name__ == "__main__":

@@ -5,13 +5,12 @@ pipeline, by hand or every night.
 """
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 from prefect.futures import wait
 from prefect.task_runners import ThreadPoolTaskRunner
-from pydantic import Field
 
 from birdcore.catalog.tables import read_tables
 from birdcore.collect.folder import failures
@@ -46,12 +45,19 @@ class CollectFailed(RuntimeError):
     task_runner=ThreadPoolTaskRunner(max_workers=4),  # type: ignore[arg-type]
 )
 def collect(
-    recipe: Annotated[str, Field(description="Path of the recipe, a TOML file")],
-    data: Annotated[str, Field(description="The competition's BirdCLEF+ folder")],
-    collection: Annotated[str, Field(description="Folder of the recordings")] = "collection",
-    settings: Annotated[list[str], Field(description="KEY=VALUE over the recipe's own")] = [],  # noqa: B006
+    recipe: str,
+    data: str,
+    collection: str = "collection",
+    settings: list[str] = [],  # noqa: B006
 ) -> dict[str, Any]:
-    """Fetch what is new, and say what came of it."""
+    """Fetch what is new, and say what came of it.
+
+    Args:
+        recipe: Path of the recipe, a TOML file.
+        data: The competition's BirdCLEF+ folder.
+        collection: Folder of the recordings.
+        settings: KEY=VALUE over the recipe's own.
+    """
     wanted = read_recipe(Path(recipe), settings).xeno_canto
     if wanted is None:
         raise ValueError(f"{recipe} has no table [xeno_canto]: it says not what to collect")

@@ -28,38 +28,93 @@ def do_run(options: argparse.Namespace) -> None:
         dag, planned = _planned(options, recipe, source, store)
         todo = not all(p.cached for p in planned)
         out.print(_counts(planned))
+    asked = _asked(options, target)
     if todo:
-        scores = _run_flow(options, target)
+        scores = _run_flow(options, asked)
     else:
+        from birdcore.runs import recorded
         from flows.results import write_results
 
-        scores = write_results(dag, store, target)
+        with recorded(store, asked, dag.steps):
+            scores = write_results(dag, store, target)
     _print_scores(scores)
-    out.print(f"results  {target / 'summary.md'}, {target / 'submission.csv'}")
+    if scores is None:
+        out.print("results  none yet: the recipe has steps that were never run")
+    else:
+        out.print(f"results  {target / 'summary.md'}, {target / 'submission.csv'}")
+        out.print(f"page     {target / 'report' / 'index.html'}")
     if scores:
         out.print(f"scores   {target / 'scores.json'}")
     out.print(f"took     {time.monotonic() - began:.1f} s")
 
 
-def _run_flow(options: argparse.Namespace, target: Path) -> dict[str, dict[str, float]]:
+def _asked(options: argparse.Namespace, target: Path):  # type: ignore[no-untyped-def]
+    from birdcore.runs import Asked
+
+    return Asked(
+        recipe=str(options.recipe),
+        data=str(options.data),
+        out=str(target),
+        collection=str(options.collection),
+        settings=tuple(options.set),
+        only=options.only,
+        since=options.since,
+        refresh=tuple(options.refresh),
+    )
+
+
+def _run_flow(options: argparse.Namespace, asked) -> dict[str, dict[str, float]] | None:  # type: ignore[no-untyped-def]
     from flows.server import server, ui_of
 
     with ends_on_interrupt(), server(options.store) as url:
         out.print(f"UI       {ui_of(url)} while this runs; later: make ui STORE={options.store}")
         quiet_prefect(options.debug)
-        from flows.pipeline import configured
+        from prefect import tags
+
+        from flows.pipeline import pipeline
         from tasks.progress import bars_on_terminal
 
-        with bars_on_terminal() if err.is_terminal else nullcontext():
-            scores: dict[str, dict[str, float]] = configured()(
-                recipe=str(options.recipe),
-                data=str(options.data),
+        with tags("birdflow"), bars_on_terminal() if err.is_terminal else nullcontext():
+            scores: dict[str, dict[str, float]] | None = pipeline(
+                recipe=asked.recipe,
+                data=asked.data,
                 store=str(options.store),
-                out=str(target),
-                settings=options.set,
-                collection=str(options.collection),
+                out=asked.out,
+                settings=list(asked.settings),
+                collection=asked.collection,
+                only=asked.only,
+                since=asked.since,
+                refresh=list(asked.refresh),
             )
             return scores
+
+
+def do_status(options: argparse.Namespace) -> None:
+    from birdcore.runs import run_named, runs
+    from flows.status import failures, last_runs, stages
+
+    store = _store_there(options.store)
+    out.print(last_runs(store, runs(store)[: options.last]))
+    run = run_named(store, options.name)
+    out.print(f"\n{run.name}: {run.asked.title}", markup=False)
+    out.print(stages(store, run))
+    out.print(failures(store, run), markup=False, end="")
+
+
+def do_retry(options: argparse.Namespace) -> None:
+    from birdcore.runs import run_named
+
+    run = run_named(_store_there(options.store), options.name)
+    asked = run.asked
+    out.print(f"again    {run.name}: {asked.title}", markup=False)
+    do_run(
+        argparse.Namespace(
+            recipe=Path(asked.recipe), data=Path(asked.data), out=Path(asked.out),
+            collection=Path(asked.collection), store=options.store, set=list(asked.settings),
+            only=asked.only, since=asked.since, refresh=list(asked.refresh),
+            workers=options.workers, debug=options.debug,
+        )
+    )  # fmt: skip
 
 
 def do_collect(options: argparse.Namespace) -> None:
@@ -103,6 +158,14 @@ def _read(options: argparse.Namespace):  # type: ignore[no-untyped-def]
     return recipe, scan(options.data, store), store
 
 
+def _store_there(folder: Path):  # type: ignore[no-untyped-def]
+    from birdcore.store import Store
+
+    if not (folder / "store.json").is_file():  # a store that is not there would be made
+        raise ValueError(f"{folder} is no store: say with --store where it is")
+    return Store(folder)
+
+
 def _is_due(recipe, source, collection: Path) -> bool:  # type: ignore[no-untyped-def]
     if recipe.collects is None:
         return False
@@ -114,6 +177,7 @@ def _is_due(recipe, source, collection: Path) -> bool:  # type: ignore[no-untype
 
 def _planned(options: argparse.Namespace, recipe, source, store):  # type: ignore[no-untyped-def]
     from birdcore.catalog.catalog import soundscape_problems
+    from flows.chosen import choose
     from flows.dag import build_dag, gathered
     from flows.plan import plan
 
@@ -121,7 +185,8 @@ def _planned(options: argparse.Namespace, recipe, source, store):  # type: ignor
         err.print(f"note: {problem.problem}: {problem.where} {problem.detail}", markup=False)
     found = gathered(recipe, source, options.collection)
     dag = build_dag(recipe, source, store, found, keep_shards=False)
-    return dag, plan(dag, store)
+    chosen = choose(dag, store, options.only, options.since, options.refresh)
+    return dag, plan(chosen, store)
 
 
 def do_plan(options: argparse.Namespace) -> None:
@@ -144,14 +209,17 @@ def _counts(planned) -> str:  # type: ignore[no-untyped-def]
 
 def do_lineage(options: argparse.Namespace) -> None:
     from birdcore.lineage import lineage, lineage_text
-    from birdcore.store import Store
     from flows.lineage import artifact_of
 
-    if not (options.store / "store.json").is_file():  # a store that is not there would be made
-        raise ValueError(f"{options.store} is no store: say with --store where it is")
-    store = Store(options.store)
+    store = _store_there(options.store)
     text = lineage_text(lineage(store, artifact_of(store, options.artifact)))
     out.print(text, markup=False, emoji=False, end="")
+
+
+def do_store(options: argparse.Namespace) -> int | None:
+    from flows.shelf import COMMANDS
+
+    return COMMANDS[options.part](_store_there(options.store), options)
 
 
 def do_score(options: argparse.Namespace) -> None:
@@ -182,7 +250,7 @@ def do_demo(options: argparse.Namespace) -> None:
             argparse.Namespace(
                 recipe=RECIPE, data=home / "data", collection=home / "collection",
                 store=home / "store", out=home / "out", set=settings, workers=0,
-                debug=options.debug,
+                only=None, since=None, refresh=[], debug=options.debug,
             )
         )  # fmt: skip
 
@@ -190,10 +258,10 @@ def do_demo(options: argparse.Namespace) -> None:
 def do_ui(options: argparse.Namespace) -> None:
     from flows.ui import serve_ui
 
-    serve_ui(options.store, options.port)
+    serve_ui(options.store, options.port, set_up_only=options.set_up_only)
 
 
-def _print_scores(scores: dict[str, dict[str, float]]) -> None:
+def _print_scores(scores: dict[str, dict[str, float]] | None) -> None:
     if not scores:
         return
     table = Table("", "macro ROC-AUC", "95 % interval", "cmAP", box=None, pad_edge=False)

@@ -19,6 +19,8 @@ from birdcore.outside import outside
 from birdcore.outside.outside import outside_teacher
 from birdcore.predict import ensemble, predict, submission
 from birdcore.recipe import Recipe
+from birdcore.recipe.fit import OUTSIDE
+from birdcore.report import report
 from birdcore.score import score
 from birdcore.store import Store
 from flows.rounds import heard_by_outside, hears_soundscapes, models_of_round, refuse_what_lacks
@@ -71,19 +73,23 @@ def build_dag(
         return step.ref
 
     cataloged = add(catalog.step(source))
+    cleanings: dict[Kind, tuple[Ref, ...]] = {}
     mels: dict[Kind, tuple[Ref, ...]] = {}
     heard: dict[Kind, tuple[Ref, ...]] = {}
     for kind in parts:
         cleaned = _cleaned(recipe, source, parts[kind], roots[kind], steps)
+        cleanings[kind] = tuple(step.ref for step in cleaned)
         mels[kind] = _mels(recipe, parts[kind], cleaned, roots[kind], steps)
         heard[kind] = _heard(recipe, source, kind, parts[kind], cleaned, roots[kind], steps)
     folded = add(folds.step(cataloged, recipe.folds.count, recipe.seed))
+    catalogs = [cataloged]
     bases = {
         "birdclef": _base(cataloged, folded, mels["train_audio"], heard["train_audio"]),
     }
     if collected is not None:
         birds = add(collection.step(collected, _leaks(source, collected, parts, steps)))
         in_folds = add(folds.step(birds, recipe.folds.count, recipe.seed))
+        catalogs.append(birds)
         bases["xeno-canto"] = _base(birds, in_folds, mels["xeno_canto"], heard["xeno_canto"])
 
     models: dict[str, dict[tuple[str, int], Ref]] = {}
@@ -94,21 +100,35 @@ def build_dag(
             inputs["heard_soundscapes"] = heard["train_soundscapes"]
         models[one.name] = models_of_round(recipe, one, inputs, models, steps)
 
-    members = {name: tuple(models[name].values()) for name in recipe.members}
-    mixed = recipe.ensemble
-    weighed = add(ensemble.step(mixed.weights, members, mixed.blend, mixed.power))
+    members = {n: tuple(models[n].values()) for n in recipe.members if n != OUTSIDE}
+    mixed, tests = recipe.ensemble, mels["test_soundscapes"]
+    told = None
+    if recipe.outside is not None and OUTSIDE in recipe.members:
+        told = (recipe.outside.teacher, heard["train_audio"], cataloged)
+    weighed = add(ensemble.step(mixed.weights, members, mixed.blend, mixed.power, told))
     predicted = {
         one.name: tuple(
             add(predict.step(one.name, at, tuple(models[one.name].values()), part, recipe.predict))
-            for at, part in enumerate(mels["test_soundscapes"])
+            for at, part in enumerate(tests)
         )
         for one in recipe.heard
     }
+    if told is not None:
+        predicted[OUTSIDE] = tuple(
+            add(predict.outside_step(told[0], at, sound, part, cataloged, recipe.predict))
+            for at, (sound, part) in enumerate(zip(heard["test_soundscapes"], tests, strict=True))
+        )
     submitted = submission.step(recipe.predict, source, cataloged, weighed, predicted)
     steps.append(submitted)
     scored = score.step(recipe.score, source, submitted.ref)
     if scored is not None:
         steps.append(scored)
+    of_rounds = {name: tuple(of_round.values()) for name, of_round in models.items()}
+    add(
+        report.step(
+            recipe, source, catalogs, cleanings, mels, of_rounds, weighed, submitted.ref, scored
+        )
+    )
     return Dag(_once(steps), submitted, scored)
 
 
@@ -165,9 +185,9 @@ def _heard(
     root: Path,
     steps: list[Step],
 ) -> tuple[Ref, ...]:
-    """What the outside teacher hears in each shard, where a round asks for it."""
+    """What the outside teacher hears in each shard, where the recipe asks for it."""
     wanted = recipe.outside
-    if wanted is None or not any(kind in heard_by_outside(one) for one in recipe.round):
+    if wanted is None or kind not in heard_by_outside(recipe):
         return ()
     teacher = outside_teacher(wanted.teacher)
     species = () if kind == "xeno_canto" else tuple(source.csv.taxonomy["scientific_name"])

@@ -1,27 +1,33 @@
 """The whole pipeline as one Prefect flow: the DAG's steps, each as the task of its stage."""
 
 import os
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 from prefect import flow, get_run_logger
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, wait
+from prefect.runtime import deployment, flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
-from pydantic import Field
 
-from birdcore.artifact import Ref
-from birdcore.catalog.source import scan
+from birdcore.artifact import Ref, Step
+from birdcore.catalog.source import Source, scan
 from birdcore.collect.selection import competition_of
 from birdcore.collect.wanted import due
 from birdcore.model.backbone import build_backbone
 from birdcore.recipe import Recipe, read_recipe
+from birdcore.runs import Asked, RunFailed, recorded
 from birdcore.store import Store
+from flows.chosen import Chosen, choose
 from flows.collect import CollectFailed, collect
 from flows.dag import Dag, build_dag, gathered
 from flows.plain import plain
-from flows.results import stage_table, write_results
+from flows.results import write_results
+from flows.shown import show_results, show_stages
+from flows.turn import refused, turn
 from tasks.catalog import catalog
 from tasks.clean import clean
 from tasks.collection import collection as collection_task
@@ -33,6 +39,7 @@ from tasks.leaks import leaks
 from tasks.mel import mel
 from tasks.outside import outside
 from tasks.predict import predict
+from tasks.report import report
 from tasks.score import score
 from tasks.stage import StageTask, in_store
 from tasks.stop import stopping
@@ -54,67 +61,22 @@ STAGES: dict[str, StageTask] = {
     "predict": predict,
     "submission": submission,
     "score": score,
+    "report": report,
 }
 
 
-class PipelineFailed(RuntimeError):
-    """One or more steps failed; the message names each with its reason."""
-
-
-@flow(name="pipeline", flow_run_name="pipeline {recipe}", task_runner=ThreadPoolTaskRunner())  # type: ignore[arg-type]
-def pipeline(
-    recipe: Annotated[str, Field(description="Path of the recipe, a TOML file")],
-    data: Annotated[str, Field(description="A BirdCLEF+ folder")],
-    store: Annotated[str, Field(description="Folder of the artifact store")] = "store",
-    out: Annotated[str, Field(description="Folder for submission, scores and tables")] = "out",
-    settings: Annotated[list[str], Field(description="KEY=VALUE over the recipe's own")] = [],  # noqa: B006
-    collection: Annotated[str, Field(description="Folder of Xeno-canto recordings")] = "collection",
-) -> dict[str, Any]:
-    """Recordings to submission: run what is not in the store, write results, return the scores."""
-    plan_of = read_recipe(Path(recipe), settings)
-    shelf = Store(Path(store))
-    source = scan(Path(data), shelf)
-    if plan_of.collects is not None:
-        competition = competition_of(source.csv)
-        if due(Path(collection), plan_of.collects, competition):
-            try:
-                collect(recipe, data, collection, settings)
-            except CollectFailed as error:
-                if due(Path(collection), plan_of.collects, competition):
-                    raise  # something was never tried
-                get_run_logger().warning("goes on without some recordings: %s", error)
-    found = gathered(plan_of, source, Path(collection))
-    dag = build_dag(plan_of, source, shelf, found, keep_shards=True)
-    _fetch_weights(plan_of, dag, shelf)
-    try:
-        run_steps(dag, shelf)
-    finally:
-        _show(dag, shelf)
-    scores = write_results(dag, shelf, Path(out))
-    create_markdown_artifact((Path(out) / "summary.md").read_text(), key="summary")
-    return scores
-
-
-def run_steps(dag: Dag, store: Store) -> None:
-    """Submit every step, each after what it reads; raises PipelineFailed with the reasons."""
-    futures: dict[Ref, PrefectFuture[Ref]] = {}
-    stopping.clear()
-    try:
-        for step in dag.steps:
-            inputs = [futures[ref] for refs in step.inputs.values() for ref in refs]
-            task = in_store(STAGES[step.stage], str(store.root))
-            futures[step.ref] = task.submit(step, str(store.root), wait_for=inputs)  # type: ignore[call-overload]
-        wait(list(futures.values()))
-    except BaseException:  # Ctrl-C, and SIGTERM of a worker that cancels the flow
-        stopping.set()
-        raise
-    failed = []
-    for step in dag.steps:
-        state = futures[step.ref].state
-        if state.is_failed() or state.is_crashed():
-            failed.append(f"{step.name}: {_reason(futures[step.ref])}")
-    if failed:
-        raise PipelineFailed("\n".join(failed))
+def _title() -> str:
+    """The run's name in the UI: its recipe, and what was asked beyond it."""
+    given = flow_run.parameters
+    return Asked(
+        recipe=given["recipe"],
+        data=given["data"],
+        out=given["out"],
+        settings=tuple(given["settings"]),
+        only=given["only"],
+        since=given["since"],
+        refresh=tuple(given["refresh"]),
+    ).title
 
 
 def workers() -> int:
@@ -122,18 +84,121 @@ def workers() -> int:
     return int(os.environ.get("BIRDFLOW_WORKERS", 0)) or len(os.sched_getaffinity(0))
 
 
-def configured() -> Any:
-    """The flow with as many task threads as there are workers, which share the cores."""
-    cores = len(os.sched_getaffinity(0))
-    torch.set_num_threads(max(1, cores // workers()))
-    return pipeline.with_options(task_runner=ThreadPoolTaskRunner(max_workers=workers()))  # type: ignore[arg-type]
+@flow(
+    name="pipeline",
+    flow_run_name=_title,
+    task_runner=ThreadPoolTaskRunner(max_workers=workers()),  # type: ignore[arg-type]
+)
+def pipeline(
+    recipe: str,
+    data: str,
+    store: str = "store",
+    out: str = "out",
+    settings: list[str] = [],  # noqa: B006
+    collection: str = "collection",
+    only: str | None = None,
+    since: str | None = None,
+    refresh: list[str] = [],  # noqa: B006
+) -> Any:
+    """Recordings to submission: run what is not in the store, write results, return the scores.
+
+    A run of a deployment is refused (a cancelled state named Refused) while another one of any
+    deployment has the store. Prefect's forms show what stands here of each parameter.
+
+    Args:
+        recipe: Path of the recipe, a TOML file.
+        data: A BirdCLEF+ folder.
+        store: Folder of the artifact store.
+        out: Folder for submission, scores and tables.
+        settings: KEY=VALUE over the recipe's own, such as seed=1.
+        collection: Folder of Xeno-canto recordings.
+        only: Run what is missing of this stage alone.
+        since: This stage and what follows it, made anew.
+        refresh: STAGE or STAGE:SHARD, made anew, such as mel:0003.
+    """
+    asked = Asked(recipe, data, out, collection, tuple(settings), only, since, tuple(refresh))
+    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // workers()))  # tasks share them
+    plan_of = read_recipe(Path(recipe), settings)
+    shelf = Store(Path(store))
+    with turn(shelf, asked.title, flow_run.id) if deployment.id else nullcontext() as holder:
+        if holder is not None:
+            return refused(shelf, holder)
+        source = scan(Path(data), shelf)
+        _collect_what_is_due(plan_of, source, asked)
+        found = gathered(plan_of, source, Path(collection))
+        dag = build_dag(plan_of, source, shelf, found, keep_shards=True)
+        with recorded(shelf, asked, dag.steps, flow_run.id) as run:
+            chosen = choose(dag, shelf, only, since, refresh, run.began)
+            for step in chosen.waiting:
+                get_run_logger().info("%s waits for what other stages make", step.name)
+            _fetch_weights(plan_of, chosen.steps, shelf)
+            try:
+                run_steps(chosen, shelf)
+            except RunFailed:
+                _results(dag, shelf, Path(out))  # of a run whose page alone failed
+                raise
+            finally:
+                show_stages(dag, shelf, run)
+            return _results(dag, shelf, Path(out))
 
 
-def _fetch_weights(recipe: Recipe, dag: Dag, store: Store) -> None:
+def _collect_what_is_due(recipe: Recipe, source: Source, asked: Asked) -> None:
+    if recipe.collects is None:
+        return
+    folder, competition = Path(asked.collection), competition_of(source.csv)
+    if due(folder, recipe.collects, competition):
+        try:
+            collect(asked.recipe, asked.data, asked.collection, list(asked.settings))
+        except CollectFailed as error:
+            if due(folder, recipe.collects, competition):
+                raise  # something was never tried
+            get_run_logger().warning("goes on without some recordings: %s", error)
+
+
+def _results(dag: Dag, store: Store, out: Path) -> dict[str, Any] | None:
+    """The scores, or None where a part of the recipe was never run."""
+    lacking = [s.name for s in dag.steps if s.stage != "report" and store.find(s.ref) is None]
+    if lacking:
+        get_run_logger().info(
+            "no results yet: %d of %d steps are not in the store, the first is %s",
+            len(lacking), len(dag.steps), lacking[0],
+        )  # fmt: skip
+        return None
+    scores = write_results(dag, store, out)
+    show_results(dag, store, out)
+    return scores
+
+
+def run_steps(chosen: Chosen, store: Store) -> None:
+    """Submit every step, each after what it reads; raises RunFailed with the reasons."""
+    futures: dict[Ref, PrefectFuture[Ref]] = {}
+    stopping.clear()
+    try:
+        for step in chosen.steps:
+            read = [ref for refs in step.inputs.values() for ref in refs]
+            inputs = [futures[ref] for ref in read if ref in futures]
+            anew = step.ref in chosen.anew
+            task = in_store(STAGES[step.stage], str(store.root), refresh=anew)
+            futures[step.ref] = task.submit(step, str(store.root), anew, wait_for=inputs)  # type: ignore[call-overload]
+        wait(list(futures.values()))
+    except BaseException:  # Ctrl-C, and SIGTERM of a worker that cancels the flow
+        stopping.set()
+        raise
+    states = {step.name: futures[step.ref].state for step in chosen.steps}
+    failed = {
+        name: _reason(state)
+        for name, state in states.items()
+        if state.is_failed() or state.is_crashed()
+    }
+    if failed:
+        raise RunFailed(failed)
+
+
+def _fetch_weights(recipe: Recipe, steps: Sequence[Step], store: Store) -> None:
     """Have pretrained weights before any work, so that their lack is no surprise at night."""
     runs = {
         step.config["backbone"]
-        for step in dag.steps
+        for step in steps
         if step.stage == "train" and step.config["pretrained"] and store.find(step.ref) is None
     }
     for one in recipe.round:
@@ -143,16 +208,6 @@ def _fetch_weights(recipe: Recipe, dag: Dag, store: Store) -> None:
                 build_backbone(backbone, pretrained=True, weights=weights)
 
 
-def _reason(future: PrefectFuture[Ref]) -> str:
-    error = future.state.result(raise_on_failure=False)
+def _reason(state: State[Any]) -> str:
+    error = state.result(raise_on_failure=False)
     return plain(error) if isinstance(error, BaseException) else str(error)
-
-
-def _show(dag: Dag, store: Store) -> None:
-    """A table artifact per stage, also of a run that failed."""
-    for stage in STAGES:
-        rows = stage_table([step for step in dag.steps if step.stage == stage], store)
-        if rows:
-            create_table_artifact(rows, key=stage, description=f"{len(rows)} steps of {stage}")
-    done = sum(store.find(step.ref) is not None for step in dag.steps)
-    get_run_logger().info("%d of %d steps are in the store", done, len(dag.steps))

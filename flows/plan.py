@@ -7,7 +7,7 @@ from typing import Any
 
 from birdcore.artifact import MANIFEST, Artifact, Ref, Step, read_manifest
 from birdcore.store import Store
-from flows.dag import Dag
+from flows.chosen import Chosen
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,15 @@ class Planned:
     why: str
 
 
-def plan(dag: Dag, store: Store) -> list[Planned]:
-    """Every step of the DAG, in its order."""
-    earlier = _manifests(store, {step.stage for step in dag.steps})
+def plan(chosen: Chosen, store: Store) -> list[Planned]:
+    """Every step that is chosen, in the DAG's order."""
+    earlier = _manifests(store, {step.stage for step in chosen.steps})
     planned = []
-    for step in dag.steps:
+    for step in chosen.steps:
         cached = store.find(step.ref) is not None
-        if cached:
+        if step.ref in chosen.anew:
+            cached, why = False, "asked for anew"
+        elif cached:
             why = "made before"
         elif store.path(step.ref).exists():
             why = "files missing or cut in the store"

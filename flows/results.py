@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from birdcore.artifact import Artifact, Step
+from birdcore.artifact import MANIFEST, Artifact, Step
 from birdcore.files import write_text
 from birdcore.learn.attribution import FILE, OUTSIDE, merged, read_attribution, terms
 from birdcore.score.score import ENSEMBLE
@@ -16,7 +16,10 @@ from flows.dag import Dag
 
 
 def write_results(dag: Dag, store: Store, out: Path) -> dict[str, Any]:
-    """Copy the results of a finished DAG to `out`; returns the scores by round (may be empty)."""
+    """Copy the results of a finished DAG to `out`; returns the scores by round (may be empty).
+
+    The page of the run may be missing: a picture that fails takes no submission with it.
+    """
     out.mkdir(parents=True, exist_ok=True)
     submission = store.get(dag.submission.ref)
     _copy(submission / "submission.csv", out / "submission.csv")
@@ -35,6 +38,9 @@ def write_results(dag: Dag, store: Store, out: Path) -> dict[str, Any]:
     used.to_csv(out / FILE, index=False)
     write_text(out / "MODEL_CARD.md", card(dag, store, used, scores))
     write_text(out / "summary.md", summary(dag, store, scores))
+    for step in dag.steps:
+        if step.stage == "report" and (page := store.find(step.ref)):
+            _copy_page(page, out / "report")
     return scores
 
 
@@ -99,8 +105,9 @@ def summary(dag: Dag, store: Store, scores: dict[str, Any]) -> str:
         ]
     lines += ["| step | took | facts |", "|---|---|---|"]
     for step in dag.steps:
-        artifact = store.get(step.ref)
-        lines.append(f"| {step.name} | {artifact.manifest.took_s:.1f} s | {facts_text(artifact)} |")
+        if artifact := store.find(step.ref):
+            took = f"{artifact.manifest.took_s:.1f} s"
+            lines.append(f"| {step.name} | {took} | {facts_text(artifact)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -108,14 +115,16 @@ def facts_text(artifact: Artifact) -> str:
     return ", ".join(f"{key} {value}" for key, value in artifact.facts.items())
 
 
-def stage_table(steps: list[Step], store: Store) -> list[dict[str, Any]]:
-    """One row per step that is done: what the UI shows of a stage."""
+def stage_table(steps: list[Step], store: Store, began: str) -> list[dict[str, Any]]:
+    """One row per step that is done: what the UI shows of a stage, for a run that then began."""
     rows = []
     for step in steps:
         if artifact := store.find(step.ref):
             facts = {key: str(value) for key, value in artifact.facts.items()}
             took = f"{artifact.manifest.took_s:.1f} s"
-            rows.append({"step": step.name, "key": step.key[:12], "took": took} | facts)
+            cached = "cached" if artifact.manifest.made_at < began else "made"
+            about = {"step": step.name, "": cached, "key": step.key[:12], "took": took}
+            rows.append(about | facts)
     return rows
 
 
@@ -123,6 +132,20 @@ def _write_csv(table: pd.DataFrame, path: Path) -> None:
     temporary = path.with_name(f".{path.name}.part")
     table.to_csv(temporary, index=False, float_format="%.3f")
     temporary.replace(path)
+
+
+def _copy_page(report: Artifact, target: Path) -> None:
+    """The page with its sounds, unless the one that is there is the same."""
+    stamp = f"{report.ref} {report.manifest.made_at}\n"
+    mark = target / ".birdflow"
+    if mark.is_file() and mark.read_text() == stamp:
+        return
+    temporary = target.with_name(f".{target.name}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.copytree(report.folder, temporary, ignore=shutil.ignore_patterns(MANIFEST))
+    (temporary / mark.name).write_text(stamp)
+    shutil.rmtree(target, ignore_errors=True)
+    temporary.replace(target)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -32,8 +32,13 @@ def hears_soundscapes(one: Round) -> bool:
     return one.teacher is not None and one.label.of != "clips"
 
 
-def heard_by_outside(one: Round) -> set[Kind]:
-    """What the outside teacher listens to for a round."""
+def heard_by_outside(recipe: Recipe) -> set[Kind]:
+    """What the outside teacher listens to, for rounds or as a member of the ensemble."""
+    heard: set[Kind] = {"train_audio", "test_soundscapes"} if OUTSIDE in recipe.members else set()
+    return heard.union(*(_heard_for(one) for one in recipe.round))
+
+
+def _heard_for(one: Round) -> set[Kind]:
     if one.learns == "embeddings":
         return {"xeno_canto"} if one.data == "xeno-canto" else {"train_audio", "train_soundscapes"}
     if one.teacher is None or (one.teacher != OUTSIDE and not one.label.outside):

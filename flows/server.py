@@ -20,13 +20,26 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-START_S = 180.0
+START_S = 600.0
 WATCH_S = 2.0
 OWN_SETTINGS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     "PREFECT_CLI_PROMPT": "false",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    # A run that is not heard of has crashed (flows/setup.py).
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+    # A server that was killed knows who has the slots of its limits.
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
+        "prefect.server.concurrency.lease_storage.filesystem"
+    ),
+    # What is older goes: events after a week, heartbeats after a day, runs after 90 days.
+    "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "P7D",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": "7776000",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_EVENT_RETENTION_OVERRIDES": (
+        '{"prefect.flow-run.heartbeat": 86400}'
+    ),
     # Bursts of tasks on SQLite: half the lag of the defaults.
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
@@ -81,6 +94,18 @@ def server(store: Path, port: int | None = None) -> Iterator[str]:
         yield url
     finally:
         del os.environ["PREFECT_API_URL"]  # else the next server would look like the user's
+
+
+def revive(store: Path, url: str) -> None:
+    """Start our own server again, on the same port, where it has died.
+
+    Raises ServerError where it does not come up.
+    """
+    home = store.absolute() / "prefect"
+    with (home / "start.lock").open("a") as starting:
+        fcntl.flock(starting, fcntl.LOCK_EX)
+        if not _healthy(url):
+            _start(home, int(url.rsplit(":", 1)[1].removesuffix("/api")))
 
 
 def ui_of(api_url: str) -> str:

@@ -1,44 +1,66 @@
-"""`birdflow ui`: Prefect server, worker and deployments on loopback, until Ctrl-C."""
+"""`birdflow ui`: Prefect server, workers and deployments on loopback, until Ctrl-C."""
 
-import os
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
 
-from flows.server import ServerError, server, ui_of
+from flows.server import ServerError, revive, server, ui_of, users_server
 
-ROOT = Path(__file__).parents[1]
-POOL = "birdflow"
+WATCH_S = 2.0
+END_S = 5.0
+"""So long a worker may take to end its runs, before it is ended itself."""
 
 
-def serve_ui(store: Path, port: int) -> None:
-    """Show the runs of a store, and take new ones: server, work pool, deployments, worker.
+def serve_ui(store: Path, port: int, *, set_up_only: bool = False) -> None:
+    """Show the runs of a store, and take new ones: server, work pools, deployments, workers.
 
-    Raises ServerError where Prefect refuses one of the steps.
+    Server and workers that die are started again. Raises ServerError where Prefect refuses one
+    of the steps.
     """
     console = Console(highlight=False, soft_wrap=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with server(store, port) as url:
-        os.environ["BIRDFLOW_HOME"] = str(ROOT)
-        _prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
-        _prefect("deploy", "--all", "--prefect-file", str(ROOT / "deployments" / "prefect.yaml"))
+    theirs = users_server()
+    with suppress(KeyboardInterrupt), server(store, port) as url:
+        from flows.setup import POOLS, set_up  # Prefect reads its settings once
+
+        set_up()
+        if set_up_only:
+            console.print(f"set up   {ui_of(url)}")
+            return
+        workers = {pool: _start(pool) for pool in POOLS}
         console.print(f"UI       {ui_of(url)}  (Ctrl-C ends it)")
-        worker = subprocess.Popen(_command("worker", "start", "--pool", POOL), cwd=ROOT)
         try:
+            while True:
+                time.sleep(WATCH_S)
+                if not theirs:
+                    with suppress(ServerError):  # said in its log, and tried again
+                        revive(store, url)
+                for pool, worker in workers.items():
+                    if worker.poll() is not None:
+                        workers[pool] = _start(pool)
+        finally:
+            _end(list(workers.values()))
+
+
+def _start(pool: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "flows.worker", pool],
+        stdin=subprocess.PIPE,  # when it closes, we are gone, and so is the worker
+        start_new_session=True,  # Ctrl-C is for us, who end the workers
+    )
+
+
+def _end(workers: list[subprocess.Popen[bytes]]) -> None:
+    for worker in workers:
+        worker.terminate()
+    for worker in workers:
+        try:
+            worker.wait(END_S)
+        except subprocess.TimeoutExpired:
+            worker.kill()
             worker.wait()
-        except KeyboardInterrupt:
-            worker.send_signal(signal.SIGINT)
-            worker.wait(timeout=30)
-
-
-def _prefect(*arguments: str) -> None:
-    done = subprocess.run(_command(*arguments), cwd=ROOT, capture_output=True, text=True)
-    if done.returncode:
-        raise ServerError(f"prefect {' '.join(arguments[:2])} failed: {done.stderr or done.stdout}")
-
-
-def _command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "prefect", "--no-prompt", *arguments]

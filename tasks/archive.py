@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from prefect.blocks.system import Secret
 from prefect.client.orchestration import get_client
 from prefect.concurrency.sync import rate_limit
+from prefect.exceptions import ObjectNotFound
 
 from birdcore.collect.polite import Archive, open_archive
 from birdcore.collect.refusal import KEY_NAME
@@ -32,6 +33,15 @@ def archive_key() -> str:
         return ""
     assert isinstance(block, Secret)
     return str(block.get())
+
+
+def have_archive_limit() -> None:
+    """A limit on a server that has none: polite until a recipe says how fast."""
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_global_concurrency_limit_by_name(LIMIT)
+        except ObjectNotFound:
+            set_limit(1.0)
 
 
 def set_limit(per_second: float) -> None:

@@ -4,9 +4,10 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from uuid import UUID
 
+import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
@@ -92,7 +93,10 @@ class _Lines:
                 return
             self.last = now
         self.logger.info("%s: %d of %d %s", self.name, done, total, text)
-        percent = 100.0 * done / max(total, 1)
+        with suppress(httpx.TransportError):  # work goes on while the server is away
+            self._show(100.0 * done / max(total, 1))
+
+    def _show(self, percent: float) -> None:
         if self.artifact is None:
             created = create_progress_artifact(percent, key="progress", description=self.name)
             assert isinstance(created, UUID)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 from prefect import Task
 from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.client.schemas.objects import State, TaskRun
@@ -87,6 +88,6 @@ def _key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
 def can_recover(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     """Whether another try can help: the network and a device can recover, a bad input can't."""
     error = state.result(raise_on_failure=False)
-    if isinstance(error, Recoverable | ConnectionError | TimeoutError):
+    if isinstance(error, Recoverable | ConnectionError | TimeoutError | httpx.TransportError):
         return True
     return isinstance(error, OSError) and error.errno in PASSING

@@ -14,6 +14,10 @@ from queue import Queue
 from typing import Any
 
 import torch
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
+from prefect.concurrency.sync import concurrency
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from birdcore.artifact import Progress, Step
 from birdcore.learn import train as stage
@@ -22,6 +26,9 @@ from tasks.stage import Recoverable, stage_task
 from tasks.stop import check, stopping
 
 WORKER = (sys.executable, "-m", "birdcore.learn.worker")
+LIMIT = "gpu"
+LEASE_S = 60.0
+"""The slot of a run that was killed is free again after so long."""
 WATCH_S = 1.0
 STALLED_AFTER_S = 6 * 3600
 """A training that finishes no epoch for so long is ended, and goes on from its checkpoint."""
@@ -40,15 +47,36 @@ def _visible_gpus() -> Queue[str]:
 
 @contextmanager
 def _a_gpu() -> Iterator[dict[str, str]]:
-    """What the environment of a training must say to have a GPU to itself; nothing on a CPU."""
+    """What the environment of a training must say to have a GPU to itself; nothing on a CPU.
+
+    All runs of a server share as many slots as its limit has; a training that has one goes on
+    while the server is away.
+    """
     if not torch.cuda.is_available():
         yield {}
         return
-    gpu = _gpus.get()
-    try:
-        yield {"CUDA_VISIBLE_DEVICES": gpu}
-    finally:
-        _gpus.put(gpu)
+    have_gpu_limit()
+    with concurrency(
+        LIMIT, lease_duration=LEASE_S, strict=True, raise_on_lease_renewal_failure=False
+    ):
+        gpu = _gpus.get()
+        try:
+            yield {"CUDA_VISIBLE_DEVICES": gpu}
+        finally:
+            _gpus.put(gpu)
+
+
+def have_gpu_limit() -> None:
+    """A slot per GPU of this machine on a server that has no such limit, at least one."""
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_global_concurrency_limit_by_name(LIMIT)
+        except ObjectNotFound:
+            slots = max(1, torch.cuda.device_count())
+            with suppress(ObjectAlreadyExists):  # another training came first
+                client.create_global_concurrency_limit(
+                    GlobalConcurrencyLimitCreate(name=LIMIT, limit=slots)
+                )
 
 
 _gpus = _visible_gpus()

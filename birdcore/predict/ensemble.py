@@ -11,7 +11,7 @@ them at a time. On those that they are fitted on, many weights look better than 
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -21,31 +21,49 @@ from birdcore.artifact import Artifact, Facts, Ref, Step
 from birdcore.columns import stacked
 from birdcore.files import write_text
 from birdcore.model.sed import load_spec
+from birdcore.predict.told import of_recordings, read_told
 from birdcore.predict.weights import Blend, blend, nnls_weights, nnls_weights_by_class, ranks
 from birdcore.score import class_auc
 from birdcore.store import Job
 
 VERSION = 2
 PARTS = 5
+HEARD, CATALOG = "[heard]", "[catalog]"
+"""Inputs that are no rounds, under names that no round can have."""
 
 Table = NDArray[np.floating]
 Truth = NDArray[np.bool_]
 
 
 def step(
-    weights: str, members: Mapping[str, tuple[Ref, ...]], blend: Blend = "mean", power: float = 2.0
+    weights: str,
+    members: Mapping[str, tuple[Ref, ...]],
+    blend: Blend = "mean",
+    power: float = 2.0,
+    outside: tuple[str, tuple[Ref, ...], Ref] | None = None,
 ) -> Step:
-    """`weights`, `blend` and `power` as in the recipe; `members`: the models of each round."""
+    """`weights`, `blend` and `power` as in the recipe; `members`: the models of each round.
+
+    `outside`: the name of an outside teacher that is a member too, what it heard of the
+    recordings, and the catalogue.
+    """
     config: dict[str, str | float] = {"weights": weights, "blend": blend}
     if blend == "power":
         config["power"] = power
-    return Step("ensemble", VERSION, "ensemble", config, dict(members))
+    inputs = dict(members)
+    if outside is not None:
+        config["teacher"], inputs[HEARD], catalog = outside
+        inputs[CATALOG] = (catalog,)
+    return Step("ensemble", VERSION, "ensemble", config, inputs)
 
 
 def run(job: Job) -> Facts:
     how = {key: job.config[key] for key in ("blend", "power") if key in job.config}
-    members, classes = _members(job)
+    rounds = {name: job.inputs(name) for name in job.step.inputs if name not in (HEARD, CATALOG)}
+    members, classes = members_of(rounds)
     common = sorted(set.intersection(*(set(table.index) for table in members.values())))
+    if HEARD in job.step.inputs:
+        members[f"outside/{job.config['teacher']}"] = _told(job, members, common)
     weights = np.full(len(members), 1 / len(members))
     aucs: dict[str, float | None] = {}
     if common:
@@ -67,13 +85,19 @@ def run(job: Job) -> Facts:
     }
 
 
-def _members(job: Job) -> tuple[dict[str, pd.DataFrame], tuple[str, ...]]:
-    """What each member says of its held-out recordings, and the classes that it speaks of."""
+def members_of(
+    rounds: Mapping[str, Sequence[Artifact]],
+) -> tuple[dict[str, pd.DataFrame], tuple[str, ...]]:
+    """What each member says of its held-out recordings, and the classes that it speaks of.
+
+    `rounds`: the models of each. A table has a row for each recording, by whose name it is
+    indexed, with arrays `targets` and `probabilities` (C,).
+    """
     members: dict[str, pd.DataFrame] = {}
     classes: set[tuple[str, ...]] = set()
-    for name in job.step.inputs:
+    for name, of_round in rounds.items():
         groups: dict[str, list[Artifact]] = defaultdict(list)
-        for model in job.inputs(name):
+        for model in of_round:
             spec = load_spec(model.folder)
             groups[spec.backbone].append(model)
             classes.add(spec.classes)
@@ -82,6 +106,15 @@ def _members(job: Job) -> tuple[dict[str, pd.DataFrame], tuple[str, ...]]:
             members[f"{name}/{backbone}"] = pd.concat(tables).set_index("recording")
     (of_all,) = classes
     return members, of_all
+
+
+def _told(job: Job, members: Mapping[str, pd.DataFrame], common: list[str]) -> pd.DataFrame:
+    """What the outside teacher, which held out nothing of ours, says of the recordings."""
+    said = next(iter(members.values())).loc[common]
+    if common:
+        told = read_told(job.inputs(HEARD), job.input(CATALOG), common)
+        said = said.assign(probabilities=list(of_recordings(told)))
+    return said
 
 
 def _fitted(how: str, predictions: Table, truth: Truth) -> NDArray[np.float64]:

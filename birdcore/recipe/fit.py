@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 OUTSIDE = "outside"
-"""The name of a teacher that is no round."""
+"""The name of a teacher, and of a member of the ensemble, that is no round."""
 
 
 def rounds_fit(recipe: "Recipe") -> None:
@@ -44,7 +44,7 @@ def _rounds_are_known(recipe: "Recipe") -> None:
         earlier.append(one.name)
         taken.update(one.names)
     for at, member in enumerate(recipe.members):
-        if member not in taken:
+        if member not in {*taken, OUTSIDE}:
             raise WrongSetting(_no_round(member, sorted(taken)), "ensemble", "members", at)
 
 
@@ -81,7 +81,10 @@ def _data_fit(recipe: "Recipe") -> None:
         if len(set(folds)) < len(folds):
             raise WrongSetting("a fold is named twice", "round", at, "folds")
     for at, member in enumerate(recipe.ensemble.members or ()):
-        if member not in {name for one in recipe.heard for name in one.names}:
+        if member == OUTSIDE:
+            if recipe.outside is None:
+                raise WrongSetting("needs a table [outside]", "ensemble", "members", at)
+        elif member not in {name for one in recipe.heard for name in one.names}:
             raise WrongSetting("does not know the competition's classes", "ensemble", "members", at)
 
 

@@ -101,7 +101,8 @@ class Outside(Section):
 
 class Ensemble(Section):
     members: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    """Rounds whose models are weighed; all rounds, if not said."""
+    """Rounds whose models are weighed; all rounds, if not said. "outside" is the teacher of
+    [outside] itself, whose model is then needed to predict as well."""
     weights: Literal["nnls", "nnls-by-class", "mean"] = "nnls"
     """By least squares on held-out recordings, over all classes or for each; or all alike."""
     blend: Literal["mean", "power", "rank"] = "mean"

@@ -11,7 +11,9 @@ numbers by their means, so that another processor's rounding does not matter.
 import hashlib
 import json
 import os
+import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -42,7 +44,8 @@ from birdcore.outside import outside
 from birdcore.outside.heard import read_heard
 from birdcore.outside.teacher import Credit, Floats, Hear, OutsideTeacher
 from birdcore.predict import ensemble, predict, submission
-from birdcore.recipe import Clean, Mel, Predict, Round, Score
+from birdcore.recipe import Clean, Mel, Predict, Recipe, Round, Score
+from birdcore.report import report
 from birdcore.score import score
 from birdcore.store import Store
 from flows.pipeline import STAGES
@@ -63,6 +66,12 @@ STUDENT = Round(
     crop_s=2.0,
     learning_rate=2e-3,
     precision="float32",
+)
+RECIPE = Recipe(
+    mel=MEL,
+    round=(STUDENT.model_copy(update={"name": "one", "teacher": None}), STUDENT),
+    predict=PREDICT,
+    score=Score(bootstrap=20),
 )
 
 
@@ -161,11 +170,12 @@ def all_stages(root: Path, store: Store, model_of: MadeModel) -> Iterator[Artifa
 
     cataloged = make(catalog, source)
     yield cataloged
+    cleanings: dict[str, Ref] = {}
     mels: dict[str, Ref] = {}
     for kind, shard in parts.items():
         cleaned = make(clean, shard, CLEAN, overrides, root)
         made = make(mel, shard, cleaned.ref, MEL, CLEAN, root)
-        mels[kind] = made.ref
+        cleanings[kind], mels[kind] = cleaned.ref, made.ref
         if kind == "train_audio":
             yield cleaned
             yield made
@@ -193,7 +203,8 @@ def all_stages(root: Path, store: Store, model_of: MadeModel) -> Iterator[Artifa
         "labels": (taught.ref,),
         "soundscapes": (mels["train_soundscapes"],),
     }
-    yield make(train, STUDENT, "test_resnet", 0, 0, inputs)
+    trained = make(train, STUDENT, "test_resnet", 0, 0, inputs)
+    yield trained
     weighed = make(ensemble, "nnls", models)
     yield weighed
     predicted = {
@@ -204,7 +215,17 @@ def all_stages(root: Path, store: Store, model_of: MadeModel) -> Iterator[Artifa
     refs = {name: (artifact.ref,) for name, artifact in predicted.items()}
     submitted = make(submission, PREDICT, source, cataloged.ref, weighed.ref, refs)
     yield submitted
-    yield make(score, Score(bootstrap=20), source, submitted.ref)
+    scoring = score.step(Score(bootstrap=20), source, submitted.ref)
+    assert scoring is not None
+    yield store.make(scoring, score.run)
+    yield make(
+        report, RECIPE, source, [cataloged.ref], each(cleanings), each(mels),
+        {"one": (trained.ref,), "two": (trained.ref,)}, weighed.ref, submitted.ref, scoring,
+    )  # fmt: skip
+
+
+def each(refs: Mapping[str, Ref]) -> dict[str, tuple[Ref, ...]]:
+    return {kind: (ref,) for kind, ref in refs.items()}
 
 
 def column(values: pd.Series) -> Any:
@@ -252,9 +273,16 @@ def losses(path: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in path.read_text().splitlines()]
 
 
+def page(path: Path) -> dict[str, int]:
+    """What a page has, but for its settings: a new one of the recipe is no change of the stage."""
+    counts = Counter(re.findall(r"<([a-z]\w*)", path.read_text()))
+    return {tag: counts[tag] for tag in ("section", "h2", "h3", "svg", "figure", "img", "audio")}
+
+
 READERS: Mapping[str, Callable[[Path], Any]] = {
     ".parquet": lambda path: table(pd.read_parquet(path)),
     ".csv": lambda path: table(pd.read_csv(path)),
+    ".html": page,
     ".json": json_file,
     ".jsonl": losses,
 }

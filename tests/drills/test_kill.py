@@ -112,7 +112,7 @@ def test_two_runs_at_once_share_the_work(
         assert run.returncode == 0, said
     expected = (whole_run.out / "submission.csv").read_bytes()
     assert [(out / "submission.csv").read_bytes() for out in outs] == [expected, expected]
-    assert len(list((tmp_path / "store").glob(f"*/*/{MANIFEST}"))) == 22
+    assert len(list((tmp_path / "store").glob(f"*/*/{MANIFEST}"))) == 23
     assert not any(path.is_dir() for path in (tmp_path / "store" / "work").glob("*/*"))
 
 

@@ -14,7 +14,7 @@ import pytest
 from birdcore.artifact import MANIFEST
 from flows.cli import main
 
-ALL = 22
+ALL = 23
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from birdcore.demo.archive import KEY, generated
 from birdcore.demo.uploads import LEAKS
 from birdcore.recipe import read_recipe
 from birdcore.store import Store
+from flows.chosen import Chosen
 from flows.cli import main
 from flows.dag import Dag, build_dag, gathered
 from flows.plan import plan
@@ -253,7 +254,7 @@ def test_a_night_fetches_what_is_new_and_remakes_only_what_that_touches(
     tonight: Any, capsys: Said
 ) -> None:
     before, store = dag_of(tonight)
-    assert all(one.cached for one in plan(before, store))
+    assert all(one.cached for one in plan(Chosen(before.steps), store))
     asked = tonight.asked
     assert main(tonight.arguments("collect", *OLD_SEARCHES)) == 0
     assert tonight.asked - asked == {"search": 1, "file": NEW}
@@ -265,7 +266,7 @@ def test_a_night_fetches_what_is_new_and_remakes_only_what_that_touches(
     assert {stage: stages[stage] for stage in ("clean", "mel", "fingerprint", "leaks")} == {
         "clean": 1, "mel": 1, "fingerprint": 1, "leaks": 1,
     }  # fmt: skip
-    assert {one.step.ref for one in plan(after, store) if not one.cached} == new
+    assert {one.step.ref for one in plan(Chosen(after.steps), store) if not one.cached} == new
     (shard,) = [step for step in after.steps if step.ref in new and step.stage == "clean"]
     latest = {f"recordings/XC{raw['id']}.mp3" for raw in tonight.records[-NEW:]}
     assert set(shard.files) == latest
@@ -278,4 +279,5 @@ def test_a_night_without_news_remakes_nothing(trained: Any, tmp_path: Path) -> N
     asked = tonight.asked
     assert main(tonight.arguments("collect", *OLD_SEARCHES)) == 0
     assert tonight.asked - asked == {"search": 1}
-    assert all(one.cached for one in plan(*dag_of(tonight)))
+    dag, store = dag_of(tonight)
+    assert all(one.cached for one in plan(Chosen(dag.steps), store))

@@ -188,15 +188,19 @@ def test_training_reads_no_test_soundscape(build: Build) -> None:
         assert "train_audio" in kinds
         assert "test_soundscapes" not in kinds
         assert "test_soundscapes_labels.csv" not in kinds
-    assert dag.score is not None
-    assert "test_soundscapes_labels.csv" in files_below(dag.score)
+    reads_truth = [s.stage for s in dag.steps if "test_soundscapes_labels.csv" in s.files]
+    assert reads_truth == ["score", "report"]
+    assert [s.stage for s in dag.steps if s.inputs.get("score")] == ["report"]
+    assert not [s for s in dag.steps for refs in s.inputs.values() if "report" in stages_of(refs)]
 
 
 def test_without_truth_there_is_no_score(build: Build, data: Path) -> None:
     (data / "test_soundscapes_labels.csv").unlink()
     dag = build()
     assert dag.score is None
-    assert dag.steps[-1] == dag.submission
+    assert dag.steps[-2] == dag.submission
+    assert dag.steps[-1].stage == "report"
+    assert "score" not in dag.steps[-1].inputs
 
 
 def test_without_test_soundscapes_there_are_models_and_no_predictions(
@@ -269,7 +273,7 @@ def test_a_round_on_other_data_is_neither_predicted_nor_weighed_nor_a_teacher(
     (weighed,) = named(dag, "ensemble")
     assert set(weighed.inputs) == {"first", "student"}
     readers = [s.name for s in dag.steps if any(pretrain.ref in r for r in s.inputs.values())]
-    assert readers == [s.name for s in named(dag, "train first")]
+    assert readers == [*(s.name for s in named(dag, "train first")), "report"]
     assert set(dag.submission.inputs) == {"catalog", "weights", "round first", "round student"}
 
 
@@ -295,7 +299,8 @@ def test_one_more_recording_makes_one_shard_anew_and_nothing_of_the_competition(
         f"{stage} xeno_canto/0002" for stage in ("clean", "mel", "fingerprint", "leaks")
     }
     assert {step.stage for step in new[at:]} == {
-        "collection", "folds", "train", "label", "ensemble", "predict", "submission", "score"
+        "collection", "folds", "train", "label", "ensemble", "predict", "submission", "score",
+        "report",
     }  # fmt: skip
 
 

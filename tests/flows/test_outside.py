@@ -1,5 +1,6 @@
 """An outside teacher through the rounds: embeddings first, then labels, with its credit on all."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from birdcore.model.sed import load_model
 from birdcore.outside import outside
 from birdcore.outside.heard import read_heard
 from birdcore.outside.teacher import Credit, Floats, Hear, OutsideTeacher
+from birdcore.predict import ensemble, predict, submission
+from birdcore.predict.told import of_recordings, read_told
 from birdcore.recipe import RecipeError, read_recipe
 from birdcore.store import Store
 from flows.dag import Dag, build_dag
@@ -28,6 +31,7 @@ from flows.dag import Dag, build_dag
 RUN = {
     "catalog": catalog.run, "clean": clean.run, "mel": mel.run, "folds": folds.run,
     "outside": outside.run, "label": label.run, "train": train.run,
+    "ensemble": ensemble.run, "predict": predict.run, "submission": submission.run,
 }  # fmt: skip
 EMBED = """
 [[round]]
@@ -84,9 +88,10 @@ def taught(
     return build
 
 
-def ran(dag: Dag, store: Store) -> dict[str, Artifact]:
-    """All but predictions, by the step's name."""
-    steps = [step for step in dag.steps if step.stage in RUN]
+def ran(dag: Dag, store: Store, *, with_results: bool = False) -> dict[str, Artifact]:
+    """All steps up to the last training, by their names; `with_results`, all to the submission."""
+    after = () if with_results else ("ensemble", "predict", "submission")
+    steps = [step for step in dag.steps if step.stage in RUN and step.stage not in after]
     return {step.name: store.make(step, RUN[step.stage]) for step in steps}
 
 
@@ -170,6 +175,48 @@ def test_beside_an_earlier_round_it_has_a_share(taught: Callable[..., Dag], tmp_
     assert stacked(mixed["mask"], np.bool_).all() == stacked(alone["mask"], np.bool_).all()
 
 
+def test_as_a_member_it_predicts_and_is_weighed_as_a_round_is(
+    taught: Callable[..., Dag], tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "store")
+    members = 'ensemble.members=["first", "outside"]'
+    made = ran(taught(members, "ensemble.weights=mean"), store, with_results=True)
+    shares = json.loads((made["ensemble"] / "weights.json").read_text())["weights"]
+    assert shares == {"first/resnet10t": 0.5, "outside/birdnet": 0.5}
+    told = pd.read_parquet(made["predict outside 0000"] / "predictions.parquet")
+    ours = pd.read_parquet(made["predict first 0000"] / "predictions.parquet")
+    assert list(told["recording"]) == list(ours["recording"])
+    assert list(told["end"]) == list(ours["end"])
+    names = list(told["recording"].unique())
+    heard = read_heard([made["outside birdnet test_soundscapes/0000"] / "heard.parquet"], names)
+    rows = torch.tensor([names.index(name) for name in told["recording"]])
+    begin = torch.tensor(told["end"].to_numpy() - 5.0)
+    said = stacked(told["probabilities"], np.float32)
+    species = list(pd.read_parquet(made["catalog"] / "species.parquet")["scientific_name"])
+    columns = [species.index(name) for name in heard.about.species]
+    wanted = heard.probability(rows, begin, 5.0).numpy()
+    np.testing.assert_allclose(said[:, columns], wanted, atol=1e-6)
+    assert wanted.std() > 0
+    others = [at for at in range(len(species)) if at not in columns]
+    assert not said[:, others].any()
+    table = pd.read_csv(made["submission"] / "rounds" / "outside.csv", index_col="row_id")
+    assert len(table) == len(told)
+
+
+def test_as_a_member_it_is_judged_by_its_loudest_window(
+    taught: Callable[..., Dag], tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "store")
+    dag = taught('ensemble.members=["first", "outside"]')
+    made = ran(dag, store, with_results=True)
+    heard = [a for name, a in made.items() if name.startswith("outside birdnet train_audio")]
+    name = pd.read_parquet(heard[0] / "heard.parquet", columns=["recording"])["recording"][0]
+    told = read_told(heard, made["catalog"], [name])
+    (said,) = of_recordings(told)
+    loudest = read_heard([a / "heard.parquet" for a in heard], [name]).probabilities.amax(dim=0)
+    assert sorted(said[said > 0]) == sorted(loudest.float().numpy())
+
+
 def test_only_what_a_round_asks_for_is_heard(taught: Callable[..., Dag]) -> None:
     def heard(*settings: str) -> set[str]:
         return {
@@ -182,6 +229,8 @@ def test_only_what_a_round_asks_for_is_heard(taught: Callable[..., Dag]) -> None
     still = ["round.0.learns=labels", "round.3.label.outside=0", "round.2.label.of=soundscapes"]
     assert heard(*still) == {"train_soundscapes"}
     assert heard(*still, "round.2.teacher=first") == set()
+    member = 'ensemble.members=["first", "outside"]'
+    assert heard(*still, "round.2.teacher=first", member) == {"train_audio", "test_soundscapes"}
 
 
 @pytest.mark.parametrize(
@@ -192,6 +241,7 @@ def test_only_what_a_round_asks_for_is_heard(taught: Callable[..., Dag]) -> None
         ("round.0.reverse=0.5", 'does not go with learns = "embeddings"'),
         ("round.1.name=outside", "the teacher of [outside] has this name"),
         ("round.2.teacher=embed", "know the competition's classes, and one of these does not"),
+        ('ensemble.members=["outsid"]', "no round has this name"),
         ('ensemble.members=["embed"]', "does not know the competition's classes"),
         ("outside.teacher=perch", "must be"),
     ],
@@ -210,6 +260,7 @@ def test_without_its_table_it_is_refused(tiny_recipe: Path) -> None:
         "round.1.teacher=outside",
         "round.1.label.outside=0.5",
         "round.0.learns=embeddings",
+        'ensemble.members=["first", "outside"]',
     ):
         more = ["round.0.mixup.labels=soft"] if "learns" in setting else []
         with pytest.raises(RecipeError, match=r"needs a table \[outside\]"):

@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import Artifact, TaskRun
 from birdcore.artifact import MANIFEST
 from flows.cli import main
 
-ALL = 22
+ALL = 23
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
@@ -42,7 +42,7 @@ def test_a_run_writes_its_results(whole_run: Any, tiny_data: Path) -> None:
     written = {path.name for path in whole_run.out.iterdir()}
     assert written == {
         "ATTRIBUTION.csv", "MODEL_CARD.md", "cuts.csv", "problems.csv", "rejected.csv",
-        "scores.json", "submission-first.csv", "submission-second.csv", "submission.csv",
+        "report", "scores.json", "submission-first.csv", "submission-second.csv", "submission.csv",
         "summary.md",
     }  # fmt: skip
     assert len(made(whole_run.store)) == ALL
@@ -107,7 +107,10 @@ def test_all_task_runs_of_a_second_flow_run_are_cached(
         lambda: all(run.state is not None and run.state.is_final() for run in task_runs(flow_run))
     )
     assert {run.state_name for run in task_runs(flow_run)} == {"Cached"}
-    assert {one.key for one in artifacts(flow_run)} == {*STAGES, "summary"} - {
+    learnt = {
+        f"learnt-train-{name}-resnet10t-fold-{f}" for name in ("first", "second") for f in "01"
+    }
+    assert {one.key for one in artifacts(flow_run)} == {*STAGES, "summary", "lineage", *learnt} - {
         # Of Xeno-canto and an outside teacher, which this recipe does without.
         "fingerprint", "leaks", "collection", "outside",
     }  # fmt: skip

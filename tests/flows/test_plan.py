@@ -12,11 +12,12 @@ from birdcore.artifact import MANIFEST, Facts, Step
 from birdcore.catalog.source import scan
 from birdcore.recipe import read_recipe
 from birdcore.store import Job, Store
+from flows.chosen import Chosen
 from flows.dag import Dag, build_dag
 from flows.plan import plan
 
 WillRun = Callable[..., dict[str, str]]
-AFTER_MEL = {"train", "label", "ensemble", "predict", "submission", "score"}
+AFTER_MEL = {"train", "label", "ensemble", "predict", "submission", "score", "report"}
 
 
 @pytest.fixture
@@ -42,7 +43,9 @@ def will_run(dag: Callable[..., Dag], store: Store) -> WillRun:
     """The steps that would run, by name, with the reason."""
 
     def planned(*settings: str) -> dict[str, str]:
-        return {p.step.name: p.why for p in plan(dag(*settings), store) if not p.cached}
+        return {
+            p.step.name: p.why for p in plan(Chosen(dag(*settings).steps), store) if not p.cached
+        }
 
     return planned
 
@@ -81,7 +84,7 @@ def test_before_the_first_run_all_is_new(
 
 
 def test_after_a_run_nothing_would_run(done: Dag, dag: Callable[..., Dag], store: Store) -> None:
-    planned = plan(dag(), store)
+    planned = plan(Chosen(dag().steps), store)
     assert [p.step.key for p in planned] == [s.key for s in done.steps]
     assert {(p.cached, p.why) for p in planned} == {(True, "made before")}
 
@@ -168,20 +171,30 @@ def test_an_override_remakes_its_shard_only(done: Dag, data: Path, will_run: Wil
     }
 
 
-def test_the_bootstrap_concerns_the_score_only(done: Dag, will_run: WillRun) -> None:
-    assert will_run("score.bootstrap=60") == {"score": "setting bootstrap changed from 50 to 60"}
+def test_the_bootstrap_concerns_the_score_and_its_report_only(done: Dag, will_run: WillRun) -> None:
+    assert will_run("score.bootstrap=60") == {
+        "score": "setting bootstrap changed from 50 to 60",
+        "report": "setting score.bootstrap changed from 50 to 60; input changed: score",
+    }
 
 
-def test_other_truth_concerns_the_score_only(done: Dag, data: Path, will_run: WillRun) -> None:
+def test_other_truth_concerns_the_score_and_its_report_only(
+    done: Dag, data: Path, will_run: WillRun
+) -> None:
     truth = data / "test_soundscapes_labels.csv"
     truth.write_text(truth.read_text() + "\n")
-    assert will_run() == {"score": "input changed: 1 file changed"}
+    assert will_run() == {
+        "score": "input changed: 1 file changed",
+        "report": "input changed: 1 file changed; input changed: score",
+    }
 
 
 def test_smoothing_concerns_the_submission_and_its_score(done: Dag, will_run: WillRun) -> None:
     assert will_run("predict.neighbours=true") == {
         "submission": "setting neighbours changed from False to True",
         "score": "input changed: submission",
+        "report": "setting predict.neighbours changed from False to True; "
+        "input changed: score, submission",
     }
 
 
@@ -195,6 +208,7 @@ def test_a_new_test_soundscape_remakes_no_model(done: Dag, data: Path, will_run:
         "predict second 0001": "new",
         "submission": "input changed: predict",
         "score": "input changed: submission",
+        "report": "input changed: 1 file new; input changed: clean, mel, score, submission",
     }
 
 
@@ -213,7 +227,9 @@ def test_a_new_unlabelled_soundscape_leaves_the_first_round_alone(
 
 def test_a_renamed_round_remakes_no_model(done: Dag, recipe: Path, will_run: WillRun) -> None:
     recipe.write_text(recipe.read_text().replace('"first"', '"teacher"'))
-    assert will_run() == {
+    steps = will_run()
+    assert steps.pop("report").endswith("input changed: ensemble, score, submission")
+    assert steps == {
         "ensemble": "input changed: names or order",
         "submission": "input changed: ensemble",
         "score": "input changed: submission",
@@ -264,7 +280,7 @@ def test_a_removed_artifact_is_made_again_and_nothing_else(
 
 def test_another_stage_version_is_told(done: Dag, store: Store) -> None:
     step = replace(done.steps[0], version=done.steps[0].version + 1)
-    (planned,) = plan(Dag((step,), step, None), store)
+    (planned,) = plan(Chosen((step,)), store)
     assert not planned.cached
     assert planned.why == "stage version changed from 1 to 2"
 
@@ -277,7 +293,7 @@ def test_the_most_alike_of_earlier_ones_is_compared(store: Store) -> None:
     for step in steps:
         store.make(step, dummy)
     wanted = replace(steps[0], config={**steps[0].config, "n_mels": 64})
-    (planned,) = plan(Dag((wanted,), wanted, None), store)
+    (planned,) = plan(Chosen((wanted,)), store)
     assert planned.why == "setting n_mels changed from 128 to 64"
     elsewhere = replace(wanted, name="mel b")
-    assert plan(Dag((elsewhere,), elsewhere, None), store)[0].why == "new"
+    assert plan(Chosen((elsewhere,)), store)[0].why == "new"

@@ -1,6 +1,7 @@
 """The model card: what whoever gets the models must know of them."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from birdcore.artifact import Facts, Step
+from birdcore.artifact import MANIFEST, Facts, Step
 from birdcore.learn.attribution import COLUMNS, FILE, OUTSIDE, read_attribution
 from birdcore.store import Job, Store
 from flows.dag import Dag
@@ -34,6 +35,30 @@ def trained(store: Store, name: str, auc: float | None, licences: Mapping[str, s
         return {"auc": auc, "trained_on": len(licences)}
 
     step = Step("train", 1, name, {"name": name})
+    store.make(step, run)
+    return step
+
+
+def cleaned(store: Store) -> Step:
+    def nothing(job: Job) -> Facts:
+        for name in ("cuts", "rejected"):
+            pd.DataFrame({"recording": []}).to_parquet(job.folder / f"{name}.parquet")
+        return {}
+
+    step = Step("clean", 1, "clean")
+    store.make(step, nothing)
+    return step
+
+
+def reported(store: Store, text: str, *sounds: str) -> Step:
+    def run(job: Job) -> Facts:
+        (job.folder / "index.html").write_text(text)
+        (job.folder / "sounds").mkdir()
+        for name in sounds:
+            (job.folder / "sounds" / name).write_text(name)
+        return {}
+
+    step = Step("report", 1, "report", {"text": text})
     store.make(step, run)
     return step
 
@@ -94,15 +119,7 @@ def test_results_name_the_recordings_of_all_models_once(store: Store, tmp_path: 
         trained(store, "train pretrain", None, {"x": "cc-by-nc-nd 4.0"}),
         trained(store, "train first", 0.91234, {"x": "cc-by-nc-nd 4.0", "a": "cc-by 4.0"}),
     ]
-    clean = Step("clean", 1, "clean")
-
-    def nothing(job: Job) -> Facts:
-        for name in ("cuts", "rejected"):
-            pd.DataFrame({"recording": []}).to_parquet(job.folder / f"{name}.parquet")
-        return {}
-
-    store.make(clean, nothing)
-    scores = write_results(dag_of(store, clean, *models), store, tmp_path / "out")
+    scores = write_results(dag_of(store, cleaned(store), *models), store, tmp_path / "out")
     assert scores == {}
     assert read_attribution(tmp_path / "out" / FILE)["recording"].tolist() == ["a", "x"]
     text = (tmp_path / "out" / "MODEL_CARD.md").read_text()
@@ -111,6 +128,32 @@ def test_results_name_the_recordings_of_all_models_once(store: Store, tmp_path: 
     assert f"- 1 {ND}" in text
     assert "| train pretrain | 1 |  |" in text
     assert "| train first | 2 | 0.9123 |" in text
+
+
+def test_the_page_is_copied_where_it_is_another(store: Store, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    others = (cleaned(store), trained(store, "train first", None, {"a": "cc0"}))
+
+    def write(page: Step) -> int:
+        write_results(dag_of(store, *others, page), store, out)
+        return (out / "report" / "index.html").stat().st_ino
+
+    first = write(reported(store, "one", "a.mp3", "b.mp3"))
+    assert sorted(p.name for p in (out / "report" / "sounds").iterdir()) == ["a.mp3", "b.mp3"]
+    assert write(reported(store, "one")) == first
+    write(reported(store, "two", "c.mp3"))
+    assert (out / "report" / "index.html").read_text() == "two"
+    assert [p.name for p in (out / "report" / "sounds").iterdir()] == ["c.mp3"]
+    assert not (out / "report" / MANIFEST).exists()
+    assert [p.name for p in out.iterdir() if p.name.startswith(".")] == []
+
+
+def test_a_whole_run_leaves_a_page_that_names_what_is_there(whole_run: Any) -> None:
+    page = whole_run.out / "report" / "index.html"
+    names = re.findall(r'(?:href|src)="([^"#:]+)"', page.read_text())
+    assert {"../MODEL_CARD.md", "../scores.json", "../summary.md"} <= set(names)
+    assert any(name.startswith("sounds/") for name in names)
+    assert [name for name in names if not (page.parent / name).is_file()] == []
 
 
 def test_a_whole_run_leaves_its_card_and_its_attribution(whole_run: Any) -> None:

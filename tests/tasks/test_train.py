@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
 
 import tasks.train
 from birdcore.artifact import Step
@@ -23,7 +25,7 @@ from birdcore.store import Store, no_progress
 from flows.dag import build_dag
 from tasks.stage import Recoverable
 from tasks.stop import Stopped, stopping
-from tasks.train import TrainingFailed, train_in_process
+from tasks.train import LIMIT, TrainingFailed, train_in_process
 
 STEP = Step("train", 1, "a model")
 
@@ -176,6 +178,34 @@ def test_a_death_without_words_is_recoverable(
     says(monkeypatch, then="print('terminate called', file=sys.stderr); os._exit(7)")
     with pytest.raises(Recoverable, match=r"died \(exit code 7\): terminate called"):
         train_in_process(STEP, tmp_path, no_progress, False)
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with two GPUs, as far as it can be told without one."""
+    monkeypatch.setattr(tasks.train.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(tasks.train.torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(tasks.train, "_gpus", tasks.train._visible_gpus())
+    with get_client(sync_client=True) as client, suppress(ObjectNotFound):
+        client.delete_global_concurrency_limit_by_name(LIMIT)
+
+
+@pytest.mark.usefixtures("prefect_server", "gpus")
+def test_a_training_on_a_gpu_has_one_of_as_many_slots_as_there_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def taken() -> int:
+        with get_client(sync_client=True) as client:
+            return client.read_global_concurrency_limit_by_name(LIMIT).active_slots
+
+    asks = "import json; print(json.dumps(dict(done=1, total=1, text=os.environ[name])))"
+    says(monkeypatch, then=f"name = 'CUDA_VISIBLE_DEVICES'; {asks}")
+    seen: list[tuple[str, int]] = []
+    train_in_process(STEP, tmp_path, lambda done, total, text: seen.append((text, taken())), False)
+    assert seen == [("0", 1)]
+    assert taken() == 0
+    with get_client(sync_client=True) as client:
+        assert client.read_global_concurrency_limit_by_name(LIMIT).limit == 2
 
 
 def test_a_silent_training_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

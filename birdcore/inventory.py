@@ -1,0 +1,101 @@
+"""What lies in a store: artifacts, what is being made or was left behind, and what is damaged."""
+
+import os
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from birdcore.artifact import Ref
+from birdcore.lineage import manifest_of
+from birdcore.store import TRASH, WORK, Store
+
+KEY = re.compile(r"[0-9a-f]{64}")
+CHECKPOINT = "checkpoint.pt"
+"""What `birdcore.learn.checkpoint` calls it, whose import would be torch's."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An artifact's folder; `name` and `made_at` are empty where its manifest can't be read."""
+
+    ref: Ref
+    name: str
+    made_at: str
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Work:
+    """A folder in which a step is being made (`live`), or was when its process died."""
+
+    ref: Ref
+    bytes: int
+    live: bool
+    checkpoint: bool
+
+
+def entries(store: Store) -> list[Entry]:
+    """All artifacts by stage and key, also those whose files are gone in part."""
+    return [_entry(store, ref) for ref in _named(store.root)]
+
+
+def works(store: Store) -> list[Work]:
+    """What is under work, by stage and key."""
+    found = []
+    for ref in _named(store.root / WORK):
+        folder = store.work(ref)
+        checkpoint = (folder / CHECKPOINT).is_file()
+        found.append(Work(ref, measure(folder)[1], store.is_being_made(ref), checkpoint))
+    return found
+
+
+def trash_bytes(store: Store) -> int:
+    """What a process had moved out of the store, and died before it had removed it."""
+    return measure(store.root / WORK / TRASH)[1]
+
+
+def measure(folder: Path) -> tuple[int, int]:
+    """Files below a folder and their bytes; what goes meanwhile does not count."""
+    count = total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += Path(parent, name).stat().st_size
+                count += 1
+    return count, total
+
+
+def trouble(store: Store, ref: Ref) -> list[str]:
+    """What is wrong with an artifact, a file each; reads every byte of it."""
+    if not store.path(ref).exists():  # gone since it was listed
+        return []
+    manifest = manifest_of(store, ref)
+    if manifest is None:
+        return ["its manifest can't be read"]
+    lacking = [f.name for f in manifest.files if _bytes(store.path(ref) / f.name) != f.bytes]
+    if lacking:
+        return [f"{name} is missing or cut" for name in lacking]
+    return [f"{name} is not what it was when it was made" for name in store.damage(ref)]
+
+
+def _named(folder: Path) -> list[Ref]:
+    """Folders two floors down that are called by a key, as nothing else in a store is."""
+    found = (path for path in folder.glob("*/*") if KEY.fullmatch(path.name))
+    return sorted(Ref(path.parent.name, path.name) for path in found)
+
+
+def _entry(store: Store, ref: Ref) -> Entry:
+    manifest = manifest_of(store, ref)
+    files, size = measure(store.path(ref))
+    if manifest is None:
+        return Entry(ref, "", "", files, size)
+    return Entry(ref, manifest.name, manifest.made_at, files, size)
+
+
+def _bytes(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None

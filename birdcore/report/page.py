@@ -1,0 +1,44 @@
+"""From what a page says to its HTML: the template `page.html`, with its style and script inside."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+
+def render(says: Mapping[str, Any]) -> str:
+    """The whole page; all that comes from data is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters: tuple[Callable[..., str], ...] = (auc, share, count, clock, short)
+    environment.filters |= {one.__name__: one for one in filters}
+    return environment.get_template("page.html").render(says)
+
+
+def auc(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def share(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def count(value: int) -> str:
+    return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def clock(seconds: float) -> str:
+    """Seconds into a recording, as a player shows them."""
+    minutes, rest = divmod(seconds, 60)
+    return f"{int(minutes)}:{rest:04.1f}"
+
+
+def short(recording: str) -> str:
+    """A recording's name without the folder that all of its kind lie in."""
+    return recording.partition("/")[2] or recording

@@ -1,0 +1,120 @@
+"""`birdflow status`, `retry`, `--only`, `--from` and `--refresh`, over the stores of real runs."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from birdcore.artifact import MANIFEST
+from birdcore.runs import runs
+from birdcore.store import Store
+from flows.cli import main
+
+
+@pytest.fixture
+def store(whole_run: Any, tmp_path: Path) -> Path:
+    """The store of a finished run, to change."""
+    return Path(shutil.copytree(whole_run.store, tmp_path / "store"))
+
+
+def made(store: Path) -> dict[str, int]:
+    """When each artifact was made, by stage and key."""
+    found = store.glob(f"*/*/{MANIFEST}")
+    return {str(path.parent.relative_to(store)): path.stat().st_mtime_ns for path in found}
+
+
+def changed(before: dict[str, int], store: Path) -> list[str]:
+    """Stages of what was made since, one for each artifact."""
+    after = made(store)
+    return sorted(n.partition("/")[0] for n in after if after[n] != before.get(n))
+
+
+def test_a_run_is_on_record(whole_run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--store", str(whole_run.store)]) == 0
+    said = capsys.readouterr().out
+    (first, *_) = reversed(runs(Store(whole_run.store)))
+    assert first.state == "completed"
+    assert first.flow_run is not None
+    assert f"{len(first.steps)} of {len(first.steps)}" in said
+    assert first.name in said
+    assert "retry" not in said
+
+
+def test_a_failed_step_is_told_with_its_reason_and_mended_by_retry(
+    store: Path,
+    tiny_data: Path,
+    tiny_recipe: Path,
+    tmp_path: Path,
+    birdflow: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out"
+    ask = ["run", tiny_recipe, "--data", tiny_data, "--store", store, "--out", out]
+    in_the_way = store / "work" / "score"
+    shutil.rmtree(in_the_way, ignore_errors=True)
+    in_the_way.write_text("a file where a folder should be")
+    done = birdflow(*ask, "--set", "score.bootstrap=51")
+    assert done.returncode == 1
+    assert main(["status", "--store", str(store)]) == 0
+    said = capsys.readouterr().out
+    latest = runs(Store(store))[0]
+    assert latest.state == "failed"
+    assert "score" in latest.failed
+    assert f"score: {latest.failed['score']}" in said
+    assert f"birdflow retry {latest.name}" in said
+    (of_score,) = [line for line in said.splitlines() if line.startswith("score ")]
+    assert of_score.split()[1:] == ["1", "failed"]
+    in_the_way.unlink()
+    before = made(store)
+    done = birdflow("retry", latest.name, "--store", store)
+    assert done.returncode == 0, done.stderr
+    assert changed(before, store)[-1:] == ["score"]
+    assert not {"train", "predict", "submission"} & set(changed(before, store))
+    assert runs(Store(store))[0].state == "completed"
+    assert (out / "scores.json").is_file()
+
+
+def test_refresh_makes_one_shard_anew_and_nothing_else(
+    store: Path, tiny_data: Path, tiny_recipe: Path, tmp_path: Path, birdflow: Any
+) -> None:
+    before = made(store)
+    ask = ["run", tiny_recipe, "--data", tiny_data, "--store", store, "--out", tmp_path / "out"]
+    done = birdflow(*ask, "--refresh", "mel:train_audio/0001")
+    assert done.returncode == 0, done.stderr
+    assert changed(before, store) == ["mel"]
+    assert "cached, 1 to run" in done.stdout
+
+
+def test_from_makes_a_stage_and_what_follows_anew_and_the_results_are_the_same(
+    store: Path, whole_run: Any, tiny_data: Path, tiny_recipe: Path, tmp_path: Path, birdflow: Any
+) -> None:
+    before = made(store)
+    ask = ["run", tiny_recipe, "--data", tiny_data, "--store", store, "--out", tmp_path / "out"]
+    done = birdflow(*ask, "--from", "predict")
+    assert done.returncode == 0, done.stderr
+    assert {"predict", "submission", "score"} <= set(changed(before, store))
+    assert not {"catalog", "clean", "mel", "train", "label"} & set(changed(before, store))
+    same = [folder / "submission.csv" for folder in (whole_run.out, tmp_path / "out")]
+    assert same[0].read_bytes() == same[1].read_bytes()
+
+
+def test_only_runs_one_stage_and_leaves_results_for_later(
+    tiny_data: Path, tiny_recipe: Path, tmp_path: Path, birdflow: Any
+) -> None:
+    store, out = tmp_path / "store", tmp_path / "out"
+    ask = ["run", tiny_recipe, "--data", tiny_data, "--store", store, "--out", out]
+    done = birdflow(*ask, "--only", "clean")
+    assert done.returncode == 0, done.stderr
+    assert {name.partition("/")[0] for name in made(store)} == {"clean"}
+    assert "none yet" in done.stdout
+    assert not (out / "submission.csv").exists()
+
+
+def test_a_store_without_runs_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = tmp_path / "store"
+    assert main(["status", "--store", str(store)]) == 1
+    assert f"{store} is no store" in capsys.readouterr().err
+    Store(store)
+    assert main(["status", "--store", str(store)]) == 1
+    assert "there is no run in" in capsys.readouterr().err
