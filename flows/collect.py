@@ -10,6 +10,7 @@ from typing import Any
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 from prefect.futures import wait
+from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from birdcore.catalog.tables import read_tables
@@ -39,9 +40,13 @@ class CollectFailed(RuntimeError):
     """Searches or downloads failed; the message names each with its reason."""
 
 
+def _title() -> str:
+    return f"collect {Path(flow_run.parameters['recipe']).stem}"
+
+
 @flow(
     name="collect",
-    flow_run_name="collect {recipe}",
+    flow_run_name=_title,
     task_runner=ThreadPoolTaskRunner(max_workers=4),  # type: ignore[arg-type]
 )
 def collect(
