@@ -1,7 +1,7 @@
 """What runs of deployments need on a server: work pools, deployments, limits, automations.
 
-Each is made where it lacks, and what a person has changed stays: a deployment is registered anew
-only where birdflow, or deployments/prefect.yaml, is another one than it was registered from.
+Each is made where it lacks, and what a person has changed stays: deployments and automations are
+registered anew only where this file or deployments/prefect.yaml has changed since.
 Prefect must know its server before this is imported.
 """
 
@@ -46,16 +46,13 @@ def set_up() -> None:
     with get_client(sync_client=True) as client:
         for pool in POOLS:
             _have_pool(client, pool)
-        if _registered(client) != {_version()}:
-            _register()
+        changed = _registered(client) != {_version()}
+        for automation in automations():
+            _have_automation(client, automation, anew=changed)
         have_archive_limit()
         have_gpu_limit()
-        for automation in automations():
-            known = client.read_automations_by_name(automation.name)
-            if known:
-                client.update_automation(known[0].id, automation)
-            else:
-                client.create_automation(automation)
+        if changed:  # the last step: what was done half is done again
+            _register()
 
 
 def automations() -> list[AutomationCore]:
@@ -120,8 +117,18 @@ def _have_pool(client: SyncPrefectClient, name: str) -> None:
         )
 
 
+def _have_automation(client: SyncPrefectClient, automation: AutomationCore, anew: bool) -> None:
+    known = client.read_automations_by_name(automation.name)
+    if not known:
+        client.create_automation(automation)
+    elif anew:  # not each time: it forgets since when runs are silent
+        client.update_automation(known[0].id, automation)
+
+
 def _version() -> str:
-    return f"{__version__}-{hashlib.sha256(YAML.read_bytes()).hexdigest()[:8]}"
+    """Of the deployments and of this file."""
+    digest = hashlib.sha256(YAML.read_bytes() + Path(__file__).read_bytes()).hexdigest()
+    return f"{__version__}-{digest[:8]}"
 
 
 def _registered(client: SyncPrefectClient) -> set[str | None]:

@@ -5,13 +5,17 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
+import httpx
 from rich.console import Console
 
 from flows.server import ServerError, revive, server, ui_of, users_server
 
 WATCH_S = 2.0
+MARK_EVERY = 5
+"""Beats of the watch from one look for dead runs to the next."""
 END_S = 5.0
 """So long a worker may take to end its runs, before it is ended itself."""
 
@@ -26,7 +30,8 @@ def serve_ui(store: Path, port: int, *, set_up_only: bool = False) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     theirs = users_server()
     with suppress(KeyboardInterrupt), server(store, port) as url:
-        from flows.setup import POOLS, set_up  # Prefect reads its settings once
+        from flows.dead import mark_dead  # Prefect reads its settings once
+        from flows.setup import POOLS, set_up
 
         set_up()
         if set_up_only:
@@ -35,11 +40,14 @@ def serve_ui(store: Path, port: int, *, set_up_only: bool = False) -> None:
         workers = {pool: _start(pool) for pool in POOLS}
         console.print(f"UI       {ui_of(url)}  (Ctrl-C ends it)")
         try:
-            while True:
+            for beat in count():
                 time.sleep(WATCH_S)
                 if not theirs:
                     with suppress(ServerError):  # said in its log, and tried again
                         revive(store, url)
+                if beat % MARK_EVERY == 0:
+                    with suppress(httpx.HTTPError):
+                        mark_dead()
                 for pool, worker in workers.items():
                     if worker.poll() is not None:
                         workers[pool] = _start(pool)

@@ -48,13 +48,16 @@ def test_a_server_is_set_up_and_what_a_person_changed_stays(api: SyncPrefectClie
     assert api.read_global_concurrency_limit_by_name(GPU).limit >= 1
     assert api.read_global_concurrency_limit_by_name(ARCHIVE).slot_decay_per_second > 0
 
+    triggers = {one.trigger.id for one in api.read_automations()}
+    assert len(triggers) == len(automations())
+
     (weekly,) = found["pipeline"].schedules
     api.update_deployment_schedule(found["pipeline"].id, weekly.id, active=True)
     api.upsert_global_concurrency_limit_by_name(GPU, 3)
     set_limit(0.25)
     set_up()
     assert deployments(api)["pipeline"].schedules[0].active
-    assert len(api.read_automations()) == len(automations())
+    assert {one.trigger.id for one in api.read_automations()} == triggers
     assert api.read_global_concurrency_limit_by_name(GPU).limit == 3
     assert api.read_global_concurrency_limit_by_name(ARCHIVE).slot_decay_per_second == 0.25
 
