@@ -1,8 +1,9 @@
-"""Runs that the server takes for running though their process is gone: marked as crashed.
+"""Runs that the server takes for running though their process is gone: marked, and started again.
 
-Automations find such runs by their silence (flows/setup.py). But they forget what was on its way
-when the server died with the run, as in a power cut, and then wait for ever. The store knows
-better: a run holds a lock there for as long as it lives (birdcore/runs.py).
+Automations do both by the events of a run (flows/setup.py). But a server that died with the run,
+as in a power cut, holds an event back for 15 minutes where it has not itself seen the one before,
+and loses events where SQLite is locked. The store knows better who lives: a run holds a lock there
+(birdcore/runs.py). And who has crashed is on record, whatever events say.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -15,31 +16,50 @@ from prefect.client.schemas.filters import (
     FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.states import Crashed
+from prefect.states import AwaitingRetry, Crashed
 
 from birdcore.runs import runs
 from birdcore.store import Store
-from flows.setup import ROOT, SILENT_S, TAG
+from flows.setup import GOES_ON, ROOT, SETTLED_S, SILENT_S, TAG, TRIES
 
 GONE = "its process is gone: nobody holds its lock in the store"
-RUNNING = FlowRunFilter(
-    state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])),
-    tags=FlowRunFilterTags(all_=[TAG]),
-)
+FORGOTTEN_S = 600
+"""Who has crashed before that is left to a person."""
 
 
 def mark_dead() -> None:
     """Mark our runs whose record says that they died, but those that have just begun (again)."""
     with get_client(sync_client=True) as client:
-        for run in client.read_flow_runs(flow_run_filter=RUNNING):
-            if _is_settled(run) and _died(run):
+        for run in client.read_flow_runs(flow_run_filter=_ours(StateType.RUNNING)):
+            if _age(run) > SILENT_S and _died(run):
                 client.set_flow_run_state(run.id, Crashed(message=GONE))
 
 
-def _is_settled(run: FlowRun) -> bool:
-    """Whether it has been in this state for as long as a process takes to begin."""
-    since = run.state.timestamp if run.state else None
-    return since is not None and since < datetime.now(UTC) - timedelta(seconds=SILENT_S)
+def go_on() -> None:
+    """Start again what has crashed and what the automation should have started by now.
+
+    Who switches that off in the UI has switched this off too.
+    """
+    with get_client(sync_client=True) as client:
+        if not any(one.enabled for one in client.read_automations_by_name(GOES_ON)):
+            return
+        for run in client.read_flow_runs(flow_run_filter=_ours(StateType.CRASHED)):
+            due = 2 * SETTLED_S < _age(run) < FORGOTTEN_S
+            if due and run.deployment_id and 0 < run.run_count < TRIES:
+                client.set_flow_run_state(run.id, AwaitingRetry(message="goes on after a crash"))
+
+
+def _ours(state: StateType) -> FlowRunFilter:
+    return FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[state])),
+        tags=FlowRunFilterTags(all_=[TAG]),
+    )
+
+
+def _age(run: FlowRun) -> float:
+    """Seconds in its state; none for a run without one."""
+    since = run.state.timestamp if run.state else datetime.now(UTC)
+    return (datetime.now(UTC) - since) / timedelta(seconds=1)
 
 
 def _died(run: FlowRun) -> bool:

@@ -31,6 +31,7 @@ ROOT = Path(__file__).parents[1]
 YAML = ROOT / "deployments" / "prefect.yaml"
 POOLS = ("birdflow-cpu", "birdflow-train")
 TAG = "birdflow"
+GOES_ON = "birdflow: a crashed run goes on"
 ALIVE = ("Pending", "Submitting", "pull-step.executed", "Running", "Retrying", "heartbeat")
 """What a run says that has a process."""
 SILENT_S = 75
@@ -76,7 +77,7 @@ def automations() -> list[AutomationCore]:
     )
     begun = [str(count + 1) for count in range(TRIES - 1)]
     goes_on = AutomationCore(
-        name="birdflow: a crashed run goes on",
+        name=GOES_ON,
         description=f"The same run again, until it has begun {TRIES} times.",
         trigger=_silence(SETTLED_S, "Crashed", **{"prefect.run-count": begun}),
         actions=[

@@ -30,7 +30,7 @@ def serve_ui(store: Path, port: int, *, set_up_only: bool = False) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     theirs = users_server()
     with suppress(KeyboardInterrupt), server(store, port) as url:
-        from flows.dead import mark_dead  # Prefect reads its settings once
+        from flows.dead import go_on, mark_dead  # Prefect reads its settings once
         from flows.setup import POOLS, set_up
 
         set_up()
@@ -48,6 +48,7 @@ def serve_ui(store: Path, port: int, *, set_up_only: bool = False) -> None:
                 if beat % MARK_EVERY == 0:
                     with suppress(httpx.HTTPError):
                         mark_dead()
+                        go_on()
                 for pool, worker in workers.items():
                     if worker.poll() is not None:
                         workers[pool] = _start(pool)

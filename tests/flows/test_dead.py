@@ -8,13 +8,13 @@ from uuid import UUID
 import pytest
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.states import Running
+from prefect.states import Crashed, Running
 
 from birdcore.runs import FOLDER, Asked, recorded, runs
 from birdcore.store import Store
 from flows import dead
-from flows.dead import mark_dead
-from flows.setup import TAG
+from flows.dead import go_on, mark_dead
+from flows.setup import GOES_ON, TAG, TRIES, set_up
 
 ASKED = Asked("mini.toml", "data", "out")
 
@@ -77,3 +77,29 @@ def test_a_run_that_has_just_begun_again_is_left_alone(
     leave_record(store, run)
     mark_dead()
     assert state(api, run) == "Running"
+
+
+def test_a_crashed_run_goes_on_but_not_for_ever(
+    api: SyncPrefectClient, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_up()
+    (automation,) = api.read_automations_by_name(GOES_ON)
+    monkeypatch.setattr(dead, "SETTLED_S", 0)
+    deployment = api.read_deployment_by_name("pipeline/mel").id
+
+    def crashed(times: int) -> UUID:
+        run = api.create_flow_run_from_deployment(deployment).id
+        for _ in range(times):
+            api.set_flow_run_state(run, Running(), force=True)
+            api.set_flow_run_state(run, Crashed(), force=True)
+        return run
+
+    once, too_often, by_hand = crashed(1), crashed(TRIES), running(api, store, TAG)
+    api.set_flow_run_state(by_hand, Crashed())
+    api.pause_automation(automation.id)
+    go_on()
+    assert state(api, once) == "Crashed"
+    api.resume_automation(automation.id)
+    go_on()
+    assert state(api, once) == "AwaitingRetry"
+    assert [state(api, run) for run in (too_often, by_hand)] == ["Crashed", "Crashed"]
