@@ -130,9 +130,12 @@ def _follow(
     failure = None
     heard = [time.monotonic()]
     threading.Thread(target=_watch, args=(process, heard), daemon=True).start()
-    with suppress(BrokenPipeError):  # a process that is dead already tells why below
+    try:
         process.stdin.write(step_to_json(step) + "\n")
         process.stdin.flush()
+    except BrokenPipeError:  # a process that is dead already tells why below
+        with suppress(BrokenPipeError):  # what is left in the buffer is not tried again later
+            process.stdin.close()
     for text in process.stdout:
         heard[0] = time.monotonic()
         try:

@@ -5,8 +5,8 @@ among ten thousand re-makes one shard. So the store keeps a ledger, by content: 
 the shard's number. Only the grouping hangs on the ledger; a shard's key is made of the recordings
 in it.
 
-A step is a task, and Prefect's server writes down some 25 of them a second: so many new recordings
-that they would make more than `MOST` shards make larger ones.
+A step is a task, and Prefect's server writes down some tens of them a second: so many new
+recordings that they would make more than `MOST` shards make larger ones.
 """
 
 from collections import defaultdict
