@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import torch
 from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
@@ -124,7 +125,8 @@ def pipeline(
         if holder is not None:
             return refused(shelf, holder)
         source = scan(Path(data), shelf)
-        _collect_what_is_due(plan_of, source, asked)
+        if only is None:
+            _collect_what_is_due(plan_of, source, asked)
         found = gathered(plan_of, source, Path(collection))
         dag = build_dag(plan_of, source, shelf, found, keep_shards=True)
         with recorded(shelf, asked, dag.steps, flow_run.id) as run:
@@ -138,7 +140,8 @@ def pipeline(
                 _results(dag, shelf, Path(out))  # of a run whose page alone failed
                 raise
             finally:
-                show_stages(dag, shelf, run)
+                with suppress(httpx.TransportError):  # a server that is away hides no error
+                    show_stages(dag, shelf, run)
             return _results(dag, shelf, Path(out))
 
 
