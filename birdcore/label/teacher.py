@@ -13,9 +13,9 @@ from birdcore.artifact import Artifact
 from birdcore.catalog.catalog import read_labels
 from birdcore.catalog.folds import EVERYWHERE, soundscape_fold
 from birdcore.mel.recordings import Recordings
-from birdcore.outside.heard import Heard, read_heard
-from birdcore.outside.teacher import columns_of
+from birdcore.outside.heard import Heard
 from birdcore.predict.listen import Listener, cell_rate, listen, load_listeners
+from birdcore.predict.told import read_told
 from birdcore.predict.windows import segment_mean
 from birdcore.store import Job
 
@@ -44,10 +44,8 @@ def read_teacher(job: Job, recordings: Recordings) -> Teacher:
         classes = listeners[0].shape.classes
         return Teacher(classes, asked, None, np.full(len(classes), -1))
     catalog = job.input("catalog")
-    heard = read_heard([job.input("heard") / "heard.parquet"], recordings.names)
-    species = pd.read_parquet(catalog / "species.parquet")["scientific_name"]
-    columns = columns_of(heard.about.species, list(species))
-    return Teacher(read_labels(catalog), asked, heard, columns)
+    told = read_told(job.inputs("heard"), catalog, recordings.names)
+    return Teacher(read_labels(catalog), asked, told.heard, told.columns)
 
 
 def probabilities(

@@ -146,3 +146,14 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
         yield started
         started.end()
         started.api._client.close()
+
+
+@pytest.fixture
+def places(tiny_data: Path, tiny_recipe: Path, tmp_path: Path) -> dict[str, Any]:
+    """The recipe of a test's runs, and folders of its own."""
+    return {
+        "recipe": str(tiny_recipe),
+        "data": str(tiny_data),
+        "store": str(tmp_path / "store"),
+        "out": str(tmp_path / "out"),
+    }

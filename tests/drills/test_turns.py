@@ -17,14 +17,8 @@ ENDLESS = ['round.0.backbones=["test_resnet"]', "round.0.epochs=100000"]
 
 
 @pytest.fixture
-def asked(tiny_data: Path, tiny_recipe: Path, tmp_path: Path) -> dict[str, Any]:
-    return {
-        "recipe": str(tiny_recipe),
-        "data": str(tiny_data),
-        "store": str(tmp_path / "store"),
-        "out": str(tmp_path / "out"),
-        "settings": ENDLESS,
-    }
+def asked(places: dict[str, Any]) -> dict[str, Any]:
+    return places | {"settings": ENDLESS}
 
 
 def test_who_comes_while_a_run_has_the_store_is_refused(

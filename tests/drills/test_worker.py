@@ -27,14 +27,8 @@ def undisturbed(
 
 
 @pytest.fixture
-def asked(tiny_data: Path, tiny_recipe: Path, tmp_path: Path) -> dict[str, Any]:
-    return {
-        "recipe": str(tiny_recipe),
-        "data": str(tiny_data),
-        "store": str(tmp_path / "store"),
-        "out": str(tmp_path / "out"),
-        "settings": [LONG],
-    }
+def asked(places: dict[str, Any]) -> dict[str, Any]:
+    return places | {"settings": [LONG]}
 
 
 def training(store: Path) -> bool:
