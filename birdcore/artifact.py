@@ -13,6 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
+LAYOUT = 1
+"""How artifacts lie in a store; one of another layout is refused."""
 MANIFEST = "manifest.json"
 
 Facts: TypeAlias = Mapping[str, Any]
@@ -115,6 +117,10 @@ class Artifact:
 
 
 def read_manifest(path: Path) -> Manifest:
-    fields = json.loads(path.read_text())
+    return parse_manifest(path.read_text())
+
+
+def parse_manifest(text: str) -> Manifest:
+    fields = json.loads(text)
     fields["files"] = tuple(StoredFile(**f) for f in fields["files"])
     return Manifest(**fields)

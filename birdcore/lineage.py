@@ -13,6 +13,7 @@ from functools import cache, partial
 from typing import TypeAlias
 
 from birdcore.artifact import MANIFEST, Manifest, Ref, read_manifest
+from birdcore.far import manifest_there
 from birdcore.recipe.round import PseudoLabels
 from birdcore.store import Store
 
@@ -75,7 +76,7 @@ def manifest_of(store: Store, ref: Ref) -> Manifest | None:
     try:
         manifest = read_manifest(store.path(ref) / MANIFEST)
     except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return manifest_there(store.far, ref) if store.far is not None else None
     return manifest if Ref(manifest.stage, manifest.key) == ref else None
 
 

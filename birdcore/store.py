@@ -2,6 +2,9 @@
 
 An artifact is made under `work/` and renamed when it is whole: what lies under a final name is
 complete, and a killed step leaves nothing but its work folder, from which it may go on.
+
+A store of many machines has a far side (birdcore/far.py), which says what there is. The folder on
+each machine is then what that one has made or fetched of it.
 """
 
 import fcntl
@@ -11,12 +14,12 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from birdcore.artifact import (
+    LAYOUT,
     MANIFEST,
     Artifact,
     Facts,
@@ -24,12 +27,13 @@ from birdcore.artifact import (
     Progress,
     Ref,
     Step,
-    StoredFile,
     read_manifest,
 )
-from birdcore.files import file_sha256, sync, write_text
+from birdcore.far import Far, fetch, manifest_there, read, send, write
+from birdcore.files import file_sha256, write_bytes, write_text
+from birdcore.locks import held
+from birdcore.publish import manifest_of, publish
 
-LAYOUT = 1
 WORK, TRASH = "work", "trash"
 
 
@@ -68,14 +72,20 @@ def no_progress(done: int, total: int, text: str) -> None:
 
 
 class Store:
-    """A folder of artifacts.
+    """A folder of artifacts, and where there is one its far side.
 
     Raises StoreError where the folder is no store, or one of another layout.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, far: Far | None = None) -> None:
         self.root = Path(root).absolute()
+        self.far = far
         self._mark()
+
+    @property
+    def place(self) -> str:
+        """What `birdcore.place.open_store` finds it by: its folder, or the URL of its far side."""
+        return str(self.root) if self.far is None else self.far.url
 
     def _mark(self) -> None:
         mark = self.root / "store.json"
@@ -108,7 +118,17 @@ class Store:
         return self.root / WORK / ref.stage / ref.key
 
     def find(self, ref: Ref) -> Artifact | None:
-        """The artifact, or None where it is not there in full (any file missing or cut)."""
+        """The artifact, or None where it is not there in full (any file missing or cut).
+
+        Of a store with a far side its files may still be there: `get` brings them.
+        """
+        if self.far is None:
+            return self._near(ref)
+        manifest = manifest_there(self.far, ref)
+        return Artifact(self.path(ref), manifest) if manifest else None
+
+    def _near(self, ref: Ref) -> Artifact | None:
+        """What of an artifact is on this machine, in full."""
         folder = self.path(ref)
         try:
             manifest = read_manifest(folder / MANIFEST)
@@ -120,13 +140,27 @@ class Store:
         return Artifact(folder, manifest) if whole else None
 
     def get(self, ref: Ref) -> Artifact:
-        """The artifact; raises StoreError where it is not there in full."""
+        """The artifact, its files on this machine; raises StoreError where it is not there."""
         artifact = self.find(ref)
         if artifact is None:
             raise StoreError(
-                f"{ref} is not in the store {self.root}: run again, it will be made anew"
+                f"{ref} is not in the store {self.place}: run again, it will be made anew"
             )
+        if self.far is not None:
+            self._fetch(self.far, artifact)
         return artifact
+
+    def _fetch(self, far: Far, artifact: Artifact) -> None:
+        """Have the files here; of an artifact that was made again elsewhere, the new ones."""
+        work = self.work(artifact.ref)
+        while self._near(artifact.ref) != artifact:
+            with held(work) as ours:
+                if ours and self._near(artifact.ref) != artifact:
+                    _empty(work)
+                    fetch(far, artifact.manifest, work)
+                    self._publish(artifact.manifest, work)
+                elif ours:
+                    work.rmdir()
 
     def is_being_made(self, ref: Ref) -> bool:
         """Whether a process holds the artifact's work folder now."""
@@ -143,8 +177,13 @@ class Store:
         return False
 
     def damage(self, ref: Ref) -> list[str]:
-        """Files of an artifact whose content is not what its manifest says (reads every byte)."""
-        artifact = self.get(ref)
+        """Files of an artifact whose content is not what its manifest says (reads every byte).
+
+        Raises StoreError where it is not on this machine.
+        """
+        artifact = self._near(ref)
+        if artifact is None:
+            raise StoreError(f"{ref} is not in the folder {self.root}")
         return [
             f.name for f in artifact.manifest.files if file_sha256(artifact / f.name) != f.sha256
         ]
@@ -165,50 +204,41 @@ class Store:
         same step at the same time waits and gets the one result.
         """
         while True:
-            if not refresh and (artifact := self.find(step.ref)):
-                return artifact
+            if not refresh and self.find(step.ref):
+                return self.get(step.ref)
             work = self.work(step.ref)
-            with _held(work) as ours:
+            with held(work) as ours:
                 if not ours:
                     continue
-                if not refresh and (artifact := self.find(step.ref)):
+                if not refresh and self._is_made(step.ref):
                     shutil.rmtree(work, ignore_errors=True)
-                    return artifact
+                    continue
                 if not resumes:
                     _empty(work)
                 began = time.monotonic()
                 facts = run(Job(step, self, work, progress))
-                return self._publish(step, work, facts, time.monotonic() - began)
+                took_s = time.monotonic() - began
+                artifact = self._publish(manifest_of(step, work, facts, took_s), work)
+                if self.far is not None:
+                    send(self.far, artifact.manifest, artifact.folder)
+                return artifact
 
-    def _publish(self, step: Step, work: Path, facts: Facts, took_s: float) -> Artifact:
-        names = sorted(p for p in work.rglob("*") if p.is_file() and p.name != MANIFEST)
-        manifest = Manifest(
-            stage=step.stage,
-            version=step.version,
-            key=step.key,
-            name=step.name,
-            config=step.config,
-            inputs={k: [f"{r.stage}/{r.key}" for r in refs] for k, refs in step.inputs.items()},
-            sources=step.files,
-            files=tuple(
-                StoredFile(p.relative_to(work).as_posix(), p.stat().st_size, file_sha256(p))
-                for p in names
-            ),
-            facts=facts,
-            made_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            took_s=round(took_s, 3),
-        )
-        write_text(work / MANIFEST, json.dumps(asdict(manifest), indent=1) + "\n")
-        for path in [*names, *(p for p in work.rglob("*") if p.is_dir()), work]:
-            sync(path)
-        final = self.path(step.ref)
-        final.parent.mkdir(parents=True, exist_ok=True)
+    def _is_made(self, ref: Ref) -> bool:
+        """Whether it is there; what was made here and never reached the far side is sent again."""
+        if self.find(ref):
+            return True
+        near = self._near(ref) if self.far is not None else None
+        if self.far is not None and near is not None:
+            send(self.far, near.manifest, near.folder)
+        return near is not None
+
+    def _publish(self, manifest: Manifest, work: Path) -> Artifact:
+        final = self.path(Ref(manifest.stage, manifest.key))
         if final.exists():
             # A damaged or refreshed artifact makes room in one rename, so that no reader
             # ever finds a folder that is half the old one and half the new one.
             shutil.rmtree(self.discard(final), ignore_errors=True)
-        work.rename(final)
-        sync(final.parent)
+        publish(manifest, work, final)
         return Artifact(final, manifest)
 
     def discard(self, folder: Path) -> Path:
@@ -221,9 +251,22 @@ class Store:
 
     def abandon(self, ref: Ref) -> None:
         """Discard what a dead process left of an artifact; leave what is being made now."""
-        with suppress(BlockingIOError), _held(self.work(ref), wait=False) as ours:
+        with suppress(BlockingIOError), held(self.work(ref), wait=False) as ours:
             if ours:
                 self.discard(self.work(ref))
+
+    def read_shared(self, name: str) -> bytes | None:
+        """A file beside the artifacts that all machines share, or None where it is not there."""
+        if self.far is not None:
+            return read(self.far, name)
+        path = self.root / name
+        return path.read_bytes() if path.exists() else None
+
+    def write_shared(self, name: str, content: bytes) -> None:
+        if self.far is not None:
+            write(self.far, content, name)
+        else:
+            write_bytes(self.root / name, content)
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
@@ -233,27 +276,6 @@ class Store:
         with path.open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
-
-
-@contextmanager
-def _held(work: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold the work folder itself as a lock; False where it was published while we waited.
-
-    Raises BlockingIOError where another process holds it and we do not `wait`.
-    """
-    handle = None
-    while handle is None:
-        work.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):  # another process has just published or removed it
-            handle = os.open(work, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        ours = False
-        with suppress(FileNotFoundError):
-            ours = os.path.samestat(work.stat(), os.fstat(handle))
-        yield ours
-    finally:
-        os.close(handle)
 
 
 def _empty(folder: Path) -> None:

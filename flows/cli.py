@@ -40,7 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     def recipe(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("recipe", type=Path, help="a TOML file, such as recipes/mini.toml")
         sub.add_argument("--data", type=Path, required=True, help="a BirdCLEF+ folder")
-        sub.add_argument("--store", type=Path, default=Path("store"), help="artifact store")
+        sub.add_argument(
+            "--store", default="store", help="artifact store: a folder, or s3://bucket/prefix"
+        )
         sub.add_argument(
             "--collection", type=Path, default=Path("collection"),
             help="folder of Xeno-canto recordings",
@@ -72,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     retry = command("retry", commands.do_retry, "Go on with a run that did not end well.")
     for sub in (status, retry):
         sub.add_argument("name", nargs="?", metavar="RUN", help="how it begins; the latest")
-        sub.add_argument("--store", type=Path, default=Path("store"), help="artifact store")
+        sub.add_argument(
+            "--store", default="store", help="artifact store: a folder, or s3://bucket/prefix"
+        )
     status.add_argument("--last", type=int, default=5, help="runs to show")
     retry.add_argument("--workers", type=int, default=0, help="tasks at once (one per core)")
     collect = command("collect", commands.do_collect, "Fetch what a recipe wants of Xeno-canto.")
@@ -89,7 +93,9 @@ def _parser() -> argparse.ArgumentParser:
         "artifact",
         help="STAGE/KEY or how it begins, a path into the store, or a file that a run left",
     )
-    lineage.add_argument("--store", type=Path, default=Path("store"), help="artifact store")
+    lineage.add_argument(
+        "--store", default="store", help="artifact store: a folder, or s3://bucket/prefix"
+    )
     _store_commands(
         subparsers.add_parser("store", help="Say what a store holds, verify it, make room in it.")
     )
@@ -104,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     ui = command(
         "ui", commands.do_ui, "Prefect server, worker and deployments on loopback, until Ctrl-C."
     )
-    ui.add_argument("--store", type=Path, default=Path("store"))
+    ui.add_argument("--store", default="store", help="whose runs are shown")
     ui.add_argument("--port", type=int, default=4200)
     ui.add_argument(
         "--set-up-only", action="store_true",
@@ -118,7 +124,9 @@ def _store_commands(parser: argparse.ArgumentParser) -> None:
 
     def part(name: str, about: str) -> argparse.ArgumentParser:
         sub = parts.add_parser(name, help=about, description=about)
-        sub.add_argument("--store", type=Path, default=Path("store"), help="artifact store")
+        sub.add_argument(
+            "--store", default="store", help="artifact store: a folder, or s3://bucket/prefix"
+        )
         sub.add_argument("--debug", action="store_true", help="show tracebacks")
         sub.set_defaults(run=commands.do_store, part=name)
         return sub

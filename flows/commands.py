@@ -64,9 +64,10 @@ def _asked(options: argparse.Namespace, target: Path):  # type: ignore[no-untype
 
 
 def _run_flow(options: argparse.Namespace, asked) -> dict[str, dict[str, float]] | None:  # type: ignore[no-untyped-def]
+    from birdcore.place import folder_of
     from flows.server import server, ui_of
 
-    with ends_on_interrupt(), server(options.store) as url:
+    with ends_on_interrupt(), server(folder_of(options.store)) as url:
         out.print(f"UI       {ui_of(url)} while this runs; later: make ui STORE={options.store}")
         quiet_prefect(options.debug)
         from prefect import tags
@@ -78,7 +79,7 @@ def _run_flow(options: argparse.Namespace, asked) -> dict[str, dict[str, float]]
             scores: dict[str, dict[str, float]] | None = pipeline(
                 recipe=asked.recipe,
                 data=asked.data,
-                store=str(options.store),
+                store=options.store,
                 out=asked.out,
                 settings=list(asked.settings),
                 collection=asked.collection,
@@ -126,9 +127,10 @@ def do_collect(options: argparse.Namespace) -> None:
 
         out.print(dry_run(recipe.xeno_canto, source.csv, options.collection))
         return
+    from birdcore.place import folder_of
     from flows.server import server, ui_of
 
-    with ends_on_interrupt(), server(options.store) as url:
+    with ends_on_interrupt(), server(folder_of(options.store)) as url:
         out.print(f"UI       {ui_of(url)} while this runs")
         quiet_prefect(options.debug)
         from flows.collect import collect
@@ -150,20 +152,20 @@ def do_archive(options: argparse.Namespace) -> None:
 
 def _read(options: argparse.Namespace):  # type: ignore[no-untyped-def]
     from birdcore.catalog.source import scan
+    from birdcore.place import open_store
     from birdcore.recipe import read_recipe
-    from birdcore.store import Store
 
     recipe = read_recipe(options.recipe, options.set)
-    store = Store(options.store)
+    store = open_store(options.store)
     return recipe, scan(options.data, store), store
 
 
-def _store_there(folder: Path):  # type: ignore[no-untyped-def]
-    from birdcore.store import Store
+def _store_there(place: str):  # type: ignore[no-untyped-def]
+    from birdcore.place import is_url, open_store
 
-    if not (folder / "store.json").is_file():  # a store that is not there would be made
-        raise ValueError(f"{folder} is no store: say with --store where it is")
-    return Store(folder)
+    if not is_url(place) and not (Path(place) / "store.json").is_file():  # it would be made
+        raise ValueError(f"{place} is no store: say with --store where it is")
+    return open_store(place)
 
 
 def _is_due(recipe, source, collection: Path) -> bool:  # type: ignore[no-untyped-def]
@@ -249,16 +251,17 @@ def do_demo(options: argparse.Namespace) -> None:
         do_run(
             argparse.Namespace(
                 recipe=RECIPE, data=home / "data", collection=home / "collection",
-                store=home / "store", out=home / "out", set=settings, workers=0,
+                store=str(home / "store"), out=home / "out", set=settings, workers=0,
                 only=None, since=None, refresh=[], debug=options.debug,
             )
         )  # fmt: skip
 
 
 def do_ui(options: argparse.Namespace) -> None:
+    from birdcore.place import folder_of
     from flows.ui import serve_ui
 
-    serve_ui(options.store, options.port, set_up_only=options.set_up_only)
+    serve_ui(folder_of(options.store), options.port, set_up_only=options.set_up_only)
 
 
 def _print_scores(scores: dict[str, dict[str, float]] | None) -> None:

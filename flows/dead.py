@@ -18,6 +18,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import AwaitingRetry, Crashed
 
+from birdcore.place import folder_of
 from birdcore.runs import runs
 from birdcore.store import Store
 from flows.setup import GOES_ON, ROOT, SETTLED_S, SILENT_S, TAG, TRIES
@@ -63,7 +64,7 @@ def _age(run: FlowRun) -> float:
 
 
 def _died(run: FlowRun) -> bool:
-    folder = ROOT / str(run.parameters.get("store", ""))
+    folder = ROOT / folder_of(str(run.parameters.get("store", "")))
     if not (folder / "store.json").is_file():  # on another machine, or not begun
         return False
     return any(one.flow_run == str(run.id) and one.state == "died" for one in runs(Store(folder)))

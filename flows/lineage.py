@@ -9,6 +9,7 @@ from difflib import SequenceMatcher
 from pathlib import Path
 
 from birdcore.artifact import MANIFEST, Ref
+from birdcore.far import refs_there
 from birdcore.files import file_sha256
 from birdcore.lineage import manifest_of
 from birdcore.store import Store
@@ -23,8 +24,7 @@ def artifact_of(store: Store, text: str) -> Ref:
 
     Raises ValueError, with near names, where there is none, or more than one.
     """
-    paths = sorted(store.root.glob(f"*/*/{MANIFEST}"))
-    refs = [Ref(path.parents[1].name, path.parent.name) for path in paths]
+    refs = _known(store)
     found = [ref for ref in refs if _name(ref).startswith(text)]
     if not found and (path := Path(text)).exists():
         found = _holding(path, store, refs)
@@ -36,6 +36,12 @@ def artifact_of(store: Store, text: str) -> Ref:
     if not found:
         raise ValueError(_unknown(store, text, refs))
     return found[0]
+
+
+def _known(store: Store) -> list[Ref]:
+    paths = store.root.glob(f"*/*/{MANIFEST}")
+    near = {Ref(path.parents[1].name, path.parent.name) for path in paths}
+    return sorted(near.union(refs_there(store.far) if store.far is not None else ()))
 
 
 def _holding(path: Path, store: Store, refs: Sequence[Ref]) -> list[Ref]:

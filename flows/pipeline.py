@@ -1,24 +1,22 @@
 """The whole pipeline as one Prefect flow: the DAG's steps, each as the task of its stage."""
 
-import os
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
-import torch
 from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, wait
 from prefect.runtime import deployment, flow_run
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from birdcore.artifact import Ref, Step
 from birdcore.catalog.source import Source, scan
 from birdcore.collect.selection import competition_of
 from birdcore.collect.wanted import due
 from birdcore.model.backbone import build_backbone
+from birdcore.place import open_store
 from birdcore.recipe import Recipe, read_recipe
 from birdcore.runs import Asked, RunFailed, recorded
 from birdcore.store import Store
@@ -27,6 +25,7 @@ from flows.collect import CollectFailed, collect
 from flows.dag import Dag, build_dag, gathered
 from flows.plain import plain
 from flows.results import write_results
+from flows.runner import task_runner, threads
 from flows.shown import show_results, show_stages
 from flows.turn import refused, turn
 from tasks.catalog import catalog
@@ -80,15 +79,10 @@ def _title() -> str:
     ).title
 
 
-def workers() -> int:
-    """Tasks at once: BIRDFLOW_WORKERS, or one per core."""
-    return int(os.environ.get("BIRDFLOW_WORKERS", 0)) or len(os.sched_getaffinity(0))
-
-
 @flow(
     name="pipeline",
     flow_run_name=_title,
-    task_runner=ThreadPoolTaskRunner(max_workers=workers()),  # type: ignore[arg-type]
+    task_runner=task_runner(),
 )
 def pipeline(
     recipe: str,
@@ -109,7 +103,7 @@ def pipeline(
     Args:
         recipe: Path of the recipe, a TOML file.
         data: A BirdCLEF+ folder.
-        store: Folder of the artifact store.
+        store: Folder of the artifact store, or the URL of one that machines share.
         out: Folder for submission, scores and tables.
         settings: KEY=VALUE over the recipe's own, such as seed=1.
         collection: Folder of Xeno-canto recordings.
@@ -118,9 +112,8 @@ def pipeline(
         refresh: STAGE or STAGE:SHARD, made anew, such as mel:0003.
     """
     asked = Asked(recipe, data, out, collection, tuple(settings), only, since, tuple(refresh))
-    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // workers()))  # tasks share them
     plan_of = read_recipe(Path(recipe), settings)
-    shelf = Store(Path(store))
+    shelf = open_store(store)
     with turn(shelf, asked.title, flow_run.id) if deployment.id else nullcontext() as holder:
         if holder is not None:
             return refused(shelf, holder)
@@ -181,8 +174,8 @@ def run_steps(chosen: Chosen, store: Store) -> None:
             read = [ref for refs in step.inputs.values() for ref in refs]
             inputs = [futures[ref] for ref in read if ref in futures]
             anew = step.ref in chosen.anew
-            task = in_store(STAGES[step.stage], str(store.root), refresh=anew)
-            futures[step.ref] = task.submit(step, str(store.root), anew, wait_for=inputs)  # type: ignore[call-overload]
+            task = in_store(STAGES[step.stage], store.place, refresh=anew)
+            futures[step.ref] = task.submit(step, store.place, anew, threads(), wait_for=inputs)  # type: ignore[call-overload]
         wait(list(futures.values()))
     except BaseException:  # Ctrl-C, and SIGTERM of a worker that cancels the flow
         stopping.set()

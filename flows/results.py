@@ -39,8 +39,8 @@ def write_results(dag: Dag, store: Store, out: Path) -> dict[str, Any]:
     write_text(out / "MODEL_CARD.md", card(dag, store, used, scores))
     write_text(out / "summary.md", summary(dag, store, scores))
     for step in dag.steps:
-        if step.stage == "report" and (page := store.find(step.ref)):
-            _copy_page(page, out / "report")
+        if step.stage == "report" and store.find(step.ref):
+            _copy_page(store.get(step.ref), out / "report")
     return scores
 
 

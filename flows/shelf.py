@@ -89,7 +89,7 @@ def gc(store: Store, options: argparse.Namespace) -> None:
     if options.yes:
         out.print(f"removed {decimal(total)}")
     else:
-        command = f"birdflow store gc --store {store.root} --keep-runs {options.keep_runs} --yes"
+        command = f"birdflow store gc --store {store.place} --keep-runs {options.keep_runs} --yes"
         out.print(f"this would remove {decimal(total)}; to do it: {command}", markup=False)
 
 

@@ -57,10 +57,9 @@ def show_results(dag: Dag, store: Store, out: Path) -> None:
 
 
 def _rejected(step: Step, store: Store) -> list[dict[str, str]]:
-    cleaned = store.find(step.ref)
-    if cleaned is None:
+    if store.find(step.ref) is None:
         return []
-    table = pd.read_parquet(cleaned / "rejected.parquet").astype(str)
+    table = pd.read_parquet(store.get(step.ref) / "rejected.parquet").astype(str)
     return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
 
 

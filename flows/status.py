@@ -39,7 +39,7 @@ def failures(store: Store, run: Run) -> str:
     if run.state == "died":
         lines.append("its process died; what it had made is in the store")
     if run.state not in ENDS_WELL:
-        lines.append(f"go on: birdflow retry {run.name} --store {store.root}")
+        lines.append(f"go on: birdflow retry {run.name} --store {store.place}")
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -6,13 +6,13 @@ leans on how Prefect 3.8 reads results: `tests/tasks/test_reference.py` holds it
 """
 
 import json
-from pathlib import Path
 from typing import Any, Literal
 
 from prefect.serializers import Serializer
 
 from birdcore.artifact import Ref
-from birdcore.store import Store, StoreError
+from birdcore.place import open_store
+from birdcore.store import StoreError
 
 
 class ReferenceSerializer(Serializer):
@@ -38,5 +38,6 @@ class ReferenceSerializer(Serializer):
         if not self.store:
             raise StoreError("a reference without a store can't be checked")
         ref = Ref(**fields)
-        Store(Path(self.store)).get(ref)
+        if open_store(self.store).find(ref) is None:
+            raise StoreError(f"{ref} is not in the store {self.store}")
         return ref

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import torch
 from prefect import Task
 from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.client.schemas.objects import State, TaskRun
@@ -14,7 +15,8 @@ from prefect.context import TaskRunContext
 from prefect.tasks import exponential_backoff
 
 from birdcore.artifact import Facts, Progress, Ref, Step
-from birdcore.store import Job, Store
+from birdcore.place import folder_of, open_store
+from birdcore.store import Job
 from tasks.progress import progress_of
 from tasks.reference import ReferenceSerializer
 
@@ -23,7 +25,7 @@ PASSING = (errno.EAGAIN, errno.EIO, errno.ESTALE, errno.ETIMEDOUT)
 """Errors of a disk on the network that may be over at the next try."""
 RESULTS = Path("prefect") / "results"
 
-StageTask = Task[[Step, str, bool], Ref]
+StageTask = Task[[Step, str, bool, int], Ref]
 
 
 class Recoverable(RuntimeError):
@@ -35,20 +37,22 @@ def stage_task(
     run: Callable[[Job], Facts],
     *,
     resumes: bool = False,
-    make: Callable[[Step, Path, Progress, bool], None] | None = None,
+    make: Callable[[Step, str, Progress, bool], None] | None = None,
 ) -> StageTask:
-    """The task of a stage: `(step, store, refresh) -> Ref`.
+    """The task of a stage: `(step, store, refresh, threads) -> Ref`, threads of torch.
 
     `make` replaces making the artifact in this process, for stages that need one of their own.
     """
 
-    def body(step: Step, store: str, refresh: bool = False) -> Ref:
-        shelf = Store(Path(store))
+    def body(step: Step, store: str, refresh: bool = False, threads: int = 0) -> Ref:
+        if threads:
+            torch.set_num_threads(threads)
+        shelf = open_store(store)
         if not refresh and (artifact := shelf.find(step.ref)):
             return artifact.ref  # another run made it, one whose results Prefect does not know
         with progress_of(step.name) as progress:
             if make is not None:
-                make(step, shelf.root, progress, refresh)
+                make(step, shelf.place, progress, refresh)
             else:
                 shelf.make(step, run, progress, resumes=resumes, refresh=refresh)
         return shelf.get(step.ref).ref
@@ -72,7 +76,7 @@ def stage_task(
 def in_store(task: StageTask, store: str, *, refresh: bool = False) -> StageTask:
     """The task with its results beside the artifacts that they refer to."""
     return task.with_options(
-        result_storage=Path(store) / RESULTS,
+        result_storage=folder_of(store) / RESULTS,
         result_serializer=ReferenceSerializer(store=store),
         refresh_cache=refresh,
     )

@@ -21,7 +21,7 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from birdcore.artifact import Progress, Step
 from birdcore.learn import train as stage
-from birdcore.learn.worker import DEVICE, step_to_json
+from birdcore.learn.worker import PASSING, step_to_json
 from tasks.stage import Recoverable, stage_task
 from tasks.stop import check, stopping
 
@@ -86,7 +86,7 @@ class TrainingFailed(ValueError):
     """The training process refused to go on; the message is its own."""
 
 
-def train_in_process(step: Step, store: Path, progress: Progress, refresh: bool) -> None:
+def train_in_process(step: Step, store: str | Path, progress: Progress, refresh: bool) -> None:
     """Make the step's artifact in a process of its own.
 
     Raises TrainingFailed for what another try can't mend, Recoverable for what it may, OSError
@@ -164,7 +164,7 @@ def _error(code: int, failure: dict[str, Any] | None, errors: str) -> Exception:
         error: Exception = Recoverable(f"the training process died (exit code {code}): {last}")
     elif failure["errno"] is not None:
         error = OSError(failure["errno"], failure["error"])
-    elif failure["kind"] == DEVICE:
+    elif failure["kind"] == PASSING:
         error = Recoverable(failure["error"])
     else:
         error = TrainingFailed(failure["error"])

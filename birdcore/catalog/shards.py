@@ -12,16 +12,15 @@ recordings that they would make more than `MOST` shards make larger ones.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from birdcore.catalog.source import Kind, SourceFile
-from birdcore.files import write_bytes
 from birdcore.store import Store
 
+LEDGER = "shards.parquet"
 Ledger: TypeAlias = dict[tuple[str, str], int]
 
 MOST = 256
@@ -61,26 +60,27 @@ def shards(
     audio: Mapping[Kind, Iterable[SourceFile]], store: Store, size: int, *, keep: bool
 ) -> dict[Kind, list[Shard]]:
     """The shards of each kind's recordings; with `keep` new assignments go to the store."""
-    path = store.root / "shards.parquet"
     with store.lock("shards"):
-        ledger = _read(path)
+        ledger = _parse(store.read_shared(LEDGER))
         known = len(ledger)
         by_kind = {kind: assign(ledger, kind, audio[kind], size) for kind in audio}
         if keep and len(ledger) > known:
-            _write(path, ledger)
+            store.write_shared(LEDGER, _bytes(ledger))
     return by_kind
 
 
-def _read(path: Path) -> Ledger:
+def _parse(content: bytes | None) -> Ledger:
+    if content is None:
+        return {}
     try:
-        columns = pq.read_table(path).to_pydict()
+        columns = pq.read_table(pa.BufferReader(content)).to_pydict()
         keys = zip(columns["kind"], columns["sha256"], strict=True)
         return dict(zip(keys, columns["shard"], strict=True))
     except (OSError, ValueError, KeyError):
         return {}  # a lost ledger costs work that is done again, and is no error
 
 
-def _write(path: Path, ledger: Ledger) -> None:
+def _bytes(ledger: Ledger) -> bytes:
     table = pa.table(
         {
             "kind": [kind for kind, _ in ledger],
@@ -90,4 +90,4 @@ def _write(path: Path, ledger: Ledger) -> None:
     )
     file = pa.BufferOutputStream()
     pq.write_table(table, file)
-    write_bytes(path, file.getvalue().to_pybytes())
+    return bytes(file.getvalue().to_pybytes())

@@ -14,14 +14,13 @@ import sys
 import threading
 import traceback
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from birdcore.artifact import Ref, Step
-from birdcore.store import Store
+from birdcore.place import open_store
 
-DEVICE = "device"
-"""The kind of failure that is the GPU's, and may be over at the next try."""
+PASSING = "passing"
+"""The kind of failure that may be over at the next try: the GPU's, or the network's."""
 
 
 def step_to_json(step: Step) -> str:
@@ -46,14 +45,16 @@ def main() -> None:
 
     code = 1
     try:
-        Store(Path(sys.argv[1])).make(
+        open_store(sys.argv[1]).make(
             step, train.run, progress, resumes=True, refresh=sys.argv[2:] == ["--refresh"]
         )
         code = 0
     except torch.OutOfMemoryError as error:
-        _fail(f"the GPU's memory is full: lower round.batch ({error})", DEVICE)
+        _fail(f"the GPU's memory is full: lower round.batch ({error})", PASSING)
     except torch.AcceleratorError as error:
-        _fail(f"the GPU failed: {error}", DEVICE)
+        _fail(f"the GPU failed: {error}", PASSING)
+    except ConnectionError as error:
+        _fail(str(error), PASSING)
     except ValueError as error:
         _fail(str(error), type(error).__name__)
     except Exception as error:

@@ -19,7 +19,7 @@ from prefect.exceptions import ObjectNotFound
 import tasks.train
 from birdcore.artifact import Step
 from birdcore.catalog.source import scan
-from birdcore.learn.worker import DEVICE, step_to_json
+from birdcore.learn.worker import PASSING, step_to_json
 from birdcore.recipe import read_recipe
 from birdcore.store import Store, no_progress
 from flows.dag import build_dag
@@ -158,7 +158,7 @@ def failure(**fields: Any) -> str:
     ("line", "error"),
     [
         (failure(), TrainingFailed),
-        (failure(kind=DEVICE), Recoverable),
+        (failure(kind=PASSING), Recoverable),
         (failure(kind="PermissionError", errno=13), PermissionError),
     ],
 )
