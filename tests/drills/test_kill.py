@@ -101,21 +101,6 @@ def test_a_kill_in_the_third_round_of_a_noisy_student_loses_at_most_one_epoch(
     assert alike[0].read_bytes() == alike[1].read_bytes()
 
 
-def test_two_runs_at_once_share_the_work(
-    start_birdflow: Any, whole_run: Any, command: list[object], tmp_path: Path
-) -> None:
-    *same, _ = command
-    outs = [tmp_path / "one", tmp_path / "other"]
-    runs = [start_birdflow(*same, out) for out in outs]
-    for run in runs:
-        said = run.communicate()[0]
-        assert run.returncode == 0, said
-    expected = (whole_run.out / "submission.csv").read_bytes()
-    assert [(out / "submission.csv").read_bytes() for out in outs] == [expected, expected]
-    assert len(list((tmp_path / "store").glob(f"*/*/{MANIFEST}"))) == 23
-    assert not any(path.is_dir() for path in (tmp_path / "store" / "work").glob("*/*"))
-
-
 def test_ctrl_c_ends_a_run_and_its_trainings(
     start_birdflow: Any,
     command: list[object],

@@ -1,0 +1,127 @@
+"""Two machines that share an object store alone: Dask workers, each with a folder of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from birdcore.artifact import MANIFEST, Manifest, StoredFile, read_manifest
+
+CLOCKED = ("history.jsonl", "tb/")
+"""Files of a training that say how long it took; all others are the same wherever it ran."""
+BUCKET = (
+    "from moto.moto_server.threaded_moto_server import ThreadedMotoServer as S; import sys;"
+    "s = S('127.0.0.1', 0, verbose=False); s.start();"
+    "print(*s.get_host_and_port(), flush=True); sys.stdin.read()"
+)
+SCHEDULER = """
+import asyncio
+from distributed import Scheduler
+
+async def main():
+    async with Scheduler(host="127.0.0.1", port=0, dashboard_address="127.0.0.1:0") as scheduler:
+        print(scheduler.address, flush=True)
+        await scheduler.finished()
+
+asyncio.run(main())
+"""
+
+
+@contextmanager
+def process(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
+        [sys.executable, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | environment,
+    ) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
+
+
+def first_line(running: subprocess.Popen[str]) -> str:
+    assert running.stdout
+    return running.stdout.readline().strip()
+
+
+@pytest.fixture
+def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A store in a bucket on loopback."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "for-loopback")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with process("-c", BUCKET) as server:
+        host, port = first_line(server).split()
+        assert requests.put(f"http://{host}:{port}/birds", timeout=60).ok
+        yield f"s3://birds/store?scheme=http&endpoint_override={host}:{port}&region=us-east-1"
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, url: str) -> Iterator[str]:
+    """A Dask cluster of two workers, each with its own folder for the store's near side."""
+    with ExitStack() as running:
+        scheduler = running.enter_context(process("-c", SCHEDULER))
+        address = first_line(scheduler)
+        for name in ("one", "two"):
+            options = ["--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1"]
+            running.enter_context(
+                process(
+                    *("-m", "distributed.cli.dask_worker", address, *options),
+                    BIRDFLOW_NEAR=str(tmp_path / name),
+                )
+            )
+        yield address
+
+
+def artifacts(folder: Path) -> dict[str, Manifest]:
+    found = folder.glob(f"*/*/{MANIFEST}")
+    return {f"{p.parents[1].name}/{p.parents[0].name}": read_manifest(p) for p in found}
+
+
+def lasting(manifest: Manifest) -> list[StoredFile]:
+    return [file for file in manifest.files if not file.name.startswith(CLOCKED)]
+
+
+def test_two_machines_make_what_one_makes_byte_for_byte(
+    birdflow: Any,
+    whole_run: Any,
+    tiny_data: Path,
+    tiny_recipe: Path,
+    tmp_path: Path,
+    url: str,
+    cluster: str,
+) -> None:
+    def run(machine: str, **environment: str) -> Any:
+        out = tmp_path / f"{machine}-out"
+        places = ("--data", tiny_data, "--store", url, "--out", out)
+        return birdflow(
+            *("run", tiny_recipe, *places), BIRDFLOW_NEAR=str(tmp_path / machine), **environment
+        )
+
+    done = run("flow", BIRDFLOW_TASKS=f"dask={cluster}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    expected = artifacts(whole_run.store)
+    made = {name: artifacts(next((tmp_path / name).iterdir())) for name in ("one", "two")}
+    everything = made["one"] | made["two"]
+    assert everything.keys() == expected.keys()
+    for name, manifest in expected.items():
+        assert lasting(everything[name]) == lasting(manifest), name
+    for machine, its in made.items():  # each had work, of which it did not have all inputs itself
+        assert {"train", "mel"} & {manifest.stage for manifest in its.values()}, machine
+
+    again = run("other")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "23 steps, 23 cached, 0 to run" in again.stdout
+    for machine in ("flow", "other"):
+        submission = tmp_path / f"{machine}-out" / "submission.csv"
+        assert submission.read_bytes() == (whole_run.out / "submission.csv").read_bytes()

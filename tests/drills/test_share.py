@@ -1,0 +1,69 @@
+"""Runs at once on one store: nothing is made twice, and nothing is harmed by who else is there."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from birdcore.artifact import MANIFEST
+from birdcore.inventory import entries, trouble, works
+from birdcore.store import Store
+
+LISTENER = """
+import os, sys
+
+def heard(event, arguments):
+    if event == "os.rename":
+        source, final = map(str, arguments[:2])
+        if "/work/" in source and os.path.exists(source + "/manifest.json"):
+            with open(os.environ["PUBLISHED"], "a") as log:
+                log.write(final + "\\n")
+
+sys.addaudithook(heard)
+"""
+"""In every process of a run: it writes down what gets its final name."""
+
+
+@pytest.fixture
+def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with a line for each artifact that a run published."""
+    (tmp_path / "listener").mkdir()
+    (tmp_path / "listener" / "sitecustomize.py").write_text(LISTENER)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "listener"))
+    monkeypatch.setenv("PUBLISHED", str(tmp_path / "published"))
+    return tmp_path / "published"
+
+
+@pytest.mark.parametrize(
+    "other", [(), ("--set", "round.1.epochs=2")], ids=["of one recipe", "of two that share shards"]
+)
+def test_two_runs_at_once_make_nothing_twice(
+    start_birdflow: Any,
+    whole_run: Any,
+    tiny_data: Path,
+    tiny_recipe: Path,
+    tmp_path: Path,
+    published: Path,
+    other: tuple[str, ...],
+) -> None:
+    store = Store(tmp_path / "store")
+    places = ("--data", tiny_data, "--store", store.root, "--out")
+    runs = [
+        start_birdflow("run", tiny_recipe, *places, tmp_path / "one"),
+        start_birdflow("run", tiny_recipe, *places, tmp_path / "other", *other),
+    ]
+    for run in runs:
+        said = run.communicate()[0]
+        assert run.returncode == 0, said
+    expected = (whole_run.out / "submission.csv").read_bytes()
+    submitted = [(tmp_path / out / "submission.csv").read_bytes() for out in ("one", "other")]
+    assert submitted[0] == expected
+    assert (submitted[1] == expected) == (not other)
+
+    there = [str(path.parent) for path in store.root.glob(f"*/*/{MANIFEST}")]
+    assert Counter(published.read_text().split()) == Counter(there)
+    # Of two recipes each has its own second round: models, predictions, and what follows.
+    assert len(there) == 23 + (2 + 5 if other else 0)
+    assert [trouble(store, entry.ref) for entry in entries(store)] == [[]] * len(there)
+    assert works(store) == []
