@@ -3,6 +3,8 @@
 import hashlib
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -22,9 +24,23 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file so that it is there in full or not at all, also after a power cut."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}")
-    temporary.write_bytes(content)
-    sync(temporary)
-    temporary.replace(path)
+    with replacing(path, temporary):
+        temporary.write_bytes(content)
+
+
+@contextmanager
+def replacing(path: Path, temporary: Path) -> Iterator[None]:
+    """Give `temporary` the name `path` when it is written and synced, or remove it.
+
+    What a full disk has cut must not go on filling it.
+    """
+    try:
+        yield
+        sync(temporary)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def file_sha256(path: Path) -> str:

@@ -101,14 +101,9 @@ def recorded(
             _write(store, run)
         try:
             yield run
-        except RunFailed as error:
-            _write(store, replace(run, state="failed", ended=_now(), failed=dict(error.failed)))
-            raise
-        except Exception as error:
-            _write(store, replace(run, state="failed", ended=_now(), failed={"": str(error)}))
-            raise
-        except BaseException:  # Ctrl-C, and a worker that cancels
-            _write(store, replace(run, state="stopped", ended=_now()))
+        except BaseException as error:
+            with suppress(OSError):  # of a disk so full that the record can't say why it is
+                _write(store, _ended(run, error))
             raise
         _write(store, replace(run, state="completed", ended=_now()))
 
@@ -122,6 +117,20 @@ def runs(store: Store) -> list[Run]:
         except (OSError, ValueError, KeyError, TypeError):
             continue  # of a later birdflow, or being removed
     return sorted(found, key=lambda run: (run.began, run.name), reverse=True)
+
+
+def unfinished_since(store: Store, asked: Asked) -> str | None:
+    """When a run was first asked for that has been asked for since, and has never ended well.
+
+    What it was to make anew and has made since then, it need not make once more.
+    """
+    since = None
+    for run in runs(store):
+        if run.asked == asked:
+            if run.state in ("completed", "running"):
+                break
+            since = run.began
+    return since
 
 
 def run_named(store: Store, name: str | None) -> Run:
@@ -147,6 +156,13 @@ def forget(store: Store, run: Run) -> None:
         if ours:
             _record(store, run.name).unlink(missing_ok=True)
             _lock(store, run.name).unlink(missing_ok=True)
+
+
+def _ended(run: Run, error: BaseException) -> Run:
+    if not isinstance(error, Exception):  # Ctrl-C, and a worker that cancels
+        return replace(run, state="stopped", ended=_now())
+    failed = error.failed if isinstance(error, RunFailed) else {"": str(error)}
+    return replace(run, state="failed", ended=_now(), failed=dict(failed))
 
 
 @contextmanager

@@ -216,7 +216,12 @@ class Store:
                 if not resumes:
                     _empty(work)
                 began = time.monotonic()
-                facts = run(Job(step, self, work, progress))
+                try:
+                    facts = run(Job(step, self, work, progress))
+                except BaseException:
+                    if not resumes:  # nobody goes on with it, and the disk may be full of it
+                        _empty(work)
+                    raise
                 took_s = time.monotonic() - began
                 artifact = self._publish(manifest_of(step, work, facts, took_s), work)
                 if self.far is not None:

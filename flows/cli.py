@@ -67,6 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     part(run)
     run.add_argument("--out", type=Path, default=None, help="results folder (out/RECIPE)")
     run.add_argument("--workers", type=int, default=0, help="tasks at once (one per core)")
+    run.add_argument(
+        "--tasks", metavar="WHERE",
+        help="where they run: threads, processes, dask[=ADDRESS] or ray[=ADDRESS]",
+    )  # fmt: skip
     plan = command("plan", commands.do_plan, "Say what a run would do, and why.")
     recipe(plan)
     part(plan)
@@ -79,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     status.add_argument("--last", type=int, default=5, help="runs to show")
     retry.add_argument("--workers", type=int, default=0, help="tasks at once (one per core)")
+    retry.set_defaults(tasks=None)
     collect = command("collect", commands.do_collect, "Fetch what a recipe wants of Xeno-canto.")
     recipe(collect)
     collect.add_argument("--dry-run", action="store_true", help="only say what would be fetched")

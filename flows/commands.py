@@ -19,16 +19,18 @@ def do_run(options: argparse.Namespace) -> None:
     began = time.monotonic()
     if options.workers:
         os.environ["BIRDFLOW_WORKERS"] = str(options.workers)
+    if options.tasks:
+        os.environ["BIRDFLOW_TASKS"] = options.tasks
     target = options.out or Path("out") / options.recipe.stem
+    asked = _asked(options, target)
     recipe, source, store = _read(options)
     if _is_due(recipe, source, options.collection):
         out.print("first there are recordings to be had of Xeno-canto")
         todo = True
     else:
-        dag, planned = _planned(options, recipe, source, store)
+        dag, planned = _planned(options, recipe, source, store, asked)
         todo = not all(p.cached for p in planned)
         out.print(_counts(planned))
-    asked = _asked(options, target)
     if todo:
         scores = _run_flow(options, asked)
     else:
@@ -113,7 +115,7 @@ def do_retry(options: argparse.Namespace) -> None:
             recipe=Path(asked.recipe), data=Path(asked.data), out=Path(asked.out),
             collection=Path(asked.collection), store=options.store, set=list(asked.settings),
             only=asked.only, since=asked.since, refresh=list(asked.refresh),
-            workers=options.workers, debug=options.debug,
+            workers=options.workers, tasks=options.tasks, debug=options.debug,
         )
     )  # fmt: skip
 
@@ -177,8 +179,9 @@ def _is_due(recipe, source, collection: Path) -> bool:  # type: ignore[no-untype
     return due(collection, recipe.collects, competition_of(source.csv))
 
 
-def _planned(options: argparse.Namespace, recipe, source, store):  # type: ignore[no-untyped-def]
+def _planned(options: argparse.Namespace, recipe, source, store, asked=None):  # type: ignore[no-untyped-def]
     from birdcore.catalog.catalog import soundscape_problems
+    from birdcore.runs import unfinished_since
     from flows.chosen import choose
     from flows.dag import build_dag, gathered
     from flows.plan import plan
@@ -187,7 +190,8 @@ def _planned(options: argparse.Namespace, recipe, source, store):  # type: ignor
         err.print(f"note: {problem.problem}: {problem.where} {problem.detail}", markup=False)
     found = gathered(recipe, source, options.collection)
     dag = build_dag(recipe, source, store, found, keep_shards=False)
-    chosen = choose(dag, store, options.only, options.since, options.refresh)
+    began = unfinished_since(store, asked) if asked else None
+    chosen = choose(dag, store, options.only, options.since, options.refresh, began)
     return dag, plan(chosen, store)
 
 
@@ -251,7 +255,7 @@ def do_demo(options: argparse.Namespace) -> None:
         do_run(
             argparse.Namespace(
                 recipe=RECIPE, data=home / "data", collection=home / "collection",
-                store=str(home / "store"), out=home / "out", set=settings, workers=0,
+                store=str(home / "store"), out=home / "out", set=settings, workers=0, tasks=None,
                 only=None, since=None, refresh=[], debug=options.debug,
             )
         )  # fmt: skip

@@ -18,7 +18,7 @@ from birdcore.collect.wanted import due
 from birdcore.model.backbone import build_backbone
 from birdcore.place import open_store
 from birdcore.recipe import Recipe, read_recipe
-from birdcore.runs import Asked, RunFailed, recorded
+from birdcore.runs import Asked, RunFailed, recorded, unfinished_since
 from birdcore.store import Store
 from flows.chosen import Chosen, choose
 from flows.collect import CollectFailed, collect
@@ -122,8 +122,9 @@ def pipeline(
             _collect_what_is_due(plan_of, source, asked)
         found = gathered(plan_of, source, Path(collection))
         dag = build_dag(plan_of, source, shelf, found, keep_shards=True)
+        began = unfinished_since(shelf, asked)
         with recorded(shelf, asked, dag.steps, flow_run.id) as run:
-            chosen = choose(dag, shelf, only, since, refresh, run.began)
+            chosen = choose(dag, shelf, only, since, refresh, began)
             for step in chosen.waiting:
                 get_run_logger().info("%s waits for what other stages make", step.name)
             _fetch_weights(plan_of, chosen.steps, shelf)

@@ -9,7 +9,7 @@ def plain(error: BaseException) -> str:
     """One sentence, or a line for each thing that is wrong."""
     if isinstance(error, OSError) and error.strerror:
         where = f": {error.filename}" if error.filename else ""
-        if error.errno in FULL and error.strerror == os.strerror(error.errno):
+        if error.errno in FULL and os.strerror(error.errno) in error.strerror:
             return (
                 f"no disk space left{where}: make room and run the same command again, "
                 "it goes on where it was"

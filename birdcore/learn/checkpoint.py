@@ -3,7 +3,6 @@
 Randomness is drawn anew from (seed, epoch), so that nothing of a generator needs saving.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
+from birdcore.files import replacing
 from birdcore.model.sed import SedModel
 
 CHECKPOINT = "checkpoint.pt"
@@ -71,7 +71,8 @@ def soup(best: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
 def save_checkpoint(folder: Path, training: Training) -> None:
     """Write, sync, rename: a killed save leaves the one before."""
     temporary = folder / f"{CHECKPOINT}.part"
-    with temporary.open("wb") as file:
+    # A file of ours: torch's own says not which error of the system it met.
+    with replacing(folder / CHECKPOINT, temporary), temporary.open("wb") as file:
         torch.save(
             {
                 "model": training.model.state_dict(),
@@ -83,9 +84,6 @@ def save_checkpoint(folder: Path, training: Training) -> None:
             },
             file,
         )
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(folder / CHECKPOINT)
 
 
 def load_checkpoint(folder: Path, training: Training) -> None:

@@ -1,5 +1,6 @@
 """Records of runs: how each ended, also where nobody was left to say so."""
 
+import errno
 import fcntl
 import json
 import os
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
@@ -15,7 +17,17 @@ import pytest
 import birdcore
 from birdcore import runs as module
 from birdcore.artifact import Step
-from birdcore.runs import FOLDER, Asked, Run, RunFailed, forget, recorded, run_named, runs
+from birdcore.runs import (
+    FOLDER,
+    Asked,
+    Run,
+    RunFailed,
+    forget,
+    recorded,
+    run_named,
+    runs,
+    unfinished_since,
+)
 from birdcore.store import Store
 
 ASKED = Asked("recipes/mini.toml", "data", "out", settings=("seed=1",), refresh=("mel:0003",))
@@ -73,6 +85,38 @@ def test_a_run_that_raises_has_how_it_ended(
     run = only(store)
     assert (run.state, run.failed) == (state, failed)
     assert run.ended is not None
+
+
+def test_a_disk_too_full_for_the_record_hides_no_failure(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, text: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    def fails() -> None:
+        with recorded(store, ASKED, STEPS):
+            monkeypatch.setattr(module, "write_text", full)
+            raise RunFailed({"mel 0000": "no disk space left"})
+
+    with pytest.raises(RunFailed, match="mel 0000: no disk space left"):
+        fails()
+    assert only(store).state == "died"
+
+
+def test_what_is_asked_for_again_goes_on_until_it_has_ended_well(store: Store) -> None:
+    other = replace(ASKED, refresh=())
+    assert unfinished_since(store, ASKED) is None
+    for _ in range(2):
+        with suppress(RunFailed), recorded(store, ASKED, STEPS):
+            raise RunFailed({"mel 0000": "bad"})
+    with recorded(store, other, STEPS):
+        pass
+    first = runs(store)[-1]
+    assert unfinished_since(store, ASKED) == first.began
+    assert unfinished_since(store, other) is None
+    with recorded(store, ASKED, STEPS):
+        pass
+    assert unfinished_since(store, ASKED) is None
 
 
 def test_a_killed_run_has_died(store: Store) -> None:
