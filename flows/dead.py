@@ -20,7 +20,7 @@ from prefect.states import AwaitingRetry, Crashed
 
 from birdcore.place import folder_of
 from birdcore.runs import runs
-from birdcore.store import Store
+from birdcore.store import Store, StoreError
 from flows.setup import GOES_ON, ROOT, SETTLED_S, SILENT_S, TAG, TRIES
 
 GONE = "its process is gone: nobody holds its lock in the store"
@@ -67,4 +67,8 @@ def _died(run: FlowRun) -> bool:
     folder = ROOT / folder_of(str(run.parameters.get("store", "")))
     if not (folder / "store.json").is_file():  # on another machine, or not begun
         return False
-    return any(one.flow_run == str(run.id) and one.state == "died" for one in runs(Store(folder)))
+    try:
+        known = runs(Store(folder))
+    except StoreError:  # of another birdflow, which knows better
+        return False
+    return any(one.flow_run == str(run.id) and one.state == "died" for one in known)

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
+from birdcore.store import Store
 from flows.server import ServerError, revive, server, ui_of, users_server
 
 WATCH_S = 2.0
@@ -24,8 +25,10 @@ def serve_ui(store: Path, port: int, *, set_up_only: bool = False) -> None:
     """Show the runs of a store, and take new ones: server, work pools, deployments, workers.
 
     Server and workers that die are started again. Raises ServerError where Prefect refuses one
-    of the steps.
+    of the steps, and StoreError where `store` is one of another layout.
     """
+    if (store / "store.json").exists():
+        Store(store)
     console = Console(highlight=False, soft_wrap=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     theirs = users_server()

@@ -69,6 +69,16 @@ def test_a_run_that_died_is_marked_and_one_that_lives_is_not(
     assert [state(api, run) for run in (lives, unknown, someone_elses)] == ["Running"] * 3
 
 
+def test_a_store_of_another_birdflow_is_none_of_our_business(
+    api: SyncPrefectClient, store: Store
+) -> None:
+    run = running(api, store, TAG)
+    leave_record(store, run)
+    (store.root / "store.json").write_text('{"birdflow": "store", "layout": 99}')
+    mark_dead()
+    assert state(api, run) == "Running"
+
+
 def test_a_run_that_has_just_begun_again_is_left_alone(
     api: SyncPrefectClient, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
