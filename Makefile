@@ -41,7 +41,7 @@ ladder: install
 	$(BIN)/python -m benchmarks.ladder --data $(DATA) --work $(WORK) $(if $(ARCHIVE),--archive $(ARCHIVE))
 
 ui: install
-	$(BIN)/birdflow ui --store $(STORE)
+	$(BIN)/birdflow ui --store '$(STORE)'
 
 clean:
 	rm -rf .venv demo build *.egg-info

@@ -13,8 +13,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
-LAYOUT = 1
-"""How artifacts lie in a store; one of another layout is refused."""
 MANIFEST = "manifest.json"
 
 Facts: TypeAlias = Mapping[str, Any]

@@ -12,23 +12,25 @@ comes last. Files lie by content: two machines that make one artifact at once ne
 import json
 import os
 import re
+import shutil
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pyarrow as pa
-from pyarrow.fs import FileSelector, FileSystem, FileType, LocalFileSystem, copy_files
+from pyarrow.fs import FileSelector, FileSystem, LocalFileSystem, copy_files
 
-from birdcore.artifact import LAYOUT, MANIFEST, Manifest, Ref, StoredFile, parse_manifest
-from birdcore.files import file_sha256
+from birdcore.artifact import MANIFEST, Manifest, Ref, StoredFile, parse_manifest
+from birdcore.files import file_sha256, replacing, write_bytes
+from birdcore.layout import LAYOUT
 
 AT_ONCE = 8
 """Files of an artifact under way at once."""
-REFUSED = re.compile(r"ACCESS_DENIED|ACCESS_KEY|SIGNATURE|NO_SUCH_BUCKET|CREDENTIALS|403")
+REFUSED = re.compile(r"ACCESS_DENIED|ACCESS_KEY|SIGNATURE|NO_SUCH_BUCKET|CREDENTIALS|status 403")
 """What no other try mends, in the words of object stores."""
 
 
@@ -53,17 +55,13 @@ class Far:
 
 
 @cache
-def far_side(url: str) -> Far:
+def far_side(url: str, *, make: bool = True) -> Far:
     """The far side at a URL: s3://bucket/prefix, gs://bucket/prefix, file:///folder.
 
     Keys come from the environment (AWS_ACCESS_KEY_ID and so on), as they do for every other tool.
-    Raises FarError where the URL is none of these, holds a key, or is a store of another layout.
+    Raises FarError where the URL is none of these, or is a store of another layout, or of none
+    where it is not to be made.
     """
-    if "@" in urlsplit(url).netloc:
-        raise FarError(
-            "a store's URL is written into logs: give keys in AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY, not in the URL"
-        )
     try:
         files, root = FileSystem.from_uri(url)
         if not root.strip("/"):
@@ -74,7 +72,7 @@ def far_side(url: str) -> Far:
             "gs://bucket/prefix or file:///folder"
         ) from error
     far = Far(url, files, root.rstrip("/"))
-    _mark(far)
+    _mark(far, make)
     return far
 
 
@@ -90,9 +88,13 @@ def read(far: Far, *parts: str) -> bytes | None:
 
 def write(far: Far, content: bytes, *parts: str) -> None:
     """A small file, in one object."""
+    path = far.path(*parts)
     with _reached(far):
-        _have_folder(far, far.path(*parts))
-        with far.files.open_output_stream(far.path(*parts)) as stream:
+        if isinstance(far.files, LocalFileSystem):  # where a file can be seen half written
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(Path(path), content)
+            return
+        with far.files.open_output_stream(path) as stream:
             stream.write(content)
 
 
@@ -125,10 +127,15 @@ def send(far: Far, manifest: Manifest, folder: Path) -> None:
     lacking = [f for f, size in zip(manifest.files, sizes, strict=True) if size != f.bytes]
 
     def one(file: StoredFile) -> None:
-        there = _object(far, ref, file)
+        source, there = folder / file.name, _object(far, ref, file)
         with _reached(far):
-            _have_folder(far, there)
-            copy_files(str(folder / file.name), there, LocalFileSystem(), far.files)
+            if isinstance(far.files, LocalFileSystem):
+                Path(there).parent.mkdir(parents=True, exist_ok=True)
+                part = Path(f"{there}.{os.getpid()}-{threading.get_native_id()}")
+                with replacing(Path(there), part):
+                    shutil.copyfile(source, part)
+                return
+            copy_files(str(source), there, LocalFileSystem(), far.files)
 
     _all(one, lacking)
     write(far, (folder / MANIFEST).read_bytes(), ref.stage, ref.key, MANIFEST)
@@ -140,6 +147,7 @@ def fetch(far: Far, manifest: Manifest, folder: Path) -> None:
     Raises FarError where one is missing or damaged: then the artifact is not there any more.
     """
     ref = Ref(manifest.stage, manifest.key)
+    folder.mkdir(parents=True, exist_ok=True)
 
     def one(file: StoredFile) -> None:
         here = folder / file.name
@@ -151,6 +159,7 @@ def fetch(far: Far, manifest: Manifest, folder: Path) -> None:
         except FileNotFoundError:
             whole = False
         if not whole:
+            _delete(far, _object(far, ref, file))  # else it would pass for sent when it is made
             forget(far, ref)
             raise FarError(
                 f"{file.name} of {ref} is missing or damaged in {far.url}: "
@@ -162,14 +171,13 @@ def fetch(far: Far, manifest: Manifest, folder: Path) -> None:
 
 def forget(far: Far, ref: Ref) -> None:
     """Take an artifact's manifest away: from then on it is not there."""
-    with _reached(far):
-        path = far.path(ref.stage, ref.key, MANIFEST)
-        if far.files.get_file_info(path).type != FileType.NotFound:
-            far.files.delete_file(path)
+    _delete(far, far.path(ref.stage, ref.key, MANIFEST))
 
 
-def _mark(far: Far) -> None:
+def _mark(far: Far, make: bool) -> None:
     text = read(far, "store.json")
+    if text is None and not make:
+        raise FarError(f"{far.url} is no store: say with --store where it is")
     if text is None:
         write(far, json.dumps({"birdflow": "store", "layout": LAYOUT}).encode(), "store.json")
         return
@@ -188,9 +196,9 @@ def _object(far: Far, ref: Ref, file: StoredFile) -> str:
     return far.path(ref.stage, ref.key, file.sha256, file.name)
 
 
-def _have_folder(far: Far, path: str) -> None:
-    if isinstance(far.files, LocalFileSystem):  # object stores have none
-        far.files.create_dir(os.path.dirname(path), recursive=True)
+def _delete(far: Far, path: str) -> None:
+    with _reached(far), suppress(FileNotFoundError):
+        far.files.delete_file(path)
 
 
 def _all(one: Callable[[StoredFile], None], files: Sequence[StoredFile]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from birdcore.artifact import Ref
-from birdcore.lineage import manifest_of
+from birdcore.lineage import near_manifest
 from birdcore.store import TRASH, WORK, Store
 
 KEY = re.compile(r"[0-9a-f]{64}")
@@ -71,7 +71,7 @@ def trouble(store: Store, ref: Ref) -> list[str]:
     """What is wrong with an artifact, a file each; reads every byte of it."""
     if not store.path(ref).exists():  # gone since it was listed
         return []
-    manifest = manifest_of(store, ref)
+    manifest = near_manifest(store, ref)
     if manifest is None:
         return ["its manifest can't be read"]
     lacking = [f.name for f in manifest.files if _bytes(store.path(ref) / f.name) != f.bytes]
@@ -87,7 +87,7 @@ def _named(folder: Path) -> list[Ref]:
 
 
 def _entry(store: Store, ref: Ref) -> Entry:
-    manifest = manifest_of(store, ref)
+    manifest = near_manifest(store, ref)
     files, size = measure(store.path(ref))
     if manifest is None:
         return Entry(ref, "", "", files, size)

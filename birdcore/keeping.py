@@ -23,9 +23,10 @@ from pathlib import Path
 from birdcore.artifact import Ref
 from birdcore.files import write_text
 from birdcore.inventory import KEY, Entry, Work, entries, works
+from birdcore.layout import StoreError
 from birdcore.lineage import manifest_of
 from birdcore.runs import FOLDER, LOCK, Run, forget, runs
-from birdcore.store import TRASH, WORK, Store, StoreError
+from birdcore.store import TRASH, WORK, Store
 
 PINS = "pins.json"
 RESULTS = Path("prefect") / "results"
@@ -66,7 +67,8 @@ def pins(store: Store) -> dict[Ref, Pin]:
 def pin(store: Store, ref: Ref, why: str = "") -> None:
     """Keep an artifact and all that it was made of; raises StoreError where it is not there."""
     with store.lock(LOCK):
-        store.get(ref)
+        if store.find(ref) is None:
+            raise StoreError(f"{ref} is not in the store {store.place}")
         now = datetime.now(UTC).isoformat(timespec="seconds")
         _write(store, pins(store) | {ref: Pin(now, why)})
 

@@ -73,10 +73,17 @@ def lineage_text(tree: Branch) -> str:
 
 def manifest_of(store: Store, ref: Ref) -> Manifest | None:
     """What the artifact says of itself, also where other files of it are gone; else None."""
+    if (manifest := near_manifest(store, ref)) is not None:
+        return manifest
+    return manifest_there(store.far, ref) if store.far is not None else None
+
+
+def near_manifest(store: Store, ref: Ref) -> Manifest | None:
+    """What the artifact says of itself on this machine."""
     try:
         manifest = read_manifest(store.path(ref) / MANIFEST)
     except (OSError, ValueError, KeyError, TypeError):
-        return manifest_there(store.far, ref) if store.far is not None else None
+        return None
     return manifest if Ref(manifest.stage, manifest.key) == ref else None
 
 

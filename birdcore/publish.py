@@ -32,9 +32,12 @@ def manifest_of(step: Step, folder: Path, facts: Mapping[str, Any], took_s: floa
     )
 
 
-def publish(manifest: Manifest, folder: Path, final: Path) -> None:
-    """Give the folder its final name, when all that is in it is safe on the disk."""
+def write_manifest(manifest: Manifest, folder: Path) -> None:
     write_text(folder / MANIFEST, json.dumps(asdict(manifest), indent=1) + "\n")
+
+
+def settle(folder: Path, final: Path) -> None:
+    """Give the folder its final name, when all that is in it is safe on the disk."""
     for path in [*folder.rglob("*"), folder]:
         sync(path)
     final.parent.mkdir(parents=True, exist_ok=True)

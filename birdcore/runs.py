@@ -126,7 +126,7 @@ def unfinished_since(store: Store, asked: Asked) -> str | None:
     """
     since = None
     for run in runs(store):
-        if run.asked == asked:
+        if replace(run.asked, out=asked.out) == asked:
             if run.state in ("completed", "running"):
                 break
             since = run.began

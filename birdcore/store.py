@@ -8,7 +8,6 @@ each machine is then what that one has made or fetched of it.
 """
 
 import fcntl
-import json
 import os
 import shutil
 import time
@@ -19,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from birdcore.artifact import (
-    LAYOUT,
     MANIFEST,
     Artifact,
     Facts,
@@ -30,15 +28,14 @@ from birdcore.artifact import (
     read_manifest,
 )
 from birdcore.far import Far, fetch, manifest_there, read, send, write
-from birdcore.files import file_sha256, write_bytes, write_text
+from birdcore.files import file_sha256, write_bytes
+from birdcore.layout import StoreError, mark
 from birdcore.locks import held
-from birdcore.publish import manifest_of, publish
+from birdcore.publish import manifest_of, settle, write_manifest
 
 WORK, TRASH = "work", "trash"
-
-
-class StoreError(ValueError):
-    """The store can't be used as it is; the message says why and what to do."""
+COMING = ".coming"
+"""In a work folder: what is on its way from the far side."""
 
 
 @dataclass(frozen=True)
@@ -80,35 +77,12 @@ class Store:
     def __init__(self, root: Path, far: Far | None = None) -> None:
         self.root = Path(root).absolute()
         self.far = far
-        self._mark()
+        mark(self.root)
 
     @property
     def place(self) -> str:
         """What `birdcore.place.open_store` finds it by: its folder, or the URL of its far side."""
         return str(self.root) if self.far is None else self.far.url
-
-    def _mark(self) -> None:
-        mark = self.root / "store.json"
-        if not mark.exists():
-            if self.root.exists() and not self.root.is_dir():
-                raise StoreError(f"{self.root} is a file: name a folder for the store")
-            self.root.mkdir(parents=True, exist_ok=True)
-            strangers = [p for p in self.root.iterdir() if p.name != "prefect"]
-            # Another process may have made its first files here since we looked for the mark.
-            if not mark.exists() and any(mark.name not in p.name for p in strangers):
-                raise StoreError(
-                    f"{self.root} holds files but no store.json: name an empty folder for the store"
-                )
-            write_text(mark, json.dumps({"birdflow": "store", "layout": LAYOUT}) + "\n")
-        try:
-            layout = json.loads(mark.read_text())["layout"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"{mark} can't be read: name another folder for the store") from error
-        if layout != LAYOUT:
-            raise StoreError(
-                f"{self.root} has store layout {layout}, this birdflow reads {LAYOUT}: "
-                "use another folder, or the birdflow that made it"
-            )
 
     def path(self, ref: Ref) -> Path:
         return self.root / ref.stage / ref.key
@@ -129,37 +103,40 @@ class Store:
 
     def _near(self, ref: Ref) -> Artifact | None:
         """What of an artifact is on this machine, in full."""
-        folder = self.path(ref)
-        try:
-            manifest = read_manifest(folder / MANIFEST)
-            whole = manifest.key == ref.key and all(
-                (folder / f.name).stat().st_size == f.bytes for f in manifest.files
-            )
-        except (OSError, ValueError, KeyError, TypeError):
+        manifest = whole(self.path(ref))
+        if manifest is None or manifest.key != ref.key:
             return None
-        return Artifact(folder, manifest) if whole else None
+        return Artifact(self.path(ref), manifest)
 
     def get(self, ref: Ref) -> Artifact:
         """The artifact, its files on this machine; raises StoreError where it is not there."""
-        artifact = self.find(ref)
-        if artifact is None:
-            raise StoreError(
-                f"{ref} is not in the store {self.place}: run again, it will be made anew"
-            )
-        if self.far is not None:
-            self._fetch(self.far, artifact)
-        return artifact
+        while True:
+            artifact = self.find(ref)
+            if artifact is None:
+                raise StoreError(
+                    f"{ref} is not in the store {self.place}: run again, it will be made anew"
+                )
+            if self.far is None or self._near(ref) == artifact:
+                return artifact
+            self._fetch(self.far, ref)
 
-    def _fetch(self, far: Far, artifact: Artifact) -> None:
+    def _fetch(self, far: Far, ref: Ref) -> None:
         """Have the files here; of an artifact that was made again elsewhere, the new ones."""
-        work = self.work(artifact.ref)
-        while self._near(artifact.ref) != artifact:
-            with held(work) as ours:
-                if ours and self._near(artifact.ref) != artifact:
-                    _empty(work)
-                    fetch(far, artifact.manifest, work)
-                    self._publish(artifact.manifest, work)
-                elif ours:
+        work = self.work(ref)
+        coming = work / COMING
+        with held(work) as ours:
+            manifest = manifest_there(far, ref) if ours else None
+            if manifest is None:  # another process was first, or it is gone
+                return
+            try:
+                if self._near(ref) != Artifact(self.path(ref), manifest):
+                    shutil.rmtree(coming, ignore_errors=True)
+                    fetch(far, manifest, coming)
+                    write_manifest(manifest, coming)
+                    self._settle(manifest, coming)
+            finally:
+                shutil.rmtree(coming, ignore_errors=True)
+                with suppress(OSError):  # a killed training's checkpoint stays where it is
                     work.rmdir()
 
     def is_being_made(self, ref: Ref) -> bool:
@@ -213,23 +190,39 @@ class Store:
                 if not refresh and self._is_made(step.ref):
                     shutil.rmtree(work, ignore_errors=True)
                     continue
-                if not resumes:
-                    _empty(work)
-                began = time.monotonic()
-                try:
-                    facts = run(Job(step, self, work, progress))
-                except BaseException:
-                    if not resumes:  # nobody goes on with it, and the disk may be full of it
-                        _empty(work)
-                    raise
-                took_s = time.monotonic() - began
-                artifact = self._publish(manifest_of(step, work, facts, took_s), work)
+                shutil.rmtree(work / COMING, ignore_errors=True)
+                manifest = whole(work)  # made, and then the far side was away
+                if manifest is None:
+                    manifest = self._made(step, run, progress, work, resumes)
                 if self.far is not None:
-                    send(self.far, artifact.manifest, artifact.folder)
-                return artifact
+                    send(self.far, manifest, work)
+                return self._settle(manifest, work)
+
+    def _made(
+        self,
+        step: Step,
+        run: Callable[[Job], Facts],
+        progress: Progress,
+        work: Path,
+        resumes: bool,
+    ) -> Manifest:
+        """Run the stage in its work folder; one that fails and does not resume leaves nothing."""
+        if not resumes:
+            _empty(work)
+        began = time.monotonic()
+        try:
+            facts = run(Job(step, self, work, progress))
+            manifest = manifest_of(step, work, facts, time.monotonic() - began)
+            write_manifest(manifest, work)
+        except BaseException:
+            if not resumes:
+                with suppress(OSError):  # what went wrong first is what a person must know
+                    _empty(work)
+            raise
+        return manifest
 
     def _is_made(self, ref: Ref) -> bool:
-        """Whether it is there; what was made here and never reached the far side is sent again."""
+        """Whether it is there; what was made before there was a far side is sent there."""
         if self.find(ref):
             return True
         near = self._near(ref) if self.far is not None else None
@@ -237,13 +230,13 @@ class Store:
             send(self.far, near.manifest, near.folder)
         return near is not None
 
-    def _publish(self, manifest: Manifest, work: Path) -> Artifact:
+    def _settle(self, manifest: Manifest, folder: Path) -> Artifact:
         final = self.path(Ref(manifest.stage, manifest.key))
         if final.exists():
             # A damaged or refreshed artifact makes room in one rename, so that no reader
             # ever finds a folder that is half the old one and half the new one.
             shutil.rmtree(self.discard(final), ignore_errors=True)
-        publish(manifest, work, final)
+        settle(folder, final)
         return Artifact(final, manifest)
 
     def discard(self, folder: Path) -> Path:
@@ -281,6 +274,16 @@ class Store:
         with path.open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def whole(folder: Path) -> Manifest | None:
+    """The manifest of a folder that holds all that it names, or None."""
+    try:
+        manifest = read_manifest(folder / MANIFEST)
+        there = all((folder / f.name).stat().st_size == f.bytes for f in manifest.files)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return manifest if there else None
 
 
 def _empty(folder: Path) -> None:

@@ -8,6 +8,7 @@ import os
 import time
 from contextlib import nullcontext
 from pathlib import Path
+from shlex import quote
 
 from rich.markup import escape
 from rich.table import Table
@@ -70,7 +71,8 @@ def _run_flow(options: argparse.Namespace, asked) -> dict[str, dict[str, float]]
     from flows.server import server, ui_of
 
     with ends_on_interrupt(), server(folder_of(options.store)) as url:
-        out.print(f"UI       {ui_of(url)} while this runs; later: make ui STORE={options.store}")
+        later = f"make ui STORE={quote(options.store)}"
+        out.print(f"UI       {ui_of(url)} while this runs; later: {later}")
         quiet_prefect(options.debug)
         from prefect import tags
 
@@ -167,7 +169,7 @@ def _store_there(place: str):  # type: ignore[no-untyped-def]
 
     if not is_url(place) and not (Path(place) / "store.json").is_file():  # it would be made
         raise ValueError(f"{place} is no store: say with --store where it is")
-    return open_store(place)
+    return open_store(place, make=False)
 
 
 def _is_due(recipe, source, collection: Path) -> bool:  # type: ignore[no-untyped-def]
@@ -179,7 +181,7 @@ def _is_due(recipe, source, collection: Path) -> bool:  # type: ignore[no-untype
     return due(collection, recipe.collects, competition_of(source.csv))
 
 
-def _planned(options: argparse.Namespace, recipe, source, store, asked=None):  # type: ignore[no-untyped-def]
+def _planned(options: argparse.Namespace, recipe, source, store, asked):  # type: ignore[no-untyped-def]
     from birdcore.catalog.catalog import soundscape_problems
     from birdcore.runs import unfinished_since
     from flows.chosen import choose
@@ -190,7 +192,7 @@ def _planned(options: argparse.Namespace, recipe, source, store, asked=None):  #
         err.print(f"note: {problem.problem}: {problem.where} {problem.detail}", markup=False)
     found = gathered(recipe, source, options.collection)
     dag = build_dag(recipe, source, store, found, keep_shards=False)
-    began = unfinished_since(store, asked) if asked else None
+    began = unfinished_since(store, asked)
     chosen = choose(dag, store, options.only, options.since, options.refresh, began)
     return dag, plan(chosen, store)
 
@@ -199,7 +201,8 @@ def do_plan(options: argparse.Namespace) -> None:
     recipe, source, store = _read(options)
     if _is_due(recipe, source, options.collection):
         out.print("first there are recordings to be had of Xeno-canto: birdflow collect --dry-run")
-    _, planned = _planned(options, recipe, source, store)
+    asked = _asked(options, Path())
+    _, planned = _planned(options, recipe, source, store, asked)
     table = Table("step", "key", "", "why", box=None, pad_edge=False)
     for one in planned:
         state = "cached" if one.cached else "will run"

@@ -18,9 +18,10 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import AwaitingRetry, Crashed
 
+from birdcore.layout import StoreError
 from birdcore.place import folder_of
 from birdcore.runs import runs
-from birdcore.store import Store, StoreError
+from birdcore.store import Store
 from flows.setup import GOES_ON, ROOT, SETTLED_S, SILENT_S, TAG, TRIES
 
 GONE = "its process is gone: nobody holds its lock in the store"

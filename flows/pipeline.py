@@ -15,6 +15,7 @@ from birdcore.artifact import Ref, Step
 from birdcore.catalog.source import Source, scan
 from birdcore.collect.selection import competition_of
 from birdcore.collect.wanted import due
+from birdcore.far import FarAway, FarError
 from birdcore.model.backbone import build_backbone
 from birdcore.place import open_store
 from birdcore.recipe import Recipe, read_recipe
@@ -131,10 +132,11 @@ def pipeline(
             try:
                 run_steps(chosen, shelf)
             except RunFailed:
-                _results(dag, shelf, Path(out))  # of a run whose page alone failed
+                with suppress(FarAway, FarError):
+                    _results(dag, shelf, Path(out))  # of a run whose page alone failed
                 raise
-            finally:
-                with suppress(httpx.TransportError):  # a server that is away hides no error
+            finally:  # a server or far side that is away hides no error
+                with suppress(httpx.TransportError, FarAway, FarError):
                     show_stages(dag, shelf, run)
             return _results(dag, shelf, Path(out))
 

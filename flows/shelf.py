@@ -5,6 +5,7 @@ import json
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from shlex import quote
 from typing import TypeAlias
 
 from rich.filesize import decimal
@@ -62,6 +63,8 @@ def show(store: Store, options: argparse.Namespace) -> None:
 def verify(store: Store, options: argparse.Namespace) -> int:
     wanted = {artifact_of(store, text) for text in options.artifacts}
     chosen = [e for e in entries(store) if not wanted or e.ref in wanted]
+    if gone := sorted(wanted - {entry.ref for entry in chosen}):
+        raise ValueError(f"{gone[0]} is not on this machine: there is nothing here to verify")
     damaged = 0
     with _bytes_on_terminal() as bar:
         task = bar.add_task("", total=sum(entry.bytes for entry in chosen))
@@ -89,7 +92,8 @@ def gc(store: Store, options: argparse.Namespace) -> None:
     if options.yes:
         out.print(f"removed {decimal(total)}")
     else:
-        command = f"birdflow store gc --store {store.place} --keep-runs {options.keep_runs} --yes"
+        where = f"--store {quote(store.place)} --keep-runs {options.keep_runs}"
+        command = f"birdflow store gc {where} --yes"
         out.print(f"this would remove {decimal(total)}; to do it: {command}", markup=False)
 
 

@@ -2,6 +2,8 @@
 
 from collections import Counter
 from datetime import datetime
+from functools import cache
+from shlex import quote
 
 from rich.markup import escape
 from rich.table import Table
@@ -15,8 +17,9 @@ ENDS_WELL = ("running", "completed")
 
 def last_runs(store: Store, runs: list[Run]) -> Table:
     table = Table("run", "asked", "state", "steps", "took", box=None, pad_edge=False)
+    find = cache(store.find)  # runs have most of their artifacts in common
     for run in runs:
-        there = sum(store.find(ref) is not None for ref in run.refs)
+        there = sum(find(ref) is not None for ref in run.refs)
         steps = f"{there} of {len(run.steps)}"
         table.add_row(run.name, escape(run.asked.title), run.state, steps, _took(run))
     return table
@@ -39,7 +42,7 @@ def failures(store: Store, run: Run) -> str:
     if run.state == "died":
         lines.append("its process died; what it had made is in the store")
     if run.state not in ENDS_WELL:
-        lines.append(f"go on: birdflow retry {run.name} --store {store.place}")
+        lines.append(f"go on: birdflow retry {run.name} --store {quote(store.place)}")
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -11,8 +11,8 @@ from typing import Any, Literal
 from prefect.serializers import Serializer
 
 from birdcore.artifact import Ref
+from birdcore.layout import StoreError
 from birdcore.place import open_store
-from birdcore.store import StoreError
 
 
 class ReferenceSerializer(Serializer):

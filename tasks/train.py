@@ -1,16 +1,17 @@
 """The task `train`: see `birdcore.learn.train`; one process per model, one model per GPU."""
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from queue import Queue
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ from tasks.stop import check, stopping
 
 WORKER = (sys.executable, "-m", "birdcore.learn.worker")
 LIMIT = "gpu"
+LOCKS = Path(tempfile.gettempdir())
 LEASE_S = 60.0
 """The slot of a run that was killed is free again after so long."""
 WATCH_S = 1.0
@@ -34,15 +36,26 @@ STALLED_AFTER_S = 6 * 3600
 """A training that finishes no epoch for so long is ended, and goes on from its checkpoint."""
 
 
-def _visible_gpus() -> Queue[str]:
+def _visible_gpus() -> list[str]:
     """The GPUs that a training may have, each under the name that CUDA_VISIBLE_DEVICES takes."""
-    gpus: Queue[str] = Queue()
-    if torch.cuda.is_available():
-        numbers = map(str, range(torch.cuda.device_count()))
-        names = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(numbers))
-        for name in names.split(","):
-            gpus.put(name.strip())
-    return gpus
+    numbers = ",".join(map(str, range(torch.cuda.device_count())))
+    return [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", numbers).split(",")]
+
+
+@contextmanager
+def _locked_gpu() -> Iterator[str]:
+    """A GPU that no training of another process has either, by a lock that ends with its holder."""
+    while True:
+        for name in _visible_gpus():
+            with (LOCKS / f"birdflow-{os.getuid()}-gpu-{name}.lock").open("a") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue
+                yield name
+                return
+        check()
+        time.sleep(WATCH_S)
 
 
 @contextmanager
@@ -56,14 +69,13 @@ def _a_gpu() -> Iterator[dict[str, str]]:
         yield {}
         return
     have_gpu_limit()
-    with concurrency(
-        LIMIT, lease_duration=LEASE_S, strict=True, raise_on_lease_renewal_failure=False
+    with (
+        concurrency(
+            LIMIT, lease_duration=LEASE_S, strict=True, raise_on_lease_renewal_failure=False
+        ),
+        _locked_gpu() as gpu,
     ):
-        gpu = _gpus.get()
-        try:
-            yield {"CUDA_VISIBLE_DEVICES": gpu}
-        finally:
-            _gpus.put(gpu)
+        yield {"CUDA_VISIBLE_DEVICES": gpu}
 
 
 def have_gpu_limit() -> None:
@@ -77,9 +89,6 @@ def have_gpu_limit() -> None:
                 client.create_global_concurrency_limit(
                     GlobalConcurrencyLimitCreate(name=LIMIT, limit=slots)
                 )
-
-
-_gpus = _visible_gpus()
 
 
 class TrainingFailed(ValueError):

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 import birdcore
-from birdcore.artifact import LAYOUT, MANIFEST, Facts, Ref, Step
+from birdcore.artifact import MANIFEST, Facts, Ref, Step
 from birdcore.files import file_sha256, write_text
-from birdcore.store import Job, Store, StoreError
+from birdcore.layout import LAYOUT, StoreError
+from birdcore.store import Job, Store
 
 STEP = Step(
     stage="mel",

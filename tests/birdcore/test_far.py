@@ -5,18 +5,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
-from birdcore import far
+from birdcore import far, store
 from birdcore.artifact import MANIFEST, Facts, Step
 from birdcore.catalog.shards import shards
 from birdcore.catalog.source import SourceFile
 from birdcore.far import FarAway, FarError, far_side, refs_there
+from birdcore.layout import StoreError
 from birdcore.lineage import manifest_of
 from birdcore.place import folder_of, open_store
-from birdcore.store import Job, Store, StoreError
+from birdcore.store import Job, Store
 
 STEP = Step("stage", 1, "a step", {"rows": 2})
 OTHER = Step("stage", 1, "another step", {"rows": 3})
@@ -134,8 +136,54 @@ def test_a_file_lost_over_there_takes_its_artifact_away(machine, harm: str) -> N
         two.get(STEP.ref)
     assert two.find(STEP.ref) is None
     assert not two.path(STEP.ref).exists()
+    assert not two.work(STEP.ref).exists()
     two.make(STEP, stage)
     assert two.get(STEP.ref).facts == {"rows": 2}
+    assert machine("three").get(STEP.ref).facts == {"rows": 2}
+
+
+def test_what_is_made_and_not_sent_is_sent_the_next_time(
+    machine,  # type: ignore[no-untyped-def]
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def counted(job: Job) -> Facts:
+        return {**stage(job), "time": len(made)}
+
+    one = machine("one")
+    one.make(STEP, counted)
+
+    def away(*given: object) -> None:
+        raise FarAway("no network")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "send", away)
+        with pytest.raises(FarAway):
+            one.make(STEP, counted, refresh=True)
+    assert one.get(STEP.ref).facts["time"] == 1
+    assert made == [STEP.name] * 2
+    newer = one.make(STEP, counted, refresh=True).manifest
+    assert made == [STEP.name] * 2
+    assert newer.facts["time"] == 2
+    assert machine("two").get(STEP.ref).manifest == newer
+
+
+def test_a_reader_in_the_middle_of_a_refresh_harms_nothing(
+    machine,  # type: ignore[no-untyped-def]
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = machine("one")
+    one.make(STEP, stage)
+    sent, real = [], store.send
+
+    def read_meanwhile(*given: Any) -> None:
+        sent.append(one.get(STEP.ref).facts)  # the old one, or it would wait for us for ever
+        real(*given)
+
+    monkeypatch.setattr(store, "send", read_meanwhile)
+    one.make(STEP, lambda job: (job.folder / "new").write_text("n") and {"rows": 9}, refresh=True)
+    assert sent == [{"rows": 2}]
+    assert one.get(STEP.ref).facts == {"rows": 9}
+    assert machine("two").get(STEP.ref).facts == {"rows": 9}
 
 
 def test_an_artifact_that_is_not_whole_over_there_is_not_there(machine) -> None:  # type: ignore[no-untyped-def]
@@ -169,6 +217,14 @@ def test_all_machines_cut_the_same_shards(machine) -> None:  # type: ignore[no-u
     ]
 
 
+def test_who_only_looks_makes_no_store(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BIRDFLOW_NEAR", str(tmp_path / "near"))
+    with pytest.raises(FarError, match="is no store"):
+        open_store(url, make=False)
+
+
 def test_another_layout_is_refused(machine, url: str) -> None:  # type: ignore[no-untyped-def]
     far.write(machine("one").far, json.dumps({"layout": 99}).encode(), "store.json")
     with pytest.raises(FarError, match="layout 99"):
@@ -179,6 +235,7 @@ def test_another_layout_is_refused(machine, url: str) -> None:  # type: ignore[n
     ("place", "reason"),
     [
         ("s3://key:secret@birds/x", "not in the URL"),
+        ("s3://key:se/cret@birds/x", "not in the URL"),
         ("ftp://birds/x", "can't be a store"),
         ("s3://", "can't be a store"),
     ],
@@ -216,9 +273,12 @@ def test_a_store_at_a_url_has_a_folder_on_this_machine(monkeypatch: pytest.Monke
     assert one.parent == Path("/cache/birdflow")
     assert one.name.startswith("birds-a-b-")
     assert one != two
+    assert folder_of("s3://birds/a/b/?region=x") == one
     assert folder_of("a/store") == Path("a/store")
+    with pytest.raises(FarError, match="not in the URL"):
+        folder_of("s3://key:secret@birds/x")
 
 
-def files(store: Store) -> list[Path]:
+def files(of: Store) -> list[Path]:
     """Of the one artifact of a store."""
-    return sorted(path for path in store.path(STEP.ref).rglob("*") if path.is_file())
+    return sorted(path for path in of.path(STEP.ref).rglob("*") if path.is_file())

@@ -75,7 +75,7 @@ def test_work_left_behind_says_whether_it_can_go_on(store: Store) -> None:
         raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError):
-        store.make(step, dies)
+        store.make(step, dies, resumes=True)
     (left,) = works(store)
     assert (left.ref, left.bytes, left.live, left.checkpoint) == (step.ref, 4, False, True)
     assert inventory.CHECKPOINT == checkpoint.CHECKPOINT

@@ -20,8 +20,9 @@ from birdcore import keeping
 from birdcore.artifact import MANIFEST, Artifact, Facts, Ref, Step
 from birdcore.inventory import entries, works
 from birdcore.keeping import PINS, RESULTS, clear, kept_runs, pin, pins, reasons, unpin, waste
+from birdcore.layout import StoreError
 from birdcore.runs import FOLDER, Asked, Run, State, recorded, runs
-from birdcore.store import TRASH, WORK, Job, Store, StoreError
+from birdcore.store import TRASH, WORK, Job, Store
 
 COUNT = 7
 """Artifacts of a made-up past; each may read those before it."""

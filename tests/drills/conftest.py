@@ -157,3 +157,27 @@ def places(tiny_data: Path, tiny_recipe: Path, tmp_path: Path) -> dict[str, Any]
         "store": str(tmp_path / "store"),
         "out": str(tmp_path / "out"),
     }
+
+
+LISTENER = """
+import os, sys
+
+def heard(event, arguments):
+    if event == "os.rename":
+        source, final = map(str, arguments[:2])
+        if "/work/" in source and os.path.exists(source + "/manifest.json"):
+            with open(os.environ["PUBLISHED"], "a") as log:
+                log.write(final + "\\n")
+
+sys.addaudithook(heard)
+"""
+"""In every process of a run: it writes down what gets its final name."""
+
+
+@pytest.fixture
+def listener(tmp_path: Path) -> Path:
+    """A folder for PYTHONPATH: processes write to PUBLISHED what they made, by its final place."""
+    folder = tmp_path / "listener"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(LISTENER)
+    return folder

@@ -67,7 +67,7 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, url: str) -> Iterator[str]:
+def cluster(tmp_path: Path, url: str, listener: Path) -> Iterator[str]:
     """A Dask cluster of two workers, each with its own folder for the store's near side."""
     with ExitStack() as running:
         scheduler = running.enter_context(process("-c", SCHEDULER))
@@ -78,6 +78,8 @@ def cluster(tmp_path: Path, url: str) -> Iterator[str]:
                 process(
                     *("-m", "distributed.cli.dask_worker", address, *options),
                     BIRDFLOW_NEAR=str(tmp_path / name),
+                    PYTHONPATH=str(listener),
+                    PUBLISHED=str(tmp_path / f"{name}.published"),
                 )
             )
         yield address
@@ -116,8 +118,13 @@ def test_two_machines_make_what_one_makes_byte_for_byte(
     assert everything.keys() == expected.keys()
     for name, manifest in expected.items():
         assert lasting(everything[name]) == lasting(manifest), name
-    for machine, its in made.items():  # each had work, of which it did not have all inputs itself
-        assert {"train", "mel"} & {manifest.stage for manifest in its.values()}, machine
+    # Each made what it has not fetched, and there is nothing that both made.
+    published = [(tmp_path / f"{name}.published").read_text().split() for name in ("one", "two")]
+    mine, yours = ({"/".join(Path(line).parts[-2:]) for line in lines} for lines in published)
+    assert mine
+    assert yours
+    assert not mine & yours
+    assert mine | yours == expected.keys()
 
     again = run("other")
     assert again.returncode == 0, again.stdout + again.stderr

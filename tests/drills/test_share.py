@@ -10,27 +10,11 @@ from birdcore.artifact import MANIFEST
 from birdcore.inventory import entries, trouble, works
 from birdcore.store import Store
 
-LISTENER = """
-import os, sys
-
-def heard(event, arguments):
-    if event == "os.rename":
-        source, final = map(str, arguments[:2])
-        if "/work/" in source and os.path.exists(source + "/manifest.json"):
-            with open(os.environ["PUBLISHED"], "a") as log:
-                log.write(final + "\\n")
-
-sys.addaudithook(heard)
-"""
-"""In every process of a run: it writes down what gets its final name."""
-
 
 @pytest.fixture
-def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def published(listener: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file with a line for each artifact that a run published."""
-    (tmp_path / "listener").mkdir()
-    (tmp_path / "listener" / "sitecustomize.py").write_text(LISTENER)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "listener"))
+    monkeypatch.setenv("PYTHONPATH", str(listener))
     monkeypatch.setenv("PUBLISHED", str(tmp_path / "published"))
     return tmp_path / "published"
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from birdcore.artifact import LAYOUT, Facts, Step
+from birdcore.artifact import Facts, Step
 from birdcore.inventory import entries
 from birdcore.keeping import RESULTS, pins
+from birdcore.layout import LAYOUT
 from birdcore.runs import FOLDER, Asked, recorded, runs
 from birdcore.store import Job, Store
 from flows.cli import main

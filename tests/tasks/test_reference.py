@@ -7,7 +7,8 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from birdcore.artifact import Facts, Ref, Step
-from birdcore.store import Job, Store, StoreError
+from birdcore.layout import StoreError
+from birdcore.store import Job, Store
 from tasks.reference import ReferenceSerializer
 from tasks.stage import in_store, stage_task
 

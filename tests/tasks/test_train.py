@@ -181,11 +181,11 @@ def test_a_death_without_words_is_recoverable(
 
 
 @pytest.fixture
-def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+def gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine with two GPUs, as far as it can be told without one."""
     monkeypatch.setattr(tasks.train.torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(tasks.train.torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(tasks.train, "_gpus", tasks.train._visible_gpus())
+    monkeypatch.setattr(tasks.train, "LOCKS", tmp_path)
     with get_client(sync_client=True) as client, suppress(ObjectNotFound):
         client.delete_global_concurrency_limit_by_name(LIMIT)
 
@@ -206,6 +206,22 @@ def test_a_training_on_a_gpu_has_one_of_as_many_slots_as_there_are(
     assert taken() == 0
     with get_client(sync_client=True) as client:
         assert client.read_global_concurrency_limit_by_name(LIMIT).limit == 2
+
+
+@pytest.mark.usefixtures("prefect_server", "gpus")
+def test_trainings_of_all_processes_share_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks.train, "WATCH_S", 0.05)
+    with tasks.train._locked_gpu() as one, tasks.train._locked_gpu() as other:
+        assert (one, other) == ("0", "1")
+        monkeypatch.setattr(tasks.train, "check", stops)
+        with pytest.raises(RuntimeError, match="waits"), tasks.train._locked_gpu():
+            pass
+    with tasks.train._locked_gpu() as again:
+        assert again == "0"
+
+
+def stops() -> None:
+    raise RuntimeError("waits")
 
 
 def test_a_silent_training_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
