@@ -4,7 +4,8 @@
 
 Runs every recipe below for each seed, in one store a seed (what recipes share is made once),
 `--at-once` of them side by side, and writes a table to `benchmarks/results/ladder.md`: macro
-ROC-AUC on the labelled soundscapes after each round, of single models and of all together.
+ROC-AUC on the labelled soundscapes after each round, of single models and of all together. Beside
+it `ladder.csv` has each seed's, for paired differences.
 `--archive` is a folder that `birdflow archive` can serve, for the recipe that pretrains on
 Xeno-canto; without it that one is left out, as is the outside teacher's where BirdNET is not
 installed.
@@ -90,9 +91,12 @@ def main() -> None:
     with archive(options.archive) as site, ThreadPoolExecutor(options.at_once) as pool:
         # All of one recipe's seeds before the next recipe's: a store is one run's at a time.
         climbing = {name: started(options, name, site, pool) for name in options.only}
+        of_seeds: list[dict[str, object]] = []
         for name, seeds in climbing.items():
             lines += climbed(options, name, seeds)
             write_text(options.out, "\n".join(lines) + "\n")
+            of_seeds += seed_rows(name, seeds)
+            pd.DataFrame(of_seeds).to_csv(options.out.with_suffix(".csv"), index=False)
     print("\n".join(lines))
 
 
@@ -125,6 +129,12 @@ def climbed(
         score = zero_shot(options.data, Store(options.work / "seed-0" / "store"), recipe)
         lines.append(f"| the outside teacher itself, zero-shot | | {score:.4f} | | | |")
     return lines
+
+
+def seed_rows(name: str, seeds: list[Future[dict[str, Row]]] | str) -> Iterator[dict[str, object]]:
+    for seed, climbed in enumerate([] if isinstance(seeds, str) else seeds):
+        for round_name, row in climbed.result().items():
+            yield {"recipe": name, "round": round_name, "seed": seed} | row
 
 
 def zero_shot(data: Path, store: Store, name: str) -> float:

@@ -45,6 +45,16 @@ def delta_shift(
     return neighbours(rows, kernel.tolist())
 
 
+def file_maximum(rows: NDArray[np.floating], share: float) -> NDArray[np.floating]:
+    """Pull each class towards its maximum in the recording, by `share` (1st place 2026, .2).
+
+    A bird that is sure once is likelier in all rows; the order within the recording stays.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share must be in 0 to 1, not {share:g}")
+    return np.asarray((1 - share) * rows + share * rows.max(axis=0, keepdims=True))
+
+
 def file_peak(rows: NDArray[np.floating], power: float = 1.0) -> NDArray[np.floating]:
     """Scale each class by its peak in the recording to `power` (2nd place 2025, power 1).
 

@@ -20,7 +20,7 @@ from birdcore.catalog.catalog import read_labels
 from birdcore.catalog.source import Source
 from birdcore.catalog.tables import read_tables
 from birdcore.columns import stacked
-from birdcore.predict.smooth import delta_shift, gaussian, neighbours
+from birdcore.predict.smooth import delta_shift, file_maximum, gaussian, neighbours
 from birdcore.predict.weights import blend
 from birdcore.recipe import Predict
 from birdcore.store import Job
@@ -38,6 +38,8 @@ def step(
 ) -> Step:
     """`heard`: the predictions of each round, over all shards."""
     config = settings.model_dump(include={"gaussian", "neighbours", "delta_shift"})
+    if settings.file_maximum:
+        config["file_maximum"] = settings.file_maximum
     inputs: dict[str, tuple[Ref, ...]] = {"catalog": (catalog,), "weights": (weights,)}
     inputs |= {f"round {name}": refs for name, refs in heard.items()}
     files = {SAMPLE: source.tables[SAMPLE]} if SAMPLE in source.tables else {}
@@ -105,7 +107,9 @@ def _smoothed(rows: np.ndarray, job: Job) -> np.ndarray:
     rows = gaussian(rows, job.config["gaussian"])
     if job.config["delta_shift"]:
         rows = delta_shift(rows, 1 - job.config["delta_shift"])
-    return neighbours(rows) if job.config["neighbours"] else rows
+    if job.config["neighbours"]:
+        rows = neighbours(rows)
+    return file_maximum(rows, job.config.get("file_maximum", 0.0))
 
 
 def _blended(

@@ -130,6 +130,8 @@ class Predict(Section):
     """Smoothing with [.1 .2 .4 .2 .1] (1st place)."""
     delta_shift: Share = 0.0
     """Share of the rows two before and two after (1st place: .5)."""
+    file_maximum: Share = 0.0
+    """Share of a class's maximum in the recording (1st place 2026: .2)."""
 
 
 class Score(Section):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdcore.predict.smooth import delta_shift, file_peak, gaussian, neighbours
+from birdcore.predict.smooth import delta_shift, file_maximum, file_peak, gaussian, neighbours
 
 SMOOTHERS = [lambda rows: gaussian(rows, 1.3), neighbours, delta_shift]
 
@@ -58,6 +58,13 @@ def test_file_peak_scales_each_class_by_its_maximum() -> None:
     np.testing.assert_array_equal(file_peak(rows, 0), rows)
 
 
+def test_file_maximum_pulls_each_class_towards_its_own() -> None:
+    rows = np.array([[0.1, 0.2], [0.9, 0.0], [0.5, 0.4]])
+    pulled = file_maximum(rows, 0.2)
+    assert np.allclose(pulled, [[0.26, 0.24], [0.9, 0.08], [0.58, 0.4]])
+    assert (file_maximum(rows, 0.0) == rows).all()
+
+
 def test_settings_without_sense_are_refused() -> None:
     rows = np.zeros((3, 1))
     with pytest.raises(ValueError, match="has no middle"):
@@ -70,5 +77,8 @@ def test_settings_without_sense_are_refused() -> None:
             delta_shift(rows, weight, offset)
     with pytest.raises(ValueError, match="sigma"):
         gaussian(rows, -1)
+    for share in (-0.1, 1.1):
+        with pytest.raises(ValueError, match="share"):
+            file_maximum(rows, share)
     with pytest.raises(ValueError, match="power"):
         file_peak(rows, -1)

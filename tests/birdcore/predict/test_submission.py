@@ -286,6 +286,7 @@ def test_smoothing_stays_within_a_recording(folder: Folder) -> None:
     expect(lambda rows: gaussian_filter1d(rows, 0.7, axis=0, mode="nearest"), gaussian=0.7)
     expect(weighted(0.1, 0.2, 0.4, 0.2, 0.1), neighbours=True)
     expect(weighted(0.25, 0, 0.5, 0, 0.25), delta_shift=0.5)
+    expect(lambda rows: 0.8 * rows + 0.2 * rows.max(axis=0), file_maximum=0.2)
     expect(
         lambda rows: weighted(0.1, 0.2, 0.4, 0.2, 0.1)(
             weighted(0.15, 0, 0.7, 0, 0.15)(gaussian_filter1d(rows, 1.0, axis=0, mode="nearest"))
