@@ -14,6 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 from birdcore.artifact import Manifest, Ref
+from birdcore.far import refs_there
 from birdcore.inventory import Entry, entries, measure, trash_bytes, trouble, works
 from birdcore.keeping import (
     RESULTS,
@@ -155,6 +156,9 @@ def _beside(store: Store) -> Table:
         more = ", with a checkpoint" if work.checkpoint else ""
         name = f"{work.ref} {names.get(work.ref, '')}".strip()
         table.add_row(state, escape(name), decimal(work.bytes) + more)
+    if store.far is not None:
+        table.add_row("far side", escape(store.far.url), f"{len(refs_there(store.far))} artifacts")
+        table.add_row("this machine", escape(str(store.root)), "what is listed above")
     home = store.root / "prefect"
     database = sum(path.stat().st_size for path in home.glob("prefect.db*"))
     count, results = measure(store.root / RESULTS)

@@ -15,6 +15,7 @@ from birdcore.artifact import Facts, Step
 from birdcore.inventory import entries
 from birdcore.keeping import RESULTS, pins
 from birdcore.layout import LAYOUT
+from birdcore.place import open_store
 from birdcore.runs import FOLDER, Asked, recorded, runs
 from birdcore.store import Job, Store
 from flows.cli import main
@@ -242,3 +243,24 @@ def test_a_real_run_loses_nothing_and_prefect_s_results_go_with_their_artifacts(
     assert [entry.ref.stage for entry in entries(store)] == ["catalog"]
     (left,) = (store.root / RESULTS).iterdir()
     assert left.name.startswith("catalog-")
+
+
+def test_a_store_at_a_url_says_what_is_over_there_and_what_is_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BIRDFLOW_NEAR", str(tmp_path / "near"))
+    url = f"file://{tmp_path}/far"
+    step = Step("mel", 1, "mel train_audio/0000")
+    open_store(url).make(step, write)
+    monkeypatch.setenv("BIRDFLOW_NEAR", str(tmp_path / "another"))
+
+    def say(*arguments: str) -> str:
+        code = main(["store", *arguments, "--store", url])
+        return " ".join(f"{code} {capsys.readouterr()}".split())
+
+    assert f"far side {url} 1 artifacts" in say("ls")
+    assert "mel train_audio/0000" in say("show", "mel/")
+    assert f"mel/{step.key[:12]} is not on this machine" in say("verify", "mel/")
+    assert "is no store" in " ".join(
+        f"{main(['status', '--store', f'{url}/typo'])} {capsys.readouterr()}".split()
+    )
