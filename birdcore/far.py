@@ -9,7 +9,6 @@ An object is there in full or not at all, but nothing renames a folder of them, 
 comes last. Files lie by content: two machines that make one artifact at once never mix theirs.
 """
 
-import json
 import os
 import re
 import shutil
@@ -26,7 +25,7 @@ from pyarrow.fs import FileSelector, FileSystem, LocalFileSystem, copy_files
 
 from birdcore.artifact import MANIFEST, Manifest, Ref, StoredFile, parse_manifest
 from birdcore.files import file_sha256, replacing, write_bytes
-from birdcore.layout import LAYOUT
+from birdcore.layout import MARK, NAME, refuse_other
 
 AT_ONCE = 8
 """Files of an artifact under way at once."""
@@ -59,8 +58,8 @@ def far_side(url: str, *, make: bool = True) -> Far:
     """The far side at a URL: s3://bucket/prefix, gs://bucket/prefix, file:///folder.
 
     Keys come from the environment (AWS_ACCESS_KEY_ID and so on), as they do for every other tool.
-    Raises FarError where the URL is none of these, or is a store of another layout, or of none
-    where it is not to be made.
+    Raises FarError where the URL is none of these, or there is no store that is not to be made,
+    and StoreError where it is one of another layout.
     """
     try:
         files, root = FileSystem.from_uri(url)
@@ -175,21 +174,13 @@ def forget(far: Far, ref: Ref) -> None:
 
 
 def _mark(far: Far, make: bool) -> None:
-    text = read(far, "store.json")
-    if text is None and not make:
+    mark = read(far, NAME)
+    if mark is not None:
+        refuse_other(mark.decode(errors="replace"), far.url)
+    elif make:
+        write(far, MARK.encode(), NAME)
+    else:
         raise FarError(f"{far.url} is no store: say with --store where it is")
-    if text is None:
-        write(far, json.dumps({"birdflow": "store", "layout": LAYOUT}).encode(), "store.json")
-        return
-    try:
-        layout = json.loads(text)["layout"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise FarError(f"{far.url}/store.json can't be read: name another prefix") from error
-    if layout != LAYOUT:
-        raise FarError(
-            f"{far.url} has store layout {layout}, this birdflow reads {LAYOUT}: "
-            "use another prefix, or the birdflow that made it"
-        )
 
 
 def _object(far: Far, ref: Ref, file: StoredFile) -> str:

@@ -6,6 +6,8 @@ from pathlib import Path
 from birdcore.files import write_text
 
 LAYOUT = 1
+NAME = "store.json"
+MARK = json.dumps({"birdflow": "store", "layout": LAYOUT}) + "\n"
 
 
 class StoreError(ValueError):
@@ -14,7 +16,7 @@ class StoreError(ValueError):
 
 def mark(root: Path) -> None:
     """Make a folder a store of this layout; raises StoreError where it can't be one."""
-    path = root / "store.json"
+    path = root / NAME
     if not path.exists():
         if root.exists() and not root.is_dir():
             raise StoreError(f"{root} is a file: name a folder for the store")
@@ -23,15 +25,22 @@ def mark(root: Path) -> None:
         # Another process may have made its first files here since we looked for the mark.
         if not path.exists() and any(path.name not in p.name for p in strangers):
             raise StoreError(
-                f"{root} holds files but no store.json: name an empty folder for the store"
+                f"{root} holds files but no {NAME}: name an empty folder for the store"
             )
-        write_text(path, json.dumps({"birdflow": "store", "layout": LAYOUT}) + "\n")
+        write_text(path, MARK)
+    refuse_other(path.read_text(), str(root))
+
+
+def refuse_other(mark: str, where: str) -> None:
+    """Raises StoreError where what a store's mark says is not this layout."""
     try:
-        layout = json.loads(path.read_text())["layout"]
+        layout = json.loads(mark)["layout"]
     except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path} can't be read: name another folder for the store") from error
+        raise StoreError(
+            f"{where}/{NAME} can't be read: name another place for the store"
+        ) from error
     if layout != LAYOUT:
         raise StoreError(
-            f"{root} has store layout {layout}, this birdflow reads {LAYOUT}: "
-            "use another folder, or the birdflow that made it"
+            f"{where} has store layout {layout}, this birdflow reads {LAYOUT}: "
+            "use another place, or the birdflow that made it"
         )

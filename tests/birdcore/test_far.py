@@ -227,7 +227,7 @@ def test_who_only_looks_makes_no_store(
 
 def test_another_layout_is_refused(machine, url: str) -> None:  # type: ignore[no-untyped-def]
     far.write(machine("one").far, json.dumps({"layout": 99}).encode(), "store.json")
-    with pytest.raises(FarError, match="layout 99"):
+    with pytest.raises(StoreError, match="layout 99"):
         machine("two")
 
 
