@@ -165,7 +165,8 @@ import os, sys
 def heard(event, arguments):
     if event == "os.rename":
         source, final = map(str, arguments[:2])
-        if "/work/" in source and os.path.exists(source + "/manifest.json"):
+        fetched = source.endswith("/.coming")  # from a far side, and not made here
+        if "/work/" in source and not fetched and os.path.exists(source + "/manifest.json"):
             with open(os.environ["PUBLISHED"], "a") as log:
                 log.write(final + "\\n")
 
