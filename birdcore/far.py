@@ -59,13 +59,14 @@ def far_side(url: str, *, make: bool = True) -> Far:
 
     Keys come from the environment (AWS_ACCESS_KEY_ID and so on), as they do for every other tool.
     Raises FarError where the URL is none of these, or there is no store that is not to be made,
-    and StoreError where it is one of another layout.
+    StoreError where it is one of another layout, and FarAway where nobody answers.
     """
     try:
-        files, root = FileSystem.from_uri(url)
+        with _reached(url):  # it asks for a bucket's region
+            files, root = FileSystem.from_uri(url)
         if not root.strip("/"):
             raise pa.ArrowInvalid("it names no bucket or folder")
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise FarError(
             f"{url} can't be a store ({error}): name a folder, s3://bucket/prefix, "
             "gs://bucket/prefix or file:///folder"
@@ -77,7 +78,7 @@ def far_side(url: str, *, make: bool = True) -> Far:
 
 def read(far: Far, *parts: str) -> bytes | None:
     """A small file, or None where it is not there."""
-    with _reached(far):
+    with _reached(far.url):
         try:
             with far.files.open_input_stream(far.path(*parts)) as stream:
                 return bytes(stream.read())
@@ -88,7 +89,7 @@ def read(far: Far, *parts: str) -> bytes | None:
 def write(far: Far, content: bytes, *parts: str) -> None:
     """A small file, in one object."""
     path = far.path(*parts)
-    with _reached(far):
+    with _reached(far.url):
         if isinstance(far.files, LocalFileSystem):  # where a file can be seen half written
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             write_bytes(Path(path), content)
@@ -99,19 +100,19 @@ def write(far: Far, content: bytes, *parts: str) -> None:
 
 def manifest_there(far: Far, ref: Ref) -> Manifest | None:
     """What the far side says of an artifact, or None where it is not there."""
-    try:
-        text = read(far, ref.stage, ref.key, MANIFEST)
-        manifest = parse_manifest(text.decode()) if text is not None else None
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, FarError):
-            raise
+    text = read(far, ref.stage, ref.key, MANIFEST)
+    if text is None:
         return None
-    return manifest if manifest is not None and manifest.key == ref.key else None
+    try:
+        manifest = parse_manifest(text.decode())
+    except (ValueError, KeyError, TypeError):  # damaged, and so not there
+        return None
+    return manifest if manifest.key == ref.key else None
 
 
 def refs_there(far: Far) -> list[Ref]:
     """All artifacts of the far side, in one listing of its objects."""
-    with _reached(far):
+    with _reached(far.url):
         found = far.files.get_file_info(FileSelector(far.root, recursive=True))
     names = [one.path.removeprefix(f"{far.root}/").split("/") for one in found]
     return sorted(Ref(n[0], n[1]) for n in names if len(n) == 3 and n[2] == MANIFEST)
@@ -121,13 +122,13 @@ def send(far: Far, manifest: Manifest, folder: Path) -> None:
     """Bring an artifact there from the folder that holds its files and its manifest."""
     ref = Ref(manifest.stage, manifest.key)
     paths = [_object(far, ref, file) for file in manifest.files]
-    with _reached(far):
+    with _reached(far.url):
         sizes = [info.size for info in far.files.get_file_info(paths)] if paths else []
     lacking = [f for f, size in zip(manifest.files, sizes, strict=True) if size != f.bytes]
 
     def one(file: StoredFile) -> None:
         source, there = folder / file.name, _object(far, ref, file)
-        with _reached(far):
+        with _reached(far.url):
             if isinstance(far.files, LocalFileSystem):
                 Path(there).parent.mkdir(parents=True, exist_ok=True)
                 part = Path(f"{there}.{os.getpid()}-{threading.get_native_id()}")
@@ -152,7 +153,7 @@ def fetch(far: Far, manifest: Manifest, folder: Path) -> None:
         here = folder / file.name
         here.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with _reached(far):
+            with _reached(far.url):
                 copy_files(_object(far, ref, file), str(here), far.files, LocalFileSystem())
             whole = file_sha256(here) == file.sha256
         except FileNotFoundError:
@@ -188,7 +189,7 @@ def _object(far: Far, ref: Ref, file: StoredFile) -> str:
 
 
 def _delete(far: Far, path: str) -> None:
-    with _reached(far), suppress(FileNotFoundError):
+    with _reached(far.url), suppress(FileNotFoundError):
         far.files.delete_file(path)
 
 
@@ -198,7 +199,7 @@ def _all(one: Callable[[StoredFile], None], files: Sequence[StoredFile]) -> None
 
 
 @contextmanager
-def _reached(far: Far) -> Iterator[None]:
+def _reached(url: str) -> Iterator[None]:
     """Say in our words what the network and the object store answer."""
     try:
         yield
@@ -207,7 +208,7 @@ def _reached(far: Far) -> Iterator[None]:
             raise  # of a folder on the network: the system's own words
         if REFUSED.search(str(error)):
             raise FarError(
-                f"{far.url} refuses us ({error}): check the bucket's name, and "
+                f"{url} refuses us ({error}): check the bucket's name, and "
                 "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             ) from error
-        raise FarAway(f"{far.url} can't be reached: {error}") from error
+        raise FarAway(f"{url} can't be reached: {error}") from error

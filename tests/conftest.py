@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TypeAlias
 
 import pytest
+import requests
 from hypothesis import HealthCheck, settings
 
 # Before torch is imported: on small inputs two threads wait for each other more than they help.
@@ -189,3 +190,34 @@ def until() -> Callable[..., None]:
             time.sleep(0.002)
 
     return wait
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The query of a URL that leads to a bucket `birds` on loopback, in a process of its own."""
+    code = (
+        "from moto.moto_server.threaded_moto_server import ThreadedMotoServer as S; import sys;"
+        "s = S('127.0.0.1', 0, verbose=False); s.start();"
+        "print(*s.get_host_and_port(), flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout
+        host, port = process.stdout.readline().split()
+        assert requests.put(f"http://{host}:{port}/birds", timeout=60).ok
+        yield f"scheme=http&endpoint_override={host}:{port}&region=us-east-1"
+        process.kill()
+
+
+@pytest.fixture
+def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The same, with keys in the environment."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "for-loopback")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    return s3_server

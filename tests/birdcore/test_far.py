@@ -1,14 +1,10 @@
 """The far side of a store, on a folder and on an S3 server on loopback."""
 
 import json
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
 from birdcore import far, store
 from birdcore.artifact import MANIFEST, Facts, Step
@@ -40,33 +36,8 @@ def nothing_made() -> None:
     made.clear()
 
 
-@pytest.fixture(scope="session")
-def s3() -> Iterator[str]:
-    """The query of a URL that leads to an S3 server of ours, in a process of its own."""
-    code = (
-        "from moto.moto_server.threaded_moto_server import ThreadedMotoServer as S; import sys;"
-        "s = S('127.0.0.1', 0, verbose=False); s.start();"
-        "print(*s.get_host_and_port(), flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        assert process.stdout
-        host, port = process.stdout.readline().split()
-        assert requests.put(f"http://{host}:{port}/birds", timeout=60).ok
-        yield f"scheme=http&endpoint_override={host}:{port}&region=us-east-1"
-        process.kill()
-
-
 @pytest.fixture(params=["file", "s3"])
-def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "for-loopback")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "file":
         return f"file://{tmp_path}/far"
     return f"s3://birds/{tmp_path.name}?{request.getfixturevalue('s3')}"
@@ -249,8 +220,6 @@ def test_a_url_that_is_no_store_is_refused(place: str, reason: str) -> None:
 def test_a_bucket_that_is_not_there_is_no_matter_of_trying_again(
     s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "for-loopback")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "for-loopback")
     monkeypatch.setenv("BIRDFLOW_NEAR", str(tmp_path))
     with pytest.raises(FarError, match="refuses us"):
         open_store(f"s3://no-birds/x?{s3}")
@@ -264,6 +233,19 @@ def test_a_server_that_is_away_may_be_back_later(
     monkeypatch.setenv("BIRDFLOW_NEAR", str(tmp_path))
     with pytest.raises(FarAway, match="can't be reached"):
         open_store("s3://birds/x?scheme=http&endpoint_override=127.0.0.1:9&region=us-east-1")
+
+
+def test_a_bucket_whose_region_nobody_tells_may_be_there_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Offline:
+        @staticmethod
+        def from_uri(url: str) -> None:
+            raise OSError(f"When resolving region of {url}: AWS Error NETWORK_CONNECTION")
+
+    monkeypatch.setattr(far, "FileSystem", Offline)
+    with pytest.raises(FarAway, match=r"s3://birds/offline can't be reached: .*region"):
+        far_side("s3://birds/offline")
 
 
 def test_a_store_at_a_url_has_a_folder_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -166,7 +166,8 @@ def heard(event, arguments):
     if event == "os.rename":
         source, final = map(str, arguments[:2])
         fetched = source.endswith("/.coming")  # from a far side, and not made here
-        if "/work/" in source and not fetched and os.path.exists(source + "/manifest.json"):
+        removed = os.path.basename(os.path.dirname(final)) == "trash"
+        if not fetched and not removed and os.path.exists(source + "/manifest.json"):
             with open(os.environ["PUBLISHED"], "a") as log:
                 log.write(final + "\\n")
 

@@ -9,17 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
 from birdcore.artifact import MANIFEST, Manifest, StoredFile, read_manifest
 
 CLOCKED = ("history.jsonl", "tb/")
 """Files of a training that say how long it took; all others are the same wherever it ran."""
-BUCKET = (
-    "from moto.moto_server.threaded_moto_server import ThreadedMotoServer as S; import sys;"
-    "s = S('127.0.0.1', 0, verbose=False); s.start();"
-    "print(*s.get_host_and_port(), flush=True); sys.stdin.read()"
-)
 SCHEDULER = """
 import asyncio
 from distributed import Scheduler
@@ -55,15 +49,9 @@ def first_line(running: subprocess.Popen[str]) -> str:
 
 
 @pytest.fixture
-def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def url(s3: str) -> str:
     """A store in a bucket on loopback."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "for-loopback")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    with process("-c", BUCKET) as server:
-        host, port = first_line(server).split()
-        assert requests.put(f"http://{host}:{port}/birds", timeout=60).ok
-        yield f"s3://birds/store?scheme=http&endpoint_override={host}:{port}&region=us-east-1"
+    return f"s3://birds/store?{s3}"
 
 
 @pytest.fixture
