@@ -31,6 +31,7 @@ from birdcore.far import Far, fetch, manifest_there, read, send, write
 from birdcore.files import file_sha256, write_bytes
 from birdcore.layout import StoreError, mark
 from birdcore.locks import held
+from birdcore.names import located
 from birdcore.publish import manifest_of, settle, write_manifest
 
 WORK, TRASH = "work", "trash"
@@ -61,7 +62,7 @@ class Job:
     def source(self, path: str) -> Path:
         """A raw file of the step, where it lies on this machine."""
         assert path in self.step.files, path
-        return Path(self.step.root) / path
+        return located(Path(self.step.root), path)
 
 
 def no_progress(done: int, total: int, text: str) -> None:

@@ -182,16 +182,16 @@ def _is_due(recipe, source, collection: Path) -> bool:  # type: ignore[no-untype
 
 
 def _planned(options: argparse.Namespace, recipe, source, store, asked):  # type: ignore[no-untyped-def]
-    from birdcore.catalog.catalog import soundscape_problems
     from birdcore.runs import unfinished_since
     from flows.chosen import choose
     from flows.dag import build_dag, gathered
     from flows.plan import plan
+    from flows.problems import notes
 
-    for problem in soundscape_problems(source):
-        err.print(f"note: {problem.problem}: {problem.where} {problem.detail}", markup=False)
     found = gathered(recipe, source, options.collection)
     dag = build_dag(recipe, source, store, found, keep_shards=False)
+    for note in notes(dag.problems):
+        err.print(f"note: {note}", markup=False, soft_wrap=True)
     began = unfinished_since(store, asked)
     chosen = choose(dag, store, options.only, options.since, options.refresh, began)
     return dag, plan(chosen, store)
@@ -232,9 +232,13 @@ def do_store(options: argparse.Namespace) -> int | None:
 
 
 def do_score(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
     import numpy as np
 
     from birdcore.score import score_files
+    from birdcore.score.score import ENSEMBLE
+    from flows.results import not_scored
 
     scores = score_files(
         options.submission,
@@ -247,6 +251,8 @@ def do_score(options: argparse.Namespace) -> None:
         f"{scores.macro_auc_high:.4f}), cmAP {scores.cmap:.6f}, "
         f"{scores.classes_scored} classes, {scores.rows} rows"
     )
+    for line in not_scored({ENSEMBLE: asdict(scores)}, why=""):
+        err.print(line, markup=False, soft_wrap=True)
 
 
 def do_demo(options: argparse.Namespace) -> None:
@@ -274,8 +280,12 @@ def do_ui(options: argparse.Namespace) -> None:
 def _print_scores(scores: dict[str, dict[str, float]] | None) -> None:
     if not scores:
         return
+    from flows.results import not_scored
+
     table = Table("", "macro ROC-AUC", "95 % interval", "cmAP", box=None, pad_edge=False)
     for name, s in scores.items():
         interval = f"{s['macro_auc_low']:.4f} to {s['macro_auc_high']:.4f}"
         table.add_row(name, f"{s['macro_auc']:.4f}", interval, f"{s['cmap']:.4f}")
     out.print(table)
+    for line in not_scored(scores):
+        err.print(f"note: {line}", markup=False, soft_wrap=True)

@@ -3,14 +3,18 @@
 The plan, the flow and the cache all read this one list. Steps come after what they read.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from birdcore.artifact import Ref, Step
 from birdcore.audio import clean, fingerprint
 from birdcore.catalog import catalog, folds, leaks
+from birdcore.catalog.catalog import training_problems
 from birdcore.catalog.shards import Shard, shards
+from birdcore.catalog.soundscapes import rows_of, soundscape_problems
 from birdcore.catalog.source import FOLDERS, Kind, Source
+from birdcore.catalog.tables import Problem
 from birdcore.collect import collection
 from birdcore.collect.selection import competition_of
 from birdcore.collect.wanted import Collected, collected_part
@@ -28,11 +32,20 @@ from flows.rounds import heard_by_outside, hears_soundscapes, models_of_round, r
 
 @dataclass(frozen=True)
 class Dag:
-    """Steps in an order in which they can run, and which of them a person asked for."""
+    """Steps in an order in which they can run, and which of them a person asked for.
+
+    `problems`: what does not fit in the data, as far as it is known before anything runs; `names`:
+    what the rows of each test soundscape are called.
+    """
 
     steps: tuple[Step, ...]
     submission: Step
     score: Step | None
+    problems: tuple[Problem, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, stage: str) -> list[Step]:
+        return [step for step in self.steps if step.stage == stage]
 
 
 def gathered(recipe: Recipe, source: Source, folder: Path) -> Collected | None:
@@ -129,7 +142,11 @@ def build_dag(
             recipe, source, catalogs, cleanings, mels, of_rounds, weighed, submitted.ref, scored
         )
     )
-    return Dag(_once(steps), submitted, scored)
+    problems = [*source.problems, *soundscape_problems(source), *training_problems(source)]
+    if scored is None and (source.root / recipe.score.truth).is_file():
+        what = "no row of it is of a soundscape that is there: nothing is scored"
+        problems.append(Problem("truth of other soundscapes", recipe.score.truth, what))
+    return Dag(_once(steps), submitted, scored, tuple(problems), rows_of(source))
 
 
 def _leaks(

@@ -25,6 +25,7 @@ from flows.chosen import Chosen, choose
 from flows.collect import CollectFailed, collect
 from flows.dag import Dag, build_dag, gathered
 from flows.plain import plain
+from flows.problems import notes, write_problems
 from flows.results import write_results
 from flows.runner import task_runner, threads
 from flows.shown import show_results, show_stages
@@ -125,6 +126,9 @@ def pipeline(
         dag = build_dag(plan_of, source, shelf, found, keep_shards=True)
         began = unfinished_since(shelf, asked)
         with recorded(shelf, asked, dag.steps, flow_run.id) as run:
+            write_problems(dag, shelf, Path(out))
+            for note in notes(dag.problems) if deployment.id else ():  # a person was told
+                get_run_logger().warning("%s", note)
             chosen = choose(dag, shelf, only, since, refresh, began)
             for step in chosen.waiting:
                 get_run_logger().info("%s waits for what other stages make", step.name)
@@ -133,9 +137,11 @@ def pipeline(
                 run_steps(chosen, shelf)
             except RunFailed:
                 with suppress(FarAway, FarError):
-                    _results(dag, shelf, Path(out))  # of a run whose page alone failed
+                    _results(dag, shelf, Path(out))  # of a run whose page or score alone failed
                 raise
-            finally:  # a server or far side that is away hides no error
+            finally:  # a server, far side or disk that is away hides no error
+                with suppress(OSError):
+                    write_problems(dag, shelf, Path(out))
                 with suppress(httpx.TransportError, FarAway, FarError):
                     show_stages(dag, shelf, run)
             return _results(dag, shelf, Path(out))
@@ -156,7 +162,8 @@ def _collect_what_is_due(recipe: Recipe, source: Source, asked: Asked) -> None:
 
 def _results(dag: Dag, store: Store, out: Path) -> dict[str, Any] | None:
     """The scores, or None where a part of the recipe was never run."""
-    lacking = [s.name for s in dag.steps if s.stage != "report" and store.find(s.ref) is None]
+    needed = [step for step in dag.steps if step.stage not in ("score", "report")]
+    lacking = [step.name for step in needed if store.find(step.ref) is None]
     if lacking:
         get_run_logger().info(
             "no results yet: %d of %d steps are not in the store, the first is %s",

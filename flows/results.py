@@ -13,12 +13,13 @@ from birdcore.learn.attribution import FILE, OUTSIDE, merged, read_attribution, 
 from birdcore.score.score import ENSEMBLE
 from birdcore.store import Store
 from flows.dag import Dag
+from flows.problems import write_problems
 
 
 def write_results(dag: Dag, store: Store, out: Path) -> dict[str, Any]:
     """Copy the results of a finished DAG to `out`; returns the scores by round (may be empty).
 
-    The page of the run may be missing: a picture that fails takes no submission with it.
+    Page and scores may be missing: a picture or a truth that fails takes no submission with it.
     """
     out.mkdir(parents=True, exist_ok=True)
     submission = store.get(dag.submission.ref)
@@ -27,7 +28,7 @@ def write_results(dag: Dag, store: Store, out: Path) -> dict[str, Any]:
         _copy(path, out / f"submission-{path.stem}.csv")
     scores: dict[str, Any] = {}
     (out / "scores.json").unlink(missing_ok=True)
-    if dag.score is not None:
+    if dag.score is not None and store.find(dag.score.ref):
         path = store.get(dag.score.ref) / "scores.json"
         _copy(path, out / "scores.json")
         scores = json.loads(path.read_text())
@@ -45,7 +46,7 @@ def write_results(dag: Dag, store: Store, out: Path) -> dict[str, Any]:
 
 
 def _tables(dag: Dag, store: Store, out: Path) -> None:
-    """What was cut, rejected and did not fit, over all shards."""
+    """What was cut, rejected and left out, over all shards, and what did not fit."""
     cleaned = [store.get(step.ref) for step in dag.steps if step.stage == "clean"]
     for name in ("cuts", "rejected"):
         rows = pd.concat([pd.read_parquet(artifact / f"{name}.parquet") for artifact in cleaned])
@@ -53,9 +54,7 @@ def _tables(dag: Dag, store: Store, out: Path) -> None:
     for step in dag.steps:
         if step.stage == "collection":
             _write_csv(pd.read_parquet(store.get(step.ref) / "left_out.parquet"), out / "leaks.csv")
-        if step.stage == "catalog":
-            problems = pd.read_parquet(store.get(step.ref) / "problems.parquet")
-            _write_csv(problems, out / "problems.csv")
+    write_problems(dag, store, out)
 
 
 def card(dag: Dag, store: Store, used: pd.DataFrame, scores: dict[str, Any]) -> str:
@@ -103,12 +102,26 @@ def summary(dag: Dag, store: Store, scores: dict[str, Any]) -> str:
             ),
             "",
         ]
+    for line in not_scored(scores):
+        lines += [line, ""]
     lines += ["| step | took | facts |", "|---|---|---|"]
     for step in dag.steps:
         if artifact := store.find(step.ref):
             took = f"{artifact.manifest.took_s:.1f} s"
             lines.append(f"| {step.name} | {took} | {facts_text(artifact)} |")
     return "\n".join(lines) + "\n"
+
+
+def not_scored(scores: dict[str, Any], why: str = "; problems.csv says why") -> list[str]:
+    """What of the truth is not in the scores, in a line each."""
+    of_all = scores.get(ENSEMBLE, {})
+    missing = {name: of_all.get(f"{name}_missing", ()) for name in ("rows", "classes")}
+    return [
+        f"not scored: {len(names)} {what} of the truth: {', '.join(names[:3])}"
+        f"{' …' if len(names) > 3 else ''}{why}"
+        for what, names in missing.items()
+        if names
+    ]
 
 
 def facts_text(artifact: Artifact) -> str:

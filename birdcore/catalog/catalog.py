@@ -6,9 +6,10 @@ contents that are there twice are reported there, never fatal; `usable` says whi
 train. Soundscapes are no part of it: a new one must not make every model anew.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -17,9 +18,10 @@ import pyarrow.parquet as pq
 from birdcore.artifact import Artifact, Facts, Step
 from birdcore.catalog.source import Source
 from birdcore.catalog.tables import TRAIN_NUMBERS, TRAIN_TEXT, Problem, Tables, read_tables
+from birdcore.names import by_case, nfc
 from birdcore.store import Job
 
-VERSION = 1
+VERSION = 2
 
 RECORDINGS = pa.schema(
     [
@@ -41,14 +43,29 @@ TRAINING_TABLES = ("train.csv", "taxonomy.csv")
 def step(source: Source) -> Step:
     files = {name: source.tables[name] for name in TRAINING_TABLES if name in source.tables}
     files |= {f.path: f.sha256 for f in source.audio["train_audio"]}
-    config = {"labels": source.labels}
+    config: dict[str, Any] = {"labels": source.labels}
+    if unused := _unused(source):
+        config["unused"] = unused
     return Step("catalog", VERSION, "catalog", config, files=files, root=str(source.root))
+
+
+def _unused(source: Source) -> dict[str, str]:
+    """Files that rows name and that are there, but passed over, with the reason."""
+    why = {nfc(problem.where): problem.problem for problem in source.problems}
+    there = {file.path for file in source.audio["train_audio"]}
+    return {
+        name: why[str(part)]
+        for name in ("train_audio/" + source.csv.train["filename"]).unique()
+        if name not in there
+        for part in (PurePosixPath(name), *PurePosixPath(name).parents)
+        if str(part) in why
+    }
 
 
 def run(job: Job) -> Facts:
     tables = replace(read_tables(Path(job.step.root)), labels=tuple(job.config["labels"]))
     audio = {path: sha for path, sha in job.step.files.items() if path not in TRAINING_TABLES}
-    problems = list(_problems(tables, audio))
+    problems = list(_problems(tables, audio, job.config.get("unused", {})))
     recordings = _recordings(tables, audio)
     species = _species(tables)
     pq.write_table(
@@ -97,16 +114,25 @@ def _species(tables: Tables) -> pd.DataFrame:
     return pd.DataFrame({"label": list(tables.labels)}).merge(taxonomy, on="label", how="left")
 
 
-def _problems(tables: Tables, audio: dict[str, str]) -> Iterator[Problem]:
+def _problems(
+    tables: Tables, audio: Mapping[str, str], unused: Mapping[str, str]
+) -> Iterator[Problem]:
+    """`audio`: sha256 by recording; `unused`: why files that are there are no recordings."""
     train, known = tables.train, set(tables.labels)
+    other_case = by_case(audio)
     yield from tables.problems
     names = "train_audio/" + train["filename"]
     for line, name, label, secondary in zip(
         train.index, names, train["primary_label"], train["secondary_labels"], strict=True
     ):
         where = f"train.csv:{line}"
-        if name not in audio:
-            yield Problem("row without a file", where, name)
+        if name in unused:
+            yield Problem("row whose file is passed over", where, f"{name}: {unused[name]}")
+        elif name not in audio:
+            near = other_case.get(name.casefold())
+            yield Problem(
+                "row without a file", where, name + (f"; there is {near}" if near else "")
+            )
         for unknown in sorted({label, *secondary} - known):
             yield Problem("unknown label", where, unknown)
     for line in names.index[names.duplicated()]:
@@ -124,28 +150,10 @@ def _problems(tables: Tables, audio: dict[str, str]) -> Iterator[Problem]:
             yield Problem("species without a recording", "taxonomy", label)
 
 
-def soundscape_problems(source: Source) -> list[Problem]:
-    """What does not fit between the soundscapes, the submission's rows and the training audio."""
-    stems = {Path(f.path).stem for f in source.audio["test_soundscapes"]}
-    wanted = {row.rpartition("_")[0] for row in read_tables(source.root).row_ids}
-    problems = [
-        Problem("rows without a soundscape", "sample_submission.csv", stem)
-        for stem in sorted(wanted - stems)
-    ]
-    by_stem: dict[str, str] = {}
-    for file in source.audio["test_soundscapes"]:
-        if (same := by_stem.setdefault(Path(file.path).stem, file.path)) != file.path:
-            problems.append(Problem("rows with two soundscapes", file.path, f"the other is {same}"))
-    trained = {
-        f.sha256: f.path
-        for kind in ("train_audio", "train_soundscapes")
-        for f in source.audio[kind]
-    }
-    return problems + [
-        Problem("test recording in the training data", f.path, f"the same as {trained[f.sha256]}")
-        for f in source.audio["test_soundscapes"]
-        if f.sha256 in trained
-    ]
+def training_problems(source: Source) -> list[Problem]:
+    """What the stage will find, before anything runs."""
+    audio = {file.path: file.sha256 for file in source.audio["train_audio"]}
+    return list(_problems(source.csv, audio, _unused(source)))
 
 
 def read_recordings(catalog: Artifact) -> pd.DataFrame:

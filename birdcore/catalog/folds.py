@@ -2,11 +2,14 @@
 
 Recordings of one author (or, where unknown, each recording) have one fold, and species are spread
 evenly. A species whose recordings are all of one author or in one fold could only be learnt or
-validated, never both: it trains everywhere (fold -1) and is not scored. Publishes `folds.parquet`.
+validated, never both: it trains everywhere (fold -1) and is not scored. Where authors are too few
+for the folds, recordings are spread without regard to them, and a note says so. Publishes
+`folds.parquet`.
 """
 
 import hashlib
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -15,7 +18,7 @@ from birdcore.artifact import Facts, Ref, Step
 from birdcore.catalog.catalog import read_recordings
 from birdcore.store import Job
 
-VERSION = 1
+VERSION = 2
 EVERYWHERE = -1
 
 
@@ -26,7 +29,9 @@ def step(catalog: Ref, count: int, seed: int) -> Step:
 def run(job: Job) -> Facts:
     recordings = read_recordings(job.input("catalog"))
     usable = recordings[recordings["usable"]]
-    folds = assign_folds(usable, job.config["count"], job.config["seed"])
+    count = job.config["count"]
+    assigned = assign_folds(usable, count, job.config["seed"])
+    folds = assigned.of
     folds.rename("fold").reset_index().to_parquet(job.folder / "folds.parquet", index=False)
     scored = usable["primary_label"][folds != EVERYWHERE].nunique()
     sizes = folds.value_counts()
@@ -34,8 +39,8 @@ def run(job: Job) -> Facts:
         "recordings": len(folds),
         "train_everywhere": int(sizes.get(EVERYWHERE, 0)),
         "species_scored": int(scored),
-        "fold_sizes": [int(sizes.get(i, 0)) for i in range(job.config["count"])],
-    }
+        "fold_sizes": [int(sizes.get(i, 0)) for i in range(count)],
+    } | ({"note": assigned.note} if assigned.note else {})
 
 
 def soundscape_fold(name: str, count: int) -> int:
@@ -43,44 +48,69 @@ def soundscape_fold(name: str, count: int) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % count
 
 
-def assign_folds(recordings: pd.DataFrame, count: int, seed: int) -> pd.Series:
-    """Fold of each recording (0 to count - 1, or -1), indexed as the given table.
+@dataclass(frozen=True)
+class Folds:
+    """`of`: each recording's fold (0 to count - 1, or -1). `note`: what is not as it should be."""
 
-    Needs columns recording, author and primary_label. Raises ValueError where there are fewer
-    groups than folds, or a fold has nothing to validate.
+    of: pd.Series
+    note: str = ""
+
+
+def assign_folds(recordings: pd.DataFrame, count: int, seed: int) -> Folds:
+    """Folds of recordings, indexed as the given table.
+
+    Needs columns recording, author and primary_label. Authors stay together where that leaves
+    every fold something to validate; else each recording is by itself, and where these are too few
+    as well, some folds or all stay empty: what they would hold out trains everywhere.
     """
+    author = recordings["author"].str.strip().str.casefold()
+    by_author = author.where(author != "", recordings["recording"])
+    folds = _spread(recordings["primary_label"], by_author, count, seed)
+    if not _empty(folds, count):
+        return Folds(folds)
+    authors = by_author.nunique()
+    folds = _spread(recordings["primary_label"], recordings["recording"], count, seed)
+    empty = _empty(folds, count)
+    if not empty:
+        return Folds(
+            folds,
+            f"by recording, since {authors} author{'s' * (authors != 1)} do not fill {count} folds:"
+            " a model is validated on authors that it has heard, and its score says too much",
+        )
+    if len(empty) < count:
+        return Folds(
+            folds, f"too few recordings a species: {len(empty)} of {count} folds are empty"
+        )
+    return Folds(folds, "one recording a species: all train everywhere, and nothing is validated")
+
+
+def _empty(folds: pd.Series, count: int) -> set[int]:
+    return set(range(count)) - set(folds)
+
+
+def _spread(label: pd.Series, group: pd.Series, count: int, seed: int) -> pd.Series:
+    """Folds in which groups stay together and labels are spread evenly; some may be empty."""
     # Here and not above: it takes more than a second, and `birdflow plan` has no need of it.
     from sklearn.model_selection import StratifiedGroupKFold
 
-    author = recordings["author"].str.strip().str.casefold()
-    group = author.where(author != "", recordings["recording"])
-    folds = pd.Series(EVERYWHERE, recordings.index, dtype="int64")
-    groups_of_species = group.groupby(recordings["primary_label"]).transform("nunique")
-    split = groups_of_species > 1
-    if group[split].nunique() < count:
-        raise ValueError(
-            f"folds.count = {count}, but the recordings come from {group[split].nunique()} "
-            "authors or places only: set it lower"
-        )
-    label, group = recordings["primary_label"][split], group[split]
-    values = np.full(len(label), EVERYWHERE)
+    folds = pd.Series(EVERYWHERE, label.index, dtype="int64")
+    split = group.groupby(label).transform("nunique") > 1
+    some, groups = label[split], group[split]
+    if some.empty:
+        return folds
+    values = np.full(len(some), EVERYWHERE)
     splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         # Species with fewer recordings than folds are usual here, and are absent from some folds.
         warnings.filterwarnings("ignore", message="The least populated class")
-        if label.value_counts().max() < count:
-            values = _by_group(group, count, seed)
+        if some.value_counts().max() < count or groups.nunique() < count:
+            values = _by_group(groups, count, seed)
         else:
-            for fold, (_, held_out) in enumerate(splitter.split(label, label, group)):
+            for fold, (_, held_out) in enumerate(splitter.split(some, some, groups)):
                 values[held_out] = fold
     folds[split] = values
-    alone = folds.groupby(recordings["primary_label"]).transform("nunique") == 1
+    alone = folds.groupby(label).transform("nunique") == 1
     folds[alone] = EVERYWHERE
-    if empty := set(range(count)) - set(folds):
-        raise ValueError(
-            f"folds.count = {count}, but fold {min(empty)} would have nothing to validate: "
-            "set it lower"
-        )
     return folds
 
 

@@ -11,7 +11,8 @@ from collections.abc import Hashable, Mapping, Set
 from pathlib import Path
 
 from birdcore.audio.cut import Override
-from birdcore.catalog.tables import TableError, read_table
+from birdcore.catalog.table import TableError, is_there, read_table
+from birdcore.names import by_case, nfc
 
 OVERRIDES = "overrides.csv"
 COLUMNS = ("recording", "action", "from", "to")
@@ -23,7 +24,7 @@ def read_overrides(path: Path, known: Set[str]) -> dict[str, tuple[Override, ...
     `known` are the recordings there are; `train_audio/` may be left out before a name. Raises
     TableError with file, line and column.
     """
-    if not path.is_file():
+    if not is_there(path):
         return {}
     overrides: dict[str, list[Override]] = defaultdict(list)
     table = read_table(path, COLUMNS, may_be_empty=True)
@@ -34,10 +35,13 @@ def read_overrides(path: Path, known: Set[str]) -> dict[str, tuple[Override, ...
 
 
 def _recording(where: str, name: str, known: Set[str]) -> str:
-    for full in (name, f"train_audio/{name}"):
+    for full in (nfc(name), f"train_audio/{nfc(name)}"):
         if full in known:
             return full
-    raise TableError(f"{where}: there is no training recording {name!r}")
+    others = by_case(known)
+    near = others.get(nfc(name).casefold()) or others.get(f"train_audio/{nfc(name)}".casefold())
+    hint = f"; there is {near}" if near else ""
+    raise TableError(f"{where}: there is no training recording {name!r}{hint}")
 
 
 def _override(where: str, row: Mapping[Hashable, str]) -> Override:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from birdcore.catalog.source import AUDIO_SUFFIXES
+from birdcore.catalog.listing import AUDIO_SUFFIXES
 from birdcore.collect.record import OTHER_SUFFIX
 from birdcore.files import write_text
 

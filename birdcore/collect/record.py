@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from birdcore.catalog.source import AUDIO_SUFFIXES
+from birdcore.catalog.listing import AUDIO_SUFFIXES
 from birdcore.files import write_bytes
 
 PAGE = "https://xeno-canto.org"
@@ -63,7 +63,7 @@ class Record:
     file_url: str | None = None
     """None where the archive does not give the file away."""
     suffix: str = OTHER_SUFFIX
-    """One of source.AUDIO_SUFFIXES, or .audio."""
+    """One of listing.AUDIO_SUFFIXES, or .audio."""
     sample_rate: int | None = None
     also: tuple[str, ...] = ()
     """Scientific names of the species in the background."""

@@ -1,7 +1,8 @@
 """Stage `submission`: predictions weighed, smoothed and written in the asked-for rows.
 
 Publishes `submission.csv` of the ensemble and `rounds/<name>.csv` of each round by itself. Columns
-and rows are those of sample_submission.csv or, where there is none, every 5 s of every soundscape.
+and rows are those of sample_submission.csv. Where there is none, or its rows are of no soundscape
+that is there, a row stands for every 5 s of every soundscape (birdcore/catalog/rows.py names them).
 A row that nothing was heard for (a soundscape that is missing or unreadable) gets each class's
 mean, or .5 where no soundscape was heard: it ranks in the middle, and `unheard.parquet` names it.
 """
@@ -10,6 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,16 +19,17 @@ from numpy.typing import ArrayLike
 
 from birdcore.artifact import Artifact, Facts, Ref, Step
 from birdcore.catalog.catalog import read_labels
+from birdcore.catalog.soundscapes import SAMPLE, rows_of, sample_decides
 from birdcore.catalog.source import Source
 from birdcore.catalog.tables import read_tables
 from birdcore.columns import stacked
+from birdcore.names import nfc
 from birdcore.predict.smooth import delta_shift, file_maximum, gaussian, neighbours
 from birdcore.predict.weights import blend
 from birdcore.recipe import Predict
 from birdcore.store import Job
 
-VERSION = 1
-SAMPLE = "sample_submission.csv"
+VERSION = 2
 
 
 def step(
@@ -36,13 +39,19 @@ def step(
     weights: Ref,
     heard: Mapping[str, tuple[Ref, ...]],
 ) -> Step:
-    """`heard`: the predictions of each round, over all shards."""
-    config = settings.model_dump(include={"gaussian", "neighbours", "delta_shift"})
+    """`heard`: the predictions of each round, over all shards.
+
+    Raises TableError where a row that is asked for could be that of two soundscapes.
+    """
+    config: dict[str, Any] = settings.model_dump(include={"gaussian", "neighbours", "delta_shift"})
     if settings.file_maximum:
         config["file_maximum"] = settings.file_maximum
     inputs: dict[str, tuple[Ref, ...]] = {"catalog": (catalog,), "weights": (weights,)}
     inputs |= {f"round {name}": refs for name, refs in heard.items()}
-    files = {SAMPLE: source.tables[SAMPLE]} if SAMPLE in source.tables else {}
+    named = {path: name for path, name in rows_of(source).items() if name != Path(path).stem}
+    if named:
+        config["names"] = named
+    files = {SAMPLE: source.tables[SAMPLE]} if sample_decides(source) else {}
     return Step("submission", VERSION, "submission", config, inputs, files, str(source.root))
 
 
@@ -88,18 +97,17 @@ def _heard(job: Job, name: str, labels: tuple[str, ...]) -> dict[str, pd.DataFra
     shards = [pd.read_parquet(a / "predictions.parquet") for a in job.inputs(name)]
     table = pd.concat(shards, ignore_index=True) if shards else pd.DataFrame()
     by_backbone = {}
+    names = job.config.get("names", {})
     for backbone, rows in table.groupby("backbone") if len(table) else ():
         parts = []
         for recording, of_one in rows.groupby("recording", sort=True):
             of_one = of_one.sort_values("end")
-            stem = Path(str(recording)).stem
+            name = names.get(recording, Path(str(recording)).stem)
             smoothed = _smoothed(stacked(of_one["probabilities"], np.float64), job)
             parts.append(
-                pd.DataFrame(smoothed, [f"{stem}_{end}" for end in of_one["end"]], list(labels))
+                pd.DataFrame(smoothed, [f"{name}_{end}" for end in of_one["end"]], list(labels))
             )
-        rows_of_all = pd.concat(parts)
-        # Files in two folders may share a stem, and so their row ids: the first one has them.
-        by_backbone[str(backbone)] = rows_of_all[~rows_of_all.index.duplicated()]
+        by_backbone[str(backbone)] = pd.concat(parts, verify_integrity=True)
     return by_backbone
 
 
@@ -139,7 +147,8 @@ def _write(
     path: Path, table: pd.DataFrame, row_ids: list[str], labels: tuple[str, ...]
 ) -> list[str]:
     """Write the rows that are asked for; the ones that nothing was heard for."""
-    unheard = [row for row in row_ids if row not in table.index]
-    filled = table.reindex(row_ids, columns=list(labels)).fillna(table.mean()).fillna(0.5)
+    unheard = [row for row in row_ids if nfc(row) not in table.index]
+    filled = table.reindex([nfc(row) for row in row_ids], columns=list(labels))
+    filled = filled.fillna(table.mean()).fillna(0.5).set_axis(row_ids)
     filled.rename_axis("row_id").to_csv(path, float_format="%.8g")
     return unheard

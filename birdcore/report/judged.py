@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdcore.artifact import Artifact
+from birdcore.catalog.rows import row_names, stem_of
 from birdcore.columns import stacked
 from birdcore.predict.ensemble import members_of
 from birdcore.predict.weights import blend
-from birdcore.score import class_auc, read_submission
+from birdcore.score import class_auc, match_files
 
 Floats = NDArray[np.float64]
 Truth = NDArray[np.bool_]
@@ -55,25 +56,24 @@ class Judged:
 
 def judged_on_soundscapes(
     submission: Artifact, score: Artifact, truth: Path, soundscapes: Sequence[str], row_s: float
-) -> Judged:
-    """`soundscapes`: the paths of the test soundscapes, whose stems begin the rows' names."""
-    given, true = read_submission(submission / "submission.csv"), read_submission(truth)
-    row_of = {row: at for at, row in enumerate(given.row_ids)}
-    column_of = {label: at for at, label in enumerate(given.labels)}
-    rows = [row_of[row] for row in true.row_ids]
-    columns = [column_of[label] for label in true.labels]
-    path_of = {Path(path).stem: path for path in reversed(soundscapes)}
-    names = [row.rpartition("_") for row in true.row_ids]
+) -> Judged | None:
+    """`soundscapes`: the test soundscapes, after which rows are named. None where nothing could be
+    scored."""
     scores = json.loads((score / "scores.json").read_text())
+    if not scores:
+        return None
+    both = match_files(submission / "submission.csv", truth)
+    path_of = {name: path for path, name in row_names(soundscapes).items()}
+    ends = [row.rpartition("_")[2] for row in both.row_ids]
     return Judged(
-        recordings=tuple(path_of.get(stem, "") for stem, _, _ in names),
-        starts=tuple(max(0.0, _number(end) - row_s) for _, _, end in names),
+        recordings=tuple(path_of.get(stem_of(row), "") for row in both.row_ids),
+        starts=tuple(max(0.0, _number(end) - row_s) for end in ends),
         length_s=row_s,
-        classes=true.labels,
-        truth=true.scores == 1,
-        probabilities=given.scores[np.ix_(rows, columns)],
+        classes=both.labels,
+        truth=both.truth,
+        probabilities=both.scores,
         by={
-            name: np.array([of_one["class_auc"].get(label, np.nan) for label in true.labels])
+            name: np.array([of_one["class_auc"].get(label, np.nan) for label in both.labels])
             for name, of_one in scores.items()
         },
     )

@@ -7,7 +7,8 @@ import pandas as pd
 
 from birdcore.artifact import Artifact
 from birdcore.catalog import catalog
-from birdcore.catalog.catalog import read_labels, read_recordings, soundscape_problems
+from birdcore.catalog.catalog import read_labels, read_recordings
+from birdcore.catalog.soundscapes import soundscape_problems
 from birdcore.catalog.source import scan
 from birdcore.catalog.tables import Problem
 from birdcore.store import Store

@@ -5,11 +5,17 @@ from pathlib import Path
 import pytest
 
 from birdcore.audio.cut import Override
-from birdcore.catalog import source as module
+from birdcore.catalog import digests
 from birdcore.catalog.source import FOLDERS, scan
-from birdcore.catalog.tables import TableError
+from birdcore.catalog.table import TableError
 from birdcore.files import file_sha256
 from birdcore.store import Store
+
+
+@pytest.fixture(autouse=True)
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that were written a moment ago count as settled."""
+    monkeypatch.setattr(digests, "SETTLED_NS", -(10**9))
 
 
 @pytest.fixture
@@ -21,7 +27,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         paths.append(path)
         return file_sha256(path)
 
-    monkeypatch.setattr(module, "file_sha256", reading)
+    monkeypatch.setattr(digests, "file_sha256", reading)
     return paths
 
 
@@ -116,7 +122,7 @@ def test_a_folder_without_recordings_or_at_all_is_refused(data: Path, store: Sto
     with pytest.raises(TableError, match="there is no such data folder"):
         scan(data / "elsewhere", store)
     shutil.rmtree(data / "train_audio")
-    with pytest.raises(TableError, match=r"no audio files in train_audio/ \(suffixes \.aif, "):
+    with pytest.raises(TableError, match=r"no audio files in train_audio/ \(suffixes \.3gp, "):
         scan(data, store)
 
 
@@ -137,7 +143,7 @@ def test_a_file_that_may_not_be_read_stops_nothing_and_is_looked_at_again(
             raise PermissionError(13, "Permission denied")
         return file_sha256(path)
 
-    monkeypatch.setattr(module, "file_sha256", refuse)
+    monkeypatch.setattr(digests, "file_sha256", refuse)
     hidden = {f.path: f.sha256 for f in scan(data, store).audio["train_audio"]}
     monkeypatch.undo()
     seen = {f.path: f.sha256 for f in scan(data, store).audio["train_audio"]}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdcore.catalog.source import AUDIO_SUFFIXES
+from birdcore.catalog.listing import AUDIO_SUFFIXES
 from birdcore.collect.record import (
     OTHER_SUFFIX,
     Record,

@@ -337,7 +337,7 @@ def test_nothing_that_is_held_out_is_ever_heard_in_training(
     )
     if table["author"].nunique() < count:
         return
-    folds = assign_folds(table, count, seed).to_numpy()
+    folds = assign_folds(table, count, seed).of.to_numpy()
     labels = torch.eye(CLASSES)[pd.factorize(table["primary_label"])[0]]
     asked = configured(mixup=Mixup(probability=1.0), sumix=Sumix(probability=0.5), loud_crops=0.5)
     for fold in range(count):

@@ -1,6 +1,7 @@
 """The submission stage: the rows and columns that are asked for, and nothing else."""
 
 import csv
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from scipy.ndimage import correlate1d, gaussian_filter1d
 from scipy.stats import pmean, rankdata
 
 from birdcore.artifact import Artifact, Ref
-from birdcore.catalog.source import Source
-from birdcore.catalog.tables import Tables
+from birdcore.catalog.source import Source, SourceFile
+from birdcore.catalog.table import TableError
+from birdcore.catalog.tables import Tables, read_tables
 from birdcore.predict import submission
 from birdcore.recipe import Predict
 from birdcore.score import read_submission
@@ -30,6 +32,8 @@ class Folder:
         self.root, self.store, self.publish = root, store, publish
         self.labels: Sequence[str] = LABELS
         self.tables: dict[str, str] = {}
+        self.silent: Sequence[str] = ()
+        """Soundscapes that are there, and of which nothing was heard."""
 
     def ask(self, rows: Sequence[str], labels: Sequence[str] = LABELS) -> None:
         """Write a sample_submission.csv."""
@@ -55,11 +59,16 @@ class Folder:
             name: tuple(self.publish("predict", {"predictions.parquet": t}) for t in tables)
             for name, tables in heard.items()
         }
+        asked = read_tables(self.root).row_ids if self.tables else ()
+        recordings = {
+            name for of_round in heard.values() for t in of_round for name in t.get("recording", ())
+        }
+        there = sorted(recordings | {f"test_soundscapes/{name}" for name in self.silent})
         source = Source(
             self.root,
-            Tables(pd.DataFrame(), pd.DataFrame(), tuple(self.labels), ()),
+            Tables(pd.DataFrame(), pd.DataFrame(), tuple(self.labels), tuple(asked)),
             self.tables,
-            {},
+            {"test_soundscapes": tuple(SourceFile(name, 0, "") for name in there)},
             {},
         )
         step = submission.step(Predict(**settings), source, catalog, weighed, rounds)
@@ -165,11 +174,12 @@ def test_without_a_sample_every_segment_of_every_soundscape_is_a_row(folder: Fol
 
 
 @pytest.mark.parametrize("rows", [["s_5", "s_10"], []])
-def test_without_a_soundscape_all_rows_that_are_asked_for_are_there(
+def test_without_a_prediction_all_rows_that_are_asked_for_are_there(
     folder: Folder, rows: list[str]
 ) -> None:
     if rows:
         folder.ask(rows)
+        folder.silent = ["s.ogg"]
     for shards in ([], [predictions({})]):
         artifact = folder.make({"one": shards}, {"one/x": 1.0})
         for name in ("submission.csv", "rounds/one.csv"):
@@ -297,8 +307,47 @@ def test_smoothing_stays_within_a_recording(folder: Folder) -> None:
     )
 
 
-def test_files_that_share_a_stem_give_one_set_of_rows(folder: Folder) -> None:
+@pytest.mark.parametrize("silent", [[], ["one.ogg", "deep/two.flac"]])
+def test_a_placeholder_of_no_soundscape_that_is_there_decides_columns_alone(
+    folder: Folder, silent: list[str]
+) -> None:
+    folder.ask(["elsewhere_5", "elsewhere_10"], ("c", "a", "b"))
+    folder.silent = silent
+    heard = predictions({"test_soundscapes/here.ogg": 3} if silent else {})
+    table = written(folder.make({"one": [heard]}, {"one/x": 1.0}))
+    assert table.index.tolist() == (["here_5", "here_10", "here_15"] if silent else [])
+    assert table.columns.tolist() == ["c", "a", "b"]
+
+
+def test_a_sample_of_some_soundscapes_decides_rows(folder: Folder) -> None:
+    folder.ask(["b_10", "gone_5"])
+    heard = predictions({"test_soundscapes/a.ogg": 2, "test_soundscapes/b.ogg": 2})
+    artifact = folder.make({"one": [heard]}, {"one/x": 1.0})
+    assert written(artifact).index.tolist() == ["b_10", "gone_5"]
+    assert unheard(artifact) == ["gone_5"]
+
+
+def test_rows_are_the_samples_in_its_form_and_found_in_the_other(folder: Folder) -> None:
+    rows = [unicodedata.normalize("NFD", "Cañón_5"), "zaunkönig_5"]
+    folder.ask(rows)
+    heard = predictions({"test_soundscapes/Cañón.ogg": 1, "test_soundscapes/zaunkönig.ogg": 1})
+    artifact = folder.make({"one": [heard]}, {"one/x": 1.0})
+    assert written(artifact).index.tolist() == rows
+    assert unheard(artifact) == []
+    np.testing.assert_allclose(written(artifact), np.stack(heard["probabilities"]), rtol=1e-6)
+
+
+def test_files_that_share_a_stem_are_named_by_their_folders(folder: Folder) -> None:
     heard = predictions({"test_soundscapes/x/a.ogg": 2, "test_soundscapes/y/a.ogg": 3})
     table = written(folder.make({"one": [heard]}, {"one/x": 1.0}))
-    assert table.index.tolist() == ["a_5", "a_10", "a_15"]
-    np.testing.assert_allclose(table, np.stack(heard["probabilities"])[[0, 1, 4]], rtol=1e-6)
+    assert table.index.tolist() == ["x/a_5", "x/a_10", "y/a_5", "y/a_10", "y/a_15"]
+    np.testing.assert_allclose(table, np.stack(heard["probabilities"]), rtol=1e-6)
+
+
+def test_a_sample_that_names_the_stem_of_two_is_refused(folder: Folder) -> None:
+    folder.ask(["a_5"])
+    heard = predictions({"test_soundscapes/a.ogg": 2, "test_soundscapes/old/a.wav": 3})
+    with pytest.raises(
+        TableError, match=r"test_soundscapes/a\.ogg and test_soundscapes/old/a\.wav"
+    ):
+        folder.make({"one": [heard]}, {"one/x": 1.0})

@@ -1,6 +1,7 @@
 """The score stage: the submission and every round against the truth, where there is one."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from birdcore.artifact import Facts, Ref, Step
-from birdcore.catalog.source import Source
+from birdcore.catalog.source import Source, SourceFile
+from birdcore.catalog.table import TableError
 from birdcore.catalog.tables import Tables
 from birdcore.recipe import Score
 from birdcore.score import score
@@ -19,9 +21,10 @@ TRUTH = "test_soundscapes_labels.csv"
 ROWS = [f"s{i}_{end}" for i in range(4) for end in (5, 10, 15)]
 
 
-def source(root: Path) -> Source:
+def source(root: Path, soundscapes: Sequence[str] = ("s0", "s1", "s2", "s3")) -> Source:
     tables = Tables(pd.DataFrame(), pd.DataFrame(), ("a", "b", "c"), ())
-    return Source(root, tables, {}, {}, {})
+    files = tuple(SourceFile(f"test_soundscapes/{name}.ogg", 0, "") for name in soundscapes)
+    return Source(root, tables, {}, {"test_soundscapes": files}, {})
 
 
 def table(values: np.ndarray, rows: list[str] = ROWS) -> pd.DataFrame:
@@ -91,11 +94,48 @@ def test_another_truth_is_another_step(tmp_path: Path, truth: np.ndarray) -> Non
     assert before.key != after.key
 
 
-def test_a_truth_with_rows_that_nobody_asked_for_is_refused(
+def test_rows_of_the_truth_that_the_submission_lacks_are_left_out_and_counted(
     store: Store, tmp_path: Path, truth: np.ndarray
 ) -> None:
-    ref = submission(store, {"submission.csv": table(np.full((12, 3), 0.5)).iloc[1:]})
-    step = score.step(Score(), source(tmp_path), ref)
+    given = np.random.default_rng(1).random((12, 3))
+    heard = [at for at, row in enumerate(ROWS) if not row.startswith("s2_")]
+    ref = submission(store, {"submission.csv": table(given).iloc[heard][["a", "b"]]})
+    step = score.step(Score(bootstrap=50), source(tmp_path), ref)
     assert step is not None
-    with pytest.raises(ValueError, match=r"lacks 1 of 12 rows of .*labels\.csv: s0_5"):
-        store.make(step, score.run)
+    artifact = store.make(step, score.run)
+    scores = json.loads((artifact / "scores.json").read_text())["ensemble"]
+    expected = roc_auc_score(truth[heard, :2], given[heard, :2], average="macro")
+    assert scores["macro_auc"] == pytest.approx(expected, abs=1e-9)
+    assert scores["rows_missing"] == ["s2_5", "s2_10", "s2_15"]
+    assert scores["classes_missing"] == ["c"]
+    assert artifact.facts["rows_missing"] == 3
+    assert artifact.facts["classes_missing"] == 1
+
+
+def test_where_nothing_can_be_scored_the_stage_says_so_and_does_not_fail(
+    store: Store, tmp_path: Path, truth: np.ndarray
+) -> None:
+    header = table(np.zeros((12, 3))).iloc[:0]
+    step = score.step(Score(), source(tmp_path), submission(store, {"submission.csv": header}))
+    assert step is not None
+    artifact = store.make(step, score.run)
+    assert json.loads((artifact / "scores.json").read_text()) == {}
+    assert artifact.facts["classes_scored"] == 0
+    assert "none of the 12 rows" in artifact.facts["why"]
+
+
+def test_a_truth_of_other_soundscapes_is_no_step(tmp_path: Path, truth: np.ndarray) -> None:
+    ref = Ref("submission", "0")
+    assert score.step(Score(), source(tmp_path, ["t0", "t1"]), ref) is None
+    assert score.step(Score(), source(tmp_path, ["t0", "s1"]), ref) is not None
+
+
+def test_a_truth_that_is_no_table_or_tells_two_soundscapes_not_apart_is_refused_before_work(
+    tmp_path: Path, truth: np.ndarray
+) -> None:
+    ref = Ref("submission", "0")
+    with pytest.raises(TableError, match="there are test_soundscapes/b/s1"):
+        score.step(Score(), source(tmp_path, ["s0", "b/s1", "c/s1"]), ref)
+    (tmp_path / TRUTH).write_text("filename,start,end\n")
+    with pytest.raises(ValueError, match="no column row_id"):
+        score.step(Score(), source(tmp_path), ref)

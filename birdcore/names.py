@@ -1,0 +1,61 @@
+"""One name for one file, however its letters are encoded.
+
+`é` is one code point (NFC, as most people type it) or a letter and an accent (NFD, as a zip made
+on a Mac has it). Both look alike and are alike to people, so recordings, rows and labels are named
+in NFC everywhere, and a file is found by either form.
+"""
+
+import os
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def nfc(text: str) -> str:
+    """The text with each accented letter as one code point where there is one."""
+    return unicodedata.normalize("NFC", text)
+
+
+def is_text(name: str) -> bool:
+    """Whether a name of the file system is UTF-8: what is not can be put in no table."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def printable(name: str) -> str:
+    r"""A name of the file system as text: bytes that are not UTF-8 as `\xf6`."""
+    return os.fsencode(name).decode(errors="backslashreplace")
+
+
+def by_case(names: Iterable[str]) -> dict[str, str]:
+    """Names by what is left of them where capitals do not count: for hints at near misses."""
+    return {nfc(name).casefold(): name for name in names}
+
+
+def first_choice(name: str, path: str) -> tuple[bool, bool, tuple[str, ...]]:
+    """Sorts files that are alike but for their form (`path`); the first one is `name` (NFC)."""
+    return path != name, path != unicodedata.normalize("NFD", name), tuple(path.split("/"))
+
+
+def located(root: Path, name: str) -> Path:
+    """Where a recording lies that is called `name` (slashes, NFC) under `root`.
+
+    Where files differ in form alone it is the one that `first_choice` puts first; where there is
+    none, `root / name`.
+    """
+    for form in (name, unicodedata.normalize("NFD", name)):
+        if os.path.lexists(root / form):
+            return root / form
+    found = [root]
+    for part in name.split("/"):
+        found = [
+            folder / entry
+            for folder in found
+            if folder.is_dir()
+            for entry in sorted(os.listdir(folder))
+            if nfc(entry) == part
+        ]
+    return found[0] if found else root / name

@@ -1,0 +1,101 @@
+"""What does not fit in a run's data: `problems.csv` in `--out`, and the notes of a plan.
+
+Most is known before anything runs; what could not be read, and rows that nothing was heard for, as
+soon as the steps that find it are done. So the table is written whatever becomes of the run.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+
+from birdcore.artifact import Artifact, Step
+from birdcore.catalog.rows import stem_of
+from birdcore.catalog.source import LABELLED
+from birdcore.catalog.tables import Problem
+from birdcore.far import FarAway, FarError
+from birdcore.files import write_text
+from birdcore.layout import StoreError
+from birdcore.score.score import ENSEMBLE, SCORES
+from birdcore.store import Store
+from flows.dag import Dag
+
+FEW = 3
+
+
+def notes(problems: Iterable[Problem]) -> list[str]:
+    """A line for each of the first few problems of a kind, and one that counts the others."""
+    by_kind: dict[str, list[Problem]] = defaultdict(list)
+    for problem in problems:
+        by_kind[problem.problem].append(problem)
+    lines = []
+    for kind, alike in by_kind.items():
+        lines += [f"{kind}: {p.where} {p.detail}".rstrip() for p in alike[:FEW]]
+        if len(alike) > FEW:
+            lines.append(f"{kind}: {len(alike) - FEW} more")
+    return lines
+
+
+def write_problems(dag: Dag, store: Store, out: Path) -> None:
+    """Write what is known by now; a store whose far side is away takes nothing with it."""
+    problems = list(dag.problems)
+    with suppress(FarAway, FarError, StoreError):
+        problems += found_by_steps(dag, store)
+    out.mkdir(parents=True, exist_ok=True)
+    table = pd.DataFrame(problems, columns=list(Problem._fields))
+    write_text(out / "problems.csv", table.to_csv(index=False))
+
+
+def found_by_steps(dag: Dag, store: Store) -> Iterator[Problem]:
+    """Soundscapes that could not be used, rows without a prediction, and what folds had to do."""
+    why: dict[str, str] = {}
+    of_soundscapes = [step for step in dag.of("clean") if step.config["kind"] not in LABELLED]
+    for _, artifact in _made(of_soundscapes, store):
+        rejected = pd.read_parquet(artifact / "rejected.parquet")
+        for name, reason in rejected[["recording", "reason"]].itertuples(index=False, name=None):
+            why[dag.names.get(name, name)] = reason
+            yield Problem("recording that can't be used", name, reason)
+    for step, artifact in _made(dag.of("folds"), store):
+        if note := artifact.facts.get("note"):
+            yield Problem("folds", step.name, str(note))
+    for _, artifact in _made(dag.of("submission"), store):
+        unheard = pd.read_parquet(artifact / "unheard.parquet")["row_id"]
+        for where, rows, reason in _by_soundscape(unheard, why, dag):
+            what = f"{rows} rows hold each class's mean: {reason}"
+            yield Problem("rows that nothing was heard for", where, what)
+    for step, artifact in _made(dag.of("score"), store):
+        scores = json.loads((artifact / SCORES).read_text())
+        (truth,) = step.files
+        if not scores:
+            yield Problem("nothing to score", truth, str(artifact.facts["why"]))
+            continue
+        for where, rows, reason in _by_soundscape(scores[ENSEMBLE]["rows_missing"], why, dag):
+            yield Problem("rows of the truth not scored", where, f"{rows} rows: {reason}")
+        for label in scores[ENSEMBLE]["classes_missing"]:
+            yield Problem("class of the truth not scored", truth, f"{label} is no class of the run")
+
+
+def _made(steps: Iterable[Step], store: Store) -> Iterator[tuple[Step, Artifact]]:
+    for step in steps:
+        if store.find(step.ref):
+            yield step, store.get(step.ref)
+
+
+def _by_soundscape(
+    row_ids: Iterable[str], why: dict[str, str], dag: Dag
+) -> Iterator[tuple[str, int, str]]:
+    """Soundscapes, how many of these rows each has, and why they have nothing."""
+    counts: dict[str, int] = defaultdict(int)
+    for row in row_ids:
+        counts[stem_of(row)] += 1
+    paths = {name: path for path, name in dag.names.items()}
+    for name, rows in counts.items():
+        if name in why:
+            yield paths[name], rows, why[name]
+        elif name in paths:
+            yield paths[name], rows, "no segment of the recording ends then"
+        else:
+            yield name, rows, "there is no such soundscape"
