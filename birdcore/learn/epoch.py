@@ -12,7 +12,7 @@ from birdcore.learn.augment import spec_augment
 from birdcore.learn.batch import Batch, draw_batch
 from birdcore.learn.checkpoint import Training, keep_best
 from birdcore.learn.data import Crops, batches, crops_of, epoch_rows, overlapping
-from birdcore.learn.loss import Loss, clip_and_frames, loss_of
+from birdcore.learn.loss import Loss, clip_and_frames, loss_of, smoothed
 from birdcore.learn.ranking import rarity_weights
 from birdcore.learn.schedule import learning_rate
 from birdcore.learn.training_set import TrainingSet
@@ -129,7 +129,7 @@ def _loss(loss: Loss, output: SedOutput, drawn: Batch, config: Mapping[str, Any]
     smoothing, on_frames = config["label_smoothing"], config["framewise_weight"]
 
     def of(labels: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        targets = labels * (1 - smoothing) + smoothing / 2
+        targets = smoothed(labels, mask, smoothing, config["loss"])
         return clip_and_frames(loss, output, targets, mask, on_frames)
 
     first = of(drawn.labels, drawn.mask)
