@@ -37,7 +37,7 @@ from birdcore.model.input import InputSpec, pick_device, save_input
 from birdcore.model.sed import ModelSpec, SedModel, load_model, place_model, save_model
 from birdcore.outside.heard import read_about
 from birdcore.outside.teacher import Credit
-from birdcore.recipe import Round
+from birdcore.recipe import Round, defaults_of
 from birdcore.store import Job
 
 VERSION = 6
@@ -67,7 +67,7 @@ def step(
         weights = Path(one.weights).absolute()
         files, root = {weights.name: file_sha256(weights)}, str(weights.parent)
     name = f"train {one.name} {backbone} fold {fold}"
-    return Step("train", VERSION, name, config, inputs, files, root)
+    return Step("train", VERSION, name, config, inputs, files, root, defaults_of(one))
 
 
 def run(job: Job) -> Facts:

@@ -22,7 +22,7 @@ from birdcore.catalog.tables import read_tables
 from birdcore.columns import stacked
 from birdcore.predict.smooth import delta_shift, file_maximum, gaussian, neighbours
 from birdcore.predict.weights import blend
-from birdcore.recipe import Predict
+from birdcore.recipe import Predict, defaults_of
 from birdcore.store import Job
 
 VERSION = 1
@@ -37,13 +37,12 @@ def step(
     heard: Mapping[str, tuple[Ref, ...]],
 ) -> Step:
     """`heard`: the predictions of each round, over all shards."""
-    config = settings.model_dump(include={"gaussian", "neighbours", "delta_shift"})
-    if settings.file_maximum:
-        config["file_maximum"] = settings.file_maximum
+    config = settings.model_dump(include={"gaussian", "neighbours", "delta_shift", "file_maximum"})
     inputs: dict[str, tuple[Ref, ...]] = {"catalog": (catalog,), "weights": (weights,)}
     inputs |= {f"round {name}": refs for name, refs in heard.items()}
     files = {SAMPLE: source.tables[SAMPLE]} if SAMPLE in source.tables else {}
-    return Step("submission", VERSION, "submission", config, inputs, files, str(source.root))
+    root, defaults = str(source.root), defaults_of(settings)
+    return Step("submission", VERSION, "submission", config, inputs, files, root, defaults)
 
 
 def run(job: Job) -> Facts:
@@ -109,7 +108,7 @@ def _smoothed(rows: np.ndarray, job: Job) -> np.ndarray:
         rows = delta_shift(rows, 1 - job.config["delta_shift"])
     if job.config["neighbours"]:
         rows = neighbours(rows)
-    return file_maximum(rows, job.config.get("file_maximum", 0.0))
+    return file_maximum(rows, job.config["file_maximum"])
 
 
 def _blended(

@@ -12,7 +12,7 @@ from birdcore.artifact import Facts, Ref, Step
 from birdcore.catalog.source import Source
 from birdcore.files import file_sha256, write_text
 from birdcore.predict.submission import rounds_of
-from birdcore.recipe import Score
+from birdcore.recipe import Score, defaults_of
 from birdcore.score.files import score_files
 from birdcore.store import Job
 
@@ -33,6 +33,7 @@ def step(settings: Score, source: Source, submission: Ref) -> Step | None:
         {"submission": (submission,)},
         {settings.truth: file_sha256(truth)},
         str(source.root),
+        defaults_of(settings),
     )
 
 
