@@ -43,6 +43,10 @@ class Step:
     `config` is the part of the recipe that the stage reads, `inputs` the artifacts and `files`
     the raw files (path under `root`: sha256 of the content). These, with stage and version,
     decide the key; `name` (what a person sees) and `root` (where the raw files lie) do not.
+
+    `defaults` are those settings of the config that a recipe need not say, as they are then. Of
+    these only what differs is in the key: a setting that a later birdflow adds, and that is off,
+    makes nothing anew. So a default never changes without the stage's version.
     """
 
     stage: str
@@ -52,6 +56,7 @@ class Step:
     inputs: Mapping[str, tuple[Ref, ...]] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     root: str = ""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def key(self) -> str:
@@ -59,16 +64,38 @@ class Step:
         meaning = {
             "stage": self.stage,
             "version": self.version,
-            "config": self.config,
+            "config": differing(self.config, self.defaults),
             "inputs": {k: [[r.stage, r.key] for r in refs] for k, refs in self.inputs.items()},
             "files": self.files,
         }
-        text = json.dumps(meaning, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(_canonical(meaning).encode()).hexdigest()
 
     @property
     def ref(self) -> Ref:
         return Ref(self.stage, self.key)
+
+
+def differing(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that are not as by default, key by key in tables; all that have no default."""
+    found = {}
+    for name, value in config.items():
+        default = defaults.get(name)
+        # A table that lacks what it has by default differs as a whole.
+        if (
+            isinstance(value, Mapping)
+            and isinstance(default, Mapping)
+            and default.keys() <= value.keys()
+        ):
+            if inner := differing(value, default):
+                found[name] = inner
+        elif name not in defaults or _canonical(value) != _canonical(default):
+            found[name] = value
+    return found
+
+
+def _canonical(value: Any) -> str:
+    """As JSON in one spelling: a tuple is a list, a table is in no order."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 @dataclass(frozen=True)

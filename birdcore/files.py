@@ -21,7 +21,7 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Write a file so that it is there in full or not at all, also after a power cut."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}")
     with replacing(path, temporary):

@@ -11,8 +11,8 @@ from birdcore.lineage import near_manifest
 from birdcore.store import TRASH, WORK, Store
 
 KEY = re.compile(r"[0-9a-f]{64}")
-CHECKPOINT = "checkpoint.pt"
-"""What `birdcore.learn.checkpoint` calls it, whose import would be torch's."""
+CHECKPOINTS = "checkpoint-*.pt"
+"""What `birdcore.learn.checkpoint` calls them, whose import would be torch's."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def works(store: Store) -> list[Work]:
     found = []
     for ref in _named(store.root / WORK):
         folder = store.work(ref)
-        checkpoint = (folder / CHECKPOINT).is_file()
+        checkpoint = any(folder.glob(CHECKPOINTS))
         found.append(Work(ref, measure(folder)[1], store.is_being_made(ref), checkpoint))
     return found
 

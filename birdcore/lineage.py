@@ -173,10 +173,8 @@ def _settings(manifest: Manifest, read: Read) -> tuple[str, ...]:
             return tuple(_training(manifest, read))
         case "ensemble":
             shares = manifest.facts.get("weights", {}).items()
-            return (
-                *map(str, config.values()),
-                *(f"{member} {_word(share)}" for member, share in shares),
-            )
+            chosen = [manifest.facts["chosen"]] if "chosen" in manifest.facts else []
+            return (*chosen, *(f"{member} {_word(share)}" for member, share in shares))
     return ()
 
 

@@ -114,11 +114,11 @@ def build_dag(
         models[one.name] = models_of_round(recipe, one, inputs, models, steps)
 
     members = {n: tuple(models[n].values()) for n in recipe.members if n != OUTSIDE}
-    mixed, tests = recipe.ensemble, mels["test_soundscapes"]
+    tests = mels["test_soundscapes"]
     told = None
     if recipe.outside is not None and OUTSIDE in recipe.members:
         told = (recipe.outside.teacher, heard["train_audio"], cataloged)
-    weighed = add(ensemble.step(mixed.weights, members, mixed.blend, mixed.power, told))
+    weighed = add(ensemble.step(recipe.ensemble, members, told))
     predicted = {
         one.name: tuple(
             add(predict.step(one.name, at, tuple(models[one.name].values()), part, recipe.predict))

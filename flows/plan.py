@@ -64,10 +64,11 @@ def _differences(step: Step, artifact: Artifact) -> Iterator[str]:
     before = artifact.manifest
     if step.version != before.version:
         yield f"stage version changed from {before.version} to {step.version}"
+    defaults = dict(_flat(step.defaults))
     old, new = dict(_flat(before.config)), dict(_flat(step.config))
     for key in sorted(old.keys() | new.keys()):
-        if old.get(key) == new.get(key):
-            continue
+        if old.get(key, defaults.get(key)) == new.get(key, defaults.get(key)):
+            continue  # also one that was not there yet, and is off
         if key.startswith("overrides."):
             yield f"input changed: overrides of {key.removeprefix('overrides.')}"
         else:

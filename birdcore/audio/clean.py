@@ -29,7 +29,7 @@ from birdcore.audio.speech import (
 )
 from birdcore.catalog.shards import Shard
 from birdcore.catalog.source import LABELLED
-from birdcore.recipe import Clean
+from birdcore.recipe import Clean, defaults_of
 from birdcore.store import Job
 
 VERSION = 1
@@ -79,7 +79,15 @@ def step(
         # Only training recordings are cut, so no setting of cutting concerns a soundscape.
         config = {"kind": shard.kind}
     files = {f.path: f.sha256 for f in shard.files}
-    return Step("clean", VERSION, f"clean {shard.name}", config, files=files, root=str(root))
+    return Step(
+        "clean",
+        VERSION,
+        f"clean {shard.name}",
+        config,
+        files=files,
+        root=str(root),
+        defaults=defaults_of(clean),
+    )
 
 
 def run(job: Job) -> Facts:

@@ -18,12 +18,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from birdcore.artifact import differing
 from birdcore.catalog.source import SourceFile
 from birdcore.collect.folder import RECORDINGS, collected, failures
 from birdcore.collect.record import Record, read_records, write_records
 from birdcore.collect.search import is_known, known_search, queries
 from birdcore.collect.selection import Competition, Selected, select
 from birdcore.files import file_sha256, write_text
+from birdcore.recipe.section import defaults_of
 from birdcore.recipe.xeno_canto import XenoCanto
 
 SEARCHES, SELECTIONS, CHOSEN, LEFT_OUT, FAILED = (
@@ -31,6 +33,8 @@ SEARCHES, SELECTIONS, CHOSEN, LEFT_OUT, FAILED = (
 )  # fmt: skip
 MANNERS = {"site", "per_second", "search_age_h", "per_page"}
 """How the archive is asked: no part of what is wanted."""
+VERSION = 1
+"""Of what wishes mean: raise it when a default of [xeno_canto] changes."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +151,8 @@ def collected_part(folder: Path, wanted: XenoCanto, competition: Competition) ->
 
 def _home(folder: Path, wanted: XenoCanto, competition: Competition) -> Path:
     meaning = {
-        "wanted": wanted.model_dump(mode="json", exclude=MANNERS),
+        "version": VERSION,
+        "wanted": differing(wanted.model_dump(mode="json", exclude=MANNERS), defaults_of(wanted)),
         "site": wanted.site,
         "species": sorted(competition.species),
         "ids": sorted(competition.ids),

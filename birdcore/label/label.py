@@ -20,7 +20,7 @@ from birdcore.label.soft import drop_small, high_low_mask, keep_segments, power_
 from birdcore.label.teacher import probabilities, read_teacher
 from birdcore.outside.teacher import Credit
 from birdcore.predict.listen import duration_s, read_soundscapes
-from birdcore.recipe import Round
+from birdcore.recipe import Round, defaults_of
 from birdcore.store import Job
 
 VERSION = 2
@@ -73,7 +73,7 @@ def step(
     if outside is not None:
         inputs["heard"], inputs["catalog"] = ((ref,) for ref in outside)
         config["outside"] = one.label.outside if teacher else 1.0
-    return Step("label", VERSION, name, config, inputs)
+    return Step("label", VERSION, name, config, inputs, defaults=defaults_of(one.label))
 
 
 def run(job: Job) -> Facts:

@@ -37,12 +37,16 @@ def draw_batch(
     settings: Mapping[str, Any],
     rng: Generator,
     offsets: Tensor | None = None,
+    noise: Generator | None = None,
 ) -> Batch:
     """A crop of each of these recordings, with all that a round does to crops; a random one, unless
     `offsets` (B,) say where it begins.
 
-    Where crops are drawn with their floor, it is the last frame and mixes as the others do.
+    Where crops are drawn with their floor, it is the last frame and mixes as the others do. `rng`
+    draws on the CPU which sounds meet; what is done to them is drawn by `noise`, on their device,
+    where that is another one.
     """
+    noise = noise or rng
     rows_on_device = rows.to(data.clips.device)
     if offsets is None:
         offsets = draw_offsets(data.clips, rows_on_device, crops, rng)
@@ -54,18 +58,18 @@ def draw_batch(
     if data.heard is not None:
         rate = data.clips.spec.frame_rate
         labels = data.heard.embedding(rows, offsets / rate, crops.frames / rate)
-    power = _distorted(power, data.clips.spec, crops, settings, rng)
+    power = _distorted(power, data.clips.spec, crops, settings, noise)
     mask = None
     if data.background is not None and data.background.names:
         power = over_background(
-            data.background, data.quiet, power, settings["background"], crops, rng
+            data.background, data.quiet, power, settings["background"], crops, rng, noise
         )
     if data.segments is not None:
         power, labels, mask = with_teacher(data.segments, power, labels, settings, crops, rng)
     power, labels, mask, second = among_themselves(power, labels, mask, settings, rng)
-    power = _with_noise(power, data.clips.spec, crops, settings["noise"], rng)
+    power = _with_noise(power, data.clips.spec, crops, settings["noise"], noise)
     if settings["gain_db"]:
-        power = random_gain(power, -settings["gain_db"], settings["gain_db"], rng)
+        power = random_gain(power, -settings["gain_db"], settings["gain_db"], noise)
 
     def here(labels_or_mask: Tensor | None) -> Tensor | None:
         return None if labels_or_mask is None else labels_or_mask.to(power.device)

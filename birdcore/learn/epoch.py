@@ -12,7 +12,7 @@ from birdcore.learn.augment import spec_augment
 from birdcore.learn.batch import Batch, draw_batch
 from birdcore.learn.checkpoint import Training, keep_best
 from birdcore.learn.data import Crops, batches, crops_of, epoch_rows, overlapping
-from birdcore.learn.loss import Loss, clip_and_frames, loss_of
+from birdcore.learn.loss import Loss, clip_and_frames, loss_of, smoothed
 from birdcore.learn.ranking import rarity_weights
 from birdcore.learn.schedule import learning_rate
 from birdcore.learn.training_set import TrainingSet
@@ -29,6 +29,7 @@ def run_epoch(
     began = time.monotonic()
     config = job.config
     rng = torch.Generator().manual_seed(seed_of(job, epoch + 1))
+    noise = noise_generator(data.clips.device, rng, seed_of(job, epoch + 1, "noise"))
     # Dropout and drop path draw from torch's own generator, and take no other.
     torch.manual_seed(seed_of(job, epoch + 1))
     crops = crops_of(config, reads.mel)
@@ -50,8 +51,8 @@ def run_epoch(
         )
         for group in training.optimizer.param_groups:
             group["lr"] = rate
-        drawn = draw_batch(data, rows, crops, config, rng, offsets)
-        losses.append(_step(job, training, drawn, reads, loss, rng))
+        drawn = draw_batch(data, rows, crops, config, rng, offsets, noise)
+        losses.append(_step(job, training, drawn, reads, loss, noise))
     last = epoch + 1 == config["epochs"]
     auc = None
     judged = config["learns"] == "labels" and len(data.held_out)
@@ -96,7 +97,7 @@ def _step(
     drawn: Batch,
     reads: InputSpec,
     loss: Loss,
-    rng: torch.Generator,
+    noise: torch.Generator,
 ) -> torch.Tensor:
     config, mask_of = job.config, job.config["mask"]
     x = spec_augment(
@@ -105,7 +106,7 @@ def _step(
         round(mask_of["time_s"] * reads.mel.frame_rate),
         mask_of["frequency_masks"],
         mask_of["time_masks"],
-        rng,
+        noise,
     )[:, None]
     device = drawn.power.device
     bf16 = config["precision"] == "bf16" and computes_bf16(device)
@@ -129,7 +130,7 @@ def _loss(loss: Loss, output: SedOutput, drawn: Batch, config: Mapping[str, Any]
     smoothing, on_frames = config["label_smoothing"], config["framewise_weight"]
 
     def of(labels: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        targets = labels * (1 - smoothing) + smoothing / 2
+        targets = smoothed(labels, mask, smoothing, config["loss"])
         return clip_and_frames(loss, output, targets, mask, on_frames)
 
     first = of(drawn.labels, drawn.mask)
@@ -138,7 +139,18 @@ def _loss(loss: Loss, output: SedOutput, drawn: Batch, config: Mapping[str, Any]
     return torch.lerp(first, of(drawn.second.labels, drawn.second.mask), drawn.second.share)
 
 
-def seed_of(job: Job, at: int) -> int:
-    """A seed of its own for each model and epoch: neighbours must not draw alike."""
-    entropy = [job.config["seed"], job.config["fold"], at]
+def noise_generator(device: torch.device, rng: torch.Generator, seed: int) -> torch.Generator:
+    """What draws where the sounds are: of a GPU's own, or the one that draws all else.
+
+    Noise is as large as the batch; drawn on the CPU it would wait for the bus.
+    """
+    if device.type == "cpu":
+        return rng
+    return torch.Generator(device).manual_seed(seed)
+
+
+def seed_of(job: Job, at: int, what: str = "") -> int:
+    """A seed of its own for each model and epoch, and for what draws beside others on a device:
+    neighbours must not draw alike."""
+    entropy = [job.config["seed"], job.config["fold"], at, *what.encode()]
     return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)

@@ -33,37 +33,37 @@ def over_background(
     settings: Mapping[str, Any],
     crops: Crops,
     rng: Generator,
+    noise: Generator,
 ) -> Tensor:
     """Clips over random pieces of soundscapes at a random signal-to-noise ratio of mean powers."""
     batch = len(power)
     rows = torch.randint(len(background.names), (batch,), generator=rng).to(background.device)
     if settings["of"] == "floors":
-        noise = _steady_noise(background.floors[rows], crops, rng)
+        beneath = _steady_noise(background.floors[rows], crops, noise)
     elif quiet is not None:
         drawn = torch.randint(len(quiet[0]), (batch,), generator=rng).to(background.device)
         rows, offsets = (of_pieces[drawn] for of_pieces in quiet)
-        noise = background.power(rows, offsets, crops.frames, with_floor=crops.with_floor)
+        beneath = background.power(rows, offsets, crops.frames, with_floor=crops.with_floor)
     else:
         whole = Crops(crops.frames, None, 0.0)
         offsets = draw_offsets(background, rows, whole, rng)
-        noise = background.power(rows, offsets, crops.frames, with_floor=crops.with_floor)
+        beneath = background.power(rows, offsets, crops.frames, with_floor=crops.with_floor)
     low, high = settings["snr_db"]
     snr_db = torch.rand(batch, 1, 1, generator=rng) * (high - low) + low
     chosen = torch.rand(batch, 1, 1, generator=rng) < settings["probability"]
     gain = torch.where(chosen, 10 ** (-snr_db / 10), 0.0).to(power)
-    level = power.mean(dim=(1, 2), keepdim=True) / noise.mean(dim=(1, 2), keepdim=True).clamp_min(
-        1e-12
-    )
-    return power + gain * level * noise
+    mean, mean_beneath = (x.mean(dim=(1, 2), keepdim=True) for x in (power, beneath))
+    return power + gain * (mean / mean_beneath.clamp_min(1e-12)) * beneath
 
 
-def _steady_noise(floors: Tensor, crops: Crops, rng: Generator) -> Tensor:
+def _steady_noise(floors: Tensor, crops: Crops, generator: Generator) -> Tensor:
     """Noise (B, M, T) of these mean powers (B, M), as it is cell by cell.
 
     The power of Gaussian noise in a band is exponentially distributed; a mel bin is the mean of
     a few bands, two of them here.
     """
-    drawn = torch.rand(2, *floors.shape, crops.frames, generator=rng).clamp(min=1e-12)
+    shape = (2, *floors.shape, crops.frames)
+    drawn = torch.rand(shape, generator=generator, device=generator.device).clamp(min=1e-12)
     noise = floors[:, :, None] * (-drawn.log()).mean(dim=0).to(floors)
     return torch.cat([noise, floors[:, :, None]], dim=2) if crops.with_floor else noise
 

@@ -24,7 +24,7 @@ from birdcore.learn.attribution import FILE as ATTRIBUTION
 from birdcore.learn.attribution import attribution
 from birdcore.learn.checkpoint import (
     Training,
-    drop_checkpoint,
+    drop_checkpoints,
     load_checkpoint,
     save_checkpoint,
     soup,
@@ -37,10 +37,10 @@ from birdcore.model.input import InputSpec, pick_device, save_input
 from birdcore.model.sed import ModelSpec, SedModel, load_model, place_model, save_model
 from birdcore.outside.heard import read_about
 from birdcore.outside.teacher import Credit
-from birdcore.recipe import Round
+from birdcore.recipe import Round, defaults_of
 from birdcore.store import Job
 
-VERSION = 5
+VERSION = 6
 
 TEACHER_ONLY = {"mix", "mix_share", "mix_as", "match_power", "targets"}
 ELSEWHERE = {
@@ -67,7 +67,7 @@ def step(
         weights = Path(one.weights).absolute()
         files, root = {weights.name: file_sha256(weights)}, str(weights.parent)
     name = f"train {one.name} {backbone} fold {fold}"
-    return Step("train", VERSION, name, config, inputs, files, root)
+    return Step("train", VERSION, name, config, inputs, files, root, defaults_of(one))
 
 
 def run(job: Job) -> Facts:
@@ -92,7 +92,8 @@ def run(job: Job) -> Facts:
         },
     )
     training = _begin(job, shape, device)
-    load_checkpoint(job.folder, training)
+    for name in load_checkpoint(job.folder, training):
+        job.progress(0, job.config["epochs"], f"set aside {name}: damaged, or of another training")
     resumed_at = training.epoch
     with SummaryWriter(str(job.folder / "tb"), purge_step=training.epoch) as board:
         for epoch in range(training.epoch, job.config["epochs"]):
@@ -109,7 +110,7 @@ def run(job: Job) -> Facts:
     if len(training.best) > 1 and len(data.held_out):
         score = held_out_auc(training.judged, data, reads)
     _write(job, training, data, reads, shape)
-    drop_checkpoint(job.folder)
+    drop_checkpoints(job.folder)
     losses = [line["loss"] for line in training.history]
     return {
         "auc": score,
@@ -147,7 +148,7 @@ def _begin(job: Job, shape: ModelSpec, device: torch.device) -> Training:
         lr=job.config["learning_rate"],
         weight_decay=job.config["weight_decay"],
     )
-    return Training(model, average, optimizer)
+    return Training(model, average, optimizer, job.step.key)
 
 
 def _write(

@@ -17,22 +17,24 @@ from birdcore.mel.scale import Scale, encode
 from birdcore.mel.shard import ShardWriter
 from birdcore.mel.spec import MelSpec
 from birdcore.mel.spectrogram import mel_energy
-from birdcore.recipe import Clean, Mel
+from birdcore.recipe import Clean, Mel, defaults_of
 from birdcore.store import Job
 
 VERSION = 1
 
 
 def step(shard: Shard, cleaned: Ref, mel: Mel, clean: Clean, root: Path) -> Step:
+    spec = mel.spec()
     config = {
-        "spec": mel.spec().model_dump(),
+        "spec": spec.model_dump(),
         "scale": asdict(_scale(mel)),
         # Soundscapes are never cut, so that the cross-fade is no matter of theirs.
         "fade_s": clean.fade_s if shard.kind in LABELLED else 0.0,
     }
     files = {f.path: f.sha256 for f in shard.files}
     name = f"mel {shard.name}"
-    return Step("mel", VERSION, name, config, {"clean": (cleaned,)}, files, str(root))
+    defaults = {"spec": defaults_of(spec), "scale": asdict(Scale())}
+    return Step("mel", VERSION, name, config, {"clean": (cleaned,)}, files, str(root), defaults)
 
 
 def _scale(mel: Mel) -> Scale:

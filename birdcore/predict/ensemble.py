@@ -6,12 +6,15 @@ each (a list over `classes`, where each class has its own), and ROC-AUCs on the 
 recordings of each member, of the plain mean of all, and of the ensemble.
 
 The ensemble's AUC is that of weights fitted on other recordings than it is judged on, a fifth of
-them at a time. On those that they are fitted on, many weights look better than few, always.
+them at a time. On those that they are fitted on, many weights look better than few, always. So
+are candidates judged among which weights = "auto" chooses (choice.py); `compared` has the figures.
 """
 
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,12 +24,14 @@ from birdcore.artifact import Artifact, Facts, Ref, Step
 from birdcore.columns import stacked
 from birdcore.files import write_text
 from birdcore.model.sed import load_spec
+from birdcore.predict.choice import Judged, choose, judge
 from birdcore.predict.told import of_recordings, read_told
 from birdcore.predict.weights import Blend, blend, nnls_weights, nnls_weights_by_class, ranks
+from birdcore.recipe import Ensemble, defaults_of
 from birdcore.score import class_auc
 from birdcore.store import Job
 
-VERSION = 2
+VERSION = 3
 PARTS = 5
 HEARD, CATALOG = "[heard]", "[catalog]"
 """Inputs that are no rounds, under names that no round can have."""
@@ -35,35 +40,47 @@ Table = NDArray[np.floating]
 Truth = NDArray[np.bool_]
 
 
+class Way(NamedTuple):
+    """A way to an ensemble: how weights come about, and how members are blended by them."""
+
+    weights: str
+    blend: Blend
+
+    @property
+    def name(self) -> str:
+        """Such as mean, rank mean, nnls."""
+        return self.weights if self.blend == "mean" else f"{self.blend} {self.weights}"
+
+
 def step(
-    weights: str,
+    settings: Ensemble,
     members: Mapping[str, tuple[Ref, ...]],
-    blend: Blend = "mean",
-    power: float = 2.0,
     outside: tuple[str, tuple[Ref, ...], Ref] | None = None,
 ) -> Step:
-    """`weights`, `blend` and `power` as in the recipe; `members`: the models of each round.
+    """`members`: the models of each round.
 
     `outside`: the name of an outside teacher that is a member too, what it heard of the
     recordings, and the catalogue.
     """
-    config: dict[str, str | float] = {"weights": weights, "blend": blend}
-    if blend == "power":
-        config["power"] = power
+    config = settings.model_dump(include={"weights", "blend"})
+    if settings.blend == "power":
+        config["power"] = settings.power
     inputs = dict(members)
     if outside is not None:
         config["teacher"], inputs[HEARD], catalog = outside
         inputs[CATALOG] = (catalog,)
-    return Step("ensemble", VERSION, "ensemble", config, inputs)
+    return Step("ensemble", VERSION, "ensemble", config, inputs, defaults=defaults_of(settings))
 
 
 def run(job: Job) -> Facts:
-    how = {key: job.config[key] for key in ("blend", "power") if key in job.config}
     rounds = {name: job.inputs(name) for name in job.step.inputs if name not in (HEARD, CATALOG)}
     members, classes = members_of(rounds)
     common = sorted(set.intersection(*(set(table.index) for table in members.values())))
     if HEARD in job.step.inputs:
         members[f"outside/{job.config['teacher']}"] = _told(job, members, common)
+    power = job.config.get("power", 1.0)
+    ways = _ways(job.config, len(members))
+    chosen, compared = ways[0], dict[str, Judged]()
     weights = np.full(len(members), 1 / len(members))
     aucs: dict[str, float | None] = {}
     if common:
@@ -71,18 +88,41 @@ def run(job: Job) -> Facts:
         truth = _column(next(iter(members.values())), common, "targets") >= 1
         aucs = dict(zip(members, (_auc(truth, p) for p in predictions), strict=True))
         aucs["mean"] = _auc(truth, blend(predictions, weights))
-        weights = _fitted(job.config["weights"], predictions, truth)
-        aucs["ensemble"] = _auc(truth, _unseen(job, predictions, truth))
+        compared = judge(truth, {w.name: _unseen(w, power, predictions, truth) for w in ways})
+        name = choose(compared, int(truth.sum()), len(members))
+        chosen = next(way for way in ways if way.name == name)
+        weights = _fitted(chosen.weights, predictions, truth)
+        aucs["ensemble"] = compared[name].auc
     shares = dict(zip(members, weights.tolist(), strict=True))
+    how: dict[str, Any] = {"chosen": chosen.name, "blend": chosen.blend}
+    how |= {"power": power} if chosen.blend == "power" else {}
+    how["compared"] = {name: asdict(one) for name, one in compared.items()}
     of_classes = {"classes": classes} if weights.ndim == 2 else {}
     content = {**how, "weights": shares, **of_classes, "held_out_auc": aucs}
     write_text(job.folder / "weights.json", json.dumps(content, indent=1) + "\n")
     return {
         "members": len(members),
         "held_out_recordings": len(common),
+        "chosen": chosen.name,
+        "compared": {
+            name: {key: x and round(x, 4) for key, x in asdict(one).items()}
+            for name, one in compared.items()
+        },
         "weights": {name: round(float(np.mean(share)), 4) for name, share in shares.items()},
         "held_out_auc": {name: auc and round(auc, 4) for name, auc in aucs.items()},
     }
+
+
+def _ways(config: Mapping[str, Any], members: int) -> list[Way]:
+    """What there is to choose among, the simplest first; of one member there is one ensemble."""
+    blends: list[Blend] = [config["blend"] or "mean"]
+    if config["weights"] != "auto":
+        return [Way(config["weights"], blends[0])]
+    if members == 1:
+        return [Way("mean", blends[0])]
+    if config["blend"] is None:
+        blends.append("rank")
+    return [*(Way("mean", one) for one in blends), Way("nnls", blends[0])]
 
 
 def members_of(
@@ -126,19 +166,19 @@ def _fitted(how: str, predictions: Table, truth: Truth) -> NDArray[np.float64]:
     return fit(predictions, np.where(scored, truth, np.nan))
 
 
-def _unseen(job: Job, predictions: Table, truth: Truth) -> Table:
+def _unseen(way: Way, power: float, predictions: Table, truth: Truth) -> Table:
     """The ensemble of each part of the recordings, with weights that are fitted on the others."""
-    how: Blend = job.config["blend"]
+    if way.weights == "mean":
+        return blend(predictions, np.ones(len(predictions)), way.blend, power)
+    how = way.blend
     part = np.arange(len(truth)) % PARTS
     told = np.stack([ranks(member) for member in predictions]) if how == "rank" else predictions
     blended: Table = np.empty_like(predictions[0])
     for at in np.unique(part):
         own = part == at
-        weights = _fitted(job.config["weights"], predictions[:, ~own], truth[~own])
+        weights = _fitted(way.weights, predictions[:, ~own], truth[~own])
         # Ranks are among all recordings, not those of a part, and blend as their mean.
-        blended[own] = blend(
-            told[:, own], weights, "mean" if how == "rank" else how, job.config.get("power", 1.0)
-        )
+        blended[own] = blend(told[:, own], weights, "mean" if how == "rank" else how, power)
     return blended
 
 

@@ -27,7 +27,7 @@ from birdcore.predict.listen import (
 )
 from birdcore.predict.told import of_segments, read_told
 from birdcore.predict.windows import segment_ends, segment_max
-from birdcore.recipe import Predict
+from birdcore.recipe import Predict, defaults_of
 from birdcore.store import Job
 
 VERSION = 1
@@ -47,6 +47,7 @@ def step(round_name: str, at: int, models: tuple[Ref, ...], mel: Ref, settings: 
         f"predict {round_name} {at:04d}",
         config,
         {"models": models, "mel": (mel,)},
+        defaults=defaults_of(settings),
     )
 
 
@@ -56,7 +57,8 @@ def outside_step(
     """What an outside teacher that heard a shard says of its segments."""
     config = {"segment_s": settings.segment_s, "teacher": teacher}
     inputs = {"heard": (heard,), "mel": (mel,), "catalog": (catalog,)}
-    return Step("predict", VERSION, f"predict outside {at:04d}", config, inputs)
+    name = f"predict outside {at:04d}"
+    return Step("predict", VERSION, name, config, inputs, defaults=defaults_of(settings))
 
 
 def run(job: Job) -> Facts:

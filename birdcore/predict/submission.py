@@ -26,7 +26,7 @@ from birdcore.columns import stacked
 from birdcore.names import nfc
 from birdcore.predict.smooth import delta_shift, file_maximum, gaussian, neighbours
 from birdcore.predict.weights import blend
-from birdcore.recipe import Predict
+from birdcore.recipe import Predict, defaults_of
 from birdcore.store import Job
 
 VERSION = 2
@@ -43,16 +43,17 @@ def step(
 
     Raises TableError where a row that is asked for could be that of two soundscapes.
     """
-    config: dict[str, Any] = settings.model_dump(include={"gaussian", "neighbours", "delta_shift"})
-    if settings.file_maximum:
-        config["file_maximum"] = settings.file_maximum
+    config: dict[str, Any] = settings.model_dump(
+        include={"gaussian", "neighbours", "delta_shift", "file_maximum"}
+    )
     inputs: dict[str, tuple[Ref, ...]] = {"catalog": (catalog,), "weights": (weights,)}
     inputs |= {f"round {name}": refs for name, refs in heard.items()}
     named = {path: name for path, name in rows_of(source).items() if name != Path(path).stem}
     if named:
         config["names"] = named
     files = {SAMPLE: source.tables[SAMPLE]} if sample_decides(source) else {}
-    return Step("submission", VERSION, "submission", config, inputs, files, str(source.root))
+    root, defaults = str(source.root), defaults_of(settings)
+    return Step("submission", VERSION, "submission", config, inputs, files, root, defaults)
 
 
 def run(job: Job) -> Facts:
@@ -117,7 +118,7 @@ def _smoothed(rows: np.ndarray, job: Job) -> np.ndarray:
         rows = delta_shift(rows, 1 - job.config["delta_shift"])
     if job.config["neighbours"]:
         rows = neighbours(rows)
-    return file_maximum(rows, job.config.get("file_maximum", 0.0))
+    return file_maximum(rows, job.config["file_maximum"])
 
 
 def _blended(

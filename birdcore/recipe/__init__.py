@@ -9,7 +9,7 @@ from birdcore.recipe.augment import Background, Mask, Mixup, Sumix
 from birdcore.recipe.read import RecipeError, read_recipe
 from birdcore.recipe.recipe import Clean, Ensemble, Folds, Mel, Predict, Recipe, Score, Shards
 from birdcore.recipe.round import PseudoLabels, Round
-from birdcore.recipe.section import Output
+from birdcore.recipe.section import Output, defaults_of
 from birdcore.recipe.xeno_canto import XenoCanto
 
 __all__ = [
@@ -30,5 +30,6 @@ __all__ = [
     "Shards",
     "Sumix",
     "XenoCanto",
+    "defaults_of",
     "read_recipe",
 ]

@@ -103,10 +103,12 @@ class Ensemble(Section):
     members: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Rounds whose models are weighed; all rounds, if not said. "outside" is the teacher of
     [outside] itself, whose model is then needed to predict as well."""
-    weights: Literal["nnls", "nnls-by-class", "mean"] = "nnls"
-    """By least squares on held-out recordings, over all classes or for each; or all alike."""
-    blend: Literal["mean", "power", "rank"] = "mean"
-    """A weighted mean of probabilities, of their powers (power), or of ranks within a class."""
+    weights: Literal["auto", "mean", "nnls", "nnls-by-class"] = "auto"
+    """All alike (mean), or by least squares on held-out recordings, over all classes or for each;
+    auto: all alike, unless least squares surely hold out better."""
+    blend: Literal["mean", "power", "rank"] | None = None
+    """A weighted mean of probabilities, of their powers (power), or of ranks within a class. If not
+    said, of probabilities; under weights = "auto" of ranks, where these surely hold out better."""
     power: Positive = 2.0
     """What blend = "power" takes: the higher, the more the surest member says."""
 

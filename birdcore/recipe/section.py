@@ -1,6 +1,6 @@
 """What tables of the recipe are made of."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,3 +21,14 @@ class Section(BaseModel):
     """A table of the recipe."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def defaults_of(settings: BaseModel) -> dict[str, Any]:
+    """What settings of this kind are where nothing is said of them; those that must be said have
+    none."""
+    fields = type(settings).model_fields.items()
+    defaults = {name: one.get_default() for name, one in fields if not one.is_required()}
+    return {
+        name: default.model_dump() if isinstance(default, BaseModel) else default
+        for name, default in defaults.items()
+    }

@@ -13,7 +13,7 @@ from birdcore.catalog.source import Kind, Source
 from birdcore.files import write_text
 from birdcore.mel.scale import Scale
 from birdcore.mel.spec import MelSpec
-from birdcore.recipe import Recipe
+from birdcore.recipe import Recipe, defaults_of
 from birdcore.report import examples
 from birdcore.report.judged import Judged, judged_on_held_out, judged_on_soundscapes
 from birdcore.report.page import render
@@ -51,7 +51,8 @@ def step(
     if score is not None:
         inputs["score"] = (score.ref,)
         files |= {f.path: f.sha256 for f in source.audio["test_soundscapes"]} | dict(score.files)
-    return Step("report", VERSION, "report", settings_of(recipe), inputs, files, str(source.root))
+    root, defaults = str(source.root), defaults_of_settings(recipe)
+    return Step("report", VERSION, "report", settings_of(recipe), inputs, files, root, defaults)
 
 
 def settings_of(recipe: Recipe) -> dict[str, Any]:
@@ -69,6 +70,19 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
             one["weights"] = Path(one["weights"]).name
     meant["round"] = {one.pop("name"): one for one in meant["round"]}
     return meant
+
+
+def defaults_of_settings(recipe: Recipe) -> dict[str, Any]:
+    """Of `settings_of`, those that need not be said; that there is an outside teacher must be."""
+    defaults = defaults_of(recipe)
+    defaults["mel"] = defaults_of(recipe.mel.spec()) | {"dtype": defaults_of(recipe.mel)["dtype"]}
+    defaults["round"] = {one.name: defaults_of(one) for one in recipe.round}
+    if recipe.xeno_canto is not None:
+        defaults["xeno_canto"] = defaults_of(recipe.xeno_canto)
+    if recipe.outside is not None:
+        hears = defaults_of(recipe.outside)
+        defaults["outside"] = {key: value for key, value in hears.items() if key != "teacher"}
+    return defaults
 
 
 def run(job: Job) -> Facts:

@@ -16,7 +16,7 @@ from birdcore.catalog.source import Source
 from birdcore.catalog.table import is_there
 from birdcore.files import file_sha256, write_text
 from birdcore.predict.submission import rounds_of
-from birdcore.recipe import Score
+from birdcore.recipe import Score, defaults_of
 from birdcore.score.files import NothingToScore, read_submission, score_files
 from birdcore.store import Job
 
@@ -45,6 +45,7 @@ def step(settings: Score, source: Source, submission: Ref) -> Step | None:
         {"submission": (submission,)},
         {settings.truth: file_sha256(truth)},
         str(source.root),
+        defaults_of(settings),
     )
 
 

@@ -44,7 +44,7 @@ from birdcore.outside import outside
 from birdcore.outside.heard import read_heard
 from birdcore.outside.teacher import Credit, Floats, Hear, OutsideTeacher
 from birdcore.predict import ensemble, predict, submission
-from birdcore.recipe import Clean, Mel, Predict, Recipe, Round, Score
+from birdcore.recipe import Clean, Ensemble, Mel, Predict, Recipe, Round, Score
 from birdcore.report import report
 from birdcore.score import score
 from birdcore.store import Store
@@ -205,7 +205,7 @@ def all_stages(root: Path, store: Store, model_of: MadeModel) -> Iterator[Artifa
     }
     trained = make(train, STUDENT, "test_resnet", 0, 0, inputs)
     yield trained
-    weighed = make(ensemble, "nnls", models)
+    weighed = make(ensemble, Ensemble(weights="nnls"), models)
     yield weighed
     predicted = {
         name: make(predict, name, 0, refs, mels["test_soundscapes"], PREDICT)

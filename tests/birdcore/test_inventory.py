@@ -71,14 +71,14 @@ def test_work_left_behind_says_whether_it_can_go_on(store: Store) -> None:
     step = Step("train", 1, "train a")
 
     def dies(job: Job) -> Facts:
-        (job.folder / checkpoint.CHECKPOINT).write_text("half")
+        (job.folder / checkpoint.CHECKPOINTS.replace("*", "1")).write_text("half")
         raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError):
         store.make(step, dies, resumes=True)
     (left,) = works(store)
     assert (left.ref, left.bytes, left.live, left.checkpoint) == (step.ref, 4, False, True)
-    assert inventory.CHECKPOINT == checkpoint.CHECKPOINT
+    assert inventory.CHECKPOINTS == checkpoint.CHECKPOINTS
 
 
 def test_what_waits_for_its_removal_is_trash(store: Store, made: list[Ref]) -> None:

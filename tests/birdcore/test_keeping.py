@@ -85,7 +85,7 @@ def written(folder: Path, past: Past) -> tuple[Store, list[Step]]:
         (store.root / RESULTS / f"{steps[at].stage}-{steps[at].key}-0123456789ab").touch()
     for at in past.left:
         store.work(steps[at].ref).mkdir(parents=True)
-        (store.work(steps[at].ref) / "checkpoint.pt").write_text("half")
+        (store.work(steps[at].ref) / "checkpoint-1.pt").write_text("half")
     for at, (recipe, state, needs) in enumerate(past.runs):
         write_record(store, at, recipe, state, [steps[one].ref for one in needs])
     for at in past.pinned & past.there:

@@ -70,8 +70,8 @@ def made(store: Store) -> dict[str, Any]:
     reads = base | {"labels": labels, "soundscapes": heard, "start": (first[0],)}
     of_all = {"label": FULL.model_dump(include=AT_ONCE)}
     second = model(store, "second", 0, config=of_all, **reads)
-    facts = {"weights": {"second/resnet10t": 1.0}}
-    ensemble = publish(store, "ensemble", facts, {"how": "nnls"}, second=(second,))
+    facts = {"chosen": "mean", "weights": {"second/resnet10t": 1.0}}
+    ensemble = publish(store, "ensemble", facts, {"weights": "auto"}, second=(second,))
     test = mels(store, "test_soundscapes", 1)
     predict = publish(store, "predict second 0000", {"recordings": 1}, models=(second,), mel=test)
     inputs = {"catalog": (catalog,), "weights": (ensemble,), "round second": (predict,)}
@@ -99,7 +99,7 @@ def test_a_tree_from_a_submission_down_to_recordings(store: Store, made: dict[st
         f"""\
 submission {key(made["submission"])} (12 rows, 2 classes)
 ├─ catalog {catalog} (5 recordings, 5 usable, 2 species)
-├─ ensemble {key(made["ensemble"])} (nnls, second/resnet10t 1)
+├─ ensemble {key(made["ensemble"])} (mean, second/resnet10t 1)
 │  └─ train second resnet10t fold 0 {key(second)} (4 trained on, 1 held out, 6 segments, """
         f"""start first, teacher first ×2, keep 0.8)
 │     ├─ folds {folds} (5 recordings, 2 folds)
@@ -140,7 +140,7 @@ def test_each_artifact_is_told_in_full_once(store: Store, made: dict[str, Any]) 
 
 
 def test_models_told_before_are_one_name(store: Store, made: dict[str, Any]) -> None:
-    both = publish(store, "ensemble", {}, {"how": "mean"}, a=made["first"], b=made["first"])
+    both = publish(store, "ensemble", {}, {}, a=made["first"], b=made["first"])
     assert told(store, both).splitlines()[-1] == "└─ train first resnet10t ×2 … see above"
 
 

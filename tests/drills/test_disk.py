@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from birdcore.inventory import entries, trouble
-from birdcore.learn.checkpoint import CHECKPOINT
+from birdcore.learn.checkpoint import CHECKPOINTS
 from birdcore.store import Store
 
 DISK = 400 << 20
@@ -62,7 +62,7 @@ def test_a_full_disk_stops_mel_and_a_checkpoint_and_costs_nothing_more(
     assert f"train first resnet10t fold 0: {TOLD}" in failed.stderr, failed.stderr
     assert sound(store)
     assert before < {entry.ref for entry in entries(store)}
-    assert not list(store.root.glob(f"work/train/*/{CHECKPOINT}"))
+    assert not list(store.root.glob(f"work/train/*/{CHECKPOINTS}"))
     status = birdflow("status", "--store", store.root)
     assert TOLD in status.stdout
     assert "birdflow retry" in status.stdout

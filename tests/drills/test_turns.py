@@ -11,7 +11,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymen
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.schedules import IntervalSchedule
 
-from birdcore.learn.checkpoint import CHECKPOINT
+from birdcore.learn.checkpoint import CHECKPOINTS
 
 ENDLESS = ['round.0.backbones=["test_resnet"]', "round.0.epochs=100000"]
 
@@ -26,7 +26,7 @@ def test_who_comes_while_a_run_has_the_store_is_refused(
 ) -> None:
     first = ui.new_run("pipeline", **asked)
     trainings = (tmp_path / "store" / "work" / "train").glob
-    ui.until(lambda: any(trainings(f"*/{CHECKPOINT}")))
+    ui.until(lambda: any(trainings(f"*/{CHECKPOINTS}")))
 
     clock = IntervalSchedule(interval=timedelta(seconds=20))
     pipeline = ui.api.read_deployment_by_name("pipeline/pipeline").id

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from birdcore.artifact import MANIFEST, read_manifest
-from birdcore.learn.checkpoint import CHECKPOINT
+from birdcore.learn.checkpoint import CHECKPOINTS
 
 LONG = "round.0.epochs=40"
 
@@ -32,7 +32,7 @@ def asked(places: dict[str, Any]) -> dict[str, Any]:
 
 
 def training(store: Path) -> bool:
-    return any((store / "work" / "train").glob(f"*/{CHECKPOINT}"))
+    return any((store / "work" / "train").glob(f"*/{CHECKPOINTS}"))
 
 
 def kill(pids: list[int]) -> None:

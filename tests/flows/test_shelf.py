@@ -72,7 +72,7 @@ def test_ls_says_what_lies_beside(
 ) -> None:
     work = store.work(steps[1].ref)
     work.mkdir(parents=True)
-    (work / "checkpoint.pt").write_text("half")
+    (work / "checkpoint-1.pt").write_text("half")
     store.discard(store.path(steps[2].ref))
     (store.root / RESULTS).mkdir(parents=True)
     (store.root / RESULTS / "a").write_text("12345")

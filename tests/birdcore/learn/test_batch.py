@@ -411,3 +411,50 @@ def test_a_constant_weight_takes_the_place_of_a_drawn_one() -> None:
     levels = torch.tensor([1.0, 10.0, 100.0])
     assert set(labels.unique().tolist()) == {0.0, 0.5}
     torch.testing.assert_close(power.mean(dim=(1, 2)), labels[:, :3] @ levels, rtol=0.02, atol=0)
+
+
+LOUD: dict[str, Any] = {
+    "reverse": 0.5,
+    "shift": Shift(probability=0.5, max_s=0.2),
+    "padding": Padding(probability=0.5),
+    "filter": Filter(probability=0.5),
+    "band": Band(probability=0.5),
+    "background": Background(probability=0.5),
+    "noise": Noise(probability=0.5),
+    "gain_db": 3.0,
+}
+MIXED: dict[str, Any] = {"mixup": Mixup(), "sumix": Sumix(probability=0.5), "loud_crops": 0.5}
+
+
+def test_a_generator_of_the_device_draws_what_is_done_to_sounds_and_no_more() -> None:
+    """On a GPU `noise` is another one: what meets what must not hang on it, nor sounds on `rng`."""
+    data = replace(taught(training_set()), background=noisy(3, 5))
+    rows, asked = torch.arange(12), configured(**LOUD, **MIXED, mix_share=0.5)
+
+    def drawn(seed: int) -> Any:
+        return draw_batch(data, rows, CROPS, asked, seeded(1), noise=seeded(seed))
+
+    first, again, other = drawn(2), drawn(2), drawn(3)
+    assert torch.equal(first.power, again.power)
+    assert not torch.equal(first.power, other.power)
+    assert torch.equal(first.labels, other.labels)
+    assert torch.equal(first.mask, other.mask)
+
+
+@pytest.mark.parametrize("key", [key for key in LOUD if key != "background"])
+def test_what_is_done_to_sounds_draws_from_noise_alone(key: str) -> None:
+    data, rows = training_set(), torch.arange(12)
+    rng, noise = seeded(1), seeded(2)
+    plain = seeded(1)
+    draw_batch(data, rows, CROPS, configured(), plain, noise=seeded(2))
+    draw_batch(data, rows, CROPS, configured(**{key: LOUD[key]}), rng, noise=noise)
+    assert torch.equal(rng.get_state(), plain.get_state())
+    assert not torch.equal(noise.get_state(), seeded(2).get_state())
+
+
+def test_the_noise_of_backgrounds_is_drawn_by_the_generator_of_the_device() -> None:
+    data = replace(training_set(), background=noisy(3, 5))
+    asked = configured(background=Background(probability=1.0, of="floors"))
+    noise = seeded(2)
+    draw_batch(data, torch.arange(12), CROPS, asked, seeded(1), noise=noise)
+    assert not torch.equal(noise.get_state(), seeded(2).get_state())

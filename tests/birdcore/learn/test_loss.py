@@ -4,9 +4,12 @@ from typing import get_args
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 from torch.distributions import Bernoulli, kl_divergence
 from torch.nn.functional import binary_cross_entropy
+from torch.nn.functional import cross_entropy as torch_cross_entropy
 
 from birdcore.learn.loss import (
     bce,
@@ -16,6 +19,7 @@ from birdcore.learn.loss import (
     focal,
     kl,
     loss_of,
+    smoothed,
     symmetric_kl,
 )
 from birdcore.learn.ranking import halves_auc, hinge_auc, soft_auc, weighted_hinge_auc
@@ -188,3 +192,67 @@ def test_a_recipes_name_is_a_loss_with_its_settings(name: str) -> None:
         expected = expected + 0.25 * bce(logits, targets)
     got = loss_of(name, settings.model_dump(), rare)(logits, targets, None)
     torch.testing.assert_close(got, expected)
+
+
+CLASSES_OF_SMOOTHING = st.integers(2, 1000)
+SMOOTHING = st.floats(0.0, 0.99)
+
+
+def labels_of(kind: str, classes: int, generator: torch.Generator) -> Tensor:
+    """Targets (8, K): one class each, several, soft ones of a mix, or none at all."""
+    if kind == "one":
+        return torch.eye(classes)[torch.randint(classes, (8,), generator=generator)]
+    if kind == "none":
+        return torch.zeros(8, classes)
+    soft = torch.rand(8, classes, generator=generator)
+    return (soft < 3 / classes).float() if kind == "several" else soft**4
+
+
+@given(CLASSES_OF_SMOOTHING, SMOOTHING, st.sampled_from(["one", "several", "mixed", "none"]))
+def test_smoothing_under_a_softmax_is_torchs(classes: int, smoothing: float, kind: str) -> None:
+    generator = torch.Generator().manual_seed(classes)
+    logits = 3 * torch.randn(8, classes, generator=generator, dtype=torch.float64)
+    targets = labels_of(kind, classes, generator).double()
+    expected = torch_cross_entropy(logits, targets, label_smoothing=smoothing)
+    for mask in (None, torch.ones(8, classes, dtype=torch.bool)):
+        got = cross_entropy(logits, smoothed(targets, mask, smoothing, "cross_entropy"), mask)
+        torch.testing.assert_close(got, expected)
+
+
+@given(CLASSES_OF_SMOOTHING, SMOOTHING)
+def test_smoothing_under_a_softmax_keeps_the_mass(classes: int, smoothing: float) -> None:
+    targets = torch.eye(classes, dtype=torch.float64)[:1]
+    got = smoothed(targets, None, smoothing, "cross_entropy")
+    assert float(got.sum()) == pytest.approx(1)
+    assert float(got[0, 0]) == pytest.approx(1 - smoothing + smoothing / classes)
+
+
+@given(st.integers(3, 50), SMOOTHING)
+def test_what_does_not_count_takes_no_part_of_the_smoothing(k: int, smoothing: float) -> None:
+    generator = torch.Generator().manual_seed(k)
+    logits = torch.randn(4, k, generator=generator, dtype=torch.float64)
+    targets = labels_of("mixed", k, generator)[:4].double()
+    mask = torch.ones(4, k, dtype=torch.bool)
+    mask[:, 2:] = torch.rand(k - 2, generator=generator) < 0.5
+    got = cross_entropy(logits, smoothed(targets, mask, smoothing, "cross_entropy"), mask)
+    left = mask[0]
+    expected = torch_cross_entropy(logits[:, left], targets[:, left], label_smoothing=smoothing)
+    torch.testing.assert_close(got, expected)
+
+
+@pytest.mark.parametrize("name", [n for n in get_args(Name) if n != "cross_entropy"])
+def test_smoothing_of_answers_by_class_is_between_yes_and_no(name: str) -> None:
+    targets = torch.tensor([[1.0, 0.0, 0.5]])
+    got = smoothed(targets, torch.ones(1, 3, dtype=torch.bool), 0.2, name)
+    torch.testing.assert_close(got, torch.tensor([[0.9, 0.1, 0.5]]))
+    assert torch.equal(smoothed(targets, None, 0.0, name), targets)
+
+
+def test_without_a_class_that_counts_smoothing_is_no_loss() -> None:
+    targets, mask = torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.bool)
+    logits = torch.randn(2, 3, requires_grad=True)
+    value = cross_entropy(logits, smoothed(targets, mask, 0.1, "cross_entropy"), mask)
+    value.backward()
+    assert value.item() == 0
+    assert logits.grad is not None
+    assert not logits.grad.any()

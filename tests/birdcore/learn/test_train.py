@@ -20,7 +20,7 @@ from sklearn.metrics import roc_auc_score
 from birdcore.artifact import Artifact, Step
 from birdcore.learn import epoch, train
 from birdcore.learn.attribution import FILE, read_attribution
-from birdcore.learn.checkpoint import CHECKPOINT
+from birdcore.learn.checkpoint import CHECKPOINTS, DAMAGED
 from birdcore.learn.worker import step_to_json
 from birdcore.recipe import Round
 from birdcore.store import Store
@@ -89,6 +89,10 @@ def run(store: Store, step: Step, **options: Any) -> Artifact:
     return store.make(step, train.run, resumes=True, **options)
 
 
+def checkpoints(store: Store, step: Step) -> list[Path]:
+    return sorted(store.work(step.ref).glob(CHECKPOINTS))
+
+
 def weights(artifact: Artifact) -> Weights:
     return load_file(artifact / "model.safetensors")
 
@@ -145,7 +149,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(training: MadeStep, store
         said = json.loads(process.stdout.readline())
         process.send_signal(signal.SIGKILL)
     assert said["done"] == 1
-    assert (store.root / "work" / "train" / step.key / CHECKPOINT).is_file()
+    assert checkpoints(store, step)
 
     resumed, whole = run(store, step), run(undisturbed, step)
     assert resumed.facts["resumed_at"] >= 1
@@ -155,7 +159,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(training: MadeStep, store
     ).read_bytes()
     assert rows(resumed) == rows(whole)
     assert [row["epoch"] for row in rows(resumed)] == [0, 1, 2]
-    assert not list(resumed.folder.glob(f"*{CHECKPOINT}*"))
+    assert not list(resumed.folder.glob(f"*{CHECKPOINTS}*"))
 
 
 def stop_after(epochs: int) -> Callable[[int, int, str], None]:
@@ -191,21 +195,99 @@ def test_the_best_epoch_is_remembered_over_a_kill(
     step = training()
     with pytest.raises(Killed):
         run(store, step, progress=stop_after(1))
-    saved = torch.load(store.root / "work" / "train" / step.key / CHECKPOINT)
+    saved = torch.load(checkpoints(store, step)[-1])
     best = saved["best"][0]["weights"]
     artifact = run(store, step)
     assert artifact.facts["auc"] == 0.9
     assert all(torch.equal(value, best[name]) for name, value in weights(artifact).items())
 
 
-def test_a_checkpoint_that_cannot_be_read_starts_anew(training: MadeStep, store: Store) -> None:
-    step = training(epochs=1)
-    work = store.root / "work" / "train" / step.key
+def flip(at: float) -> Callable[[bytes], bytes]:
+    def flipped(content: bytes) -> bytes:
+        place = min(int(at * len(content)), len(content) - 1)
+        return content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :]
+
+    return flipped
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        *(flip(at) for at in (0.0, 0.001, 0.3, 0.5, 0.9, 0.999, 1.0)),
+        lambda content: content[: len(content) // 2],
+        lambda content: content[:-1],
+        lambda content: content + b"more",
+        lambda content: b"",
+        lambda content: b"no checkpoint at all",
+    ],
+)
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_goes_on(
+    training: MadeStep, store: Store, harm: Callable[[bytes], bytes]
+) -> None:
+    step = training(EVERYWHERE, ema=0.9)
+    with pytest.raises(Killed):
+        run(store, step, progress=stop_after(2))
+    first, last = checkpoints(store, step)
+    last.write_bytes(harm(last.read_bytes()))
+    said: list[str] = []
+
+    def look(done: int, total: int, text: str) -> None:
+        said.append(text)
+        assert last.with_name(last.name + DAMAGED).exists()
+        assert first.exists() or done > 1
+
+    resumed = run(store, step, progress=look)
+    assert resumed.facts["resumed_at"] == 1
+    assert said[0] == f"set aside {last.name}: damaged, or of another training"
+    assert not list(resumed.folder.glob("*checkpoint*"))
+    whole = weights(resumed)
+    assert distance(weights(run(store, step, refresh=True)), whole) == 0
+
+
+def test_where_no_checkpoint_is_whole_the_training_starts_anew(
+    training: MadeStep, store: Store
+) -> None:
+    step = training(EVERYWHERE)
+    with pytest.raises(Killed):
+        run(store, step, progress=stop_after(2))
+    for path in checkpoints(store, step):
+        path.write_bytes(b"")
+    resumed = run(store, step)
+    assert resumed.facts["resumed_at"] == 0
+    kept = weights(resumed)
+    assert distance(weights(run(store, step, refresh=True)), kept) == 0
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"epochs": 5},
+        {"ema": 0.5},
+        {"frequency_channel": True},
+        {"soup": 2, "learning_rate": 1.0},
+    ],
+)
+def test_a_checkpoint_of_another_training_is_none_of_this_one(
+    training: MadeStep, store: Store, other: dict[str, Any]
+) -> None:
+    step, stranger = training(EVERYWHERE), training(EVERYWHERE, **other)
+    with pytest.raises(Killed):
+        run(store, stranger, progress=stop_after(2))
+    work = store.work(step.ref)
     work.mkdir(parents=True)
-    (work / CHECKPOINT).write_bytes(b"no checkpoint at all")
-    done = run(store, step)
-    assert done.facts["resumed_at"] == 0
-    assert len(rows(done)) == 1
+    for path in checkpoints(store, stranger):
+        shutil.copy(path, work)
+    resumed = run(store, step)
+    assert resumed.facts["resumed_at"] == 0
+    kept = weights(resumed)
+    assert distance(weights(run(store, step, refresh=True)), kept) == 0
+
+
+def test_two_checkpoints_are_kept(training: MadeStep, store: Store) -> None:
+    step = training(EVERYWHERE, epochs=4)
+    with pytest.raises(Killed):
+        run(store, step, progress=stop_after(4))
+    assert [path.name.split("-")[1] for path in checkpoints(store, step)] == ["00003", "00004"]
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])

@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from birdcore.artifact import Artifact, Ref
 from birdcore.predict import ensemble
 from birdcore.predict.weights import Blend, nnls_weights_by_class
+from birdcore.recipe import Ensemble
 from birdcore.store import Store
 
 MadeModel = Callable[..., Ref]
@@ -36,9 +37,13 @@ def out_of_fold(recordings: Sequence[str], noise: float, seed: int) -> pd.DataFr
 
 
 def weighed(
-    store: Store, members: dict[str, tuple[Ref, ...]], how: str = "nnls", blend: Blend = "mean"
+    store: Store,
+    members: dict[str, tuple[Ref, ...]],
+    how: str = "nnls",
+    blend: Blend | None = "mean",
 ) -> tuple[Artifact, dict[str, Any]]:
-    artifact = store.make(ensemble.step(how, members, blend, 3.0), ensemble.run)
+    settings = Ensemble(weights=how, blend=blend, power=3.0)  # type: ignore[arg-type]
+    artifact = store.make(ensemble.step(settings, members), ensemble.run)
     return artifact, json.loads((artifact / "weights.json").read_text())
 
 
@@ -122,7 +127,7 @@ def test_only_recordings_that_all_members_left_out_count(store: Store, model_of:
     assert weighed(store, same)[1]["weights"] == content["weights"]
 
 
-@pytest.mark.parametrize("how", ["nnls", "nnls-by-class", "mean"])
+@pytest.mark.parametrize("how", ["auto", "nnls", "nnls-by-class", "mean"])
 @pytest.mark.parametrize("blend", ["mean", "power", "rank"])
 def test_without_a_common_held_out_recording_all_count_alike(
     store: Store, model_of: MadeModel, how: str, blend: Blend
@@ -211,13 +216,14 @@ def test_the_auc_is_that_of_the_blend_that_is_chosen(
 
 def test_power_is_part_of_the_key_where_it_is_read_alone() -> None:
     def key(blend: Blend, power: float) -> str:
-        return ensemble.step("mean", {"one": ()}, blend, power).ref.key
+        settings = Ensemble(weights="mean", blend=blend, power=power)
+        return ensemble.step(settings, {"one": ()}).ref.key
 
     assert key("mean", 2.0) == key("mean", 3.0) != key("rank", 2.0)
     assert key("power", 2.0) != key("power", 3.0)
 
 
-@pytest.mark.parametrize("how", ["nnls", "nnls-by-class"])
+@pytest.mark.parametrize("how", ["auto", "nnls", "nnls-by-class"])
 def test_held_out_recordings_without_a_scored_class_weigh_nothing(
     store: Store, model_of: MadeModel, how: str
 ) -> None:
@@ -227,3 +233,92 @@ def test_held_out_recordings_without_a_scored_class_weigh_nothing(
     _, content = weighed(store, {"one": (model_of(0, "abcd", held_out=table),)}, how)
     assert content["weights"] == {"one/test_resnet": 1.0}
     assert content["held_out_auc"] == {"one/test_resnet": None, "mean": None, "ensemble": None}
+
+
+def members_of_skill(
+    recordings: int, skills: Sequence[float], seed: int, classes: int = 4
+) -> list[pd.DataFrame]:
+    """Members whose logits are this much of the truth and one of noise; the last class never is."""
+    rng = np.random.default_rng(seed)
+    targets = np.eye(classes, dtype=np.float32)[np.arange(recordings) % (classes - 1)]
+    tables = []
+    for skill in skills:
+        logits = skill * targets + rng.normal(size=targets.shape)
+        told = (1 / (1 + np.exp(-logits))).astype(np.float32)
+        names = [f"r{at:04d}" for at in range(recordings)]
+        columns = {"recording": names, "targets": list(targets), "probabilities": list(told)}
+        tables.append(pd.DataFrame(columns))
+    return tables
+
+
+def test_weights_are_fitted_where_that_surely_holds_out_better(
+    store: Store, model_of: MadeModel
+) -> None:
+    members = rounds_of(members_of_skill(300, (2.0, 0.0, 0.0), 0), model_of)
+    artifact, content = weighed(store, members, "auto", None)
+    compared = content["compared"]
+    assert list(compared) == ["mean", "rank mean", "nnls"]
+    assert content["chosen"] == artifact.facts["chosen"] == "nnls"
+    assert compared["nnls"]["gain"] > 2 * compared["nnls"]["standard_error"] > 0
+    assert compared["nnls"]["auc"] - compared["mean"]["auc"] == compared["nnls"]["gain"]
+    assert content["held_out_auc"]["ensemble"] == compared["nnls"]["auc"]
+    assert content["weights"]["one/test_resnet"] > 0.6
+    assert artifact.facts["compared"]["nnls"]["gain"] == round(compared["nnls"]["gain"], 4)
+
+
+def test_of_members_alike_the_mean_is_taken(store: Store, model_of: MadeModel) -> None:
+    members = rounds_of(members_of_skill(300, (1.0, 1.0, 1.0), 1), model_of)
+    _, content = weighed(store, members, "auto", None)
+    assert (content["chosen"], content["blend"]) == ("mean", "mean")
+    assert set(content["weights"].values()) == {1 / 3}
+    assert content["held_out_auc"]["ensemble"] == content["held_out_auc"]["mean"]
+
+
+def test_few_recordings_carry_no_fit(store: Store, model_of: MadeModel) -> None:
+    members = rounds_of(members_of_skill(19, (3.0, 0.0), 2), model_of)
+    _, content = weighed(store, members, "auto", None)
+    assert content["chosen"] == "mean"
+    assert content["compared"]["nnls"]["auc"] > content["compared"]["mean"]["auc"]
+
+
+def test_ranks_are_blended_where_one_member_is_loud_and_deaf(
+    store: Store, model_of: MadeModel
+) -> None:
+    good, deaf = members_of_skill(400, (2.0, 0.3), 3)
+    good["probabilities"] = [p / 1000 for p in good["probabilities"]]
+    _, content = weighed(store, rounds_of([good, deaf], model_of), "auto", None)
+    assert content["chosen"] in ("rank mean", "nnls")
+    assert content["compared"]["rank mean"]["gain"] > 0
+    assert content["blend"] == ("rank" if content["chosen"] == "rank mean" else "mean")
+
+
+def test_a_blend_that_is_said_is_kept(store: Store, model_of: MadeModel) -> None:
+    members = rounds_of(members_of_skill(60, (1.0, 1.0), 4), model_of)
+    for blend, names in (
+        ("rank", ["rank mean", "rank nnls"]),
+        ("power", ["power mean", "power nnls"]),
+    ):
+        _, content = weighed(store, members, "auto", blend)  # type: ignore[arg-type]
+        assert list(content["compared"]) == names
+        assert content["blend"] == blend
+
+
+def test_one_member_is_compared_with_nothing(store: Store, model_of: MadeModel) -> None:
+    _, content = weighed(store, rounds_of(members_of_skill(300, (1.0,), 5), model_of), "auto", None)
+    assert content["chosen"] == "mean"
+    assert content["weights"] == {"one/test_resnet": 1.0}
+    assert list(content["compared"]) == ["mean"]
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.5, 1.0])
+def test_members_that_say_nothing_are_no_error(
+    store: Store, model_of: MadeModel, constant: float
+) -> None:
+    tables = members_of_skill(80, (1.0, 1.0), 6)
+    silent = [np.full(4, constant, np.float32)] * 80
+    all_silent = [table.assign(probabilities=silent) for table in tables]
+    _, content = weighed(store, rounds_of(all_silent, model_of), "auto", None)
+    assert content["chosen"] == "mean"
+    assert {one["auc"] for one in content["compared"].values()} == {0.5}
+    some = rounds_of([tables[0], all_silent[1]], model_of, 10)
+    assert weighed(store, some, "auto", None)[1]["chosen"] == "mean"  # a constant shifts no order

@@ -388,8 +388,8 @@ def test_set_is_laid_over_the_recipe(read: Callable[..., Recipe]) -> None:
         ("mel.n_fft=1023", "mel.n_fft = 1023: n_fft is 1023: choose an even number"),
         (
             "ensemble.weights=nnsl",
-            'ensemble.weights = "nnsl": must be "nnls", "nnls-by-class" or "mean"; did you mean '
-            "'nnls'?",
+            'ensemble.weights = "nnsl": must be "auto", "mean", "nnls" or "nnls-by-class"; did you '
+            "mean 'nnls'?",
         ),
         (
             "ensemble.weights=rank",
@@ -407,7 +407,7 @@ def test_a_wrong_set_is_named_as_it_was_written(refuse: Refuse, setting: str, sa
 
 def test_weights_and_blend_of_the_ensemble_are_chosen_apart(read: Callable[..., Recipe]) -> None:
     ensemble = read(GOOD).ensemble
-    assert (ensemble.weights, ensemble.blend, ensemble.power) == ("nnls", "mean", 2.0)
+    assert (ensemble.weights, ensemble.blend, ensemble.power) == ("auto", None, 2.0)
     table = '[ensemble]\nweights = "nnls-by-class"\nblend = "power"\npower = 3\n[mel]'
     ensemble = read(changed("[mel]", table)).ensemble
     assert (ensemble.weights, ensemble.blend, ensemble.power) == ("nnls-by-class", "power", 3.0)

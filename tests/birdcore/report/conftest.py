@@ -22,7 +22,7 @@ from birdcore.learn.attribution import COLUMNS, FILE
 from birdcore.mel import mel
 from birdcore.model.sed import ModelSpec
 from birdcore.predict import ensemble, submission
-from birdcore.recipe import Recipe, read_recipe
+from birdcore.recipe import Ensemble, Recipe, read_recipe
 from birdcore.report import report
 from birdcore.score import score
 from birdcore.store import Job, Store
@@ -121,7 +121,7 @@ def _made(data: Path, store: Store, recipe: Recipe, held_out: bool) -> Made:
         for one in recipe.round
     }
     refs = {name: tuple(model.ref for model in models) for name, models in rounds.items()}
-    weighed = store.make(ensemble.step("nnls", refs), ensemble.run)
+    weighed = store.make(ensemble.step(Ensemble(weights="nnls"), refs), ensemble.run)
     predicted = {
         name: (_predicted(store, source, name, mels["test_soundscapes"]),) for name in rounds
     }
