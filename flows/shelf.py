@@ -2,9 +2,9 @@
 
 import argparse
 import json
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from shlex import quote
 from typing import TypeAlias
 
@@ -28,6 +28,7 @@ from birdcore.keeping import (
     waste,
 )
 from birdcore.lineage import manifest_of
+from birdcore.regular import remove
 from birdcore.runs import runs
 from birdcore.store import Store
 from flows.lineage import artifact_of
@@ -75,7 +76,8 @@ def verify(store: Store, options: argparse.Namespace) -> int:
                 damaged += 1
                 out.print(f"{entry.ref} {entry.name}: {'; '.join(wrong)}", markup=False)
                 if options.remove:
-                    shutil.rmtree(store.discard(store.path(entry.ref)), ignore_errors=True)
+                    with suppress(OSError):  # it waits in the trash, and the next gc removes it
+                        remove(store.discard(store.path(entry.ref)))
             bar.advance(task, entry.bytes)
     read = decimal(sum(entry.bytes for entry in chosen))
     out.print(f"{len(chosen)} artifacts read, {read}: {damaged or 'none'} damaged")
