@@ -97,16 +97,23 @@ def _unbelievable(manifest: Manifest, ref: Ref) -> str:
     return ""
 
 
-def _no_file(file: StoredFile) -> str:
-    """Why a file of a manifest is none; empty for one that is."""
-    parts = file.name.split("/")
-    if any(part in ("", ".", "..") for part in parts) or DRIVE.match(file.name):
-        return "leads out of the artifact, or nowhere"
-    if "\\" in file.name or not file.name.isprintable():
+def name_problem(name: str) -> str:
+    """Why a name is not that of a file in a folder of ours; empty for one that is."""
+    parts = name.split("/")
+    if any(part in ("", ".", "..") for part in parts) or DRIVE.match(name):
+        return "leads out of its folder, or nowhere"
+    if "\\" in name or not name.isprintable():
         return "has characters that no name of ours has"
     longest = max(len(part.encode()) for part in parts)
-    if longest > LONGEST_PART or len(file.name.encode()) > LONGEST_NAME:
+    if longest > LONGEST_PART or len(name.encode()) > LONGEST_NAME:
         return "has too long a name"
+    return ""
+
+
+def _no_file(file: StoredFile) -> str:
+    """Why a file of a manifest is none; empty for one that is."""
+    if why := name_problem(file.name):
+        return why
     if file.name == MANIFEST:
         return "would be the manifest itself"
     if not SHA256.fullmatch(file.sha256):

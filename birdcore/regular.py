@@ -21,7 +21,7 @@ class Irregular(OSError):
 
     def __init__(self, path: Path, mode: int) -> None:
         kind = "a link" if stat.S_ISLNK(mode) else "no ordinary file"
-        super().__init__(errno.ELOOP, f"{kind} in a store is not used: remove it", str(path))
+        super().__init__(errno.ELOOP, f"{kind} is not used here: remove it", str(path))
 
 
 def refuse_links(root: Path, path: Path) -> None:

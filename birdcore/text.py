@@ -11,14 +11,16 @@ import pandas as pd
 
 FORMULA = ("=", "+", "-", "@")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~!&$])")
-SCHEME = re.compile(r"(?i)\b(https?|ftp|mailto|www)(?=[:.])")
+MARKDOWN = re.compile(r"([\\`*\[\]<>|~&$]|(?<!\w)_|_(?!\w))")
+"""What begins or ends something within a line of Markdown; an underscore within a word does not."""
 
 
 def plain_text(text: str) -> str:
     """One line of what can be printed: no control or format characters, no half characters."""
     line = " ".join(text.split())
-    return line if line.isprintable() else "".join(c for c in line if c.isprintable())
+    if line.isprintable():
+        return line
+    return " ".join("".join(c for c in line if c.isprintable()).split())
 
 
 def plain_lines(text: str) -> str:

@@ -61,7 +61,7 @@ def test_a_linked_artifact_is_not_there_and_makes_room(here: Store, own: Path) -
     real.rename(own.parent / "moved")
     real.symlink_to(own.parent / "moved")
     assert here.find(STEP.ref) is None
-    with pytest.raises(StoreError, match="a link in a store is not used: remove it"):
+    with pytest.raises(StoreError, match="a link is not used here: remove it"):
         here.get(STEP.ref)
     assert trouble(here, STEP.ref) == ["its manifest can't be read"]
     assert here.make(STEP, stage).folder == real
