@@ -7,6 +7,7 @@ in every run and on every machine.
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 MANIFEST = "manifest.json"
+NAME = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
+"""What a stage and a key look like: they are folders of a store."""
 
 Facts: TypeAlias = Mapping[str, Any]
 Progress: TypeAlias = Callable[[int, int, str], None]
@@ -21,13 +24,26 @@ Progress: TypeAlias = Callable[[int, int, str], None]
 
 @dataclass(frozen=True, order=True)
 class Ref:
-    """The name of an artifact: all that travels between tasks."""
+    """The name of an artifact: all that travels between tasks.
+
+    Raises ValueError for what is no name, as it may lead out of a store.
+    """
 
     stage: str
     key: str
 
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.stage) or not NAME.fullmatch(self.key):
+            name = f"{self.stage}/{self.key}"
+            raise ValueError(f"{name[:80]!r} is no name of an artifact, which is STAGE/KEY")
+
     def __str__(self) -> str:
         return f"{self.stage}/{self.key[:12]}"
+
+    @classmethod
+    def of(cls, stage: str, key: str) -> "Ref | None":
+        """The one of two folders of a store, None where they are of something else."""
+        return cls(stage, key) if NAME.fullmatch(stage) and NAME.fullmatch(key) else None
 
     @classmethod
     def named(cls, name: str) -> "Ref":
@@ -139,13 +155,3 @@ class Artifact:
 
     def __truediv__(self, name: str) -> Path:
         return self.folder / name
-
-
-def read_manifest(path: Path) -> Manifest:
-    return parse_manifest(path.read_text())
-
-
-def parse_manifest(text: str) -> Manifest:
-    fields = json.loads(text)
-    fields["files"] = tuple(StoredFile(**f) for f in fields["files"])
-    return Manifest(**fields)

@@ -9,6 +9,7 @@ An object is there in full or not at all, but nothing renames a folder of them, 
 comes last. Files lie by content: two machines that make one artifact at once never mix theirs.
 """
 
+import hashlib
 import os
 import re
 import shutil
@@ -23,12 +24,16 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow.fs import FileSelector, FileSystem, LocalFileSystem, copy_files
 
-from birdcore.artifact import MANIFEST, Manifest, Ref, StoredFile, parse_manifest
-from birdcore.files import file_sha256, replacing, write_bytes
+from birdcore.artifact import MANIFEST, Manifest, Ref, StoredFile
+from birdcore.files import replacing, write_bytes
 from birdcore.layout import MARK, NAME, refuse_other
+from birdcore.manifest import MOST_BYTES, ManifestError, parse_manifest
+from birdcore.regular import Irregular, refuse_links
 
 AT_ONCE = 8
 """Files of an artifact under way at once."""
+PIECE = 1 << 23
+MARK_BYTES = 1 << 16
 REFUSED = re.compile(r"ACCESS_DENIED|ACCESS_KEY|SIGNATURE|NO_SUCH_BUCKET|CREDENTIALS|status 403")
 """What no other try mends, in the words of object stores."""
 
@@ -76,19 +81,26 @@ def far_side(url: str, *, make: bool = True) -> Far:
     return far
 
 
-def read(far: Far, *parts: str) -> bytes | None:
-    """A small file, or None where it is not there."""
+def read(far: Far, most_bytes: int, *parts: str) -> bytes | None:
+    """A small file, or None where it is not there.
+
+    Raises FarError where it has more than `most_bytes`, Irregular where it is a link or a device.
+    """
+    path = _ordinary(far, *parts)
     with _reached(far.url):
         try:
-            with far.files.open_input_stream(far.path(*parts)) as stream:
-                return bytes(stream.read())
+            with far.files.open_input_stream(path) as stream:
+                content = bytes(stream.read(most_bytes + 1))
         except FileNotFoundError:
             return None
+    if len(content) > most_bytes:
+        raise FarError(f"{'/'.join(parts)} in {far.url} has more than {most_bytes} bytes")
+    return content
 
 
 def write(far: Far, content: bytes, *parts: str) -> None:
-    """A small file, in one object."""
-    path = far.path(*parts)
+    """A small file, in one object; raises Irregular where a link leads elsewhere."""
+    path = _ordinary(far, *parts)
     with _reached(far.url):
         if isinstance(far.files, LocalFileSystem):  # where a file can be seen half written
             Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -99,15 +111,23 @@ def write(far: Far, content: bytes, *parts: str) -> None:
 
 
 def manifest_there(far: Far, ref: Ref) -> Manifest | None:
-    """What the far side says of an artifact, or None where it is not there."""
-    text = read(far, ref.stage, ref.key, MANIFEST)
-    if text is None:
-        return None
+    """What the far side says of an artifact, or None where that is not there or not believed."""
     try:
-        manifest = parse_manifest(text.decode())
-    except (ValueError, KeyError, TypeError):  # damaged, and so not there
+        return believed_there(far, ref)
+    except (ManifestError, Irregular):  # damaged, and so not there
         return None
-    return manifest if manifest.key == ref.key else None
+
+
+def believed_there(far: Far, ref: Ref) -> Manifest | None:
+    """What the far side says of an artifact, or None where that is not there.
+
+    Raises ManifestError or Irregular, which say why, where it can't be believed.
+    """
+    try:
+        content = read(far, MOST_BYTES, ref.stage, ref.key, MANIFEST)
+    except FarError as error:
+        raise ManifestError(str(error)) from None
+    return None if content is None else parse_manifest(content, ref)
 
 
 def refs_there(far: Far) -> list[Ref]:
@@ -115,19 +135,20 @@ def refs_there(far: Far) -> list[Ref]:
     with _reached(far.url):
         found = far.files.get_file_info(FileSelector(far.root, recursive=True))
     names = [one.path.removeprefix(f"{far.root}/").split("/") for one in found]
-    return sorted(Ref(n[0], n[1]) for n in names if len(n) == 3 and n[2] == MANIFEST)
+    there = (n for n in names if len(n) == 3 and n[2] == MANIFEST)
+    return sorted(ref for n in there if (ref := Ref.of(n[0], n[1])) is not None)
 
 
 def send(far: Far, manifest: Manifest, folder: Path) -> None:
     """Bring an artifact there from the folder that holds its files and its manifest."""
     ref = Ref(manifest.stage, manifest.key)
-    paths = [_object(far, ref, file) for file in manifest.files]
+    paths = [_ordinary(far, *_object(ref, file)) for file in manifest.files]
     with _reached(far.url):
         sizes = [info.size for info in far.files.get_file_info(paths)] if paths else []
     lacking = [f for f, size in zip(manifest.files, sizes, strict=True) if size != f.bytes]
 
     def one(file: StoredFile) -> None:
-        source, there = folder / file.name, _object(far, ref, file)
+        source, there = folder / file.name, far.path(*_object(ref, file))
         with _reached(far.url):
             if isinstance(far.files, LocalFileSystem):
                 Path(there).parent.mkdir(parents=True, exist_ok=True)
@@ -142,7 +163,7 @@ def send(far: Far, manifest: Manifest, folder: Path) -> None:
 
 
 def fetch(far: Far, manifest: Manifest, folder: Path) -> None:
-    """Bring an artifact's files from there to a folder, each checked by its sha256.
+    """Bring an artifact's files from there to a folder, each checked by its size and sha256.
 
     Raises FarError where one is missing or damaged: then the artifact is not there any more.
     """
@@ -152,14 +173,8 @@ def fetch(far: Far, manifest: Manifest, folder: Path) -> None:
     def one(file: StoredFile) -> None:
         here = folder / file.name
         here.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with _reached(far.url):
-                copy_files(_object(far, ref, file), str(here), far.files, LocalFileSystem())
-            whole = file_sha256(here) == file.sha256
-        except FileNotFoundError:
-            whole = False
-        if not whole:
-            _delete(far, _object(far, ref, file))  # else it would pass for sent when it is made
+        if not _receive(far, ref, file, here):
+            _delete(far, *_object(ref, file))  # else it would pass for sent when it is made
             forget(far, ref)
             raise FarError(
                 f"{file.name} of {ref} is missing or damaged in {far.url}: "
@@ -169,13 +184,30 @@ def fetch(far: Far, manifest: Manifest, folder: Path) -> None:
     _all(one, manifest.files)
 
 
+def _receive(far: Far, ref: Ref, file: StoredFile, here: Path) -> bool:
+    """Bring one file; whether it is what the manifest promises. No more than that is read."""
+    digest, lacks = hashlib.sha256(), file.bytes
+    try:
+        path = _ordinary(far, *_object(ref, file))
+        with _reached(far.url), far.files.open_input_stream(path) as stream, here.open("xb") as out:
+            while piece := stream.read(min(PIECE, lacks + 1)):
+                lacks -= len(piece)
+                if lacks < 0:
+                    return False
+                digest.update(piece)
+                out.write(piece)
+    except (FileNotFoundError, Irregular):
+        return False
+    return lacks == 0 and digest.hexdigest() == file.sha256
+
+
 def forget(far: Far, ref: Ref) -> None:
     """Take an artifact's manifest away: from then on it is not there."""
-    _delete(far, far.path(ref.stage, ref.key, MANIFEST))
+    _delete(far, ref.stage, ref.key, MANIFEST)
 
 
 def _mark(far: Far, make: bool) -> None:
-    mark = read(far, NAME)
+    mark = read(far, MARK_BYTES, NAME)
     if mark is not None:
         refuse_other(mark.decode(errors="replace"), far.url)
     elif make:
@@ -184,13 +216,23 @@ def _mark(far: Far, make: bool) -> None:
         raise FarError(f"{far.url} is no store: say with --store where it is")
 
 
-def _object(far: Far, ref: Ref, file: StoredFile) -> str:
-    return far.path(ref.stage, ref.key, file.sha256, file.name)
+def _object(ref: Ref, file: StoredFile) -> tuple[str, ...]:
+    return ref.stage, ref.key, file.sha256, file.name
 
 
-def _delete(far: Far, path: str) -> None:
-    with _reached(far.url), suppress(FileNotFoundError):
-        far.files.delete_file(path)
+def _ordinary(far: Far, *parts: str) -> str:
+    """The path; raises Irregular where the far side is a folder and a link leads elsewhere."""
+    path = far.path(*parts)
+    if isinstance(far.files, LocalFileSystem):
+        refuse_links(Path(far.root), Path(path))
+    return path
+
+
+def _delete(far: Far, *parts: str) -> None:
+    with suppress(FileNotFoundError, Irregular):
+        path = _ordinary(far, *parts)
+        with _reached(far.url):
+            far.files.delete_file(path)
 
 
 def _all(one: Callable[[StoredFile], None], files: Sequence[StoredFile]) -> None:

@@ -25,7 +25,9 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Write a file so that it is there in full or not at all, also after a power cut."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}")
     with replacing(path, temporary):
-        temporary.write_bytes(content)
+        temporary.unlink(missing_ok=True)
+        with temporary.open("xb") as file:  # where others put a link, it is not written through
+            file.write(content)
 
 
 @contextmanager

@@ -2,13 +2,15 @@
 
 import os
 import re
+import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from birdcore.artifact import Ref
 from birdcore.lineage import near_manifest
-from birdcore.store import TRASH, WORK, Store
+from birdcore.regular import regular_bytes
+from birdcore.store import WORK, Store
 
 KEY = re.compile(r"[0-9a-f]{64}")
 CHECKPOINTS = "checkpoint-*.pt"
@@ -46,44 +48,54 @@ def works(store: Store) -> list[Work]:
     found = []
     for ref in _named(store.root / WORK):
         folder = store.work(ref)
-        checkpoint = any(folder.glob(CHECKPOINTS))
+        checkpoint = not folder.is_symlink() and any(folder.glob(CHECKPOINTS))
         found.append(Work(ref, measure(folder)[1], store.is_being_made(ref), checkpoint))
     return found
 
 
 def trash_bytes(store: Store) -> int:
     """What a process had moved out of the store, and died before it had removed it."""
-    return measure(store.root / WORK / TRASH)[1]
+    return measure(store.trash())[1]
 
 
 def measure(folder: Path) -> tuple[int, int]:
-    """Files below a folder and their bytes; what goes meanwhile does not count."""
+    """Files below a folder and their bytes; links and what goes meanwhile do not count."""
     count = total = 0
+    if folder.is_symlink():
+        return 0, 0
     for parent, _, names in os.walk(folder):
         for name in names:
             with suppress(FileNotFoundError):
-                total += Path(parent, name).stat().st_size
-                count += 1
+                info = Path(parent, name).lstat()
+                if stat.S_ISREG(info.st_mode):
+                    total += info.st_size
+                    count += 1
     return count, total
 
 
 def trouble(store: Store, ref: Ref) -> list[str]:
     """What is wrong with an artifact, a file each; reads every byte of it."""
-    if not store.path(ref).exists():  # gone since it was listed
+    if not os.path.lexists(store.path(ref)):  # gone since it was listed
         return []
     manifest = near_manifest(store, ref)
     if manifest is None:
         return ["its manifest can't be read"]
-    lacking = [f.name for f in manifest.files if _bytes(store.path(ref) / f.name) != f.bytes]
+    lacking = [f.name for f in manifest.files if _bytes(store.path(ref), f.name) != f.bytes]
     if lacking:
         return [f"{name} is missing or cut" for name in lacking]
     return [f"{name} is not what it was when it was made" for name in store.damage(ref)]
 
 
 def _named(folder: Path) -> list[Ref]:
-    """Folders two floors down that are called by a key, as nothing else in a store is."""
-    found = (path for path in folder.glob("*/*") if KEY.fullmatch(path.name))
-    return sorted(Ref(path.parent.name, path.name) for path in found)
+    """Folders two floors down that are called by a key, as nothing else in a store is.
+
+    What a link leads to is not in the store; one that is called by a key is a damaged artifact.
+    """
+    if folder.is_symlink():
+        return []
+    found = (path for path in folder.glob("*/*") if not path.parent.is_symlink())
+    refs = (Ref.of(p.parent.name, p.name) for p in found if KEY.fullmatch(p.name))
+    return sorted(ref for ref in refs if ref is not None)
 
 
 def _entry(store: Store, ref: Ref) -> Entry:
@@ -94,8 +106,8 @@ def _entry(store: Store, ref: Ref) -> Entry:
     return Entry(ref, manifest.name, manifest.made_at, files, size)
 
 
-def _bytes(path: Path) -> int | None:
+def _bytes(folder: Path, name: str) -> int | None:
     try:
-        return path.stat().st_size
+        return regular_bytes(folder, name)
     except OSError:
         return None

@@ -12,9 +12,9 @@ of a week would leave the disk to fill for a week.
 """
 
 import json
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -25,10 +25,12 @@ from birdcore.files import write_text
 from birdcore.inventory import KEY, Entry, Work, entries, works
 from birdcore.layout import StoreError
 from birdcore.lineage import manifest_of
+from birdcore.regular import read_regular, remove
 from birdcore.runs import FOLDER, LOCK, Run, forget, runs
-from birdcore.store import TRASH, WORK, Store
+from birdcore.store import Store
 
 PINS = "pins.json"
+PINS_BYTES = 1 << 24
 RESULTS = Path("prefect") / "results"
 """References to artifacts that Prefect caches, a file each: `<stage>-<key>-<store's place>`."""
 KEPT_RUNS = 5
@@ -56,11 +58,11 @@ def pins(store: Store) -> dict[Ref, Pin]:
     """Pinned artifacts; raises StoreError where the file of them can't be read."""
     path = store.root / PINS
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = json.loads(read_regular(path, PINS_BYTES))
         return {Ref.named(name): Pin(**pin) for name, pin in fields.items()}
     except FileNotFoundError:
         return {}
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise StoreError(f"{path} can't be read: mend it, or remove it and pin again") from error
 
 
@@ -150,8 +152,9 @@ def clear(store: Store, keep: int = KEPT_RUNS) -> Waste:
             store.abandon(work.ref)
         for run in found.runs:
             forget(store, run)
-    for path in (store.root / WORK / TRASH).glob("*"):  # not all at once: others move things in
-        shutil.rmtree(path, ignore_errors=True)
+    for path in store.trash().glob("*"):  # not all at once: others move things in
+        with suppress(OSError):
+            remove(path)
     return found
 
 
@@ -193,7 +196,7 @@ def _inputs(store: Store, ref: Ref) -> tuple[Ref, ...]:
 def _stale_results(store: Store, needed: Container[Ref]) -> Iterator[Path]:
     for path in sorted((store.root / RESULTS).glob("*-*-*")):
         stage, key, _ = path.name.split("-", 2)
-        if KEY.fullmatch(key) and Ref(stage, key) not in needed:
+        if KEY.fullmatch(key) and Ref.of(stage, key) not in needed:
             yield path
 
 

@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 from birdcore.files import write_text
+from birdcore.regular import read_regular
 
 LAYOUT = 1
 NAME = "store.json"
+MOST_BYTES = 1 << 16
 MARK = json.dumps({"birdflow": "store", "layout": LAYOUT}) + "\n"
 
 
@@ -28,14 +30,14 @@ def mark(root: Path) -> None:
                 f"{root} holds files but no {NAME}: name an empty folder for the store"
             )
         write_text(path, MARK)
-    refuse_other(path.read_text(), str(root))
+    refuse_other(read_regular(path, MOST_BYTES).decode(errors="replace"), str(root))
 
 
 def refuse_other(mark: str, where: str) -> None:
     """Raises StoreError where what a store's mark says is not this layout."""
     try:
         layout = json.loads(mark)["layout"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(
             f"{where}/{NAME} can't be read: name another place for the store"
         ) from error

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import TypeAlias
 
-from birdcore.artifact import MANIFEST, Manifest, Ref, read_manifest
+from birdcore.artifact import Manifest, Ref
 from birdcore.far import manifest_there
+from birdcore.manifest import ManifestError, read_manifest
 from birdcore.recipe.round import PseudoLabels
+from birdcore.regular import refuse_links
 from birdcore.store import Store
 
 Read: TypeAlias = Callable[[Ref], Manifest | None]
@@ -81,10 +83,10 @@ def manifest_of(store: Store, ref: Ref) -> Manifest | None:
 def near_manifest(store: Store, ref: Ref) -> Manifest | None:
     """What the artifact says of itself on this machine."""
     try:
-        manifest = read_manifest(store.path(ref) / MANIFEST)
-    except (OSError, ValueError, KeyError, TypeError):
+        refuse_links(store.root, store.path(ref))
+        return read_manifest(store.path(ref), ref)
+    except (OSError, ManifestError):
         return None
-    return manifest if Ref(manifest.stage, manifest.key) == ref else None
 
 
 def _branches(

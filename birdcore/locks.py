@@ -11,18 +11,19 @@ from pathlib import Path
 def held(work: Path, *, wait: bool = True) -> Iterator[bool]:
     """Hold the work folder itself as a lock; False where it was published while we waited.
 
-    Raises BlockingIOError where another process holds it and we do not `wait`.
+    Raises BlockingIOError where another process holds it and we do not `wait`, another OSError
+    where it is a link.
     """
     handle = None
     while handle is None:
         work.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):  # another process has just published or removed it
-            handle = os.open(work, os.O_RDONLY)
+            handle = os.open(work, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         ours = False
         with suppress(FileNotFoundError):
-            ours = os.path.samestat(work.stat(), os.fstat(handle))
+            ours = os.path.samestat(work.lstat(), os.fstat(handle))
         yield ours
     finally:
         os.close(handle)

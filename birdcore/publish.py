@@ -1,19 +1,21 @@
 """Publishing: a folder of finished files becomes an artifact in one rename."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from birdcore.artifact import MANIFEST, Manifest, Step, StoredFile
-from birdcore.files import file_sha256, sync, write_text
+from birdcore.files import file_sha256, sync
+from birdcore.regular import regular_files
 
 
 def manifest_of(step: Step, folder: Path, facts: Mapping[str, Any], took_s: float) -> Manifest:
-    """What the files of a folder are, once `step` has written them."""
-    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
+    """What the files of a folder are, once `step` has written them.
+
+    Raises Irregular for a link or a device among them.
+    """
+    paths = sorted(p for p in regular_files(folder) if p != folder / MANIFEST)
     return Manifest(
         stage=step.stage,
         version=step.version,
@@ -32,13 +34,14 @@ def manifest_of(step: Step, folder: Path, facts: Mapping[str, Any], took_s: floa
     )
 
 
-def write_manifest(manifest: Manifest, folder: Path) -> None:
-    write_text(folder / MANIFEST, json.dumps(asdict(manifest), indent=1) + "\n")
-
-
 def settle(folder: Path, final: Path) -> None:
-    """Give the folder its final name, when all that is in it is safe on the disk."""
-    for path in [*folder.rglob("*"), folder]:
+    """Give the folder its final name, when all that is in it is safe on the disk.
+
+    Raises Irregular for a link or a device in it.
+    """
+    files = list(regular_files(folder))
+    inside = {folder / parent for file in files for parent in file.relative_to(folder).parents}
+    for path in [*files, *inside, folder]:
         sync(path)
     final.parent.mkdir(parents=True, exist_ok=True)
     folder.rename(final)

@@ -17,26 +17,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from birdcore.artifact import (
-    MANIFEST,
-    Artifact,
-    Facts,
-    Manifest,
-    Progress,
-    Ref,
-    Step,
-    read_manifest,
-)
-from birdcore.far import Far, fetch, manifest_there, read, send, write
+from birdcore.artifact import Artifact, Facts, Manifest, Progress, Ref, Step
+from birdcore.far import Far, believed_there, fetch, manifest_there, read, send, write
 from birdcore.files import file_sha256, write_bytes
 from birdcore.layout import StoreError, mark
 from birdcore.locks import held
+from birdcore.manifest import ManifestError, read_manifest, whole, write_manifest
 from birdcore.names import located
-from birdcore.publish import manifest_of, settle, write_manifest
+from birdcore.publish import manifest_of, settle
+from birdcore.regular import Irregular, empty, read_regular, refuse_links, regular_files, remove
 
 WORK, TRASH = "work", "trash"
 COMING = ".coming"
 """In a work folder: what is on its way from the far side."""
+FETCHES = 10
+"""So often an artifact may be made again elsewhere while it is fetched."""
+SHARED_BYTES = 1 << 28
+"""Of a file beside the artifacts: a ledger of a million recordings has a fifth of it."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +89,11 @@ class Store:
         """Where the artifact is made."""
         return self.root / WORK / ref.stage / ref.key
 
+    def _own_work(self, ref: Ref) -> Path:
+        """The work folder; raises Irregular where a link leads elsewhere."""
+        refuse_links(self.root, self.work(ref))
+        return self.work(ref)
+
     def find(self, ref: Ref) -> Artifact | None:
         """The artifact, or None where it is not there in full (any file missing or cut).
 
@@ -104,47 +106,76 @@ class Store:
 
     def _near(self, ref: Ref) -> Artifact | None:
         """What of an artifact is on this machine, in full."""
-        manifest = whole(self.path(ref))
-        if manifest is None or manifest.key != ref.key:
+        try:
+            refuse_links(self.root, self.path(ref))
+        except OSError:
             return None
-        return Artifact(self.path(ref), manifest)
+        manifest = whole(self.path(ref), ref)
+        return Artifact(self.path(ref), manifest) if manifest else None
 
     def get(self, ref: Ref) -> Artifact:
         """The artifact, its files on this machine; raises StoreError where it is not there."""
-        while True:
+        for _ in range(FETCHES):
             artifact = self.find(ref)
             if artifact is None:
                 raise StoreError(
-                    f"{ref} is not in the store {self.place}: run again, it will be made anew"
+                    f"{ref} is not in the store {self.place}{self._why_not(ref)}: "
+                    "run again, it will be made anew"
                 )
-            if self.far is None or self._near(ref) == artifact:
+            if self.far is None or self._is_near(artifact):
                 return artifact
             self._fetch(self.far, ref)
+        raise StoreError(
+            f"{ref} in the store {self.place} is another whenever it is fetched: "
+            "find out who writes to it"
+        )
+
+    def _why_not(self, ref: Ref) -> str:
+        """Why the manifest that is there is not believed; empty where there is none."""
+        try:
+            if self.far is not None:
+                believed_there(self.far, ref)
+            else:
+                refuse_links(self.root, self.path(ref))
+                read_manifest(self.path(ref), ref)
+        except (ManifestError, Irregular) as error:
+            return f" ({error})"
+        except OSError:
+            pass
+        return ""
+
+    def _is_near(self, artifact: Artifact) -> bool:
+        """Whether the very files are here; facts may be NaN, which is like nothing."""
+        near, there = self._near(artifact.ref), artifact.manifest
+        return near is not None and (
+            (near.manifest.files, near.manifest.made_at) == (there.files, there.made_at)
+        )
 
     def _fetch(self, far: Far, ref: Ref) -> None:
         """Have the files here; of an artifact that was made again elsewhere, the new ones."""
-        work = self.work(ref)
+        work = self._own_work(ref)
         coming = work / COMING
         with held(work) as ours:
             manifest = manifest_there(far, ref) if ours else None
             if manifest is None:  # another process was first, or it is gone
                 return
             try:
-                if self._near(ref) != Artifact(self.path(ref), manifest):
-                    shutil.rmtree(coming, ignore_errors=True)
+                if not self._is_near(Artifact(self.path(ref), manifest)):
+                    remove(coming)
                     fetch(far, manifest, coming)
                     write_manifest(manifest, coming)
                     self._settle(manifest, coming)
             finally:
-                shutil.rmtree(coming, ignore_errors=True)
+                with suppress(OSError):
+                    remove(coming)
                 with suppress(OSError):  # a killed training's checkpoint stays where it is
                     work.rmdir()
 
     def is_being_made(self, ref: Ref) -> bool:
         """Whether a process holds the artifact's work folder now."""
         try:
-            handle = os.open(self.work(ref), os.O_RDONLY)
-        except (FileNotFoundError, NotADirectoryError):
+            handle = os.open(self._own_work(ref), os.O_RDONLY | os.O_DIRECTORY)
+        except (FileNotFoundError, NotADirectoryError, Irregular):
             return False
         try:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -184,15 +215,15 @@ class Store:
         while True:
             if not refresh and self.find(step.ref):
                 return self.get(step.ref)
-            work = self.work(step.ref)
+            work = self._own_work(step.ref)
             with held(work) as ours:
                 if not ours:
                     continue
                 if not refresh and self._is_made(step.ref):
                     shutil.rmtree(work, ignore_errors=True)
                     continue
-                shutil.rmtree(work / COMING, ignore_errors=True)
-                manifest = whole(work)  # made, and then the far side was away
+                remove(work / COMING)
+                manifest = whole(work, step.ref)  # made, and then the far side was away
                 if manifest is None:
                     manifest = self._made(step, run, progress, work, resumes)
                 if self.far is not None:
@@ -209,7 +240,8 @@ class Store:
     ) -> Manifest:
         """Run the stage in its work folder; one that fails and does not resume leaves nothing."""
         if not resumes:
-            _empty(work)
+            empty(work)
+        list(regular_files(work))  # raises at a link, through which nothing is written
         began = time.monotonic()
         try:
             facts = run(Job(step, self, work, progress))
@@ -218,7 +250,7 @@ class Store:
         except BaseException:
             if not resumes:
                 with suppress(OSError):  # what went wrong first is what a person must know
-                    _empty(work)
+                    empty(work)
             raise
         return manifest
 
@@ -233,33 +265,47 @@ class Store:
 
     def _settle(self, manifest: Manifest, folder: Path) -> Artifact:
         final = self.path(Ref(manifest.stage, manifest.key))
-        if final.exists():
+        refuse_links(self.root, final.parent)
+        if os.path.lexists(final):
             # A damaged or refreshed artifact makes room in one rename, so that no reader
             # ever finds a folder that is half the old one and half the new one.
-            shutil.rmtree(self.discard(final), ignore_errors=True)
+            gone = self.discard(final)
+            with suppress(OSError):
+                remove(gone)
         settle(folder, final)
         return Artifact(final, manifest)
 
     def discard(self, folder: Path) -> Path:
         """Move a folder out of the store in one rename; returns where it waits for its removal."""
-        trash = self.root / WORK / TRASH / f"{folder.name}-{os.getpid()}-{time.time_ns()}"
+        trash = self.trash() / f"{folder.name}-{os.getpid()}-{time.time_ns()}"
         trash.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):  # another process was first
             folder.rename(trash)
         return trash
 
+    def trash(self) -> Path:
+        """Where folders wait for their removal; raises Irregular where a link leads there."""
+        trash = self.root / WORK / TRASH
+        refuse_links(self.root, trash)
+        return trash
+
     def abandon(self, ref: Ref) -> None:
         """Discard what a dead process left of an artifact; leave what is being made now."""
-        with suppress(BlockingIOError), held(self.work(ref), wait=False) as ours:
+        with suppress(BlockingIOError), held(self._own_work(ref), wait=False) as ours:
             if ours:
                 self.discard(self.work(ref))
 
     def read_shared(self, name: str) -> bytes | None:
-        """A file beside the artifacts that all machines share, or None where it is not there."""
+        """A file beside the artifacts that all machines share, or None where it is not there.
+
+        Raises ValueError where it has more bytes than any has, and Irregular where it is a link.
+        """
         if self.far is not None:
-            return read(self.far, name)
-        path = self.root / name
-        return path.read_bytes() if path.exists() else None
+            return read(self.far, SHARED_BYTES, name)
+        try:
+            return read_regular(self.root / name, SHARED_BYTES)
+        except FileNotFoundError:
+            return None
 
     def write_shared(self, name: str, content: bytes) -> None:
         if self.far is not None:
@@ -271,22 +317,8 @@ class Store:
     def lock(self, name: str) -> Iterator[None]:
         """A lock across processes that ends with its holder, however that ends."""
         path = self.root / WORK / f"{name}.lock"
+        refuse_links(self.root, path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
-
-
-def whole(folder: Path) -> Manifest | None:
-    """The manifest of a folder that holds all that it names, or None."""
-    try:
-        manifest = read_manifest(folder / MANIFEST)
-        there = all((folder / f.name).stat().st_size == f.bytes for f in manifest.files)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return manifest if there else None
-
-
-def _empty(folder: Path) -> None:
-    for path in folder.iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except Exception as error:  # the last floor: say it plainly, unless asked for more
         if options.debug:
-            traceback.print_exc()
+            err.print(traceback.format_exc(), end="")
         err.print(f"birdflow: {plain(error)}", markup=False)
         return 1
 

@@ -26,6 +26,7 @@ from birdcore.collect.wanted import (
     write_failed,
 )
 from birdcore.recipe import XenoCanto, read_recipe
+from birdcore.text import plain_text
 from flows.plain import plain
 from tasks.archive import set_limit
 from tasks.download import download
@@ -100,8 +101,10 @@ def _collect(wanted: XenoCanto, data: Path, folder: Path) -> dict[str, Any]:
     not_there = write_failed(folder, wanted, competition)
     left_out, lacking = tables_of(folder, wanted, competition)
     for why, count in not_there.items():
-        log.warning("%d not to be had: %s", count, why)
-    failed = [{"recording": f"XC{f.id}", "why": f.reason} for f in failures(folder).values()]
+        log.warning("%d not to be had: %s", count, plain_text(why))
+    failed = [
+        {"recording": f"XC{f.id}", "why": plain_text(f.reason)} for f in failures(folder).values()
+    ]
     if failed:
         create_table_artifact(failed, key="failed", description="Recordings that can't be had")
     _refuse_failed(hauls)

@@ -10,7 +10,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from shlex import quote
 
-from rich.markup import escape
 from rich.table import Table
 
 from flows.terminal import ends_on_interrupt, err, out, quiet_prefect
@@ -206,7 +205,7 @@ def do_plan(options: argparse.Namespace) -> None:
     table = Table("step", "key", "", "why", box=None, pad_edge=False)
     for one in planned:
         state = "cached" if one.cached else "will run"
-        table.add_row(one.step.name, one.step.key[:12], state, escape(one.why))
+        table.add_row(one.step.name, one.step.key[:12], state, one.why)
     out.print(table)
     out.print(_counts(planned))
 

@@ -9,6 +9,8 @@ import logging
 
 from prefect.logging.handlers import PrefectConsoleHandler
 
+from birdcore.text import plain_lines
+
 
 class PlainConsole(PrefectConsoleHandler):
     """Prefect's own console handler, but for tracebacks."""
@@ -16,4 +18,4 @@ class PlainConsole(PrefectConsoleHandler):
     def format(self, record: logging.LogRecord) -> str:
         plain = copy.copy(record)
         plain.exc_info = plain.exc_text = None
-        return super().format(plain)
+        return plain_lines(super().format(plain))

@@ -40,7 +40,8 @@ def artifact_of(store: Store, text: str) -> Ref:
 
 def _known(store: Store) -> list[Ref]:
     paths = store.root.glob(f"*/*/{MANIFEST}")
-    near = {Ref(path.parents[1].name, path.parent.name) for path in paths}
+    named = (Ref.of(path.parents[1].name, path.parent.name) for path in paths)
+    near = {ref for ref in named if ref is not None}
     return sorted(near.union(refs_there(store.far) if store.far is not None else ()))
 
 

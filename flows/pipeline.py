@@ -26,6 +26,7 @@ from flows.collect import CollectFailed, collect
 from flows.dag import Dag, build_dag, gathered
 from flows.plain import plain
 from flows.problems import notes, write_problems
+from flows.result_folder import refuse_foreign
 from flows.results import write_results
 from flows.runner import task_runner, threads
 from flows.shown import show_results, show_stages
@@ -115,6 +116,7 @@ def pipeline(
     """
     asked = Asked(recipe, data, out, collection, tuple(settings), only, since, tuple(refresh))
     plan_of = read_recipe(Path(recipe), settings)
+    refuse_foreign(Path(out))
     shelf = open_store(store)
     with turn(shelf, asked.title, flow_run.id) if deployment.id else nullcontext() as holder:
         if holder is not None:

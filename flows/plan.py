@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from birdcore.artifact import MANIFEST, Artifact, Ref, Step, read_manifest
+from birdcore.artifact import MANIFEST, Artifact, Ref, Step
+from birdcore.lineage import near_manifest
 from birdcore.store import Store
 from flows.chosen import Chosen
 
@@ -42,10 +43,9 @@ def _manifests(store: Store, stages: set[str]) -> dict[str, list[Artifact]]:
     found: dict[str, list[Artifact]] = defaultdict(list)
     for stage in stages:
         for path in (store.root / stage).glob(f"*/{MANIFEST}"):
-            try:
-                found[stage].append(Artifact(path.parent, read_manifest(path)))
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
+            ref = Ref.of(stage, path.parent.name)
+            if ref is not None and (manifest := near_manifest(store, ref)) is not None:
+                found[stage].append(Artifact(path.parent, manifest))
         found[stage].sort(key=lambda artifact: artifact.manifest.made_at)
     return found
 

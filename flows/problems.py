@@ -17,12 +17,14 @@ from birdcore.catalog.rows import stem_of
 from birdcore.catalog.source import LABELLED
 from birdcore.catalog.tables import Problem
 from birdcore.far import FarAway, FarError
-from birdcore.files import write_text
 from birdcore.layout import StoreError
 from birdcore.score.score import ENSEMBLE, SCORES
 from birdcore.store import Store
+from birdcore.text import to_csv
 from flows.dag import Dag
+from flows.result_folder import write_results_to
 
+PROBLEMS = "problems.csv"
 FEW = 3
 
 
@@ -40,13 +42,19 @@ def notes(problems: Iterable[Problem]) -> list[str]:
 
 
 def write_problems(dag: Dag, store: Store, out: Path) -> None:
-    """Write what is known by now; a store whose far side is away takes nothing with it."""
+    """Have `problems.csv` in a run's folder as far as it is known by now.
+
+    Raises NotOurs where a file of a person's own has that name.
+    """
+    write_results_to(out, {PROBLEMS: problems_csv(dag, store)})
+
+
+def problems_csv(dag: Dag, store: Store) -> str:
+    """All that is known by now; a store whose far side is away takes nothing with it."""
     problems = list(dag.problems)
     with suppress(FarAway, FarError, StoreError):
         problems += found_by_steps(dag, store)
-    out.mkdir(parents=True, exist_ok=True)
-    table = pd.DataFrame(problems, columns=list(Problem._fields))
-    write_text(out / "problems.csv", table.to_csv(index=False))
+    return to_csv(pd.DataFrame(problems, columns=list(Problem._fields)))
 
 
 def found_by_steps(dag: Dag, store: Store) -> Iterator[Problem]:

@@ -1,19 +1,23 @@
 """What a person takes away from a run: submission, scores, weights, tables, one page of text."""
 
 import json
-import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from birdcore.artifact import MANIFEST, Artifact, Step
-from birdcore.files import write_text
+from birdcore.artifact import Artifact, Step
 from birdcore.learn.attribution import FILE, OUTSIDE, merged, read_attribution, terms
 from birdcore.score.score import ENSEMBLE
 from birdcore.store import Store
+from birdcore.text import markdown, plain_text, to_csv
 from flows.dag import Dag
-from flows.problems import write_problems
+from flows.problems import PROBLEMS, problems_csv
+from flows.result_folder import replace_results
+
+SUBMISSIONS = {"submission.csv": "submission.csv", "rounds/": "submission-"}
+"""Files of the stage `submission` by how their names begin, and what stands for that in `out`."""
 
 
 def write_results(dag: Dag, store: Store, out: Path) -> dict[str, Any]:
@@ -21,40 +25,38 @@ def write_results(dag: Dag, store: Store, out: Path) -> dict[str, Any]:
 
     Page and scores may be missing: a picture or a truth that fails takes no submission with it.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    submission = store.get(dag.submission.ref)
-    _copy(submission / "submission.csv", out / "submission.csv")
-    for path in sorted((submission / "rounds").glob("*.csv")):
-        _copy(path, out / f"submission-{path.stem}.csv")
+    files: dict[str, str | Path] = dict(_of(store.get(dag.submission.ref), SUBMISSIONS))
     scores: dict[str, Any] = {}
-    (out / "scores.json").unlink(missing_ok=True)
     if dag.score is not None and store.find(dag.score.ref):
         path = store.get(dag.score.ref) / "scores.json"
-        _copy(path, out / "scores.json")
+        files["scores.json"] = path
         scores = json.loads(path.read_text())
-    _tables(dag, store, out)
+    files |= _tables(dag, store)
     used = merged(
         read_attribution(store.get(step.ref) / FILE) for step in dag.steps if step.stage == "train"
     )
-    used.to_csv(out / FILE, index=False)
-    write_text(out / "MODEL_CARD.md", card(dag, store, used, scores))
-    write_text(out / "summary.md", summary(dag, store, scores))
+    files[FILE] = to_csv(used)
+    files["MODEL_CARD.md"] = card(dag, store, used, scores)
+    files["summary.md"] = summary(dag, store, scores)
     for step in dag.steps:
         if step.stage == "report" and store.find(step.ref):
-            _copy_page(store.get(step.ref), out / "report")
+            files |= _of(store.get(step.ref), {"": "report/"})
+    replace_results(out, files)
     return scores
 
 
-def _tables(dag: Dag, store: Store, out: Path) -> None:
-    """What was cut, rejected and left out, over all shards, and what did not fit."""
+def _tables(dag: Dag, store: Store) -> dict[str, str]:
+    """What was cut, rejected and left out, over all shards, and what did not fit: CSV by name."""
     cleaned = [store.get(step.ref) for step in dag.steps if step.stage == "clean"]
+    tables = {}
     for name in ("cuts", "rejected"):
-        rows = pd.concat([pd.read_parquet(artifact / f"{name}.parquet") for artifact in cleaned])
-        _write_csv(rows, out / f"{name}.csv")
+        rows = [pd.read_parquet(artifact / f"{name}.parquet") for artifact in cleaned]
+        tables[f"{name}.csv"] = pd.concat(rows)
     for step in dag.steps:
         if step.stage == "collection":
-            _write_csv(pd.read_parquet(store.get(step.ref) / "left_out.parquet"), out / "leaks.csv")
-    write_problems(dag, store, out)
+            tables["leaks.csv"] = pd.read_parquet(store.get(step.ref) / "left_out.parquet")
+    texts = {name: to_csv(table, float_format="%.3f") for name, table in tables.items()}
+    return texts | {PROBLEMS: problems_csv(dag, store)}
 
 
 def card(dag: Dag, store: Store, used: pd.DataFrame, scores: dict[str, Any]) -> str:
@@ -71,18 +73,19 @@ def card(dag: Dag, store: Store, used: pd.DataFrame, scores: dict[str, Any]) -> 
     lines += [f"- {counts[key]} {text}." for key, text in says.items() if counts[key]]
     for _, teacher in teachers.iterrows():
         lines.append(
-            f"- Taught by {teacher['recording'].removeprefix(OUTSIDE)} ({teacher['author']}; "
-            f"{teacher['url']}), {teacher['license']}: these models are under its terms."
+            f"- Taught by {markdown(teacher['recording'].removeprefix(OUTSIDE))} "
+            f"({markdown(teacher['author'])}; {markdown(teacher['url'])}), "
+            f"{markdown(teacher['license'])}: these models are under its terms."
         )
     lines += ["", "| licence | recordings |", "|---|---|"]
     for licence, count in used["license"].value_counts().items():
-        lines.append(f"| {licence or 'unknown'} | {count} |")
+        lines.append(f"| {markdown(licence or 'unknown')} | {count} |")
     lines += ["", "| model | recordings | validation macro ROC-AUC |", "|---|---|---|"]
     for step in dag.steps:
         if step.stage == "train":
             facts = store.get(step.ref).facts
             auc = "" if facts["auc"] is None else f"{facts['auc']:.4f}"
-            lines.append(f"| {step.name} | {facts['trained_on']} | {auc} |")
+            lines.append(f"| {markdown(step.name)} | {facts['trained_on']} | {auc} |")
     if scores:
         lines += ["", f"On the labelled test soundscapes: {scores[ENSEMBLE]['macro_auc']:.4f}."]
     return "\n".join(lines) + "\n"
@@ -96,7 +99,7 @@ def summary(dag: Dag, store: Store, scores: dict[str, Any]) -> str:
             "| round | macro ROC-AUC | 95 % interval | cmAP | classes |",
             "|---|---|---|---|---|",
             *(
-                f"| {name} | {s['macro_auc']:.4f} | {s['macro_auc_low']:.4f} to "
+                f"| {markdown(name)} | {s['macro_auc']:.4f} | {s['macro_auc_low']:.4f} to "
                 f"{s['macro_auc_high']:.4f} | {s['cmap']:.4f} | {s['classes_scored']} |"
                 for name, s in sorted(scores.items(), key=lambda item: item[0] == ENSEMBLE)
             ),
@@ -108,7 +111,7 @@ def summary(dag: Dag, store: Store, scores: dict[str, Any]) -> str:
     for step in dag.steps:
         if artifact := store.find(step.ref):
             took = f"{artifact.manifest.took_s:.1f} s"
-            lines.append(f"| {step.name} | {took} | {facts_text(artifact)} |")
+            lines.append(f"| {markdown(step.name)} | {took} | {markdown(facts_text(artifact))} |")
     return "\n".join(lines) + "\n"
 
 
@@ -133,35 +136,24 @@ def stage_table(steps: list[Step], store: Store, began: str) -> list[dict[str, A
     rows = []
     for step in steps:
         if artifact := store.find(step.ref):
-            facts = {key: str(value) for key, value in artifact.facts.items()}
+            facts = {key: plain_text(str(value)) for key, value in artifact.facts.items()}
             took = f"{artifact.manifest.took_s:.1f} s"
             cached = "cached" if artifact.manifest.made_at < began else "made"
-            about = {"step": step.name, "": cached, "key": step.key[:12], "took": took}
+            about = {"step": plain_text(step.name), "": cached, "key": step.key[:12], "took": took}
             rows.append(about | facts)
     return rows
 
 
-def _write_csv(table: pd.DataFrame, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    table.to_csv(temporary, index=False, float_format="%.3f")
-    temporary.replace(path)
+def _of(artifact: Artifact, names: Mapping[str, str]) -> dict[str, Path]:
+    """An artifact's files whose names begin so, by the names that they have in `out`.
 
-
-def _copy_page(report: Artifact, target: Path) -> None:
-    """The page with its sounds, unless the one that is there is the same."""
-    stamp = f"{report.ref} {report.manifest.made_at}\n"
-    mark = target / ".birdflow"
-    if mark.is_file() and mark.read_text() == stamp:
-        return
-    temporary = target.with_name(f".{target.name}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
-    shutil.copytree(report.folder, temporary, ignore=shutil.ignore_patterns(MANIFEST))
-    (temporary / mark.name).write_text(stamp)
-    shutil.rmtree(target, ignore_errors=True)
-    temporary.replace(target)
-
-
-def _copy(source: Path, target: Path) -> None:
-    temporary = target.with_name(f".{target.name}.part")
-    shutil.copyfile(source, temporary)
-    temporary.replace(target)
+    A page is the last of its folder: when it is there, so are its pictures.
+    """
+    return {
+        instead + file.name.removeprefix(beginning): artifact / file.name
+        for file in sorted(
+            artifact.manifest.files, key=lambda f: (f.name.endswith(".html"), f.name)
+        )
+        for beginning, instead in names.items()
+        if file.name.startswith(beginning)
+    }

@@ -2,14 +2,13 @@
 
 import argparse
 import json
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from shlex import quote
 from typing import TypeAlias
 
 from rich.filesize import decimal
-from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -28,6 +27,7 @@ from birdcore.keeping import (
     waste,
 )
 from birdcore.lineage import manifest_of
+from birdcore.regular import remove
 from birdcore.runs import runs
 from birdcore.store import Store
 from flows.lineage import artifact_of
@@ -57,7 +57,7 @@ def show(store: Store, options: argparse.Namespace) -> None:
         raise ValueError(f"the manifest of {ref} can't be read: birdflow store verify --remove")
     table = Table(box=None, pad_edge=False, show_header=False)
     for name, value in _told(store, ref, manifest):
-        table.add_row(name, escape(value))
+        table.add_row(name, value)
     out.print(table)
 
 
@@ -73,9 +73,10 @@ def verify(store: Store, options: argparse.Namespace) -> int:
             bar.update(task, description=str(entry.ref))
             if wrong := trouble(store, entry.ref):
                 damaged += 1
-                out.print(f"{entry.ref} {entry.name}: {'; '.join(wrong)}", markup=False)
+                out.print(f"{entry.ref} {entry.name}: {'; '.join(wrong)}")
                 if options.remove:
-                    shutil.rmtree(store.discard(store.path(entry.ref)), ignore_errors=True)
+                    with suppress(OSError):  # it waits in the trash, and the next gc removes it
+                        remove(store.discard(store.path(entry.ref)))
             bar.advance(task, entry.bytes)
     read = decimal(sum(entry.bytes for entry in chosen))
     out.print(f"{len(chosen)} artifacts read, {read}: {damaged or 'none'} damaged")
@@ -95,7 +96,7 @@ def gc(store: Store, options: argparse.Namespace) -> None:
     else:
         where = f"--store {quote(store.place)} --keep-runs {options.keep_runs}"
         command = f"birdflow store gc {where} --yes"
-        out.print(f"this would remove {decimal(total)}; to do it: {command}", markup=False)
+        out.print(f"this would remove {decimal(total)}; to do it: {command}")
 
 
 def pin_one(store: Store, options: argparse.Namespace) -> None:
@@ -139,10 +140,10 @@ def _of_stage(store: Store, known: Sequence[Entry]) -> Table:
         table.add_row(
             entry.made_at,
             entry.ref.key[:12],
-            escape(entry.name) or "its manifest can't be read",
+            entry.name or "its manifest can't be read",
             decimal(entry.bytes),
             "pinned" if entry.ref in pinned else "",
-            escape(_some(why.get(entry.ref, ["nothing"]))),
+            _some(why.get(entry.ref, ["nothing"])),
         )
     return table
 
@@ -155,10 +156,10 @@ def _beside(store: Store) -> Table:
         state = "being made" if work.live else "left behind"
         more = ", with a checkpoint" if work.checkpoint else ""
         name = f"{work.ref} {names.get(work.ref, '')}".strip()
-        table.add_row(state, escape(name), decimal(work.bytes) + more)
+        table.add_row(state, name, decimal(work.bytes) + more)
     if store.far is not None:
-        table.add_row("far side", escape(store.far.url), f"{len(refs_there(store.far))} artifacts")
-        table.add_row("this machine", escape(str(store.root)), "what is listed above")
+        table.add_row("far side", store.far.url, f"{len(refs_there(store.far))} artifacts")
+        table.add_row("this machine", str(store.root), "what is listed above")
     home = store.root / "prefect"
     database = sum(path.stat().st_size for path in home.glob("prefect.db*"))
     count, results = measure(store.root / RESULTS)
@@ -167,7 +168,7 @@ def _beside(store: Store) -> Table:
     table.add_row("", f"{count} results", decimal(results))
     for ref, one in pins(store).items():
         gone = "" if store.find(ref) else " (not in the store)"
-        table.add_row("pinned", str(ref), escape(f"{one.why}{gone}"))
+        table.add_row("pinned", str(ref), f"{one.why}{gone}")
     return table
 
 
@@ -217,7 +218,7 @@ def _pinned(store: Store, text: str) -> Ref | None:
 
 
 def _bytes_on_terminal() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
     return Progress(
         *columns, TimeRemainingColumn(), console=err, transient=True, disable=not err.is_terminal
     )

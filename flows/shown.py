@@ -17,11 +17,14 @@ from birdcore.artifact import Artifact, Step
 from birdcore.learn.train import history
 from birdcore.runs import Run
 from birdcore.store import Store
+from birdcore.text import plain_text
 from flows.dag import Dag
 from flows.results import stage_table
 
 HISTORY_EPOCHS = 200
 """Rows that the table of a training shows, the last ones."""
+NO_LABEL = re.compile(r"[\"`<>#;&]")
+"""What ends or changes a label of Mermaid."""
 
 
 def show_stages(dag: Dag, store: Store, run: Run) -> None:
@@ -60,7 +63,8 @@ def _rejected(step: Step, store: Store) -> list[dict[str, str]]:
     if store.find(step.ref) is None:
         return []
     table = pd.read_parquet(store.get(step.ref) / "rejected.parquet").astype(str)
-    return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
+    rows = table.to_dict("records")
+    return [{str(k): plain_text(v) for k, v in row.items()} for row in rows]
 
 
 def _learnt(model: Artifact) -> list[dict[str, str]]:
@@ -90,4 +94,5 @@ def mermaid(dag: Dag) -> str:
 def _kind(step: Step) -> str:
     """A step's stage, and its round or kind of recordings where it has one."""
     words = step.name.split()
-    return " ".join([step.stage, *(word.partition("/")[0] for word in words[1:2])])
+    kind = " ".join([step.stage, *(word.partition("/")[0] for word in words[1:2])])
+    return NO_LABEL.sub("'", plain_text(kind))

@@ -5,7 +5,6 @@ from datetime import datetime
 from functools import cache
 from shlex import quote
 
-from rich.markup import escape
 from rich.table import Table
 
 from birdcore.artifact import Ref
@@ -21,7 +20,7 @@ def last_runs(store: Store, runs: list[Run]) -> Table:
     for run in runs:
         there = sum(find(ref) is not None for ref in run.refs)
         steps = f"{there} of {len(run.steps)}"
-        table.add_row(run.name, escape(run.asked.title), run.state, steps, _took(run))
+        table.add_row(run.name, run.asked.title, run.state, steps, _took(run))
     return table
 
 

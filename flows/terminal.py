@@ -1,4 +1,9 @@
-"""The terminal that a person sits at: where words go, and what Ctrl-C does."""
+"""The terminal that a person sits at: where words go, and what Ctrl-C does.
+
+All that is printed goes through `out` or `err`, where it is text and nothing else: no `[markup]`
+and no `:emoji:` of a recording's name is taken for ours, and no escape sequence, carriage return or
+change of direction of an error message reaches the terminal.
+"""
 
 import os
 import signal
@@ -8,10 +13,42 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
+from rich.segment import Segment
 
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+from birdcore.text import plain_lines
+
+
+class _Plain:
+    """What rich prints, without characters that a terminal obeys; rich's own control stays."""
+
+    def __init__(self, inner: ConsoleRenderable) -> None:
+        self.inner = inner
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self.inner, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(plain_lines(segment.text), segment.style)
+
+
+class _MakePlain(RenderHook):
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Plain(one) for one in renderables]
+
+
+def console(*, stderr: bool = False, width: int | None = None) -> Console:
+    """A console that prints others' words as they are, and as words only."""
+    made = Console(
+        stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False, width=width
+    )
+    made.push_render_hook(_MakePlain())
+    return made
+
+
+out = console(width=None if sys.stdout.isatty() else 160)
+err = console(stderr=True)
 
 INTERRUPTED = 130
 STOPPED = "stopped; the same command goes on where it was"

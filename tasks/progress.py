@@ -20,6 +20,7 @@ from rich.progress import (
 )
 
 from birdcore.artifact import Progress as Report
+from birdcore.text import plain_text
 from tasks.stop import check
 
 EVERY_S = 5.0
@@ -33,11 +34,11 @@ def bars_on_terminal() -> Iterator[None]:
     """Show every task of this process as a bar while the context lasts."""
     global _terminal
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("[dim]{task.fields[text]}"),
+        TextColumn("{task.fields[text]}", style="dim", markup=False),
     )
     with Progress(*columns) as bars:
         _terminal = bars
@@ -64,10 +65,10 @@ def progress_of(name: str) -> Iterator[Report]:
 
 @contextmanager
 def _bar(bars: Progress, name: str) -> Iterator[Report]:
-    bar = bars.add_task(name, total=None, text="")
+    bar = bars.add_task(plain_text(name), total=None, text="")
 
     def show(done: int, total: int, text: str) -> None:
-        bars.update(bar, completed=done, total=total, text=text)
+        bars.update(bar, completed=done, total=total, text=plain_text(text))
 
     try:
         yield show
@@ -79,7 +80,7 @@ class _Lines:
     """Reports by log line and progress artifact, at most every EVERY_S seconds."""
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.name = plain_text(name)
         self.logger = _logger()
         self.artifact: UUID | None = None
         self.last = time.monotonic()
@@ -92,7 +93,7 @@ class _Lines:
             if now - self.last < EVERY_S and not (done == total and self.artifact):
                 return
             self.last = now
-        self.logger.info("%s: %d of %d %s", self.name, done, total, text)
+        self.logger.info("%s: %d of %d %s", self.name, done, total, plain_text(text))
         with suppress(httpx.TransportError):  # work goes on while the server is away
             self._show(100.0 * done / max(total, 1))
 

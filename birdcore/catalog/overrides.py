@@ -13,6 +13,7 @@ from pathlib import Path
 from birdcore.audio.cut import Override
 from birdcore.catalog.table import TableError, is_there, read_table
 from birdcore.names import by_case, nfc
+from birdcore.text import from_spreadsheet_cell
 
 OVERRIDES = "overrides.csv"
 COLUMNS = ("recording", "action", "from", "to")
@@ -30,7 +31,8 @@ def read_overrides(path: Path, known: Set[str]) -> dict[str, tuple[Override, ...
     table = read_table(path, COLUMNS, may_be_empty=True)
     for line, row in zip(table.index, table.to_dict("records"), strict=True):
         where = f"{path}:{line}"
-        overrides[_recording(where, row["recording"], known)].append(_override(where, row))
+        name = from_spreadsheet_cell(row["recording"])  # a row of cuts.csv may be copied
+        overrides[_recording(where, name, known)].append(_override(where, row))
     return {recording: tuple(rows) for recording, rows in overrides.items()}
 
 

@@ -48,7 +48,7 @@ def retry_after_s(text: str, now: datetime) -> float:
         return float(text)
     try:
         date = parsedate_to_datetime(text)
-    except (ValueError, TypeError):
+        date = date if date.tzinfo else date.replace(tzinfo=UTC)
+        return max(0.0, (date - now).total_seconds())
+    except (ValueError, TypeError, OverflowError):
         return 0.0
-    date = date if date.tzinfo else date.replace(tzinfo=UTC)
-    return max(0.0, (date - now).total_seconds())

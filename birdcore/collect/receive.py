@@ -17,7 +17,11 @@ SLOWEST = 20_000  # bytes per second
 UNSAID_BYTES = 10_000_000  # for the time that an answer of unknown length may take
 LARGEST_BYTES = 1 << 30
 TINY_BYTES = 256
-CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", re.ASCII)
+LENGTH = re.compile(r"[0-9]{1,15}")
+"""A length that is longer than that is not said."""
+CONTENT_RANGE = re.compile(r"bytes (?:([0-9]{1,15})-[0-9]{1,15}|\*)/([0-9]{1,15}|\*)")
+ETAG = re.compile(r'"[!#-~]{0,200}"')
+DATE = re.compile(r"[\w,: +-]{1,60}", re.ASCII)
 PAGES = (b"<", b"{")
 """What no sound file begins with."""
 NOT_AUDIO = ("text", "html", "xml", "json")
@@ -105,10 +109,12 @@ def _refuse_a_page(response: requests.Response) -> None:
 
 def _said_length(response: requests.Response) -> int | None:
     said = response.headers.get("Content-Length", "")
-    return int(said) if said.isascii() and said.isdecimal() else None
+    return int(said) if LENGTH.fullmatch(said) else None
 
 
 def _validator(response: requests.Response) -> str:
     """What If-Range may hold (RFC 9110, 13.1.5): an ETag that is not weak, else a date."""
-    tag = response.headers.get("ETag", "")
-    return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
+    tag, date = response.headers.get("ETag", ""), response.headers.get("Last-Modified", "")
+    if ETAG.fullmatch(tag):
+        return tag
+    return date if DATE.fullmatch(date) else ""

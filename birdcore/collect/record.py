@@ -19,9 +19,13 @@ import pyarrow.parquet as pq
 
 from birdcore.catalog.listing import AUDIO_SUFFIXES
 from birdcore.files import write_bytes
+from birdcore.text import plain_text
 
 PAGE = "https://xeno-canto.org"
 OTHER_SUFFIX = ".audio"
+LONGEST_TEXT, LONGEST_ADDRESS = 10_000, 2000
+LONGEST_S = 7 * 86_400.0
+"""A length beyond a week is not said."""
 RESTRICTED = "restricted_species"
 RATINGS = {"A": 5.0, "B": 4.0, "C": 3.0, "D": 2.0, "E": 1.0}
 NO_SPECIES = frozenset({"sonus", "mystery"})
@@ -76,8 +80,10 @@ class Record:
     """A soundscape, a mystery, or a record that names no species."""
 
 
-def parse_record(raw: Mapping[str, object]) -> Record:
+def parse_record(raw: object) -> Record:
     """A record of the archive's JSON; raises RecordError where it has no usable id."""
+    if not isinstance(raw, Mapping):
+        raise RecordError("a record that is no table of fields")
     number = _id(raw.get("id"))
     genus, epithet = _text(raw.get("gen")), _text(raw.get("sp"))
     group, file = _text(raw.get("grp")), _text(raw.get("file"))
@@ -125,7 +131,7 @@ def rating(quality: str) -> float | None:
 
 
 def _id(value: object) -> int:
-    text = "" if isinstance(value, bool) else str(value).strip()
+    text = _text(value)
     match = re.fullmatch(r"(?:XC)?([0-9]{1,15})", text, re.IGNORECASE)
     if match is None or not int(match[1]):
         raise RecordError(f"a record with the id {text[:40]!r}, which is no number above 0")
@@ -136,9 +142,7 @@ def _text(value: object) -> str:
     """One line of text; "" for what is none."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
-    text = " ".join(html.unescape(str(value)).split())
-    # No escape sequences for terminals, no half characters that can't be written as UTF-8.
-    return text if text.isprintable() else "".join(c for c in text if c.isprintable())
+    return plain_text(html.unescape(str(value)[:LONGEST_TEXT]))
 
 
 def _list(value: object) -> list[str]:
@@ -164,7 +168,9 @@ def _seconds(length: str) -> float | None:
     """The seconds in 4:13 or 1:02:03."""
     if not re.fullmatch(r"([0-9]{1,6}:){0,2}[0-9]{1,6}(\.[0-9]*)?", length):
         return None
-    return math.fsum(float(p) * 60.0**at for at, p in enumerate(reversed(length.split(":"))))
+    parts = enumerate(reversed(length.split(":")))
+    seconds = math.fsum(float(part) * 60.0**at for at, part in parts)
+    return seconds if seconds <= LONGEST_S else None
 
 
 def _date(text: str) -> tuple[str, int | None, int | None]:
@@ -187,23 +193,24 @@ def _date(text: str) -> tuple[str, int | None, int | None]:
 
 def _licence(text: str) -> str:
     """`//creativecommons.org/licenses/by-nc-sa/4.0/` as `cc-by-nc-sa 4.0`; others as they are."""
-    match = re.search(r"creativecommons\.org/(licenses|publicdomain)/(.+?)/*$", text, re.IGNORECASE)
-    if match is None:
+    match = re.search(r"creativecommons\.org/(licenses|publicdomain)/(.+)", text, re.IGNORECASE)
+    if match is None or not (path := match[2].rstrip("/")):
         return text
-    name, *rest = match[2].lower().split("/")
+    name, *rest = path.lower().split("/")
     version = [part for part in rest if not part.startswith(("deed", "legalcode"))]
     short = {"zero": "cc0", "mark": "pdm"}.get(name, name)
     return " ".join([short if match[1].lower() == "publicdomain" else f"cc-{name}", *version])
 
 
 def _address(text: str) -> str | None:
-    """An http(s) address; `//` in front is taken as https."""
+    """An http(s) address without a password; `//` in front is taken as https."""
     address = f"https:{text}" if text.startswith("//") else text
     try:
         parts = urlsplit(address)
     except ValueError:
         return None
-    return address if parts.scheme in ("http", "https") and parts.hostname else None
+    usable = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
+    return address if usable and len(address) <= LONGEST_ADDRESS else None
 
 
 def _suffix(name: str) -> str:

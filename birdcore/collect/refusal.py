@@ -16,6 +16,8 @@ from urllib.parse import quote, quote_plus, urlsplit
 
 import requests
 
+from birdcore.text import plain_text
+
 KEY_NAME = "XENO_CANTO_KEY"
 URLLIB3_LOGS = ("connection", "connectionpool", "poolmanager", "response", "util.retry")
 
@@ -57,7 +59,8 @@ def error_text(answer: object, key: str) -> str:
         return ""
     error = answer["error"]
     inner = error if isinstance(error, dict) else answer
-    text = " ".join(str(inner.get("message") or inner.get("code") or error).split())
+    said = inner.get("message") or inner.get("code") or error
+    text = plain_text(said) if isinstance(said, str) else ""
     for form in filter(None, (key, quote(key), quote_plus(key))):
         text = text.replace(form, "…")
     return text[:300]

@@ -32,6 +32,11 @@ from birdcore.store import no_progress
 PER_PAGE = 500
 NEARLY_ALL = 0.9
 """So many of the records that an archive counts must have come: less is no shift of a listing."""
+IDLE_PAGES = 3
+"""Pages in a row without a new recording, after which no more is asked for."""
+MOST_RECORDS = 3_000_000
+"""Some times what the archive has."""
+DEEPEST = 20
 UNREADABLE = (OSError, ValueError, KeyError, TypeError)
 Box = tuple[float, float, float, float]
 """South, west, north, east, in degrees."""
@@ -77,12 +82,13 @@ def search(
             401,
         )
     found: dict[int, Record] = {}
-    page, pages, unusable, listed = 1, 1, 0, sys.maxsize
-    while page <= pages:
+    page, pages, unusable, listed, idle = 1, 1, 0, sys.maxsize, 0
+    while page <= pages and idle < IDLE_PAGES:
         rows, pages, count = _page(archive, query, page, per_page)
         listed = min(listed, count)
         if not rows:
             break
+        known = len(found)
         for row in rows:
             try:
                 record = parse_record(row)
@@ -92,9 +98,12 @@ def search(
                 found.setdefault(record.id, record)
         if not found:
             raise ArchiveError(f"{archive.site}: none of {unusable} records has a usable id")
+        idle = idle + 1 if len(found) == known else 0
         without = f", {unusable} unusable" if unusable else ""
         progress(page, max(page, pages), f"{len(found)} recordings{without}")
         page += 1
+        if len(found) > MOST_RECORDS:
+            raise ArchiveError(f"{archive.site} lists more than {MOST_RECORDS} recordings")
     if len(found) + unusable < NEARLY_ALL * (listed if listed < sys.maxsize else 0):
         raise ArchiveError(
             f"{archive.site} listed {len(found) + unusable} of {listed} records for {query!r}"
@@ -169,9 +178,7 @@ def _box(box: Box) -> str:
     return f"box:{','.join(f'{edge:.10g}' for edge in box)}"
 
 
-def _page(
-    archive: Archive, query: str, page: int, per_page: int
-) -> tuple[list[dict[str, object]], int, int]:
+def _page(archive: Archive, query: str, page: int, per_page: int) -> tuple[list[object], int, int]:
     """The records of a page, and how many pages and records there are now."""
     params = {"query": query, "per_page": str(per_page), "page": str(page)}
     try:
@@ -181,26 +188,66 @@ def _page(
             # The query was fine a page ago: the listing has become shorter, or is at fault.
             return [], 0, sys.maxsize
         raise
-    answer = json.loads(response.content)
+    answer = _answer(response.content)
+    assert isinstance(answer, dict)
     if "error" in answer:
         raise Refused(f"{archive.site} refuses {query!r}: {error_text(answer, archive.key)}")
-    count = str(answer.get("numRecordings"))
-    listed = int(count) if re.fullmatch(r"[0-9]{1,9}", count) else sys.maxsize
-    return answer["recordings"], int(answer["numPages"]), listed
+    listed = _count(answer.get("numRecordings"))
+    pages = _count(answer["numPages"]) or 0
+    return answer["recordings"], pages, sys.maxsize if listed is None else listed
 
 
 def _wrong(response: requests.Response) -> str:
     """Why an answer of status 200 is none."""
     try:
-        answer = json.loads(response.content)
+        answer = _answer(response.content)
     except (ValueError, RecursionError):
         html = response.content.lstrip()[:1] == b"<"
         return f"answers with {'a web page' if html else 'what is no JSON'} instead of records"
     if isinstance(answer, dict) and "error" in answer:
         return ""
     rows = answer.get("recordings") if isinstance(answer, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+    if not isinstance(rows, list) or (rows and not any(isinstance(row, dict) for row in rows)):
         return "answers without a list of records"
-    if not re.fullmatch(r"[0-9]{1,9}", str(answer.get("numPages"))):
+    assert isinstance(answer, dict)
+    if _count(answer.get("numPages")) is None:
         return "answers without the number of pages"
     return ""
+
+
+def _count(value: object) -> int | None:
+    """A count as text or number, None for what is none."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    text = str(value)
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
+
+
+def _answer(content: bytes) -> object:
+    """An answer's JSON. What is nested too deep is null in it, and long numbers are text.
+
+    So what is wrong with one record makes nothing of the others.
+    """
+
+    def number(text: str) -> int | str:
+        return int(text) if len(text) < 20 else text
+
+    try:
+        return json.loads(content, parse_int=number)
+    except RecursionError:
+        return json.loads(_shallow(content), parse_int=number)
+
+
+def _shallow(content: bytes) -> bytes:
+    """JSON with null for whatever is nested deeper than `DEEPEST`."""
+    kept, depth, at = bytearray(), 0, 0
+    for token in re.finditer(rb'"(?:[^"\\]++|\\.)*+"|[][{}]', content, re.DOTALL):
+        if token[0] in (b"[", b"{"):
+            depth += 1
+            if depth == DEEPEST + 1:
+                kept += content[at : token.start()] + b"null"
+        elif token[0] in (b"]", b"}"):
+            depth -= 1
+            if depth == DEEPEST:
+                at = token.end()
+    return bytes(kept + content[at:]) if depth <= DEEPEST else b""

@@ -27,6 +27,7 @@ from birdcore.collect.selection import Competition, Selected, select
 from birdcore.files import file_sha256, write_text
 from birdcore.recipe.section import defaults_of
 from birdcore.recipe.xeno_canto import XenoCanto
+from birdcore.text import to_csv
 
 SEARCHES, SELECTIONS, CHOSEN, LEFT_OUT, FAILED = (
     "searches", "selections", "chosen.parquet", "left_out.csv", "failed.csv",
@@ -74,7 +75,7 @@ def select_again(folder: Path, wanted: XenoCanto, competition: Competition) -> S
     if not chosen.is_file() or read_records(chosen) != selected.chosen:
         write_records(chosen, selected.chosen)
     left_out = pd.DataFrame([(o.id, o.why) for o in selected.left_out], columns=["id", "why"])
-    write_text(home / LEFT_OUT, left_out.to_csv(index=False))
+    write_text(home / LEFT_OUT, to_csv(left_out))
     return selected
 
 
@@ -87,7 +88,7 @@ def write_failed(folder: Path, wanted: XenoCanto, competition: Competition) -> d
         if r.id not in there
     ]
     table = pd.DataFrame(rows, columns=["id", "why"])
-    write_text(_home(folder, wanted, competition) / FAILED, table.to_csv(index=False))
+    write_text(_home(folder, wanted, competition) / FAILED, to_csv(table))
     reasons = table["why"].str.replace(r"/\d+/", "/…/", regex=True)
     return {str(why): int(count) for why, count in reasons.value_counts().items()}
 

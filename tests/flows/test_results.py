@@ -13,6 +13,7 @@ from birdcore.artifact import MANIFEST, Facts, Step
 from birdcore.learn.attribution import COLUMNS, FILE, OUTSIDE, read_attribution
 from birdcore.store import Job, Store
 from flows.dag import Dag
+from flows.result_folder import MARK
 from flows.results import card, write_results
 
 NC, ND = "forbid commercial use (NC): so do these models", "forbid derivatives (ND): ask"
@@ -145,7 +146,48 @@ def test_the_page_is_copied_where_it_is_another(store: Store, tmp_path: Path) ->
     assert (out / "report" / "index.html").read_text() == "two"
     assert [p.name for p in (out / "report" / "sounds").iterdir()] == ["c.mp3"]
     assert not (out / "report" / MANIFEST).exists()
-    assert [p.name for p in out.iterdir() if p.name.startswith(".")] == []
+    assert [p.name for p in out.rglob("*") if p.name.startswith(".")] == [MARK]
+    write_results(dag_of(store, *others), store, out)
+    assert not (out / "report").exists()
+
+
+HOSTILE = [
+    "cc-by 4.0\n\n# Licence: all yours\n",
+    "cc | 99 |\r\n| forged | 100 |",
+    "![x](https://evil.example/a.png) [click](javascript:alert(1))",
+    "<img src=x onerror=alert(1)><!-- ",
+    "`code` **bold** _it_ ~~no~~ &#124; \\",
+    "\x1b[2Jcc-by\u202e\x85\u2028next",
+]
+
+
+@pytest.mark.parametrize("licence", HOSTILE)
+def test_a_licence_is_one_cell_of_text_in_the_card(store: Store, licence: str) -> None:
+    plain, text = said(store, ["cc0 1.0"]), said(store, [licence])
+    assert text.count("\n") == plain.count("\n")
+    (row,) = (line for line in text.splitlines() if line.endswith("| 1 |"))
+    cells = re.split(r"(?<!\\)\|", row)
+    assert [c.strip() for c in cells[2:]] == ["1", ""]
+    bare = re.sub(r"\\.", "", row)
+    assert not re.search(r"[`*\[\]<~&]", bare)
+    assert not re.search(r"\b_|_\b", bare)
+    assert row.isprintable()
+
+
+def test_an_outside_teacher_is_text_too(store: Store) -> None:
+    used = credits({f"{OUTSIDE}[a](b)\n- evil": "x\n# y"})
+    used["url"] = "javascript:alert(1)\n\n<script>"
+    text = card(dag_of(store), store, used, {})
+    assert "\n- evil" not in text
+    assert "\n# y" not in text
+    assert "<script>" not in text
+
+
+def test_tables_hold_no_formulas(store: Store, tmp_path: Path) -> None:
+    model = trained(store, "train first", None, {"=HYPERLINK(1)": "@SUM(1)", "-1.5": "+49 30"})
+    write_results(dag_of(store, cleaned(store), model), store, tmp_path / "out")
+    lines = (tmp_path / "out" / FILE).read_text().splitlines()
+    assert lines[1:] == ["-1.5,Ann,'+49 30,Ann,Ann,Ann", "'=HYPERLINK(1),Ann,'@SUM(1),Ann,Ann,Ann"]
 
 
 def test_a_whole_run_leaves_a_page_that_names_what_is_there(whole_run: Any) -> None:

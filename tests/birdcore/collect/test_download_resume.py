@@ -98,7 +98,7 @@ def test_a_drip_that_takes_too_long_is_left(site: Any, monkeypatch: pytest.Monke
     monkeypatch.setattr("birdcore.collect.receive.SLOWEST", 1e9)
     site.faults.add(Fault("drip", drip_s=20.0))
     with pytest.raises(ArchiveError, match="not done within"):
-        fetch(site.impatient(), site.record(1), site.folder, patience_s=0.2)
+        fetch(site.impatient(), site.record(1), site.folder, patience_s=1.2)
     assert 0 < (site.folder / "partial" / "XC1.part").stat().st_size < len(site.original(1))
 
 

@@ -237,6 +237,56 @@ def test_whatever_the_archive_sends_is_read_written_and_read_again(
     assert read_records(path) == [record]
 
 
+@pytest.mark.parametrize("raw", [None, [], "1", 1, [{"id": 1}], True])
+def test_what_is_no_table_of_fields_is_no_record(raw: object) -> None:
+    with pytest.raises(RecordError, match="no table of fields"):
+        parse_record(raw)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "attribute", "unsaid"),
+    [
+        ("length", "99999:99:99", "length_s", None),
+        ("length", "999999:00", "length_s", None),
+        ("length", "-4:13", "length_s", None),
+        ("length", "१:३०", "length_s", None),
+        ("lat", 1e400, "latitude", None),
+        ("lat", "9" * 400, "latitude", None),
+        ("lon", float("nan"), "longitude", None),
+        ("smp", 10**30, "sample_rate", None),
+        ("file", "ftp://xeno-canto.org/1", "file_url", None),
+        ("file", "file:///etc/passwd", "file_url", None),
+        ("file", "https://who:secret@xeno-canto.org/1", "file_url", None),
+        ("file", "https://xeno-canto.org@other.example/1", "file_url", None),
+        ("file", "https://[::1", "file_url", None),
+        ("file", "javascript:alert(1)", "file_url", None),
+        ("file", "https://x.example/" + "a" * 5000, "file_url", None),
+        ("url", "javascript:alert(1)", "url", "https://xeno-canto.org/1"),
+        ("url", "//[", "url", "https://xeno-canto.org/1"),
+        ("file-name", "../../../etc/cron.d/x.mp3", "suffix", ".mp3"),
+        ("file-name", "a.mp3/../../b", "suffix", ".audio"),
+        ("file-name", "a.mp3\0", "suffix", ".mp3"),
+        ("lic", "creativecommons.org/licenses/" + "/" * 9000 + "x", "licence", ""),
+        ("lic", "a\n| b |\x1b[2J\u202e", "licence", "a | b |[2J"),
+        ("rec", "\ud800x", "recordist", "x"),
+        ("rec", [["x"]], "recordist", ""),
+        ("q", {"A": 1}, "quality", ""),
+    ],
+)  # fmt: skip
+def test_what_is_absurd_is_not_said(
+    field: str, value: object, attribute: str, unsaid: object, tmp_path: Path
+) -> None:
+    record = parse_record({"id": 1, field: value})
+    if field != "lic" or not str(value).endswith("x"):
+        assert getattr(record, attribute) == unsaid
+    write_records(tmp_path / "records.parquet", [record])
+    assert read_records(tmp_path / "records.parquet") == [record]
+
+
+def test_a_text_without_end_is_cut() -> None:
+    assert len(parse_record({"id": 1, "rmk": "a" * 10**6}).remarks) == 10_000
+
+
 def test_notes_stay_with_a_table_also_with_an_empty_one(tmp_path: Path) -> None:
     path = tmp_path / "none.parquet"
     write_records(path, [], {"query": 'cnt:"Côte"'})

@@ -340,3 +340,61 @@ def test_a_search_that_fails_leaves_the_last_one(tmp_path: Path) -> None:
         with pytest.raises(ArchiveError):
             fresh_search(archive, "q:A", tmp_path, 60, NOW + timedelta(seconds=61))
         assert numbers(fresh_search(archive, "q:A", tmp_path, 60, NOW)) == [1]
+
+
+@pytest.mark.parametrize("pages", [10**8, "99999999"])
+def test_pages_end_when_nothing_new_comes(pages: object) -> None:
+    with asking(always(200, page([1, 2], pages))) as (archive, site):
+        assert numbers(search(archive, "q:A")) == [1, 2]
+    assert len(site.asked) == 4
+
+
+def test_pages_of_unusable_records_end_too() -> None:
+    def answer(asked: Asked) -> tuple[int, object]:
+        return 200, page([1] if asked["page"] == "1" else [None] * 5, 10**8, count=1)
+
+    with asking(answer) as (archive, site):
+        assert numbers(search(archive, "q:A")) == [1]
+    assert len(site.asked) == 4
+
+
+def test_a_page_of_unusable_records_does_not_hide_those_behind_it() -> None:
+    rows = {"1": [1, 2], "2": ["x", None], "3": [3]}
+    answer = lambda asked: (200, page(rows[asked["page"]], 3, count=3))  # noqa: E731
+    with asking(answer) as (archive, _):
+        assert numbers(search(archive, "q:A")) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("count", [-5, "-1", None, [], "9" * 99, 1e300, True, "\u0661"])
+def test_an_absurd_number_of_records_is_not_said(count: object) -> None:
+    answer = page([1]) | {"numRecordings": count}
+    with asking(always(200, answer)) as (archive, _):
+        assert numbers(search(archive, "q:A")) == [1]
+
+
+HOSTILE_RECORDS: dict[str, bytes] = {
+    "deep": b'{"id": 9, "sono": ' + b"[" * 50_000 + b"]" * 50_000 + b"}",
+    "deep tables": b'{"id": 9, "a": ' + b'{"a":' * 50_000 + b"1" + b"}" * 50_000 + b"}",
+    "deep id": b'{"id": ' + b"[" * 900 + b"]" * 900 + b"}",
+    "brackets in text": b'{"id": 9, "rmk": "\\"[[[{{{", "x": ' + b"[" * 9999 + b"]" * 9999 + b"}",
+    "long number": b'{"id": 9, "lat": ' + b"9" * 100_000 + b"}",
+    "long id": b'{"id": ' + b"9" * 100_000 + b"}",
+    "beyond floats": b'{"id": 9, "lat": 1e999999, "lon": NaN, "smp": -Infinity}',
+    "no table": b"[]",
+    "text": b'"x"',
+    "half a character": b'{"id": 9, "rec": "\\ud83d", "lic": "\\udc00"}',
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE_RECORDS)
+def test_a_hostile_record_takes_no_other_with_it(kind: str, tmp_path: Path) -> None:
+    body = (
+        b'{"numRecordings": "3", "numPages": 1, "recordings": [{"id": 1, "rmk": "]}"}, %s,'
+        b' {"id": 2, "rec": "\\"["}]}' % HOSTILE_RECORDS[kind]
+    )
+    with asking(always(200, body)) as (archive, site):
+        found = fresh_search(archive, "q:A", tmp_path, 3600, NOW)
+        assert {1, 2} <= set(numbers(found)) <= {1, 2, 9}
+        assert found[-1].recordist == '"['
+        assert fresh_search(archive, "q:A", tmp_path, 3600, NOW) == found
+        assert len(site.asked) == 1
