@@ -19,3 +19,8 @@ def plain(error: BaseException) -> str:
     if isinstance(error, ValueError | RuntimeError | ConnectionError) and text:
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def one_line(text: str) -> str:
+    """Text that others wrote, for a terminal: what is no letter there stands as its escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

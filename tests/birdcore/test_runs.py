@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import birdcore
+from birdcore import records
 from birdcore import runs as module
 from birdcore.artifact import Step
 from birdcore.runs import (
@@ -95,7 +96,7 @@ def test_a_disk_too_full_for_the_record_hides_no_failure(
 
     def fails() -> None:
         with recorded(store, ASKED, STEPS):
-            monkeypatch.setattr(module, "write_text", full)
+            monkeypatch.setattr(records, "write_text", full)
             raise RunFailed({"mel 0000": "no disk space left"})
 
     with pytest.raises(RunFailed, match="mel 0000: no disk space left"):
