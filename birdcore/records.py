@@ -163,6 +163,8 @@ def locked(store: Store, name: str, *, wait: bool = True) -> Iterator[bool]:
     """Hold a run's lock; False where another process has it and we do not `wait`."""
     ours, path = False, lock(store, name)
     while not ours:
+        if path.is_symlink():  # which is nobody's lock
+            path.unlink(missing_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         try:
             try:
