@@ -3,6 +3,7 @@
 import argparse
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from birdcore.runs import Run, run_named, run_to_retry, runs
@@ -30,8 +31,8 @@ def retry(options: argparse.Namespace) -> None:
     options.store = store.place
     for name, value in _told(run, store.place):
         out.print(f"{name:<11}{one_line(value)}", markup=False)
-    if run.cwd:
-        os.chdir(run.cwd)
+    with suppress(OSError):  # gone: whatever led from there says so itself
+        os.chdir(run.cwd or ".")
     run_asked(run.asked, options)
 
 
