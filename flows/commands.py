@@ -9,6 +9,7 @@ import argparse
 import os
 import time
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ def do_run(options: argparse.Namespace) -> None:
 def run_asked(asked: Asked, options: argparse.Namespace) -> None:
     """Run what is asked for; `options` say in which store, how many tasks at once and where."""
     from birdcore.place import open_store
-    from birdcore.runs import needs, recorded
+    from birdcore.runs import recorded
     from flows.chosen import lacking
     from flows.results import write_results
 
@@ -52,7 +53,6 @@ def run_asked(asked: Asked, options: argparse.Namespace) -> None:
             if not all(p.cached for p in planned):
                 scores = _run_flow(options, asked)
             else:
-                needs(store, run, dag.steps)
                 scores = None if lacking(dag, store) else write_results(dag, store, target)
     say_results(scores, target)
     out.print(f"took     {time.monotonic() - began:.1f} s")
@@ -71,28 +71,17 @@ def _run_flow(options: argparse.Namespace, asked: Asked) -> dict[str, dict[str, 
     from birdcore.place import folder_of
     from flows.server import server, ui_of
 
+    quiet_prefect(options.debug)
     with ends_on_interrupt(), server(folder_of(options.store)) as url:
         later = f"make ui STORE={quote(options.store)}"
         out.print(f"UI       {ui_of(url)} while this runs; later: {later}")
-        quiet_prefect(options.debug)
         from prefect import tags
 
         from flows.pipeline import pipeline
         from tasks.progress import bars_on_terminal
 
         with tags("birdflow"), bars_on_terminal() if err.is_terminal else nullcontext():
-            scores: dict[str, dict[str, float]] | None = pipeline(
-                recipe=asked.recipe,
-                data=asked.data,
-                store=options.store,
-                out=asked.out,
-                settings=list(asked.settings),
-                collection=asked.collection,
-                only=asked.only,
-                since=asked.since,
-                refresh=list(asked.refresh),
-            )
-            return scores
+            return pipeline(store=options.store, **asdict(asked))
 
 
 def do_status(options: argparse.Namespace) -> None:
@@ -120,9 +109,9 @@ def do_collect(options: argparse.Namespace) -> None:
 
         out.print(dry_run(recipe.xeno_canto, source.csv, options.collection))
         return
+    quiet_prefect(options.debug)
     with ends_on_interrupt(), server(folder_of(options.store)) as url:
         out.print(f"UI       {ui_of(url)} while this runs")
-        quiet_prefect(options.debug)
         from flows.collect import collect
         from tasks.progress import bars_on_terminal
 
@@ -169,7 +158,7 @@ def _planned(  # type: ignore[no-untyped-def]
 ):
     """The DAG, and what of it will run; says what a person should know before."""
     from birdcore.catalog.catalog import soundscape_problems
-    from birdcore.runs import unfinished_since
+    from birdcore.runs import needs, unfinished_since
     from flows.chosen import choose
     from flows.dag import build_dag, gathered
     from flows.plan import plan
@@ -178,6 +167,8 @@ def _planned(  # type: ignore[no-untyped-def]
         err.print(f"note: {problem.problem}: {problem.where} {problem.detail}", markup=False)
     found = gathered(recipe, source, Path(asked.collection))
     dag = build_dag(recipe, source, store, found, keep_shards=False)
+    if run is not None:  # before anybody looks for what is there already
+        needs(store, run, dag.steps)
     began = unfinished_since(store, asked, run)
     chosen = choose(dag, store, asked.only, asked.since, asked.refresh, began)
     for note in chosen.notes:
@@ -240,18 +231,15 @@ def do_score(options: argparse.Namespace) -> None:
 
 
 def do_demo(options: argparse.Namespace) -> None:
+    from birdcore.runs import asked_for
     from flows.demo import RECIPE, demo
 
-    home = options.dir
+    home, options.store = options.dir, str(options.dir / "store")
+    options.workers, options.tasks = 0, None
     out.print(f"made-up birds sing into {home / 'data'} and {home / 'archive'}")
     with demo(home) as settings:
-        do_run(
-            argparse.Namespace(
-                recipe=RECIPE, data=home / "data", collection=home / "collection",
-                store=str(home / "store"), out=home / "out", set=settings, workers=0, tasks=None,
-                only=None, since=None, refresh=[], debug=options.debug,
-            )
-        )  # fmt: skip
+        asked = asked_for(RECIPE, home / "data", home / "out", home / "collection", settings)
+        run_asked(asked, options)
 
 
 def do_ui(options: argparse.Namespace) -> None:
