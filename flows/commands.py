@@ -81,7 +81,8 @@ def _run_flow(options: argparse.Namespace, asked: Asked) -> dict[str, dict[str, 
         from tasks.progress import bars_on_terminal
 
         with tags("birdflow"), bars_on_terminal() if err.is_terminal else nullcontext():
-            return pipeline(store=options.store, **asdict(asked))
+            scores: dict[str, dict[str, float]] = pipeline(store=options.store, **asdict(asked))
+            return scores
 
 
 def do_status(options: argparse.Namespace) -> None:
