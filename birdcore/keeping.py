@@ -1,8 +1,8 @@
 """What of a store is kept: what runs and pins need. All else is waste, which `clear` removes.
 
-Kept are the artifacts of each recipe's last completed runs, of every run that goes on, of one that
-has not ended well until as many later ones have, and of every pin, with all that they were made of:
-lineage stays whole.
+Kept are the artifacts of each recipe's last completed runs (on each data folder, with each
+settings), of every run that goes on, of one that has not ended well until as many later ones have,
+and of every pin, with all that they were made of: lineage stays whole.
 
 Runs may go on meanwhile. Runs and `clear` share one lock, which a run holds only while it writes
 down what it needs, and `clear` from its decision to its last rename: a run is either on record
@@ -88,7 +88,8 @@ def unpin(store: Store, ref: Ref) -> None:
 
 def kept_runs(known: Sequence[Run], keep: int = KEPT_RUNS, making: Iterable[Ref] = ()) -> list[Run]:
     """Of runs, the latest first, those that keep what they need: the last `keep` completed ones
-    of each recipe with its settings, those after them that have not ended well, and all that go on.
+    of each recipe on its data with its settings, those after them that have not ended well, and all
+    that go on.
 
     A run that has ended counts as going on while one of its steps is in `making`.
     """
@@ -96,11 +97,11 @@ def kept_runs(known: Sequence[Run], keep: int = KEPT_RUNS, making: Iterable[Ref]
     completed: Counter[tuple[str, ...]] = Counter()
     kept = []
     for run in known:
-        recipe = (Path(run.asked.recipe).stem, *run.asked.settings)
+        subject = run.asked.subject
         goes_on = run.state == "running" or making.intersection(run.refs)
-        if goes_on or completed[recipe] < keep:
+        if goes_on or completed[subject] < keep:
             kept.append(run)
-        completed[recipe] += run.state == "completed"
+        completed[subject] += run.state == "completed"
     return kept
 
 
@@ -156,6 +157,23 @@ def clear(store: Store, keep: int = KEPT_RUNS) -> Waste:
         with suppress(OSError):
             remove(path)
     return found
+
+
+def remove_damaged(store: Store, ref: Ref) -> list[str]:
+    """Remove a damaged artifact, so that the next run makes it anew, unless a run that goes on
+    needs it: then it stays, and the names of these runs are returned.
+
+    A run that begins meanwhile looks into the store after the removal, as with `clear`.
+    """
+    with store.lock(LOCK):
+        going = [run for run in runs(store) if run.state == "running"]
+        inputs = cache(lambda one: _inputs(store, one))
+        needed_by = [run.name for run in going if ref in _with_all_below(run.refs, inputs)]
+        gone = None if needed_by else store.discard(store.path(ref))
+    if gone is not None:
+        with suppress(OSError):  # it waits in the trash, and the next `clear` removes it
+            remove(gone)
+    return needed_by
 
 
 def _refuse_unsure(store: Store, names: set[str], known: list[Run], making: set[Ref]) -> None:

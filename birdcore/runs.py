@@ -1,73 +1,45 @@
 """The runs of a store: what each was asked for, which artifacts it needs, how it ended.
 
-    store/runs/20261125-201500-mini.json    the record, written as the run begins and as it ends
-    store/runs/20261125-201500-mini.lock    held by the run's process: one that died lets go of it
-
 So nobody has to ask a server which runs there were, what the last of them needs to be kept, and
-whether one that says it is running still is.
+whether one that says it is running still is. How they lie there: `birdcore/records.py`.
 """
 
-import fcntl
-import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from contextvars import ContextVar
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, TypeAlias
 
-from birdcore.artifact import Ref, Step
-from birdcore.files import write_text
+from birdcore.artifact import Step
+from birdcore.records import (
+    FOLDER,
+    Asked,
+    Run,
+    State,
+    asked_for,
+    lock,
+    locked,
+    read_own_record,
+    read_record,
+    record,
+    write_record,
+)
 from birdcore.store import Store
 
-FOLDER = "runs"
+__all__ = [
+    "FOLDER", "LOCK", "WELL", "Asked", "Run", "RunFailed", "State", "asked_for", "forget",
+    "needs", "recorded", "run_named", "run_to_retry", "runs", "unfinished_since",
+]  # fmt: skip
+
 LOCK = "runs"
 """The store's lock that a run holds while it goes on record, and whoever decides what runs need."""
-State: TypeAlias = Literal["running", "completed", "failed", "stopped", "died"]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a person, a schedule or a form asked for: all that it takes to ask again."""
-
-    recipe: str
-    data: str
-    out: str
-    collection: str = "collection"
-    settings: tuple[str, ...] = ()
-    only: str | None = None
-    since: str | None = None
-    refresh: tuple[str, ...] = ()
-
-    @property
-    def title(self) -> str:
-        """The recipe's name and what differs from it, in a line."""
-        parts = [Path(self.recipe).stem, *self.settings]
-        parts += [f"only {self.only}"] if self.only else []
-        parts += [f"from {self.since}"] if self.since else []
-        parts += [f"anew {what}" for what in self.refresh]
-        return ", ".join(parts)
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run; `failed` has the reason by step, and `began` is when it began first."""
-
-    name: str
-    asked: Asked
-    began: str
-    steps: tuple[tuple[str, str, str], ...]
-    """Name, stage and key of all steps of its DAG."""
-    flow_run: str | None = None
-    """Prefect's id of it, where it has one."""
-    state: State = "running"
-    ended: str | None = None
-    failed: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def refs(self) -> Sequence[Ref]:
-        return [Ref(stage, key) for _, stage, key in self.steps]
+WELL = ("running", "completed")
+"""States of a run that needs nobody to start it again."""
+_ours: ContextVar[tuple[Path, Run] | None] = ContextVar("_ours", default=None)
+"""The store and the run that has begun in this process before Prefect knows of it."""
 
 
 class RunFailed(RuntimeError):
@@ -80,56 +52,70 @@ class RunFailed(RuntimeError):
 
 @contextmanager
 def recorded(
-    store: Store, asked: Asked, steps: Sequence[Step], flow_run: str | None = None
+    store: Store, asked: Asked, steps: Sequence[Step] = (), flow_run: str | None = None
 ) -> Iterator[Run]:
     """A run from its beginning to its end, on record; the same run where Prefect's id is known.
 
-    Where another process still has that very run, this waits for it.
+    It begins before anything is read, so that what goes wrong with recipe or data is on record
+    too; which steps it has, `needs` puts on record when they are known. A flow that this process
+    starts in its run is that run. Where another process still has that very run, this waits for it.
     """
-    kept = tuple((step.name, step.stage, step.key) for step in steps)
+    root, begun = _ours.get() or (None, None)
+    if flow_run and begun and (root, begun.asked, begun.flow_run) == (store.root, asked, None):
+        yield _update(store, begun, flow_run=flow_run)
+        return
     earlier = [run for run in runs(store) if run.flow_run == flow_run and flow_run is not None]
     (store.root / FOLDER).mkdir(exist_ok=True)
     with ExitStack() as held:
         if earlier:
-            held.enter_context(_locked(store, earlier[0].name))
-            run = replace(earlier[0], steps=kept, state="running", ended=None, failed={})
+            held.enter_context(locked(store, earlier[0].name))
+            run = replace(earlier[0], state="running", ended=None, failed={}, resumed=_now())
         else:
-            run = Run(held.enter_context(_new(store, asked)), asked, _now(), kept, flow_run)
-        # What a run needs is safe from `birdcore.keeping.clear` as soon as this is written, and not
-        # before: look for artifacts to count on inside of this context only.
+            name = held.enter_context(_new(store, asked))
+            run = Run(name, asked, _now(), (), flow_run, cwd=os.getcwd())
         with store.lock(LOCK):
-            _write(store, run)
+            write_record(store, run)
+        held.callback(_ours.reset, _ours.set((store.root, run)))
         try:
-            yield run
+            yield needs(store, run, steps) if steps else run
         except BaseException as error:
             with suppress(OSError):  # of a disk so full that the record can't say why it is
-                _write(store, _ended(run, error))
+                _end(store, run, error)
             raise
-        _write(store, replace(run, state="completed", ended=_now()))
+        _update(store, run, state="completed", ended=_now())
+
+
+def needs(store: Store, run: Run, steps: Sequence[Step]) -> Run:
+    """Put on record which steps a run has: from then on what it needs is kept.
+
+    What a run needs is safe from `birdcore.keeping.clear` as soon as this is written, and not
+    before: look for artifacts to count on after this only.
+    """
+    with store.lock(LOCK):
+        return _update(store, run, steps=tuple((s.name, s.stage, s.key) for s in steps))
 
 
 def runs(store: Store) -> list[Run]:
     """All runs that there are records of, the latest first."""
     found = []
-    for path in sorted((store.root / FOLDER).glob("*.json"), reverse=True):
-        try:
-            found.append(_read(store, path))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # of a later birdflow, or being removed
-    return sorted(found, key=lambda run: (run.began, run.name), reverse=True)
+    for path in (store.root / FOLDER).glob("*.json"):
+        with suppress(OSError, ValueError):  # of a later birdflow, or being removed
+            found.append(read_record(store, path.stem))
+    return sorted(found, key=lambda run: (run.latest, run.name), reverse=True)
 
 
-def unfinished_since(store: Store, asked: Asked) -> str | None:
+def unfinished_since(store: Store, asked: Asked, run: Run | None = None) -> str | None:
     """When a run was first asked for that has been asked for since, and has never ended well.
 
-    What it was to make anew and has made since then, it need not make once more.
+    What it was to make anew and has made since then, it need not make once more. `run` is the one
+    that asks now.
     """
-    since = None
-    for run in runs(store):
-        if replace(run.asked, out=asked.out) == asked:
-            if run.state in ("completed", "running"):
+    since = run.began if run is not None and run.resumed else None
+    for other in runs(store):
+        if (run is None or other.name != run.name) and replace(other.asked, out=asked.out) == asked:
+            if other.state in WELL:
                 break
-            since = run.began
+            since = min(since or other.began, other.began)
     return since
 
 
@@ -150,81 +136,61 @@ def run_named(store: Store, name: str | None) -> Run:
     return found[0]
 
 
+def run_to_retry(store: Store, name: str | None) -> Run:
+    """The run of that name, or the latest if it has not ended well: never another one.
+
+    Raises ValueError where it goes on or has nothing left to do, and where its record is
+    somebody else's.
+    """
+    run = run_named(store, name)
+    if run.state == "running":
+        raise ValueError(f"{run.name} goes on: there is nothing to retry")
+    if name is None and run.state == "completed":
+        others = [one.name for one in runs(store) if one.state not in WELL]
+        more = f"; the last that did not is {others[0]}: name it to retry it" if others else ""
+        raise ValueError(f"the latest run, {run.name}, ended well{more}")
+    return read_own_record(store, run.name)
+
+
 def forget(store: Store, run: Run) -> None:
     """Remove a run's record; a run that goes on, or is just being begun again, keeps it."""
-    with _locked(store, run.name, wait=False) as ours:
+    with locked(store, run.name, wait=False) as ours:
         if ours:
-            _record(store, run.name).unlink(missing_ok=True)
-            _lock(store, run.name).unlink(missing_ok=True)
+            record(store, run.name).unlink(missing_ok=True)
+            lock(store, run.name).unlink(missing_ok=True)
 
 
-def _ended(run: Run, error: BaseException) -> Run:
+def _end(store: Store, run: Run, error: BaseException) -> None:
     if not isinstance(error, Exception):  # Ctrl-C, and a worker that cancels
-        return replace(run, state="stopped", ended=_now())
-    failed = error.failed if isinstance(error, RunFailed) else {"": str(error)}
-    return replace(run, state="failed", ended=_now(), failed=dict(failed))
+        _update(store, run, state="stopped", ended=_now())
+        return
+    failed = (
+        error.failed if isinstance(error, RunFailed) else {"": str(error) or type(error).__name__}
+    )
+    _update(store, run, state="failed", ended=_now(), failed=dict(failed))
+
+
+def _update(store: Store, run: Run, **fields: object) -> Run:
+    """Write what is new of a run over what its record says."""
+    with suppress(OSError, ValueError):  # else over what we know
+        run = read_record(store, run.name)
+    run = replace(run, **fields)  # type: ignore[arg-type]
+    write_record(store, run)
+    return run
 
 
 @contextmanager
 def _new(store: Store, asked: Asked) -> Iterator[str]:
     """A name that no run had, and its lock: of two that begin in one second, one waits a number."""
-    stem = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{Path(asked.recipe).stem}"
+    recipe = re.sub(r"[^\w.-]+", "-", Path(asked.recipe).stem)[:80]
+    stem = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{recipe}"
     for name in [stem, *(f"{stem}-{at:02}" for at in range(2, 100))]:
-        with _locked(store, name, wait=False) as ours:
-            if ours and not _record(store, name).exists():
+        with locked(store, name, wait=False) as ours:
+            if ours and not record(store, name).exists():
                 yield name
                 return
     raise RuntimeError(f"a hundred runs began at once in {store.root}")
 
 
-@contextmanager
-def _locked(store: Store, name: str, *, wait: bool = True) -> Iterator[bool]:
-    ours = False
-    while not ours:
-        with _lock(store, name).open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            with suppress(FileNotFoundError):  # forgotten while we waited: a file of no name
-                ours = os.path.samestat(_lock(store, name).stat(), os.fstat(lock.fileno()))
-            if ours:
-                yield True
-
-
-def _record(store: Store, name: str) -> Path:
-    return store.root / FOLDER / f"{name}.json"
-
-
-def _lock(store: Store, name: str) -> Path:
-    return store.root / FOLDER / f"{name}.lock"
-
-
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _write(store: Store, run: Run) -> None:
-    write_text(_record(store, run.name), json.dumps(asdict(run), indent=1) + "\n")
-
-
-def _read(store: Store, path: Path) -> Run:
-    fields = json.loads(path.read_text(encoding="utf-8"))
-    asked = fields["asked"]
-    lists = {key: tuple(asked[key]) for key in ("settings", "refresh")}
-    fields["asked"] = Asked(**asked | lists)
-    fields["steps"] = tuple((name, stage, key) for name, stage, key in fields["steps"])
-    run = Run(**fields)
-    return run if run.state != "running" or _alive(store, run) else replace(run, state="died")
-
-
-def _alive(store: Store, run: Run) -> bool:
-    try:
-        with _lock(store, run.name).open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False

@@ -9,7 +9,7 @@ again where it is asked for too.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -24,12 +24,14 @@ LISTED = 5
 class Chosen:
     """Steps to run, in the order of the DAG, and those that are made though they are there.
 
-    `waiting` are steps of the one stage asked for that read what is not there yet.
+    `waiting` are steps of the one stage asked for that read what is not there yet, and `notes`
+    what a person should know of what was asked.
     """
 
     steps: tuple[Step, ...]
     anew: frozenset[Ref] = frozenset()
     waiting: tuple[Step, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def choose(
@@ -51,17 +53,29 @@ def choose(
     if only and since:
         raise ValueError("--only and --from exclude each other: the first runs one stage alone")
     asked: set[Ref] = set()
+    notes = []
     if since is not None:
         asked |= following(dag, {step.ref for step in dag.steps if step.stage == since})
     for text in refresh:
-        asked |= _named(text, dag, stages)
-    steps: Sequence[Step] = dag.steps
-    waiting: Sequence[Step] = ()
-    if only is not None:
-        steps, waiting = _makeable([step for step in dag.steps if step.stage == only], store)
-        asked &= {step.ref for step in steps}
+        named = _named(text, dag, stages)
+        asked |= {step.ref for step in named}
+        if ":" in text and len(named) > 1:
+            notes.append(_means(text, named))
     anew = frozenset(ref for ref in asked if not _made_since(store, ref, began))
-    return Chosen(tuple(steps), anew, tuple(waiting))
+    if only is None:
+        return Chosen(dag.steps, anew, notes=tuple(notes))
+    steps, waiting = _makeable([step for step in dag.steps if step.stage == only], anew, store)
+    if waiting:
+        notes.append(f"left for want of what earlier stages make: {only} {_listed(waiting)}")
+    return Chosen(
+        tuple(steps), anew & {step.ref for step in steps}, tuple(waiting), notes=tuple(notes)
+    )
+
+
+def lacking(dag: Dag, store: Store) -> list[Step]:
+    """Steps without which a run has no results yet; its page and its score may be missing."""
+    needed = [step for step in dag.steps if step.stage not in ("score", "report")]
+    return [step for step in needed if store.find(step.ref) is None]
 
 
 def following(dag: Dag, first: Iterable[Ref]) -> set[Ref]:
@@ -73,18 +87,29 @@ def following(dag: Dag, first: Iterable[Ref]) -> set[Ref]:
     return found
 
 
-def _named(text: str, dag: Dag, stages: Sequence[str]) -> set[Ref]:
+def _named(text: str, dag: Dag, stages: Sequence[str]) -> list[Step]:
     stage, _, words = text.partition(":")
     _refuse_unknown(stage, stages)
     of_stage = [step for step in dag.steps if step.stage == stage]
-    found = {step.ref for step in of_stage if all(_fits(w, step) for w in words.split())}
+    found = [step for step in of_stage if all(_fits(w, step) for w in words.split())]
     if not found:
-        names = [step.name.removeprefix(f"{stage} ") for step in of_stage]
-        more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-        raise ValueError(
-            f"no step of {stage} goes by {words!r}: there are {', '.join(names[:LISTED])}{more}"
-        )
+        raise ValueError(f"no step of {stage} goes by {words!r}: there are {_listed(of_stage)}")
     return found
+
+
+def _means(text: str, steps: Sequence[Step]) -> str:
+    """That a few words name several steps, which, and how one is named."""
+    one = f"{steps[0].stage}:{_name(steps[0])}"
+    return f"{text} means {len(steps)} steps, all made anew: {_listed(steps)}; one is '{one}'"
+
+
+def _listed(steps: Sequence[Step]) -> str:
+    more = f" and {len(steps) - LISTED} more" if len(steps) > LISTED else ""
+    return ", ".join(map(_name, steps[:LISTED])) + more
+
+
+def _name(step: Step) -> str:
+    return step.name.removeprefix(f"{step.stage} ")
 
 
 def _fits(word: str, step: Step) -> bool:
@@ -101,21 +126,29 @@ def _refuse_unknown(stage: str, stages: Sequence[str]) -> None:
         raise ValueError(f"this recipe has no stage {stage}: {meant}there are {', '.join(stages)}")
 
 
-def _makeable(steps: Sequence[Step], store: Store) -> tuple[list[Step], list[Step]]:
-    """Steps of one stage that are there or can be made, and those that wait for other stages."""
+def _makeable(
+    steps: Sequence[Step], anew: Container[Ref], store: Store
+) -> tuple[list[Step], list[Step]]:
+    """Steps of one stage that are there or can be made, and those that wait for other stages.
+
+    Raises ValueError where some wait, and of the others there is nothing to make.
+    """
     there: set[Ref] = set()
     lacking: set[Ref] = set()
     ready, waiting = [], []
+    todo = False
     for step in steps:
         inputs = {ref for refs in step.inputs.values() for ref in refs}
         lacks = {ref for ref in inputs - there if store.find(ref) is None}
-        if lacks and store.find(step.ref) is None:
+        done = store.find(step.ref) is not None and step.ref not in anew
+        if lacks and not done:
             waiting.append(step)
             lacking |= lacks
         else:
             ready.append(step)
             there.add(step.ref)
-    if waiting and all(store.find(step.ref) is not None for step in ready):
+            todo = todo or not done
+    if waiting and not todo:
         raise ValueError(
             f"{waiting[0].stage} reads {len(lacking)} artifacts that are not in the store (of "
             f"{', '.join(sorted({ref.stage for ref in lacking}))}): run these stages first, or "

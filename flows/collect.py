@@ -10,7 +10,7 @@ from typing import Any
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 from prefect.futures import wait
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from birdcore.catalog.tables import read_tables
@@ -31,7 +31,7 @@ from flows.plain import plain
 from tasks.archive import set_limit
 from tasks.download import download
 from tasks.search import search
-from tasks.stop import stopping
+from tasks.stop import end_with_starter, report_crash, stopping
 
 SHARD = 50
 """Recordings of one download task: at the polite rate about a minute of work."""
@@ -64,6 +64,8 @@ def collect(
         collection: Folder of the recordings.
         settings: KEY=VALUE over the recipe's own.
     """
+    if deployment.id:
+        end_with_starter(lambda: report_crash(flow_run.id))
     wanted = read_recipe(Path(recipe), settings).xeno_canto
     if wanted is None:
         raise ValueError(f"{recipe} has no table [xeno_canto]: it says not what to collect")

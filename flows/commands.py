@@ -3,126 +3,105 @@
 Imports are inside of the commands, so that `birdflow plan` and a cached run need no Prefect.
 """
 
+from __future__ import annotations
+
 import argparse
 import os
 import time
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from flows.said import say_results
 from flows.terminal import ends_on_interrupt, err, out, quiet_prefect
+
+if TYPE_CHECKING:
+    from birdcore.runs import Asked, Run
+    from birdcore.store import Store
 
 
 def do_run(options: argparse.Namespace) -> None:
+    run_asked(_asked(options, options.out or Path("out") / options.recipe.stem), options)
+
+
+def run_asked(asked: Asked, options: argparse.Namespace) -> None:
+    """Run what is asked for; `options` say in which store, how many tasks at once and where."""
+    from birdcore.place import open_store
+    from birdcore.runs import recorded
+    from flows.chosen import lacking
+    from flows.results import write_results
+
     began = time.monotonic()
     if options.workers:
         os.environ["BIRDFLOW_WORKERS"] = str(options.workers)
     if options.tasks:
         os.environ["BIRDFLOW_TASKS"] = options.tasks
-    target = options.out or Path("out") / options.recipe.stem
-    asked = _asked(options, target)
-    recipe, source, store = _read(options)
-    if _is_due(recipe, source, options.collection):
-        out.print("first there are recordings to be had of Xeno-canto")
-        todo = True
-    else:
-        dag, planned = _planned(options, recipe, source, store, asked)
-        todo = not all(p.cached for p in planned)
-        out.print(_counts(planned))
-    if todo:
-        scores = _run_flow(options, asked)
-    else:
-        from birdcore.runs import recorded
-        from flows.results import write_results
-
-        with recorded(store, asked, dag.steps):
-            scores = write_results(dag, store, target)
-    _print_scores(scores)
-    if scores is None:
-        out.print("results  none yet: the recipe has steps that were never run")
-    else:
-        out.print(f"results  {target / 'summary.md'}, {target / 'submission.csv'}")
-        out.print(f"page     {target / 'report' / 'index.html'}")
-    if scores:
-        out.print(f"scores   {target / 'scores.json'}")
+    store, target = open_store(options.store), Path(asked.out)
+    with recorded(store, asked) as run:
+        recipe, source = _read(asked.recipe, asked.settings, asked.data, store)
+        if _is_due(recipe, source, asked) and asked.only is None:
+            out.print("first there are recordings to be had of Xeno-canto")
+            scores = _run_flow(options, asked)
+        else:
+            dag, planned = _planned(recipe, source, store, asked, run)
+            out.print(_counts(planned))
+            if not all(p.cached for p in planned):
+                scores = _run_flow(options, asked)
+            else:
+                scores = None if lacking(dag, store) else write_results(dag, store, target)
+    say_results(scores, target)
     out.print(f"took     {time.monotonic() - began:.1f} s")
 
 
-def _asked(options: argparse.Namespace, target: Path):  # type: ignore[no-untyped-def]
-    from birdcore.runs import Asked
+def _asked(options: argparse.Namespace, target: Path) -> Asked:
+    from birdcore.runs import asked_for
 
-    return Asked(
-        recipe=str(options.recipe),
-        data=str(options.data),
-        out=str(target),
-        collection=str(options.collection),
-        settings=tuple(options.set),
-        only=options.only,
-        since=options.since,
-        refresh=tuple(options.refresh),
-    )
+    return asked_for(
+        options.recipe, options.data, target, options.collection, options.set,
+        options.only, options.since, options.refresh,
+    )  # fmt: skip
 
 
-def _run_flow(options: argparse.Namespace, asked) -> dict[str, dict[str, float]] | None:  # type: ignore[no-untyped-def]
+def _run_flow(options: argparse.Namespace, asked: Asked) -> dict[str, dict[str, float]] | None:
     from birdcore.place import folder_of
     from flows.server import server, ui_of
 
+    quiet_prefect(options.debug)
     with ends_on_interrupt(), server(folder_of(options.store)) as url:
         later = f"make ui STORE={quote(options.store)}"
         out.print(f"UI       {ui_of(url)} while this runs; later: {later}")
-        quiet_prefect(options.debug)
         from prefect import tags
 
         from flows.pipeline import pipeline
         from tasks.progress import bars_on_terminal
 
         with tags("birdflow"), bars_on_terminal() if err.is_terminal else nullcontext():
-            scores: dict[str, dict[str, float]] | None = pipeline(
-                recipe=asked.recipe,
-                data=asked.data,
-                store=options.store,
-                out=asked.out,
-                settings=list(asked.settings),
-                collection=asked.collection,
-                only=asked.only,
-                since=asked.since,
-                refresh=list(asked.refresh),
-            )
+            scores: dict[str, dict[str, float]] = pipeline(store=options.store, **asdict(asked))
             return scores
 
 
 def do_status(options: argparse.Namespace) -> None:
-    from birdcore.runs import run_named, runs
-    from flows.status import failures, last_runs, stages
+    from flows.again import status
 
-    store = _store_there(options.store)
-    out.print(last_runs(store, runs(store)[: options.last]))
-    run = run_named(store, options.name)
-    out.print(f"\n{run.name}: {run.asked.title}", markup=False)
-    out.print(stages(store, run))
-    out.print(failures(store, run), markup=False, end="")
+    status(options)
 
 
 def do_retry(options: argparse.Namespace) -> None:
-    from birdcore.runs import run_named
+    from flows.again import retry
 
-    run = run_named(_store_there(options.store), options.name)
-    asked = run.asked
-    out.print(f"again    {run.name}: {asked.title}", markup=False)
-    do_run(
-        argparse.Namespace(
-            recipe=Path(asked.recipe), data=Path(asked.data), out=Path(asked.out),
-            collection=Path(asked.collection), store=options.store, set=list(asked.settings),
-            only=asked.only, since=asked.since, refresh=list(asked.refresh),
-            workers=options.workers, tasks=options.tasks, debug=options.debug,
-        )
-    )  # fmt: skip
+    retry(options)
 
 
 def do_collect(options: argparse.Namespace) -> None:
-    recipe, source, _ = _read(options)
+    from birdcore.place import folder_of, open_store
+    from flows.server import server, ui_of
+
+    store = open_store(options.store)
+    recipe, source = _read(options.recipe, options.set, options.data, store)
     if recipe.xeno_canto is None:
         raise ValueError(f"{options.recipe} has no table [xeno_canto]: it says not what to collect")
     if options.dry_run:
@@ -130,12 +109,9 @@ def do_collect(options: argparse.Namespace) -> None:
 
         out.print(dry_run(recipe.xeno_canto, source.csv, options.collection))
         return
-    from birdcore.place import folder_of
-    from flows.server import server, ui_of
-
+    quiet_prefect(options.debug)
     with ends_on_interrupt(), server(folder_of(options.store)) as url:
         out.print(f"UI       {ui_of(url)} while this runs")
-        quiet_prefect(options.debug)
         from flows.collect import collect
         from tasks.progress import bars_on_terminal
 
@@ -153,17 +129,14 @@ def do_archive(options: argparse.Namespace) -> None:
     serve_archive(options.dir, port=options.port, fault_rate=options.faults)
 
 
-def _read(options: argparse.Namespace):  # type: ignore[no-untyped-def]
+def _read(recipe, settings, data, store: Store):  # type: ignore[no-untyped-def]
     from birdcore.catalog.source import scan
-    from birdcore.place import open_store
     from birdcore.recipe import read_recipe
 
-    recipe = read_recipe(options.recipe, options.set)
-    store = open_store(options.store)
-    return recipe, scan(options.data, store), store
+    return read_recipe(Path(recipe), settings), scan(Path(data), store)
 
 
-def _store_there(place: str):  # type: ignore[no-untyped-def]
+def store_there(place: str) -> Store:
     from birdcore.place import is_url, open_store
 
     if not is_url(place) and not (Path(place) / "store.json").is_file():  # it would be made
@@ -171,37 +144,46 @@ def _store_there(place: str):  # type: ignore[no-untyped-def]
     return open_store(place, make=False)
 
 
-def _is_due(recipe, source, collection: Path) -> bool:  # type: ignore[no-untyped-def]
+def _is_due(recipe, source, asked: Asked) -> bool:  # type: ignore[no-untyped-def]
     if recipe.collects is None:
         return False
     from birdcore.collect.selection import competition_of
     from birdcore.collect.wanted import due
 
-    return due(collection, recipe.collects, competition_of(source.csv))
+    return due(Path(asked.collection), recipe.collects, competition_of(source.csv))
 
 
-def _planned(options: argparse.Namespace, recipe, source, store, asked):  # type: ignore[no-untyped-def]
-    from birdcore.runs import unfinished_since
+def _planned(  # type: ignore[no-untyped-def]
+    recipe, source, store: Store, asked: Asked, run: Run | None = None
+):
+    """The DAG, and what of it will run; says what a person should know before."""
+    from birdcore.runs import needs, unfinished_since
     from flows.chosen import choose
     from flows.dag import build_dag, gathered
     from flows.plan import plan
     from flows.problems import notes
 
-    found = gathered(recipe, source, options.collection)
+    found = gathered(recipe, source, Path(asked.collection))
     dag = build_dag(recipe, source, store, found, keep_shards=False)
     for note in notes(dag.problems):
-        err.print(f"note: {note}", markup=False, soft_wrap=True)
-    began = unfinished_since(store, asked)
-    chosen = choose(dag, store, options.only, options.since, options.refresh, began)
+        err.print(f"note: {note}")
+    if run is not None:  # before anybody looks for what is there already
+        needs(store, run, dag.steps)
+    began = unfinished_since(store, asked, run)
+    chosen = choose(dag, store, asked.only, asked.since, asked.refresh, began)
+    for note in chosen.notes:
+        out.print(f"note     {note}")
     return dag, plan(chosen, store)
 
 
 def do_plan(options: argparse.Namespace) -> None:
-    recipe, source, store = _read(options)
-    if _is_due(recipe, source, options.collection):
+    from birdcore.place import open_store
+
+    asked, store = _asked(options, Path()), open_store(options.store)
+    recipe, source = _read(asked.recipe, asked.settings, asked.data, store)
+    if _is_due(recipe, source, asked):
         out.print("first there are recordings to be had of Xeno-canto: birdflow collect --dry-run")
-    asked = _asked(options, Path())
-    _, planned = _planned(options, recipe, source, store, asked)
+    _, planned = _planned(recipe, source, store, asked)
     table = Table("step", "key", "", "why", box=None, pad_edge=False)
     for one in planned:
         state = "cached" if one.cached else "will run"
@@ -219,7 +201,7 @@ def do_lineage(options: argparse.Namespace) -> None:
     from birdcore.lineage import lineage, lineage_text
     from flows.lineage import artifact_of
 
-    store = _store_there(options.store)
+    store = store_there(options.store)
     text = lineage_text(lineage(store, artifact_of(store, options.artifact)))
     out.print(text, markup=False, emoji=False, end="")
 
@@ -227,7 +209,7 @@ def do_lineage(options: argparse.Namespace) -> None:
 def do_store(options: argparse.Namespace) -> int | None:
     from flows.shelf import COMMANDS
 
-    return COMMANDS[options.part](_store_there(options.store), options)
+    return COMMANDS[options.part](store_there(options.store), options)
 
 
 def do_score(options: argparse.Namespace) -> None:
@@ -255,18 +237,15 @@ def do_score(options: argparse.Namespace) -> None:
 
 
 def do_demo(options: argparse.Namespace) -> None:
+    from birdcore.runs import asked_for
     from flows.demo import RECIPE, demo
 
-    home = options.dir
+    home, options.store = options.dir, str(options.dir / "store")
+    options.workers, options.tasks = 0, None
     out.print(f"made-up birds sing into {home / 'data'} and {home / 'archive'}")
     with demo(home) as settings:
-        do_run(
-            argparse.Namespace(
-                recipe=RECIPE, data=home / "data", collection=home / "collection",
-                store=str(home / "store"), out=home / "out", set=settings, workers=0, tasks=None,
-                only=None, since=None, refresh=[], debug=options.debug,
-            )
-        )  # fmt: skip
+        asked = asked_for(RECIPE, home / "data", home / "out", home / "collection", settings)
+        run_asked(asked, options)
 
 
 def do_ui(options: argparse.Namespace) -> None:
@@ -274,17 +253,3 @@ def do_ui(options: argparse.Namespace) -> None:
     from flows.ui import serve_ui
 
     serve_ui(folder_of(options.store), options.port, set_up_only=options.set_up_only)
-
-
-def _print_scores(scores: dict[str, dict[str, float]] | None) -> None:
-    if not scores:
-        return
-    from flows.results import not_scored
-
-    table = Table("", "macro ROC-AUC", "95 % interval", "cmAP", box=None, pad_edge=False)
-    for name, s in scores.items():
-        interval = f"{s['macro_auc_low']:.4f} to {s['macro_auc_high']:.4f}"
-        table.add_row(name, f"{s['macro_auc']:.4f}", interval, f"{s['cmap']:.4f}")
-    out.print(table)
-    for line in not_scored(scores):
-        err.print(f"note: {line}", markup=False, soft_wrap=True)

@@ -19,9 +19,17 @@ from birdcore.far import FarAway, FarError
 from birdcore.model.backbone import build_backbone
 from birdcore.place import open_store
 from birdcore.recipe import Recipe, read_recipe
-from birdcore.runs import Asked, RunFailed, recorded, unfinished_since
+from birdcore.runs import (
+    Asked,
+    Run,
+    RunFailed,
+    asked_for,
+    needs,
+    recorded,
+    unfinished_since,
+)
 from birdcore.store import Store
-from flows.chosen import Chosen, choose
+from flows.chosen import Chosen, choose, lacking
 from flows.collect import CollectFailed, collect
 from flows.dag import Dag, build_dag, gathered
 from flows.plain import plain
@@ -45,7 +53,7 @@ from tasks.predict import predict
 from tasks.report import report
 from tasks.score import score
 from tasks.stage import StageTask, in_store
-from tasks.stop import stopping
+from tasks.stop import end_with_starter, report_crash, stopping
 from tasks.submission import submission
 from tasks.train import train
 
@@ -70,16 +78,9 @@ STAGES: dict[str, StageTask] = {
 
 def _title() -> str:
     """The run's name in the UI: its recipe, and what was asked beyond it."""
-    given = flow_run.parameters
-    return Asked(
-        recipe=given["recipe"],
-        data=given["data"],
-        out=given["out"],
-        settings=tuple(given["settings"]),
-        only=given["only"],
-        since=given["since"],
-        refresh=tuple(given["refresh"]),
-    ).title
+    given = dict(flow_run.parameters)
+    given.pop("store")
+    return asked_for(**given).title
 
 
 @flow(
@@ -114,39 +115,48 @@ def pipeline(
         since: This stage and what follows it, made anew.
         refresh: STAGE or STAGE:SHARD, made anew, such as mel:0003.
     """
-    asked = Asked(recipe, data, out, collection, tuple(settings), only, since, tuple(refresh))
-    plan_of = read_recipe(Path(recipe), settings)
-    refuse_foreign(Path(out))
+    if deployment.id:
+        end_with_starter(lambda: report_crash(flow_run.id))
+    asked = asked_for(recipe, data, out, collection, settings, only, since, refresh)
     shelf = open_store(store)
     with turn(shelf, asked.title, flow_run.id) if deployment.id else nullcontext() as holder:
         if holder is not None:
             return refused(shelf, holder)
-        source = scan(Path(data), shelf)
-        if only is None:
-            _collect_what_is_due(plan_of, source, asked)
-        found = gathered(plan_of, source, Path(collection))
-        dag = build_dag(plan_of, source, shelf, found, keep_shards=True)
-        began = unfinished_since(shelf, asked)
-        with recorded(shelf, asked, dag.steps, flow_run.id) as run:
-            write_problems(dag, shelf, Path(out))
-            for note in notes(dag.problems) if deployment.id else ():  # a person was told
-                get_run_logger().warning("%s", note)
-            chosen = choose(dag, shelf, only, since, refresh, began)
-            for step in chosen.waiting:
-                get_run_logger().info("%s waits for what other stages make", step.name)
-            _fetch_weights(plan_of, chosen.steps, shelf)
-            try:
-                run_steps(chosen, shelf)
-            except RunFailed:
-                with suppress(FarAway, FarError):
-                    _results(dag, shelf, Path(out))  # of a run whose page or score alone failed
-                raise
-            finally:  # a server, far side or disk that is away hides no error
-                with suppress(OSError):
-                    write_problems(dag, shelf, Path(out))
-                with suppress(httpx.TransportError, FarAway, FarError):
-                    show_stages(dag, shelf, run)
-            return _results(dag, shelf, Path(out))
+        with recorded(shelf, asked, flow_run=flow_run.id) as run:
+            return _run(asked, shelf, run)
+
+
+def _run(asked: Asked, store: Store, run: Run) -> dict[str, Any] | None:
+    """All of a run but its record; returns the scores, None where there are no results yet."""
+    out = Path(asked.out)
+    recipe = read_recipe(Path(asked.recipe), asked.settings)
+    refuse_foreign(out)
+    source = scan(Path(asked.data), store)
+    if asked.only is None:
+        _collect_what_is_due(recipe, source, asked)
+    found = gathered(recipe, source, Path(asked.collection))
+    dag = build_dag(recipe, source, store, found, keep_shards=True)
+    run = needs(store, run, dag.steps)
+    write_problems(dag, store, out)
+    for note in notes(dag.problems) if deployment.id else ():  # a person was told
+        get_run_logger().warning("%s", note)
+    began = unfinished_since(store, asked, run)
+    chosen = choose(dag, store, asked.only, asked.since, asked.refresh, began)
+    for note in chosen.notes:
+        get_run_logger().info("%s", note)
+    _fetch_weights(recipe, chosen.steps, store)
+    try:
+        run_steps(chosen, store)
+    except RunFailed:
+        with suppress(FarAway, FarError):
+            _results(dag, store, out)  # of a run whose page or score alone failed
+        raise
+    finally:  # a server, far side or disk that is away hides no error
+        with suppress(OSError):
+            write_problems(dag, store, out)
+        with suppress(httpx.TransportError, FarAway, FarError):
+            show_stages(dag, store, run)
+    return _results(dag, store, out)
 
 
 def _collect_what_is_due(recipe: Recipe, source: Source, asked: Asked) -> None:
@@ -164,12 +174,10 @@ def _collect_what_is_due(recipe: Recipe, source: Source, asked: Asked) -> None:
 
 def _results(dag: Dag, store: Store, out: Path) -> dict[str, Any] | None:
     """The scores, or None where a part of the recipe was never run."""
-    needed = [step for step in dag.steps if step.stage not in ("score", "report")]
-    lacking = [step.name for step in needed if store.find(step.ref) is None]
-    if lacking:
+    if unmade := lacking(dag, store):
         get_run_logger().info(
             "no results yet: %d of %d steps are not in the store, the first is %s",
-            len(lacking), len(dag.steps), lacking[0],
+            len(unmade), len(dag.steps), unmade[0].name,
         )  # fmt: skip
         return None
     scores = write_results(dag, store, out)

@@ -14,6 +14,8 @@ from typing import Any
 
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
+from tasks.stop import end_with_pool
+
 NAME = "BIRDFLOW_TASKS"
 
 
@@ -36,7 +38,7 @@ def task_runner(asked: str | None = None) -> TaskRunner[Any]:
     if kind == "threads":
         return ThreadPoolTaskRunner(max_workers=workers())
     if kind == "processes":
-        return ProcessPoolTaskRunner(max_workers=workers())
+        return ProcessPoolTaskRunner(max_workers=workers(), initializer=end_with_pool)
     if kind == "dask":
         return _dask(address)
     if kind == "ray":

@@ -4,7 +4,6 @@ import argparse
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from shlex import quote
 from typing import TypeAlias
 
@@ -23,11 +22,11 @@ from birdcore.keeping import (
     pin,
     pins,
     reasons,
+    remove_damaged,
     unpin,
     waste,
 )
 from birdcore.lineage import manifest_of
-from birdcore.regular import remove
 from birdcore.runs import runs
 from birdcore.store import Store
 from flows.lineage import artifact_of
@@ -66,7 +65,7 @@ def verify(store: Store, options: argparse.Namespace) -> int:
     chosen = [e for e in entries(store) if not wanted or e.ref in wanted]
     if gone := sorted(wanted - {entry.ref for entry in chosen}):
         raise ValueError(f"{gone[0]} is not on this machine: there is nothing here to verify")
-    damaged = 0
+    damaged = kept = 0
     with _bytes_on_terminal() as bar:
         task = bar.add_task("", total=sum(entry.bytes for entry in chosen))
         for entry in chosen:
@@ -74,15 +73,18 @@ def verify(store: Store, options: argparse.Namespace) -> int:
             if wrong := trouble(store, entry.ref):
                 damaged += 1
                 out.print(f"{entry.ref} {entry.name}: {'; '.join(wrong)}")
-                if options.remove:
-                    with suppress(OSError):  # it waits in the trash, and the next gc removes it
-                        remove(store.discard(store.path(entry.ref)))
+                if options.remove and (needed_by := remove_damaged(store, entry.ref)):
+                    kept += 1
+                    out.print(f"  stays: {_some(needed_by)} goes on and needs it")
             bar.advance(task, entry.bytes)
     read = decimal(sum(entry.bytes for entry in chosen))
     out.print(f"{len(chosen)} artifacts read, {read}: {damaged or 'none'} damaged")
-    if damaged:
-        done = "removed: the next run that needs them makes them again"
-        out.print(done if options.remove else "with --remove the next run makes them again")
+    if damaged and not options.remove:
+        out.print("with --remove the next run makes them again")
+    elif damaged > kept:
+        out.print(f"{damaged - kept} removed: the next run that needs them makes them again")
+    if kept:
+        out.print(f"{kept} left: end that run or wait for it, then verify --remove again")
     return 1 if damaged else 0
 
 

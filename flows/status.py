@@ -1,17 +1,22 @@
 """How runs went, and where one stands: read from the store, with no server asked."""
 
 from collections import Counter
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from shlex import quote
 
 from rich.table import Table
 
 from birdcore.artifact import Ref
-from birdcore.runs import Run
+from birdcore.runs import WELL, Run
 from birdcore.store import Store
+from birdcore.text import plain_text
 
-ENDS_WELL = ("running", "completed")
+
+def shown_first(runs: Sequence[Run]) -> list[Run]:
+    """Runs that go on, and then the others as they stand."""
+    return sorted(runs, key=lambda run: run.state != "running")
 
 
 def last_runs(store: Store, runs: list[Run]) -> Table:
@@ -19,8 +24,9 @@ def last_runs(store: Store, runs: list[Run]) -> Table:
     find = cache(store.find)  # runs have most of their artifacts in common
     for run in runs:
         there = sum(find(ref) is not None for ref in run.refs)
-        steps = f"{there} of {len(run.steps)}"
-        table.add_row(run.name, run.asked.title, run.state, steps, _took(run))
+        steps = f"{there} of {len(run.steps)}" if run.steps else ""
+        asked = plain_text(run.asked.title)
+        table.add_row(plain_text(run.name), asked, run.state, steps, took(run))
     return table
 
 
@@ -37,12 +43,28 @@ def stages(store: Store, run: Run) -> Table:
 
 def failures(store: Store, run: Run) -> str:
     """What went wrong, a line each, and the command that goes on with it."""
-    lines = [f"{name or 'the run'}: {reason}" for name, reason in run.failed.items()]
+    lines = []
+    for name, reason in run.failed.items():
+        first, *more = reason.splitlines() or [""]
+        lines.append(f"{plain_text(name) or 'the run'}: {plain_text(first)}")
+        lines += [f"  {plain_text(line)}" for line in more]
     if run.state == "died":
         lines.append("its process died; what it had made is in the store")
-    if run.state not in ENDS_WELL:
-        lines.append(f"go on: birdflow retry {run.name} --store {quote(store.place)}")
+    if run.state not in WELL:
+        lines.append(f"go on: birdflow retry {quote(run.name)} --store {quote(store.place)}")
     return "".join(f"{line}\n" for line in lines)
+
+
+def took(run: Run) -> str:
+    """How long it has gone on since it began last; nothing where nobody knows when it ended."""
+    if run.ended is None and run.state != "running":
+        return ""
+    try:
+        ended = datetime.now(UTC) if run.ended is None else datetime.fromisoformat(run.ended)
+        spent = ended - datetime.fromisoformat(run.latest)
+    except (ValueError, TypeError):  # no times, or without a zone
+        return ""
+    return str(max(timedelta(0), timedelta(seconds=spent // timedelta(seconds=1))))
 
 
 def _state(store: Store, run: Run, name: str, ref: Ref) -> str:
@@ -52,10 +74,3 @@ def _state(store: Store, run: Run, name: str, ref: Ref) -> str:
     if store.is_being_made(ref):
         return "running"
     return "failed" if name in run.failed else "to do"
-
-
-def _took(run: Run) -> str:
-    if run.ended is None:
-        return ""
-    seconds = (datetime.fromisoformat(run.ended) - datetime.fromisoformat(run.began)).seconds
-    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"

@@ -21,7 +21,7 @@ from birdcore.artifact import MANIFEST, Artifact, Facts, Ref, Step
 from birdcore.inventory import entries, works
 from birdcore.keeping import PINS, RESULTS, clear, kept_runs, pin, pins, reasons, unpin, waste
 from birdcore.layout import StoreError
-from birdcore.runs import FOLDER, Asked, Run, State, recorded, runs
+from birdcore.runs import FOLDER, Asked, Run, State, asked_for, recorded, runs
 from birdcore.store import TRASH, WORK, Job, Store
 
 COUNT = 7
@@ -71,7 +71,7 @@ def write(job: Job) -> Facts:
 
 def write_record(store: Store, at: int, recipe: str, state: State, refs: Iterable[Ref]) -> None:
     kept = tuple((ref.stage, ref.stage, ref.key) for ref in refs)
-    name, asked = f"{at:04}-{recipe}", Asked(f"recipes/{recipe}.toml", f"data{at}", "out")
+    name, asked = f"{at:04}-{recipe}", asked_for(f"{recipe}.toml", "data", f"out{at}")
     run = Run(name, asked, began=f"2999-01-01T00:00:{at:02}+00:00", steps=kept, state=state)
     (store.root / FOLDER).mkdir(exist_ok=True)
     (store.root / FOLDER / f"{name}.json").write_text(json.dumps(asdict(run)))
@@ -157,13 +157,30 @@ def junk(store: Store) -> Ref:
     return store.make(Step("stage0", 1, "junk"), write).ref
 
 
-def test_of_a_recipe_with_other_settings_the_last_runs_stay_too() -> None:
-    def run(at: int, *settings: str, path: str = "recipes/mini.toml") -> Run:
-        return Run(str(at), Asked(path, "", "", settings=settings), str(at), (), state="completed")
+def completed(at: int, **asked: Any) -> Run:
+    known = {"recipe": "mini.toml", "data": "data", "out": f"out{at}"} | asked
+    return Run(str(at), asked_for(**known), str(at), (), state="completed")
 
-    known = [run(9), run(8, "seed=1"), run(7), run(6, path="elsewhere/mini.toml"), run(5, "seed=1")]
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"settings": ["seed=1"]},
+        {"data": "other/data"},
+        {"recipe": "elsewhere/mini.toml"},
+        {"collection": "birds"},
+    ],
+)
+def test_of_what_is_another_run_the_last_ones_stay_too(other: dict[str, Any]) -> None:
+    known = [completed(9), completed(8, **other), completed(7), completed(6), completed(5, **other)]
     assert [one.name for one in kept_runs(known, 1)] == ["9", "8"]
     assert [one.name for one in kept_runs(known, 2)] == ["9", "8", "7", "5"]
+
+
+def test_one_folder_named_in_two_ways_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = [completed(9), completed(8, data=Path.cwd() / "data"), completed(7, refresh=["mel"])]
+    old = Run("6", Asked("mini.toml", "data", "out"), "6", (), state="completed")
+    assert [one.name for one in kept_runs([*known, old], 1)] == ["9"]
 
 
 def test_a_run_that_has_not_ended_well_stays_until_enough_later_ones_have() -> None:
@@ -302,7 +319,7 @@ RUN = """
 import sys, time
 from pathlib import Path
 from birdcore.artifact import Step
-from birdcore.runs import Asked, recorded
+from birdcore.runs import asked_for, recorded
 from birdcore.store import Store
 
 def run(job):
@@ -317,7 +334,7 @@ store, steps = Store(Path(sys.argv[1])), []
 for at in range(5):
     inputs = {"in": tuple(step.ref for step in steps)}
     steps.append(Step("chain", 1, str(at), {}, inputs))
-with recorded(store, Asked("long.toml", "", ""), steps):
+with recorded(store, asked_for("long.toml", "data", "out"), steps):
     for step in steps:
         store.make(step, run)
 """

@@ -43,12 +43,21 @@ def kill(pids: list[int]) -> None:
 
 @pytest.mark.parametrize("killed", ["prefect.engine", "flows.worker birdflow-train"])
 def test_a_run_that_lost_its_process_goes_on(
-    killed: str, ui: Any, asked: dict[str, Any], undisturbed: bytes, tmp_path: Path
+    killed: str,
+    ui: Any,
+    asked: dict[str, Any],
+    undisturbed: bytes,
+    tmp_path: Path,
+    is_alive: Any,
 ) -> None:
     """The flow's process, and the worker, which ends its runs with it and is started again."""
     run = ui.new_run("pipeline", **asked)
     ui.until(lambda: training(tmp_path / "store"))
+    ends_with_it = ui.pids("prefect.engine") + ui.pids("birdcore.learn.worker")
+    assert len(ends_with_it) >= 2
     kill(ui.pids(killed))
+    ui.until(lambda: not any(map(is_alive, ends_with_it)))
+    assert not list((tmp_path / "store" / "train").glob(f"*/{MANIFEST}"))  # trained to its end
     ended = ui.ended(run, begun=2)
     assert ended.state_name == "Completed"
     assert ui.states(run).count("Crashed") >= 1

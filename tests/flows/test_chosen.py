@@ -6,7 +6,7 @@ import pytest
 
 from birdcore.artifact import Facts, Ref, Step
 from birdcore.store import Job, Store
-from flows.chosen import choose
+from flows.chosen import choose, lacking
 from flows.dag import Dag
 
 
@@ -101,6 +101,68 @@ def test_only_follows_a_stage_through_its_own_steps(empty: Store) -> None:
 def test_since_makes_a_stage_and_what_follows_anew(store: Store) -> None:
     anew = names(choose(DAG, store, since="train").anew)
     assert anew == {"train student b0 fold 0", "train student b0 fold 1", "submission"}
+
+
+@pytest.mark.parametrize("stage", ["clean", "mel", "train", "submission"])
+def test_only_is_as_good_where_all_of_it_is_made(store: Store, stage: str) -> None:
+    for step in DAG.steps:  # whatever became of the others
+        if step.stage != stage:
+            (store.path(step.ref) / "dummy").unlink()
+    chosen = choose(DAG, store, only=stage)
+    assert chosen.steps == tuple(step for step in DAG.steps if step.stage == stage)
+    assert not chosen.waiting
+    assert not chosen.notes
+    assert {step.stage for step in lacking(DAG, store)} == {s.stage for s in DAG.steps} - {stage}
+
+
+def test_what_is_asked_for_anew_waits_for_what_it_reads(store: Store) -> None:
+    (store.path(DAG.steps[0].ref) / "dummy").unlink()
+    chosen = choose(DAG, store, only="mel", refresh=["mel"])
+    assert names(chosen.anew) == {"mel train_audio/0001"}
+    assert [step.name for step in chosen.waiting] == ["mel train_audio/0000"]
+    (note,) = chosen.notes[-1:]
+    assert note == "left for want of what earlier stages make: mel train_audio/0000"
+    with pytest.raises(ValueError, match=r"mel reads 1 artifacts .* \(of clean\): run these"):
+        choose(DAG, store, only="mel", refresh=["mel:0000"])
+
+
+def test_what_can_be_made_anew_is_though_others_wait(store: Store) -> None:
+    for step in (DAG.steps[0], DAG.steps[2]):  # a clean and its mel
+        (store.path(step.ref) / "dummy").unlink()
+    chosen = choose(DAG, store, only="mel", refresh=["mel:0001"])
+    assert names(chosen.anew) == {"mel train_audio/0001"}
+
+
+def test_results_need_all_but_the_page(store: Store) -> None:
+    page = Step("report", 1, "report", {}, {"submission": (DAG.submission.ref,)})
+    assert lacking(Dag((*DAG.steps, page), DAG.submission, None), store) == []
+
+
+TWO_KINDS = Dag(
+    tuple(
+        Step("mel", 1, f"mel {kind}/000{at}", {"kind": kind, "at": at})
+        for kind in ("train_audio", "train_soundscapes", "test_soundscapes", "xeno_canto")
+        for at in range(2)
+    ),
+    DAG.submission,
+    None,
+)
+
+
+def test_a_number_that_several_shards_have_is_said_with_all_of_them(empty: Store) -> None:
+    chosen = choose(TWO_KINDS, empty, refresh=["mel:0001", "mel:xeno_canto/0000"])
+    assert len(chosen.anew) == 5
+    assert chosen.notes == (
+        "mel:0001 means 4 steps, all made anew: train_audio/0001, train_soundscapes/0001, "
+        "test_soundscapes/0001, xeno_canto/0001; one is 'mel:train_audio/0001'",
+    )
+    one = chosen.notes[0].rpartition("; one is ")[2].strip("'")
+    assert len(choose(TWO_KINDS, empty, refresh=[one]).anew) == 1
+
+
+@pytest.mark.parametrize("asked", ["mel", "mel:0001", "train:student fold 1", "submission"])
+def test_what_means_one_step_or_a_stage_needs_no_words(store: Store, asked: str) -> None:
+    assert choose(DAG, store, refresh=[asked]).notes == ()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ import pytest
 
 from birdcore.artifact import Facts, Step
 from birdcore.inventory import entries
-from birdcore.keeping import RESULTS, pins
+from birdcore.keeping import RESULTS, pins, remove_damaged
 from birdcore.layout import LAYOUT
 from birdcore.place import open_store
-from birdcore.runs import FOLDER, Asked, recorded, runs
+from birdcore.runs import FOLDER, Asked, needs, recorded, runs
 from birdcore.store import Job, Store
 from flows.cli import main
 
@@ -145,6 +146,49 @@ def test_verify_finds_damage_and_removes_it(
     assert store.make(steps[0], write).facts["rows"] == 12
     say("verify", steps[2].ref, "--remove", code=1)
     assert say("verify")[-1].startswith("2 artifacts read")
+
+
+def test_verify_removes_nothing_that_a_run_that_goes_on_needs(
+    store: Store, steps: list[Step], say: Callable[..., list[str]]
+) -> None:
+    """Its inputs neither, also where the run has only the last step on record."""
+    for step in (steps[0], steps[2]):
+        (store.path(step.ref) / "file").write_text("f")
+    with recorded(store, Asked("other.toml", "data", "out"), steps[1:2]) as run:
+        lines = say("verify", "--remove", code=1)
+        assert f"stays: {run.name} goes on and needs it" in lines
+        assert lines[-2] == "1 removed: the next run that needs them makes them again"
+        assert lines[-1] == "1 left: end that run or wait for it, then verify --remove again"
+        assert {entry.ref for entry in entries(store)} == {steps[0].ref, steps[1].ref}
+    lines = say("verify", "--remove", code=1)
+    assert lines[-1] == "1 removed: the next run that needs them makes them again"
+    assert {entry.ref for entry in entries(store)} == {steps[1].ref}
+
+
+def test_a_run_that_begins_as_verify_removes_looks_after_it(
+    store: Store, steps: list[Step], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted_on: list[bool] = []
+    looked = threading.Event()
+
+    def run() -> None:
+        with recorded(store, Asked("late.toml", "data", "out")) as begun:
+            needs(store, begun, steps[:2])
+            counted_on.append(store.find(steps[0].ref) is not None)
+            looked.set()
+
+    thread = threading.Thread(target=run)
+    discard = store.discard
+
+    def dawdle(folder: Path) -> Path:
+        thread.start()
+        looked.wait(0.5)  # it can't look now, or else it would count on what goes in a moment
+        return discard(folder)
+
+    monkeypatch.setattr(store, "discard", dawdle)
+    assert remove_damaged(store, steps[0].ref) == []
+    thread.join()
+    assert counted_on == [False]
 
 
 def test_gc_says_what_it_would_remove_and_does_it_when_told(

@@ -111,6 +111,63 @@ def test_only_runs_one_stage_and_leaves_results_for_later(
     assert not (out / "submission.csv").exists()
 
 
+def test_only_ends_well_where_all_of_the_stage_is_made(
+    store: Path, tiny_data: Path, tiny_recipe: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Each stage with the others there, and then without them; no server is needed for it."""
+    out = tmp_path / "out"
+    ask = ["run", tiny_recipe, "--data", tiny_data, "--store", store, "--out", out]
+    stages = sorted({name.partition("/")[0] for name in made(store)})
+    assert len(stages) == 11
+    for stage in stages:
+        assert main([*map(str, ask), "--only", stage]) == 0
+        assert (out / "submission.csv").is_file()
+        shutil.rmtree(out)
+    for stage in stages:
+        alone = tmp_path / stage
+        for name in (stage, "store.json", "shards.parquet", "digests.parquet"):
+            copy = shutil.copytree if (store / name).is_dir() else shutil.copy
+            alone.mkdir(exist_ok=True)
+            copy(store / name, alone / name)
+        capsys.readouterr()
+        asked = ["run", tiny_recipe, "--data", tiny_data, "--store", alone, "--out", out]
+        assert main([*map(str, asked), "--only", stage]) == 0, capsys.readouterr().err
+        said = capsys.readouterr().out
+        assert "0 to run" in said
+        assert "none yet" in said
+        assert not out.exists()
+        assert runs(Store(alone))[0].state == "completed"
+
+
+def test_only_without_what_it_reads_says_so_and_is_on_record(
+    tiny_data: Path, tiny_recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "store"
+    ask = ["run", tiny_recipe, "--data", tiny_data, "--store", store, "--out", tmp_path / "out"]
+    for stage in ("mel", "train", "label", "ensemble", "predict", "submission", "score", "report"):
+        assert main([*map(str, ask), "--only", stage]) == 1
+        said = capsys.readouterr().err
+        assert f"{stage} reads " in said
+        assert "run these stages first, or without --only" in said
+        assert runs(Store(store))[0].state == "failed"
+
+
+def test_a_run_from_a_form_that_fails_before_any_step_is_on_record(
+    prefect_server: str, tiny_data: Path, tiny_recipe: Path, tmp_path: Path
+) -> None:
+    from flows.pipeline import pipeline
+
+    store = str(tmp_path / "store")
+    for data, settings in ((tiny_data, ["mel.n_mel=32"]), (tmp_path / "gone", [])):
+        state = pipeline(
+            str(tiny_recipe), str(data), store, str(tmp_path), settings, return_state=True
+        )
+        (run, *_) = runs(Store(tmp_path / "store"))
+        assert (run.state, run.flow_run) == ("failed", str(state.state_details.flow_run_id))
+        assert run.failed[""] in (state.message or "")
+
+
 def test_a_store_without_runs_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = tmp_path / "store"
     assert main(["status", "--store", str(store)]) == 1
