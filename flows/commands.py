@@ -70,10 +70,10 @@ def _run_flow(options: argparse.Namespace, asked) -> dict[str, dict[str, float]]
     from birdcore.place import folder_of
     from flows.server import server, ui_of
 
+    quiet_prefect(options.debug)
     with ends_on_interrupt(), server(folder_of(options.store)) as url:
         later = f"make ui STORE={quote(options.store)}"
         out.print(f"UI       {ui_of(url)} while this runs; later: {later}")
-        quiet_prefect(options.debug)
         from prefect import tags
 
         from flows.pipeline import pipeline
@@ -134,9 +134,9 @@ def do_collect(options: argparse.Namespace) -> None:
     from birdcore.place import folder_of
     from flows.server import server, ui_of
 
+    quiet_prefect(options.debug)
     with ends_on_interrupt(), server(folder_of(options.store)) as url:
         out.print(f"UI       {ui_of(url)} while this runs")
-        quiet_prefect(options.debug)
         from flows.collect import collect
         from tasks.progress import bars_on_terminal
 
