@@ -74,7 +74,8 @@ def test_a_foreign_origin_is_refused(origin: str, method: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", f"evil.example:{PORT}", "127.0.0.1", "127.0.0.1:1", f"[::1]:{PORT}", ""]
+    "host",
+    ["evil.example", f"evil.example:{PORT}", "127.0.0.1", "127.0.0.1:1", f"[::1]:{PORT}", ""],
 )
 def test_a_foreign_host_is_refused(host: str) -> None:
     for path in ("/", "/api/health", "/enter", f"{PROOF}?{'0' * 32}"):
