@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
-from socket import socket
 
 from birdcore.private import NotPrivateError, open_private, private_folder, write_private
 from flows.environment import (
@@ -36,9 +35,10 @@ START_S = 180.0
 SLOW_S = 5.0
 WATCH_S = 2.0
 LOG_LINES = 5
-LISTENING: dict[int, socket] = {}
-"""The sockets of servers that this process has started, by port. They stay open while it lives:
-no other program can take the port of a server that has died, and clients wait for the next one."""
+LISTENING: dict[int, int] = {}
+"""Descriptors of the sockets of servers that this process has started, by port. They stay open
+while it lives: no other program can take the port of a server that has died, and clients wait for
+the next one."""
 LOGINS: dict[str, str] = {}
 """The logins of our own servers, by the address of their API."""
 
@@ -141,24 +141,22 @@ def _running(home: Path, login: str) -> int:
 def _start(home: Path, login: str, port: int) -> int:
     """Start the server and wait for it; the port that it has."""
     try:
-        listening = LISTENING.get(port) or listen(port)
+        port = _listen(port)
     except OSError as error:
         raise ServerError(
             f"port {port} can't be had ({error.strerror}): name another with --port"
         ) from None
-    port = listening.getsockname()[1]
-    LISTENING[port] = listening
     log = home / "server.log"
     with open(open_private(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)) as output:
         before = os.fstat(output.fileno()).st_size
         process = subprocess.Popen(
-            [sys.executable, "-m", "flows.serving", str(port), str(listening.fileno())],
+            [sys.executable, "-m", "flows.serving", str(port), str(LISTENING[port])],
             cwd=home,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             env=server_environment(home, _origin(port), login),
-            pass_fds=[listening.fileno()],
+            pass_fds=[LISTENING[port]],
             start_new_session=True,  # Ctrl-C ends the run; the server goes when it is not needed
         )
     threading.Thread(target=process.wait, daemon=True).start()  # may outlive it: leave no zombie
@@ -175,6 +173,15 @@ def _start(home: Path, login: str, port: int) -> int:
     why = "took too long" if process.poll() is None else "ended"
     process.kill()
     raise ServerError(f"the Prefect server {why} before it was up.\n{_end_of(log, before)}")
+
+
+def _listen(port: int) -> int:
+    """Have the port, or any that is free; which one."""
+    if port not in LISTENING:
+        listening = listen(port)
+        port = listening.getsockname()[1]
+        LISTENING[port] = listening.detach()
+    return port
 
 
 def _end_of(log: Path, before: int) -> str:
