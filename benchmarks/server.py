@@ -20,6 +20,7 @@ from time import perf_counter, sleep
 from typing import Any
 from uuid import UUID
 
+from flows.environment import SERVER_SETTINGS
 from flows.server import server
 
 DATABASE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
@@ -27,8 +28,9 @@ DATABASE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 
 def measure(tasks: int, home: Path) -> dict[str, float]:
     """Seconds until the flow had returned, and until all its task runs were on record as final."""
+    SERVER_SETTINGS.update({k: v for k, v in os.environ.items() if k == DATABASE})
+    os.environ["PREFECT_LOGGING_LEVEL"] = "ERROR"
     with server(home):
-        os.environ["PREFECT_LOGGING_LEVEL"] = "ERROR"
         from prefect import flow, get_client, task
         from prefect.futures import wait
         from prefect.runtime import flow_run

@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # the last floor: say it plainly, unless asked for more
         if options.debug:
             err.print(traceback.format_exc(), end="")
-        err.print(f"birdflow: {plain(error)}", markup=False)
+        err.print(f"birdflow: {plain(error)}")
         return 1
 
 

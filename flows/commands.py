@@ -120,7 +120,7 @@ def do_collect(options: argparse.Namespace) -> None:
                 str(options.recipe), str(options.data), str(options.collection), options.set
             )
     for name, count in came.items():
-        out.print(f"{name:<10}{count}", soft_wrap=True)
+        out.print(f"{name:<10}{count}")
 
 
 def do_archive(options: argparse.Namespace) -> None:
@@ -203,7 +203,7 @@ def do_lineage(options: argparse.Namespace) -> None:
 
     store = store_there(options.store)
     text = lineage_text(lineage(store, artifact_of(store, options.artifact)))
-    out.print(text, markup=False, emoji=False, end="")
+    out.print(text, end="")
 
 
 def do_store(options: argparse.Namespace) -> int | None:
@@ -233,7 +233,7 @@ def do_score(options: argparse.Namespace) -> None:
         f"{scores.classes_scored} classes, {scores.rows} rows"
     )
     for line in not_scored({ENSEMBLE: asdict(scores)}, why=""):
-        err.print(line, markup=False, soft_wrap=True)
+        err.print(line)
 
 
 def do_demo(options: argparse.Namespace) -> None:

@@ -18,7 +18,7 @@ from birdcore.collect.search import fresh_search
 from birdcore.collect.selection import competition_of
 from birdcore.collect.wanted import SEARCHES, missing, select_again, stale
 from birdcore.recipe import XenoCanto
-from flows.server import OWN_SETTINGS, users_server
+from flows.environment import use_users_server, users_server
 
 BYTES_PER_S = 32_000
 """The archive does not say how large a file is: 61 of 61 real mp3s have about 256 kbit/s."""
@@ -61,7 +61,7 @@ def _key() -> str:
     if key := os.environ.get(KEY_NAME):
         return key
     if users_server():
-        os.environ.update(OWN_SETTINGS | os.environ)
+        use_users_server()
         import httpx
 
         from tasks.archive import archive_key  # and Prefect, which reads its settings only now

@@ -3,68 +3,48 @@
 Where the user has one (PREFECT_API_URL, or a profile that names it) it is used as it is. Else
 birdflow runs its own on loopback, with its database inside the store, and leaves the user's
 Prefect home alone. Runs on one store share that server: each holds a shared lock while it needs
-it, and the server ends by itself when nobody does, however they ended.
+it, and the server ends by itself when nobody does, however they ended. One that dies earlier is
+started again. Who may talk to it: flows/login.py, flows/gate.py.
 """
 
 import fcntl
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
 import time
-import tomllib
-import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 
-START_S = 600.0
+from birdcore.private import NotPrivateError, open_private, private_folder, write_private
+from flows.environment import (
+    keep_loopback_from_proxies,
+    server_environment,
+    use_own_server,
+    use_users_server,
+    users_server,
+)
+from flows.login import HOST, entrance, listen, login_of, proves_itself
+from flows.terminal import err
+
+HOME = "prefect"
+START_S = 180.0
+"""So long a server may take on a busy machine; one that ends says so at once."""
+SLOW_S = 5.0
 WATCH_S = 2.0
-OWN_SETTINGS = {
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "DO_NOT_TRACK": "1",
-    "PREFECT_CLI_PROMPT": "false",
-    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
-    # A run that is not heard of has crashed (flows/setup.py).
-    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
-    # A server that was killed knows who has the slots of its limits.
-    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
-        "prefect.server.concurrency.lease_storage.filesystem"
-    ),
-    # What is older goes: events after a week, heartbeats after a day, runs after 90 days.
-    "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "P7D",
-    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
-    "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": "7776000",
-    "PREFECT_SERVER_SERVICES_DB_VACUUM_EVENT_RETENTION_OVERRIDES": (
-        '{"prefect.flow-run.heartbeat": 86400}'
-    ),
-    # Bursts of tasks on SQLite: half the lag of the defaults.
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
-    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "100",
-    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "100",
-}
+LOG_LINES = 5
+LISTENING: dict[int, int] = {}
+"""Descriptors of the sockets of servers that this process has started, by port. They stay open
+while it lives: no other program can take the port of a server that has died, and clients wait for
+the next one."""
+LOGINS: dict[str, str] = {}
+"""The logins of our own servers, by the address of their API."""
 
 
 class ServerError(RuntimeError):
-    """The server did not start; the message says where its log is."""
-
-
-def users_server() -> str | None:
-    """The API address that the user's environment or active profile names."""
-    if url := os.environ.get("PREFECT_API_URL"):
-        return url
-    home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
-    path = Path(os.environ.get("PREFECT_PROFILES_PATH", home / "profiles.toml")).expanduser()
-    try:
-        profiles = tomllib.loads(path.read_text(encoding="utf-8"))
-        active = os.environ.get("PREFECT_PROFILE", profiles.get("active"))
-        url = profiles.get("profiles", {}).get(active, {}).get("PREFECT_API_URL")
-    except (OSError, ValueError, AttributeError):
-        return None
-    return str(url) if url else None
+    """The server can't be had; the message says why, and where its log is."""
 
 
 @contextmanager
@@ -74,129 +54,158 @@ def server(store: Path, port: int | None = None) -> Iterator[str]:
     Must be entered before Prefect is imported, which reads its settings once.
     Raises ServerError where our own server does not come up.
     """
-    for name, value in OWN_SETTINGS.items():
-        os.environ.setdefault(name, value)
+    keep_loopback_from_proxies()
     if url := users_server():
+        use_users_server()
         yield url
         return
-    home = store.absolute() / "prefect"
-    home.mkdir(parents=True, exist_ok=True)
-    os.environ["PREFECT_HOME"] = str(home)
-    os.environ["PREFECT_PROFILES_PATH"] = str(home / "profiles.toml")
+    home = home_of(store)
     # Never closed: Prefect sends its last lines while this process exits, and needs the server.
-    clients = os.open(home / "clients.lock", os.O_RDWR | os.O_CREAT, 0o644)
-    fcntl.flock(clients, fcntl.LOCK_SH)
-    with (home / "start.lock").open("a") as starting:
-        fcntl.flock(starting, fcntl.LOCK_EX)
-        url = _running(home) or _start(home, port or _free_port())
-    os.environ["PREFECT_API_URL"] = url
+    fcntl.flock(open_private(home / "in-use.lock"), fcntl.LOCK_SH)
+    with _starting(home):
+        login = login_of(home)
+        at = _running(home, login) if _lives(home) else _start(home, login, port or 0)
+    url = f"{_origin(at)}/api"
+    LOGINS[url] = login
+    use_own_server(home, url, login)
+    with chdir(home):  # not the user's folder: Prefect reads .env and prefect.toml there
+        import prefect  # noqa: F401
+    ended = threading.Event()
+    threading.Thread(target=_watch, args=(home, login, at, ended), daemon=True).start()
     try:
         yield url
     finally:
+        ended.set()
         del os.environ["PREFECT_API_URL"]  # else the next server would look like the user's
 
 
-def revive(store: Path, url: str) -> None:
-    """Start our own server again, on the same port, where it has died.
+def ui_of(api_url: str, login: str | None = None) -> str:
+    """Where the page is: on a terminal the address that opens it without typing.
 
-    Raises ServerError where it does not come up.
+    Output that goes elsewhere may be kept where others read it, so it names no login.
     """
-    home = store.absolute() / "prefect"
-    with (home / "start.lock").open("a") as starting:
-        fcntl.flock(starting, fcntl.LOCK_EX)
-        if not _healthy(url):
-            _start(home, int(url.rsplit(":", 1)[1].removesuffix("/api")))
+    page = api_url.removesuffix("/api")
+    login = login or LOGINS.get(api_url)
+    return entrance(page, login) if login and sys.stdout.isatty() else page
 
 
-def ui_of(api_url: str) -> str:
-    return api_url.removesuffix("/api")
-
-
-def _running(home: Path) -> str | None:
+def home_of(store: Path) -> Path:
+    """The folder of a store's own server. Raises ServerError where others could get at it."""
     try:
-        url = str(json.loads((home / "server.json").read_text())["url"])
-    except (OSError, ValueError, KeyError):
-        return None
-    return url if _healthy(url) else None
+        return private_folder(store.absolute() / HOME)
+    except NotPrivateError as error:
+        raise ServerError(
+            f"{error}: name another --store, or a Prefect server of your own (PREFECT_API_URL)"
+        ) from None
 
 
-def _start(home: Path, port: int) -> str:
-    _refuse_taken(port)
-    url = f"http://127.0.0.1:{port}/api"
+def _origin(port: int | str) -> str:
+    return f"http://{HOST}:{port}"
+
+
+@contextmanager
+def _starting(home: Path) -> Iterator[None]:
+    """One process at a time looks for the server and starts it."""
+    with open(open_private(home / "start.lock")) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _lives(home: Path) -> bool:
+    """Whether a server's process holds its lock."""
+    with open(open_private(home / "server.lock")) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _running(home: Path, login: str) -> int:
+    """The port of the server that there is, which may be slow to answer."""
+    until = time.monotonic() + START_S
+    while time.monotonic() < until and _lives(home):
+        try:
+            port = int(json.loads((home / "server.json").read_text())["port"])
+        except (OSError, ValueError, KeyError, TypeError):
+            port = 0  # its starter was killed before it could say
+        if port and proves_itself(login, port):
+            return port
+        time.sleep(0.2)
+    raise ServerError(
+        f"the Prefect server of this store does not answer, or runs on another machine: see "
+        f"{home / 'server.json'} and {home / 'server.log'}"
+    )
+
+
+def _start(home: Path, login: str, port: int) -> int:
+    """Start the server and wait for it; the port that it has."""
+    try:
+        port = _listen(port)
+    except OSError as error:
+        raise ServerError(
+            f"port {port} can't be had ({error.strerror}): name another with --port"
+        ) from None
     log = home / "server.log"
-    with log.open("a") as output:
+    with open(open_private(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)) as output:
+        before = os.fstat(output.fileno()).st_size
         process = subprocess.Popen(
-            [sys.executable, "-m", "flows.server", str(home), str(port)],
+            [sys.executable, "-m", "flows.serving", str(port), str(LISTENING[port])],
+            cwd=home,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env=os.environ | {"PREFECT_UI_API_URL": url, "PREFECT_API_URL": ""},
+            env=server_environment(home, _origin(port), login),
+            pass_fds=[LISTENING[port]],
             start_new_session=True,  # Ctrl-C ends the run; the server goes when it is not needed
         )
     threading.Thread(target=process.wait, daemon=True).start()  # may outlive it: leave no zombie
-    until = time.monotonic() + START_S
-    while time.monotonic() < until and process.poll() is None:
-        if _healthy(url):
-            (home / "server.json").write_text(json.dumps({"url": url, "pid": process.pid}))
-            return url
+    write_private(home / "server.json", json.dumps({"port": port, "pid": process.pid}))
+    began = time.monotonic()
+    said = False
+    while (took := time.monotonic() - began) < START_S and process.poll() is None:
+        if proves_itself(login, port, timeout=1.0):
+            return port
+        if took > SLOW_S and not said:
+            said = True
+            err.print(f"starting the Prefect server; its log: {log}")
         time.sleep(0.2)
+    why = "took too long" if process.poll() is None else "ended"
     process.kill()
-    raise ServerError(f"the Prefect server on {url} did not start: see the end of {log}")
+    raise ServerError(f"the Prefect server {why} before it was up.\n{_end_of(log, before)}")
 
 
-def _healthy(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
+def _listen(port: int) -> int:
+    """Have the port, or any that is free; which one."""
+    if port not in LISTENING:
+        listening = listen(port)
+        port = listening.getsockname()[1]
+        LISTENING[port] = listening.detach()
+    return port
 
 
-def _free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _end_of(log: Path, before: int) -> str:
+    """What the log says since it had `before` bytes."""
+    with log.open("rb") as file:
+        file.seek(before)
+        lines = file.read()[-20_000:].decode(errors="replace").splitlines()
+    last = [line for line in lines if line.strip()][-LOG_LINES:]
+    return "\n".join([f"{log} ends with:", *last]) if last else f"{log} says nothing"
 
 
-def _refuse_taken(port: int) -> None:
-    with closing(socket.socket()) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _watch(home: Path, login: str, port: int, ended: threading.Event) -> None:
+    """Start the server again, on the same port, where it has died; clients try again meanwhile."""
+    failure, told = "", ""
+    while not ended.wait(WATCH_S):
+        if _lives(home):
+            continue
         try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise ServerError(
-                f"port {port} can't be had ({error.strerror}): name another with --port"
-            ) from None
-
-
-def _serve(home: Path, port: int) -> None:
-    import uvicorn
-
-    config = uvicorn.Config(
-        "prefect.server.api.server:create_app",
-        factory=True,
-        host="127.0.0.1",
-        port=port,
-        log_level="warning",
-        timeout_graceful_shutdown=3,
-    )
-    serving = uvicorn.Server(config)
-
-    def end_when_alone() -> None:
-        with (home / "clients.lock").open("a") as clients:
-            while True:
-                time.sleep(WATCH_S)
-                try:
-                    fcntl.flock(clients, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue
-                (home / "server.json").unlink(missing_ok=True)
-                serving.should_exit = True
-                return
-
-    threading.Thread(target=end_when_alone, daemon=True).start()
-    serving.run()
-
-
-if __name__ == "__main__":
-    _serve(Path(sys.argv[1]), int(sys.argv[2]))
+            with _starting(home):
+                if not _lives(home):
+                    _start(home, login, port)
+        except (ServerError, OSError) as error:
+            # Twice: another client may hold the port, and start the server in its turn.
+            if str(error) == failure != told and not ended.is_set():
+                told = failure
+                err.print(f"note: {told}\nit is tried again")
+            failure = str(error)

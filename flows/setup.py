@@ -1,37 +1,36 @@
 """What runs of deployments need on a server: work pools, deployments, limits, automations.
 
-Each is made where it lacks, and what a person has changed stays: deployments and automations are
-registered anew only where this file or deployments/prefect.yaml has changed since.
+Each thing is compared with what it should be, so whatever an earlier start left undone is done by
+the next. What a person has changed stays (flows/deployments.py).
 Prefect must know its server before this is imported.
 """
 
 import hashlib
-import os
-import subprocess
-import sys
+import json
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.workers.process import ProcessWorker
 
-from birdcore import __version__
+from flows.deployments import register, wanted
+from flows.environment import ROOT
 from flows.server import ServerError
 from tasks.archive import have_archive_limit
 from tasks.train import have_gpu_limit
 
-ROOT = Path(__file__).parents[1]
 YAML = ROOT / "deployments" / "prefect.yaml"
 POOLS = ("birdflow-cpu", "birdflow-train")
 TAG = "birdflow"
 GOES_ON = "birdflow: a crashed run goes on"
+RESTART = "goes on after a crash"
+"""The message of a state that starts a run again, by which such starts are counted."""
 ALIVE = ("Pending", "Submitting", "pull-step.executed", "Running", "Retrying", "heartbeat")
 """What a run says that has a process."""
 SILENT_S = 75
@@ -42,18 +41,23 @@ TRIES = 3
 """A run that crashes is started again until it has begun so often."""
 
 
-def set_up() -> None:
-    """Make on the server what is not there; raises ServerError where Prefect refuses a step."""
+def set_up(say: Callable[[str], object] = lambda _: None) -> None:
+    """Make on the server what is not there or not as it should be, each thing by itself.
+
+    What changes is said before it is done. Raises ServerError where Prefect refuses a step.
+    """
     with get_client(sync_client=True) as client:
         for pool in POOLS:
             _have_pool(client, pool)
-        changed = _registered(client) != {_version()}
-        for automation in automations():
-            _have_automation(client, automation, anew=changed)
         have_archive_limit()
         have_gpu_limit()
-        if changed:  # the last step: what was done half is done again
-            _register()
+        try:
+            for title, deployment in wanted(YAML, ROOT).items():
+                register(client, title, deployment, say)
+            for automation in automations():
+                _have_automation(client, automation, say)
+        except PrefectHTTPStatusError as error:
+            raise ServerError(f"the server refuses what birdflow needs: {error}") from error
 
 
 def automations() -> list[AutomationCore]:
@@ -84,7 +88,7 @@ def automations() -> list[AutomationCore]:
             ChangeFlowRunState(
                 state=StateType.SCHEDULED,
                 name="AwaitingRetry",
-                message="goes on after a crash",
+                message=RESTART,
                 force=False,
             )
         ],
@@ -118,33 +122,36 @@ def _have_pool(client: SyncPrefectClient, name: str) -> None:
         )
 
 
-def _have_automation(client: SyncPrefectClient, automation: AutomationCore, anew: bool) -> None:
+def _have_automation(
+    client: SyncPrefectClient, automation: AutomationCore, say: Callable[[str], object]
+) -> None:
+    """The automation as it should be, unless a person has changed what it does.
+
+    Switched off it stays off. It is written only where it differs: it forgets since when runs
+    are silent.
+    """
+    mark = f"[{_digest(automation)}]"
+    automation.description = f"{automation.description} {mark}"
     known = client.read_automations_by_name(automation.name)
     if not known:
         client.create_automation(automation)
-    elif anew:  # not each time: it forgets since when runs are silent
-        client.update_automation(known[0].id, automation)
+        return
+    (there, *_) = known
+    if there.description.endswith(mark):
+        return  # ours, or what a person has made of it
+    untouched = there.description.endswith(f"[{_digest(there)}]")
+    if not untouched and there.description.endswith("]"):
+        say(f"keeps the automation {automation.name!r} as you have changed it")
+        return
+    say(f"changes the automation {automation.name!r}")
+    automation.enabled = there.enabled
+    client.update_automation(there.id, automation)
 
 
-def _version() -> str:
-    """Of the deployments and of this file."""
-    digest = hashlib.sha256(YAML.read_bytes() + Path(__file__).read_bytes()).hexdigest()
-    return f"{__version__}-{digest[:8]}"
-
-
-def _registered(client: SyncPrefectClient) -> set[str | None]:
-    """The versions of birdflow's deployments on the server."""
-    ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
-    return {one.version for one in client.read_deployments(deployment_filter=ours)}
-
-
-def _register() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", YAML],
-        cwd=ROOT,
-        env=os.environ | {"BIRDFLOW_HOME": str(ROOT), "BIRDFLOW_VERSION": _version()},
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise ServerError(f"the deployments can't be registered: {done.stderr or done.stdout}")
+def _digest(automation: AutomationCore) -> str:
+    """Of what it waits for and what it does."""
+    does = automation.model_dump(mode="json", include={"trigger", "actions"})
+    does["trigger"].pop("id", None)
+    for field in ("after", "expect", "for_each"):
+        does["trigger"][field] = sorted(does["trigger"][field])
+    return hashlib.sha256(json.dumps(does, sort_keys=True).encode()).hexdigest()[:8]

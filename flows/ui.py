@@ -1,18 +1,25 @@
 """`birdflow ui`: Prefect server, workers and deployments on loopback, until Ctrl-C."""
 
+import fcntl
+import json
+import os
 import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
 import httpx
-from rich.console import Console
 
+from birdcore.private import open_private
 from birdcore.store import Store
-from flows.server import ServerError, revive, server, ui_of, users_server
+from flows.environment import ROOT, users_server
+from flows.login import login_of
+from flows.server import LOGINS, ServerError, home_of, server, ui_of
+from flows.terminal import out
 
 WATCH_S = 2.0
 MARK_EVERY = 5
@@ -24,44 +31,97 @@ END_S = 5.0
 def serve_ui(store: Path, port: int, *, set_up_only: bool = False) -> None:
     """Show the runs of a store, and take new ones: server, work pools, deployments, workers.
 
-    Server and workers that die are started again. Raises ServerError where Prefect refuses one
-    of the steps, and StoreError where `store` is one of another layout.
+    Server and workers that die are started again. Raises ServerError where another `birdflow ui`
+    has the store or Prefect refuses one of the steps, and StoreError where `store` is one of
+    another layout.
     """
     if (store / "store.json").exists():
         Store(store)
-    console = Console(highlight=False, soft_wrap=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    theirs = users_server()
-    with suppress(KeyboardInterrupt), server(store, port) as url:
-        from flows.dead import go_on, mark_dead  # Prefect reads its settings once
-        from flows.setup import POOLS, set_up
-
-        set_up()
+    _end_in_good_order()
+    with suppress(KeyboardInterrupt):
         if set_up_only:
-            console.print(f"set up   {ui_of(url)}")
+            with server(store, port) as url:
+                from flows.setup import set_up  # Prefect reads its settings once
+
+                set_up(out.print)
+                out.print(f"set up   {ui_of(url)}")
             return
-        workers = {pool: _start(pool) for pool in POOLS}
-        console.print(f"UI       {ui_of(url)}  (Ctrl-C ends it)")
-        try:
-            for beat in count():
-                time.sleep(WATCH_S)
-                if not theirs:
-                    with suppress(ServerError):  # said in its log, and tried again
-                        revive(store, url)
-                if beat % MARK_EVERY == 0:
-                    with suppress(httpx.HTTPError):
-                        mark_dead()
-                        go_on()
-                for pool, worker in workers.items():
-                    if worker.poll() is not None:
-                        workers[pool] = _start(pool)
-        finally:
-            _end(list(workers.values()))
+        with _one_of(store) as lock, server(store, port) as url:
+            from flows.setup import set_up
+
+            _say_who(lock, url)
+            set_up(out.print)
+            out.print(f"UI       {ui_of(url)}  (Ctrl-C ends it)")
+            if url in LOGINS and not sys.stdout.isatty():
+                out.print(f"login    in {home_of(store) / 'login'}")
+            _work(home_of(store))
 
 
-def _start(pool: str) -> subprocess.Popen[bytes]:
+def _end_in_good_order() -> None:
+    """On SIGTERM, and where the terminal closes, unless `nohup` has said otherwise."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
+
+
+@contextmanager
+def _one_of(store: Path) -> Iterator[int]:
+    """The lock of a store's `birdflow ui`, as a file to say in who has it.
+
+    Raises ServerError where another process has it.
+    """
+    home = home_of(store)
+    lock = open_private(home / "ui.lock")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield lock
+    except BlockingIOError:
+        raise ServerError(f"`birdflow ui` runs on {store} already: {_who(home)}") from None
+    finally:
+        os.close(lock)
+
+
+def _say_who(lock: int, url: str) -> None:
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, json.dumps({"pid": os.getpid(), "url": url}).encode(), 0)
+
+
+def _who(home: Path) -> str:
+    try:
+        holder = json.loads((home / "ui.lock").read_text())
+        page = ui_of(holder["url"], None if users_server() else login_of(home))
+        return f"{page} (process {holder['pid']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "it has just begun"
+
+
+def _work(folder: Path) -> None:
+    """Keep workers running, and runs that lost their process, until the process is to end."""
+    from flows.dead import cancel_tasks, go_on, mark_dead
+    from flows.setup import POOLS
+
+    workers = {pool: _start(pool, folder) for pool in POOLS}
+    try:
+        for beat in count():
+            time.sleep(WATCH_S)
+            if beat % MARK_EVERY == 0:
+                with suppress(httpx.HTTPError):
+                    mark_dead()
+                    go_on()
+                    cancel_tasks()
+            for pool, worker in workers.items():
+                if worker.poll() is not None:
+                    workers[pool] = _start(pool, folder)
+    finally:
+        _end(list(workers.values()))
+
+
+def _start(pool: str, folder: Path) -> subprocess.Popen[bytes]:
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     return subprocess.Popen(
         [sys.executable, "-m", "flows.worker", pool],
+        cwd=folder,  # where no file holds settings of Prefect
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
         stdin=subprocess.PIPE,  # when it closes, we are gone, and so is the worker
         start_new_session=True,  # Ctrl-C is for us, who end the workers
     )

@@ -6,15 +6,24 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from prefect import flow
+from prefect import flow, task
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.states import Crashed, Running
+from prefect.client.schemas.objects import State
+from prefect.states import (
+    AwaitingRetry,
+    Cancelled,
+    Completed,
+    Crashed,
+    Pending,
+    Running,
+    Scheduled,
+)
 
 from birdcore.runs import FOLDER, Asked, recorded, runs
 from birdcore.store import Store
 from flows import dead
-from flows.dead import go_on, mark_dead
-from flows.setup import GOES_ON, TAG, TRIES, set_up
+from flows.dead import cancel_tasks, go_on, mark_dead
+from flows.setup import GOES_ON, RESTART, TAG, TRIES, set_up
 
 ASKED = Asked("mini.toml", "data", "out")
 
@@ -98,18 +107,59 @@ def test_a_crashed_run_goes_on_but_not_for_ever(
     monkeypatch.setattr(dead, "SETTLED_S", 0)
     deployment = api.read_deployment_by_name("pipeline/mel").id
 
-    def crashed(times: int) -> UUID:
+    def crashed(*begins: State[None]) -> UUID:
+        """A run that crashed after each of these states."""
         run = api.create_flow_run_from_deployment(deployment).id
-        for _ in range(times):
-            api.set_flow_run_state(run, Running(), force=True)
-            api.set_flow_run_state(run, Crashed(), force=True)
+        for begin in (Scheduled(), *begins):
+            for one in (begin, Pending(), Crashed()):
+                api.set_flow_run_state(run, one, force=True)
         return run
 
-    once, too_often, by_hand = crashed(1), crashed(TRIES), running(api, store, TAG)
+    again, by_person = AwaitingRetry(message=RESTART), AwaitingRetry(message="Retry from the UI")
+    often = [again] * (TRIES - 1)
+    once, too_often, by_hand = crashed(), crashed(*often), running(api, store, TAG)
+    retried, retried_too_often = crashed(*often, by_person), crashed(*often, by_person, *often)
     api.set_flow_run_state(by_hand, Crashed())
     go_on()
     assert state(api, once) == "Crashed"
     api.resume_automation(automation.id)
     go_on()
     assert state(api, once) == "AwaitingRetry"
+    assert state(api, retried) == "AwaitingRetry"
     assert [state(api, run) for run in (too_often, by_hand)] == ["Crashed", "Crashed"]
+    assert state(api, retried_too_often) == "Crashed"
+
+
+def test_a_run_whose_worker_died_before_it_began_is_marked(
+    api: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted, other = (api.create_flow_run(anything, tags=tags).id for tags in ([TAG], []))
+    for run in (submitted, other):
+        api.set_flow_run_state(run, Pending(), force=True)
+    monkeypatch.setattr(dead, "SILENT_S", 3600)
+    mark_dead()
+    assert state(api, submitted) == "Pending"
+    monkeypatch.setattr(dead, "SILENT_S", 0)
+    mark_dead()
+    assert [state(api, run) for run in (submitted, other)] == ["Crashed", "Pending"]
+
+
+def test_the_tasks_of_a_cancelled_run_are_cancelled(api: SyncPrefectClient, store: Store) -> None:
+    @task
+    def step() -> None:
+        """A task for task runs that are only said to be."""
+
+    cancelled, lives, someone_elses = (
+        running(api, store, TAG), running(api, store, TAG), running(api, store),
+    )  # fmt: skip
+    tasks = {
+        (run, kind): api.create_task_run(step, run, f"{kind}", state=begin()).id
+        for run in (cancelled, lives, someone_elses)
+        for kind, begin in (("Pending", Pending), ("Running", Running), ("Completed", Completed))
+    }
+    for run in (cancelled, someone_elses):
+        api.set_flow_run_state(run, Cancelled(), force=True)
+    cancel_tasks()
+    for (run, kind), one in tasks.items():
+        ended = run == cancelled and kind != "Completed"
+        assert api.read_task_run(one).state_name == ("Cancelled" if ended else kind)

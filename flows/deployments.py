@@ -1,0 +1,185 @@
+"""Deployments on the server: what deployments/prefect.yaml says of them, and what people changed.
+
+Each thing has three values: as birdflow registered it last (a label of the deployment says so),
+as it is on the server, and as the file has it now. What differs from what was registered, a
+person has changed in the UI, and it stays. All else follows the file. A deployment is written by
+one request, with its label, so there is no half of it.
+Prefect must know its server before this is imported.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import DeploymentCreate, DeploymentScheduleCreate
+from prefect.client.schemas.objects import ConcurrencyOptions
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.exceptions import ObjectNotFound
+from prefect.utilities.callables import parameter_schema_from_entrypoint
+
+from birdcore import __version__
+
+LABEL = "birdflow.registered"
+OURS = ("version", "entrypoint", "pull_steps", "parameter_openapi_schema")
+"""Fields that belong to the code: they follow it, whoever changed them."""
+PER_KEY = ("parameters", "job_variables", "schedules")
+MISSING = object()
+
+Spec = dict[str, Any]
+"""A deployment in plain values, schedules by their slug."""
+
+
+def wanted(file: Path, root: Path) -> dict[str, Spec]:
+    """The deployments of the file for a checkout in `root`, by `flow/name`."""
+    variables = {"{{ $BIRDFLOW_HOME }}": str(root), "{{ $BIRDFLOW_VERSION }}": __version__}
+    listed = yaml.safe_load(file.read_text(encoding="utf-8"))["deployments"]
+    specs = [_spec(_filled(one, variables), root) for one in listed]
+    return {f"{spec['entrypoint'].rpartition(':')[2]}/{spec['name']}": spec for spec in specs}
+
+
+def register(
+    client: SyncPrefectClient, title: str, new: Spec, say: Callable[[str], object]
+) -> None:
+    """Make the deployment what it should be; what changes is said before."""
+    try:
+        found = client.read_deployment_by_name(title)
+    except ObjectNotFound:
+        say(f"registers the deployment {title}")
+        _write(client, title, new, record=new)
+        return
+    now, before = _as_it_is(found), _record(found)
+    merged = merge(before or {k: v for k, v in now.items() if k not in PER_KEY}, now, new)
+    merged |= {name: new[name] for name in OURS}
+    known = new["parameter_openapi_schema"]["properties"]
+    gone = [name for name in merged["parameters"] if name not in known]
+    merged["parameters"] = {k: v for k, v in merged["parameters"].items() if k in known}
+    changed, kept = list(differences(now, merged)), list(differences(new, merged))
+    if changed:
+        say(f"changes the deployment {title}: {', '.join(changed)}")
+        if kept:
+            say(f"  keeps yours: {', '.join(kept)}")
+        if gone:
+            say(f"  without parameters that the flow has no more: {', '.join(gone)}")
+    if changed or before != _recorded(new):
+        _write(client, title, merged, record=new)
+
+
+def merge(before: Any, now: Any, new: Any) -> Any:
+    """`new`, but `now` where it is not as it was `before`; by key, in mappings."""
+    if isinstance(now, dict) and isinstance(new, dict):
+        was = before if isinstance(before, dict) else {}
+        found = {
+            key: merge(was.get(key, MISSING), now.get(key, MISSING), new.get(key, MISSING))
+            for key in [*new, *(key for key in now if key not in new)]
+        }
+        return {key: value for key, value in found.items() if value is not MISSING}
+    return new if now == before else now
+
+
+def differences(one: Spec, other: Spec, path: str = "") -> Iterator[str]:
+    """Where two specifications differ, as `parameters.store`."""
+    for key in dict.fromkeys([*one, *other]):
+        a, b = one.get(key, MISSING), other.get(key, MISSING)
+        if isinstance(a, dict) and isinstance(b, dict) and key != "parameter_openapi_schema":
+            yield from differences(a, b, f"{path}{key}.")
+        elif a != b:
+            yield f"{path}{key}"
+
+
+def _filled(value: Any, variables: dict[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _filled(one, variables) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_filled(one, variables) for one in value]
+    return variables.get(value, value) if isinstance(value, str) else value
+
+
+def _spec(one: Spec, root: Path) -> Spec:
+    limit = one.get("concurrency_limit") or {}
+    schema = parameter_schema_from_entrypoint(str(root / one["entrypoint"]))
+    return {
+        "name": one["name"],
+        "version": one["version"],
+        "entrypoint": one["entrypoint"],
+        "pull_steps": one["pull"],
+        "parameter_openapi_schema": schema.model_dump_for_openapi(),
+        "description": one["description"],
+        "tags": one["tags"],
+        "parameters": one["parameters"],
+        "work_pool_name": one["work_pool"]["name"],
+        "job_variables": one["work_pool"]["job_variables"],
+        "concurrency_limit": limit.get("limit"),
+        "collision_strategy": limit.get("collision_strategy"),
+        "schedules": {
+            schedule["slug"]: {
+                "schedule": CronSchedule(
+                    cron=schedule["cron"], timezone=schedule["timezone"]
+                ).model_dump(mode="json"),
+                "active": schedule["active"],
+                "parameters": schedule.get("parameters", {}),
+            }
+            for schedule in one.get("schedules", [])
+        },
+    }
+
+
+def _as_it_is(found: DeploymentResponse) -> Spec:
+    limit, options = found.global_concurrency_limit, found.concurrency_options
+    return {
+        "name": found.name,
+        "version": found.version,
+        "entrypoint": found.entrypoint,
+        "pull_steps": found.pull_steps,
+        "parameter_openapi_schema": found.parameter_openapi_schema,
+        "description": found.description,
+        "tags": found.tags,
+        "parameters": found.parameters,
+        "work_pool_name": found.work_pool_name,
+        "job_variables": found.job_variables,
+        "concurrency_limit": limit.limit if limit else None,
+        "collision_strategy": options.collision_strategy.value if options else None,
+        "schedules": {
+            schedule.slug or f"id {schedule.id}": {
+                "schedule": schedule.schedule.model_dump(mode="json"),
+                "active": schedule.active,
+                "parameters": schedule.parameters,
+            }
+            for schedule in found.schedules
+        },
+    }
+
+
+def _recorded(spec: Spec) -> Spec:
+    return {key: value for key, value in spec.items() if key not in OURS}
+
+
+def _record(found: DeploymentResponse) -> Spec | None:
+    """What birdflow registered, or None of one that says nothing of it."""
+    try:
+        record: Spec = json.loads(str(found.labels[LABEL]))
+    except (KeyError, ValueError):
+        return None
+    return record
+
+
+def _write(client: SyncPrefectClient, title: str, spec: Spec, *, record: Spec) -> None:
+    values = {key: spec[key] for key in spec if key not in ("collision_strategy", "schedules")}
+    if strategy := spec["collision_strategy"]:
+        values["concurrency_options"] = ConcurrencyOptions(collision_strategy=strategy)
+    schedules = [
+        DeploymentScheduleCreate(slug=None if slug.startswith("id ") else slug, **schedule)
+        for slug, schedule in spec["schedules"].items()
+    ]
+    deployment = DeploymentCreate(
+        flow_id=client.create_flow_from_name(title.partition("/")[0]),
+        schedules=schedules,
+        labels={LABEL: json.dumps(_recorded(record))},
+        enforce_parameter_schema=True,
+        **values,
+    )
+    answer = deployment.model_dump(mode="json", exclude_unset=True)
+    client.request("POST", "/deployments/", json=answer).raise_for_status()

@@ -1,0 +1,82 @@
+"""The login of a store's own Prefect server, and how the server proves that it is ours.
+
+The login is made at random once per store and lies in a file that only this account may read.
+Clients send it with each request. So before they do, they ask whoever answers on the port for a
+proof that it knows the login: after a crash another account may listen there.
+"""
+
+import hashlib
+import hmac
+import http.client
+import os
+import re
+import secrets
+import socket
+from base64 import b64encode
+from contextlib import closing, suppress
+from pathlib import Path
+
+from birdcore.private import open_private, write_private
+
+HOST = "127.0.0.1"
+USER = "birdflow"
+PROOF = "/birdflow/proof"
+ENTRANCE = "/enter"
+FORM = re.compile(rf"{USER}:[A-Za-z0-9_-]{{22,}}")
+
+
+def login_of(home: Path) -> str:
+    """The login, as `user:password`; made where there is none. Call it under a lock.
+
+    Raises ValueError where the file holds something else.
+    """
+    path = home / "login"
+    with suppress(FileNotFoundError), open(open_private(path, os.O_RDONLY)) as file:
+        login = file.read().strip()
+        if not FORM.fullmatch(login):
+            raise ValueError(f"{path} holds no login: remove it while nothing runs on the store")
+        return login
+    login = f"{USER}:{secrets.token_urlsafe(16)}"
+    write_private(path, f"{login}\n")
+    return login
+
+
+def entrance(origin: str, login: str) -> str:
+    """The address that opens the page without typing: browsers send no fragment anywhere."""
+    return f"{origin}{ENTRANCE}#{login.partition(':')[2]}"
+
+
+def basic(login: str) -> str:
+    """The header Authorization."""
+    return f"Basic {b64encode(login.encode()).decode()}"
+
+
+def proof(login: str, port: int, nonce: str) -> str:
+    """What only who knows the login can say, of one question to one port."""
+    words = f"birdflow's server on port {port}, asked {nonce}"
+    return hmac.new(login.encode(), words.encode(), hashlib.sha256).hexdigest()
+
+
+def proves_itself(login: str, port: int, timeout: float = 2.0) -> bool:
+    """Whether a server that is up and knows the login answers on this port of loopback."""
+    nonce = secrets.token_hex(16)
+    with closing(http.client.HTTPConnection(HOST, port, timeout=timeout)) as connection:
+        try:
+            connection.request("GET", f"{PROOF}?{nonce}")
+            said = connection.getresponse().read(64)
+        except (OSError, http.client.HTTPException):
+            return False
+    return hmac.compare_digest(said, proof(login, port, nonce).encode())
+
+
+def listen(port: int = 0) -> socket.socket:
+    """A socket that listens on loopback alone; port 0 is any that is free."""
+    listening = socket.socket()
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((HOST, port))
+        listening.listen(1024)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
