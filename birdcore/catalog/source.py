@@ -26,7 +26,12 @@ FOLDERS: tuple[Kind, ...] = ("train_audio", "train_soundscapes", "test_soundscap
 """Of a data folder; recordings of Xeno-canto lie in a collection."""
 LABELLED: tuple[Kind, ...] = ("train_audio", "xeno_canto")
 """What is cleaned of speech and trains; soundscapes keep every second."""
-AUDIO_SUFFIXES = frozenset({".ogg", ".oga", ".opus", ".flac", ".wav", ".mp3", ".aif", ".aiff"})
+AUDIO_SUFFIXES = frozenset(
+    {".ogg", ".oga", ".opus", ".spx", ".flac", ".wav", ".wave", ".w64", ".rf64", ".aif", ".aiff"}
+    | {".aifc", ".mp3", ".mp2", ".aac", ".ac3", ".m4a", ".m4b", ".mp4", ".mov", ".3gp", ".amr"}
+    | {".wma", ".webm", ".mka", ".mkv", ".wv", ".caf", ".au", ".snd", ".ape", ".tta", ".mpc"}
+    | {".dsf", ".avi"}
+)
 
 
 @dataclass(frozen=True)
