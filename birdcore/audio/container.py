@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import FileIO
 
-from birdcore.audio import ogg
+from birdcore.audio import mp3, ogg
 
 HEAD = 1 << 12
 TAIL = 1 << 16
@@ -24,7 +24,6 @@ HEADER_COUNTED = 512
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
 AIFF_CODECS = (b"NONE", b"sowt", b"twos", b"fl32", b"FL32", b"fl64", b"FL64", b"in24", b"in32")
-ID3V1 = 128
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,8 @@ class Container:
     tolerance: how many fewer are no sign of missing sound.
     broken_off: how the container shows that its end is missing, "" where it doesn't.
     more_follows: whether other things than sound may lie behind it.
+    estimated: samples of a frame, where libsndfile only estimates the length: what ends within a
+    frame was ended by the estimate; 0 where it knows.
     is_ogg: its links, which may be many, are read one by one.
     """
 
@@ -44,6 +45,7 @@ class Container:
     tolerance: int = 0
     broken_off: str = ""
     more_follows: bool = False
+    estimated: int = 0
     is_ogg: bool = False
 
 
@@ -149,27 +151,23 @@ def _ogg(file: FileIO, head: bytes, size: int) -> Container:
 
 
 def _mp3(file: FileIO, head: bytes, size: int) -> Container:
-    """The frames that a Xing or Info header counts; they include what is cut as padding."""
+    """Frames counted by a Xing header include what is cut as padding, four at most.
+
+    Without one, libsndfile estimates the length from the first frame: it is right where all
+    frames are of one length, and stops before the end of the file where they are not.
+    """
     start = 0
-    while head[:3] == b"ID3" and len(head) >= 10:
-        length = 0
-        for byte in head[6:10]:
-            length = length << 7 | byte & 0x7F
-        start += 10 + length + (10 if head[5] & 0x10 else 0)
+    while length := mp3.behind_tags(head):
+        start += length
         head = _at(file, start, HEAD)
-    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:
-        return Container()  # no frame of layer III
-    version_1, mono = head[1] & 0x18 == 0x18, head[3] >> 6 == 3
-    side = (17 if mono else 32) if version_1 else (9 if mono else 17)
-    xing = head[4 + side : 20 + side]
-    if xing[:4] not in (b"Xing", b"Info") or len(xing) < 16 or not xing[7] & 1:
+    if not mp3.frame_length(head):
         return Container()
-    per_frame = 1152 if version_1 else 576
-    frames = int.from_bytes(xing[8:12], "big")
-    # One frame more or less of bytes is usual; libsndfile complains on stderr about more.
-    length = int.from_bytes(xing[12:16], "big") if xing[7] & 2 else 0
-    fits = abs(size - start - length) <= max(size // 200, ID3V1)
-    return Container(frames > 0 and fits, frames * per_frame or None, 4 * per_frame)
+    if (xing := mp3.xing(head)) is None:
+        return Container(mp3.seems_constant(head), estimated=mp3.samples_per_frame(head))
+    # libsndfile complains on stderr where the length is off by a hundredth.
+    fits = abs(size - start - xing.bytes) <= max(size // 200, mp3.ID3V1)
+    per_frame = mp3.samples_per_frame(head)
+    return Container(xing.frames > 0 and fits, xing.frames * per_frame or None, 4 * per_frame)
 
 
 def _at(file: FileIO, start: int, length: int) -> bytes:

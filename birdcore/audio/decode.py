@@ -24,7 +24,8 @@ import soxr
 from numpy.typing import NDArray
 
 from birdcore.audio import chained, libav, sndfile
-from birdcore.audio.container import ID3V1, Container, container_of
+from birdcore.audio.container import Container, container_of
+from birdcore.audio.mp3 import ID3V1
 from birdcore.audio.stream import Frames, Rejected, Stream, Unreadable, open_file
 
 __all__ = ["Audio", "Rejected", "decode", "resample"]
@@ -172,12 +173,12 @@ def _best(file: FileIO, container: Container) -> _Survey:
 def _as_announced(survey: _Survey, container: Container) -> bool:
     """Whether libsndfile read what it had said, and nothing was left behind it."""
     least = 0 if container.promised is None else container.promised - container.tolerance
-    return (
-        not survey.failure
-        and survey.frames == survey.promised
-        and survey.frames >= least
-        and (container.more_follows or survey.unread <= ID3V1)
-    )
+    if container.estimated:
+        ended = survey.frames % container.estimated == 0
+    else:
+        ended = survey.frames == survey.promised and survey.frames >= least
+    all_read = container.more_follows or survey.unread <= ID3V1
+    return ended and all_read and not survey.failure
 
 
 def _survey(file: FileIO, reader: Reader, channel: int | None = None) -> _Survey:
