@@ -134,7 +134,7 @@ def test_flacs_one_behind_another_are_all_read(tmp_path: Path) -> None:
     assert 0 <= 2 * FRAMES - audio.frames <= 4_096  # FFmpeg may lose a frame at the seam
     one, two = (decode(tmp_path / name).samples for name in ("a.flac", "b.flac"))
     np.testing.assert_array_equal(audio.samples[:15_000], one[:15_000])
-    np.testing.assert_array_equal(audio.samples[-FRAMES:], two)
+    np.testing.assert_array_equal(audio.samples[-15_000:], two[-15_000:])
 
 
 def test_an_id3_tag_before_and_behind_changes_nothing(tmp_path: Path) -> None:
