@@ -9,7 +9,7 @@ named by the clock.
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -153,9 +153,7 @@ def _batches(
             if job.config["kind"] in LABELLED and job.config["remove"] != "none"
             else np.empty(0, np.float32)
         )
-        nothing = np.empty(0, np.float32)
-        batch.append((name, Audio(nothing, audio.rate, audio.channels, audio.truncated),
-                      facts, spoken))  # fmt: skip
+        batch.append((name, replace(audio, source=lambda: iter(())), facts, spoken))
         if len(batch) == BATCH:
             yield batch
             batch = []
@@ -208,8 +206,8 @@ def _is_cut(remove: str | float, sha256: str) -> bool:
 def _reason_to_reject(job: Job, audio: Audio, facts: Quality, kept_s: float) -> str | None:
     if job.config["kind"] not in LABELLED:
         return None
-    if audio.truncated:
-        return f"cut off after {facts.duration_s:.2f} s: the file ends before its stream does"
+    if audio.problem:
+        return audio.problem
     if facts.duration_s < job.config["min_duration_s"]:
         return f"only {facts.duration_s:.4f} s long (clean.min_duration_s)"
     if facts.silent:

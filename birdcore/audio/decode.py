@@ -1,65 +1,116 @@
 """Files to samples, and a plain reason where that can't be done.
 
-Collections hold empty downloads, error pages named `.ogg` and uploads that broke off. A run over
-thousands of files must not stop at one of them, so `decode` has two outcomes: an `Audio`, maybe
-marked as truncated, or `Rejected` with a reason for the report. Blocks are averaged to mono while
-reading: a file of eight channels never lies in memory eight times, and a header that promises
-hours costs nothing.
+Collections hold empty downloads, error pages named `.ogg`, uploads that broke off, and recordings
+whose headers say nothing true of their length. A run over thousands of files must not stop at one
+of them, so `decode` has two outcomes: an `Audio`, with the problem where there is one, or
+`Rejected` with a reason for the report.
+
+libsndfile reads what its headers describe rightly, which is most of all; FFmpeg (`libav.py`) reads
+the rest, and whatever libsndfile then finds to be other than announced. Channels are averaged
+while reading, and what is long is not kept: it is decoded anew whenever it is read, so that memory
+does not grow with a recording's length.
 """
 
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from io import FileIO
 from pathlib import Path
 from typing import cast
 
 import numpy as np
-import soundfile as sf
 import soxr
 from numpy.typing import NDArray
 
-BLOCK = 1 << 18
-SMALL_BLOCK = 1 << 12
-OGG_PAGE_HEADER = 27
-OGG_END_OF_STREAM = 4
-LONGEST_OGG_PAGE = OGG_PAGE_HEADER + 255 + 255 * 255
+from birdcore.audio import chained, libav, sndfile
+from birdcore.audio.container import Container, container_of
+from birdcore.audio.mp3 import ID3V1
+from birdcore.audio.stream import Frames, Rejected, Stream, Unreadable, open_file
 
+__all__ = ["Audio", "Rejected", "decode", "resample"]
 
-class Rejected(ValueError):
-    """A recording that can't be used; `str()` is the reason in plain words."""
+IN_MEMORY = 20 * 60 * 48_000
+"""Samples up to which a recording is kept: 230 MB."""
+CANCELLED = 0.1
+LENGTH_TOLERANCE_S = 0.1
+
+Mono = NDArray[np.float32]
+Reader = Callable[[FileIO], AbstractContextManager[Stream]]
 
 
 @dataclass(frozen=True)
 class Audio:
-    """A decoded recording.
+    """A recording whose samples can be read again and again.
 
-    samples: float32 (n,), n >= 1, finite, the mean over the file's channels.
     rate: samples per second; channels: how many the file has.
-    truncated: the file holds less than it promises, or stops being readable midway.
+    frames: samples per channel that were decoded, n >= 1.
+    problem: "" where it is whole, else what is wrong with it: cut off, or decoding failed.
+    truncated: samples that the container promises are missing.
+    note: "", or what was done to it: which channel is used where channels cancel.
+    source: gives the blocks, from memory or from the file.
     """
 
-    samples: NDArray[np.float32]
     rate: int
     channels: int
+    frames: int
+    problem: str
     truncated: bool
+    note: str
+    source: Callable[[], Iterator[Mono]] = field(repr=False)
+
+    def blocks(self) -> Iterator[Mono]:
+        """Its samples in order: float32 (n,), n >= 1, finite, the mean over the channels.
+
+        Raises Rejected where the file has changed since it was decoded.
+        """
+        return self.source()
+
+    @property
+    def samples(self) -> Mono:
+        """All of it, float32 (frames,): for recordings that are known to be short."""
+        blocks = list(self.blocks())
+        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+    @property
+    def duration_s(self) -> float:
+        return self.frames / self.rate
 
 
 def decode(path: Path) -> Audio:
-    """Read a sound file of any format that libsndfile knows, at its own rate.
+    """Read a sound file of any format that libsndfile or FFmpeg knows, at its own rate.
 
-    Truncation is detected by an ogg stream without its last page, a RIFF (wav) or FORM (aiff)
-    size beyond the end of the file, fewer frames than the header says (flac), and errors while
-    decoding; an mp3 that was cut between two frames looks like a shorter one.
+    It has as many samples as FFmpeg decodes, within one frame of its codec, whatever its header
+    says. It is truncated where it has fewer than a total that is known (a WAV's data, the
+    STREAMINFO of a FLAC, the Xing header of an mp3, the tables of an m4a), and where its last ogg
+    page or FLAC frame is not whole. An mp3 without a Xing header that was cut looks like a
+    shorter one.
 
-    Raises Rejected if the file is missing, forbidden, empty or not a sound file, if no sample can
-    be read from it, and if a sample is NaN or infinite.
+    Mono is the mean over the channels, except where channels cancel (a lead wired the wrong way
+    round): where their sum has less than a tenth of the energy that channels without anything in
+    common would give it, the loudest channel is taken, and `note` says so.
+
+    Raises Rejected if the file is missing, forbidden, empty, no regular file or not a sound file,
+    if its rate or its count of channels is out of bounds, if no sample can be read from it, and
+    if a sample is NaN or infinite.
     """
-    ends_early = _ends_early(path)
-    audio = _read(path, BLOCK)
-    if audio.truncated:  # a block that fails is lost as a whole: small ones save more
-        audio = _read(path, SMALL_BLOCK)
-    if not audio.samples.size:
-        raise Rejected("no samples can be read from it")
-    return replace(audio, truncated=audio.truncated or ends_early)
+    with open_file(path) as file:
+        try:
+            container = container_of(file)
+            survey = _best(file, container)
+            reader, channel = survey.reader, None
+            if survey.may_cancel:
+                channel = _loudest_if_cancelled(file, reader)
+                if channel is not None:
+                    survey = _survey(file, reader, channel)
+        except OSError as error:
+            raise Rejected(f"can't be read: {error.strerror}") from error
+    audio = Audio(survey.rate, survey.channels, survey.frames, *_problem(survey, container),
+                  "" if channel is None else f"channels cancel: channel {channel + 1} is used",
+                  lambda: iter(survey.mono))  # fmt: skip
+    if survey.complete:
+        return audio
+    return replace(audio, source=lambda: _again(path, reader, channel, survey.frames))
 
 
 def resample(
@@ -76,58 +127,156 @@ def resample(
     return cast(NDArray[np.float32], soxr.resample(samples, source_rate, target_rate, quality="HQ"))
 
 
-def _read(path: Path, block: int) -> Audio:
-    parts = [np.empty(0, np.float32)]
-    with _open(path) as file:
-        with suppress(sf.LibsndfileError):
-            while len(frames := file.read(block, dtype="float32", always_2d=True)):
-                parts.append(_mono(frames))
-        samples = np.concatenate(parts)
-        return Audio(samples, file.samplerate, file.channels, len(samples) < file.frames)
+@dataclass(frozen=True)
+class _Survey:
+    """What one pass over a file found."""
+
+    reader: Reader
+    rate: int
+    channels: int
+    promised: int | None
+    failure: str
+    failed_at: int
+    unfinished: bool
+    unread: int
+    frames: int
+    complete: bool
+    """Whether `mono` holds all of it."""
+    may_cancel: bool
+    mono: list[Mono] = field(repr=False)
 
 
-def _open(path: Path) -> sf.SoundFile:
-    try:
-        return sf.SoundFile(path)
-    except sf.LibsndfileError as error:
-        raise Rejected(f"not a readable sound file: {error.error_string}") from error
-    except TypeError as error:  # soundfile wants to be told the rate of a headerless .raw
-        raise Rejected(f"not a readable sound file: {error}") from error
+def _best(file: FileIO, container: Container) -> _Survey:
+    """The survey by the reader that finds most, beginning with the one that fits the container."""
+    found: list[_Survey] = []
+    reasons: list[str] = []
+    by_ffmpeg = chained.opened if container.is_ogg else libav.opened
+    in_small_blocks = partial(sndfile.opened, block=sndfile.SMALL_BLOCK)
+    readers: list[Reader] = [sndfile.opened, by_ffmpeg, in_small_blocks]
+    for reader in readers if container.trusted else readers[1:]:
+        try:
+            survey = _survey(file, reader)
+        except Unreadable as error:
+            reasons.append(str(error))
+            continue
+        found.append(survey)
+        if survey.frames and (reader is not sndfile.opened or _as_announced(survey, container)):
+            break
+    best = max(reversed(found), key=lambda survey: survey.frames, default=None)
+    if best is None:
+        raise Rejected(reasons[0])
+    if not best.frames:
+        raise Rejected("no samples can be read from it")
+    return best
 
 
-def _mono(frames: NDArray[np.float32]) -> NDArray[np.float32]:
-    if not np.isfinite(frames).all():
+def _as_announced(survey: _Survey, container: Container) -> bool:
+    """Whether libsndfile read what it had said, and nothing was left behind it."""
+    least = 0 if container.promised is None else container.promised - container.tolerance
+    if container.estimated:
+        ended = survey.frames % container.estimated == 0
+    else:
+        ended = survey.frames == survey.promised and survey.frames >= least
+    all_read = container.more_follows or survey.unread <= ID3V1
+    return ended and all_read and not survey.failure
+
+
+def _survey(file: FileIO, reader: Reader, channel: int | None = None) -> _Survey:
+    """Decodes all of a file; keeps the samples while they are few enough."""
+    kept: list[Mono] = []
+    frames = 0
+    energy = of_sum = sum_of_all = 0.0
+    with reader(file) as stream:
+        for block in stream.blocks:
+            energy += _energy(block)
+            mono = _mono(block, channel)
+            frames += len(mono)
+            if (channels := block.shape[1]) > 1:
+                of_sum += channels**2 * float(mono @ mono)
+                sum_of_all += channels * float(mono.sum())
+            if frames <= IN_MEMORY:
+                kept.append(mono)
+            else:
+                kept.clear()
+        # A constant offset is no sound: without it, what is left of the sum.
+        alternating = of_sum - sum_of_all**2 / max(frames, 1)
+        may_cancel = stream.channels > 1 and channel is None and alternating < CANCELLED * energy
+        return _Survey(reader, stream.rate, stream.channels, stream.promised, stream.failure,
+                       stream.failed_at, stream.unfinished, stream.unread, frames,
+                       frames <= IN_MEMORY, may_cancel, _joined(kept))  # fmt: skip
+
+
+def _joined(blocks: list[Mono]) -> list[Mono]:
+    return blocks if len(blocks) < 2 else [np.concatenate(blocks)]
+
+
+def _again(path: Path, reader: Reader, channel: int | None, frames: int) -> Iterator[Mono]:
+    """The blocks of a file that was surveyed, decoded once more."""
+    done = 0
+    with open_file(path) as file, reader(file) as stream:
+        for block in stream.blocks:
+            _energy(block)
+            done += len(block)
+            yield _mono(block, channel)
+    if done != frames:
+        raise Rejected("changed while it was read")
+
+
+def _energy(block: Frames) -> float:
+    """The sum of squares; raises Rejected for samples that are no numbers, which no sum hides."""
+    flat = block.reshape(-1)
+    energy = float(flat @ flat)
+    if not np.isfinite(energy) and not np.isfinite(block).all():
         raise Rejected("holds samples that are NaN or infinite")
-    channels = frames.shape[1]
-    return frames[:, 0] if channels == 1 else frames @ np.full(channels, 1 / channels, np.float32)
+    return energy
 
 
-def _ends_early(path: Path) -> bool:
-    """Whether the container announces more bytes than the file has."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            head = file.read(8)
-            file.seek(max(0, size - LONGEST_OGG_PAGE))
-            tail = file.read()
-    except OSError as error:
-        raise Rejected(f"can't be opened: {error.strerror}") from error
-    if not size:
-        raise Rejected("empty file (0 bytes)")
-    if head[:4] == b"OggS":
-        return not _ends_ogg_stream(tail)
-    if head[:4] in (b"RIFF", b"FORM"):
-        announced = int.from_bytes(head[4:], "little" if head[:4] == b"RIFF" else "big")
-        streamed = announced in (0, 0xFFFFFFFF)  # written without knowing the length
-        return not streamed and announced + 8 > size + 1  # the last pad byte is often left out
-    return False
+def _mono(block: Frames, channel: int | None) -> Mono:
+    channels = block.shape[1]
+    if channels == 1:
+        return block[:, 0]
+    if channel is not None:
+        return np.ascontiguousarray(block[:, min(channel, channels - 1)])
+    return block @ np.full(channels, 1 / channels, np.float32)
 
 
-def _ends_ogg_stream(tail: bytes) -> bool:
-    """Whether the last page is whole and flagged as the end of its stream (RFC 3533, 6)."""
-    page = tail[tail.rfind(b"OggS") :]
-    if len(page) < OGG_PAGE_HEADER or not page[5] & OGG_END_OF_STREAM:
-        return False
-    segments = page[26]
-    body = sum(page[OGG_PAGE_HEADER : OGG_PAGE_HEADER + segments])
-    return len(page) >= OGG_PAGE_HEADER + segments + body
+def _loudest_if_cancelled(file: FileIO, reader: Reader) -> int | None:
+    """The loudest channel where channels cancel, by a closer look; else None."""
+    sums: NDArray[np.float64] | None = None
+    squares = frames = 0
+    with reader(file) as stream:
+        for block in stream.blocks:
+            if block.shape[1] != stream.channels:
+                return None
+            exact = np.column_stack([block, block.sum(axis=1)]).astype(np.float64)
+            frames += len(block)
+            sums = exact.sum(axis=0) if sums is None else sums + exact.sum(axis=0)
+            squares = squares + np.einsum("nc,nc->c", exact, exact)
+    if sums is None:
+        return None
+    *each, of_sum = squares - sums**2 / frames
+    heard = sum(each) > 1e-9 * float(np.sum(squares))
+    return int(np.argmax(each)) if heard and of_sum < CANCELLED * sum(each) else None
+
+
+def _problem(survey: _Survey, container: Container) -> tuple[str, bool]:
+    """What is wrong with a recording in plain words, and whether samples are missing."""
+    rate, frames = survey.rate, survey.frames
+    promised, tolerance = container.promised, float(container.tolerance)
+    if promised is None and survey.reader is libav.opened:
+        promised, tolerance = survey.promised, LENGTH_TOLERANCE_S * rate
+    missing = promised is not None and frames < promised - tolerance
+    broken_off = container.broken_off
+    if survey.unfinished and promised is None:
+        broken_off = broken_off or "its last frame is not whole"
+    read = f"{frames / rate:.2f} s"
+    if promised is not None:
+        read += f" of {promised / rate:.2f} s"
+    if survey.failure:
+        failed_at = f"{survey.failed_at / rate:.2f} s"
+        return f"decoding fails at {failed_at} ({survey.failure}); {read} can be read", missing
+    if missing:
+        return f"cut off after {read}", True
+    if broken_off:
+        return f"cut off after {read}: {broken_off}", True
+    return "", False

@@ -15,9 +15,9 @@ from birdcore.names import first_choice, is_text, nfc, printable
 
 # fmt: off
 AUDIO_SUFFIXES = frozenset({
-    ".ogg", ".oga", ".opus", ".spx", ".flac", ".wav", ".rf64", ".w64", ".aif", ".aiff", ".au",
-    ".caf", ".mp3", ".mp2", ".m4a", ".mp4", ".aac", ".ac3", ".3gp", ".amr", ".wma", ".webm",
-    ".mka", ".wv",
+    ".ogg", ".oga", ".opus", ".spx", ".flac", ".wav", ".wave", ".rf64", ".w64", ".aif", ".aiff",
+    ".aifc", ".au", ".snd", ".caf", ".mp3", ".mp2", ".aac", ".ac3", ".m4a", ".m4b", ".mp4", ".mov",
+    ".3gp", ".amr", ".wma", ".webm", ".mka", ".mkv", ".wv", ".ape", ".tta", ".mpc", ".dsf", ".avi",
 })
 NO_RECORDINGS = frozenset({
     ".csv", ".tsv", ".txt", ".md", ".rst", ".json", ".jsonl", ".toml", ".yaml", ".yml", ".xml",

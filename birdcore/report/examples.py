@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from birdcore.artifact import Artifact
 from birdcore.audio.cut import cut
-from birdcore.audio.decode import Audio, Rejected, decode, resample
+from birdcore.audio.decode import Rejected, decode, resample
 from birdcore.mel.scale import Scale, decode_db, encode
 from birdcore.mel.shard import read_shards
 from birdcore.mel.spec import MelSpec
@@ -147,7 +147,7 @@ def cuts(job: Job, cleaned: Sequence[Artifact], spec: MelSpec, scale: Scale) -> 
         except Rejected:
             continue
         start, end = max(0.0, row.start - AROUND_S), min(row.end, row.start + CUT_S) + AROUND_S
-        piece = _piece(audio, start, end)
+        piece = _piece(audio.samples, audio.rate, start, end)
         seconds = len(piece) / audio.rate
         samples = resample(piece, audio.rate, spec.sample_rate)
         samples = samples / max(float(np.abs(samples).max()), 1e-9)  # as the cached mel is
@@ -219,13 +219,15 @@ def _sound(
         audio = decode(job.source(name))
     except Rejected:
         return ""
-    joined = Audio(cut(audio.samples, audio.rate, kept, 0.0), audio.rate, 1, False)
-    return _written(job, _piece(joined, start, end), audio.rate, stem)
+    joined = cut(audio.samples, audio.rate, kept, 0.0)
+    return _written(job, _piece(joined, audio.rate, start, end), audio.rate, stem)
 
 
-def _piece(audio: Audio, start: float, end: float) -> NDArray[np.float32]:
-    samples = audio.samples[int(start * audio.rate) : round(end * audio.rate)]
-    return samples if samples.size else np.zeros(1, np.float32)
+def _piece(
+    samples: NDArray[np.float32], rate: int, start: float, end: float
+) -> NDArray[np.float32]:
+    piece = samples[int(start * rate) : round(end * rate)]
+    return piece if piece.size else np.zeros(1, np.float32)
 
 
 def _written(job: Job, samples: NDArray[np.float32], rate: int, stem: str) -> str:
