@@ -132,10 +132,36 @@ def _chunks(file: FileIO, size: int, order: str) -> Iterator[tuple[bytes, int, i
 
 
 def _flac(file: FileIO, head: bytes, size: int) -> Container:
-    """STREAMINFO comes first (RFC 9639, 8.2); a total of 0 is one that was not known."""
+    """STREAMINFO comes first (RFC 9639, 8.2); a total of 0 is one that was not known.
+
+    ffmpeg cuts a stream into files whose frames go on counting: the last of them has the total of
+    the whole stream, so that what comes before its first frame is none of its own.
+    """
     total = int.from_bytes(head[21:26].ljust(5, b"\0"), "big") & ((1 << 36) - 1)
+    before = _samples_before(file)
+    if not total or before >= total:
+        return Container()
     another = b"fLaC" in _at(file, max(4, size - TAIL), TAIL)
-    return Container(trusted=total > 0 and not another, promised=total or None)
+    return Container(trusted=not before and not another, promised=total - before)
+
+
+def _samples_before(file: FileIO) -> int:
+    """The number of the first frame's first sample (RFC 9639, 9.1), 0 where it can't be told."""
+    at, last = 4, False
+    for _ in range(MOST_CHUNKS):
+        block = _at(file, at, 4)
+        if last or len(block) < 4:
+            break
+        last = bool(block[0] & 0x80)
+        at += 4 + int.from_bytes(block[1:], "big")
+    frame, block_size = _at(file, at, 11), int.from_bytes(_at(file, 8, 2), "big")
+    if len(frame) < 11 or frame[0] != 0xFF or frame[1] & 0xFE != 0xF8:
+        return 0
+    ones = 8 - (frame[4] ^ 0xFF).bit_length()  # as in UTF-8: how many bytes the number has
+    number = frame[4] & (0x7F >> ones)
+    for byte in frame[5 : 4 + max(ones, 1)]:
+        number = number << 6 | byte & 0x3F
+    return number if frame[1] & 1 else number * block_size
 
 
 def _ogg(file: FileIO, head: bytes, size: int) -> Container:
