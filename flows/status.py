@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from shlex import quote
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from birdcore.artifact import Ref
 from birdcore.runs import WELL, Run
@@ -26,8 +26,8 @@ def last_runs(store: Store, runs: list[Run]) -> Table:
     for run in runs:
         there = sum(find(ref) is not None for ref in run.refs)
         steps = f"{there} of {len(run.steps)}" if run.steps else ""
-        asked = escape(one_line(run.asked.title))
-        table.add_row(escape(one_line(run.name)), asked, run.state, steps, took(run))
+        name, asked = (Text(one_line(text)) for text in (run.name, run.asked.title))
+        table.add_row(name, asked, run.state, steps, took(run))
     return table
 
 
