@@ -25,6 +25,7 @@ from birdcore.files import write_text
 from birdcore.inventory import KEY, Entry, Work, entries, works
 from birdcore.layout import StoreError
 from birdcore.lineage import manifest_of
+from birdcore.records import is_alive
 from birdcore.regular import read_regular, remove
 from birdcore.runs import FOLDER, LOCK, Run, forget, runs
 from birdcore.store import Store
@@ -166,9 +167,15 @@ def remove_damaged(store: Store, ref: Ref) -> list[str]:
     A run that begins meanwhile looks into the store after the removal, as with `clear`.
     """
     with store.lock(LOCK):
-        going = [run for run in runs(store) if run.state == "running"]
+        known = {run.name: run for run in runs(store)}
+        names = {path.stem for path in (store.root / FOLDER).glob("*.json")}
+        going = [name for name in sorted(names) if is_alive(store, name)]
         inputs = cache(lambda one: _inputs(store, one))
-        needed_by = [run.name for run in going if ref in _with_all_below(run.refs, inputs)]
+        needed_by = [  # one of a later birdflow may need anything
+            name
+            for name in going
+            if name not in known or ref in _with_all_below(known[name].refs, inputs)
+        ]
         gone = None if needed_by else store.discard(store.path(ref))
     if gone is not None:
         with suppress(OSError):  # it waits in the trash, and the next `clear` removes it

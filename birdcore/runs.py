@@ -69,7 +69,8 @@ def recorded(
     with ExitStack() as held:
         if earlier:
             held.enter_context(locked(store, earlier[0].name))
-            run = replace(earlier[0], state="running", ended=None, failed={}, resumed=_now())
+            again = replace(earlier[0], asked=asked, state="running", ended=None, failed={})
+            run = replace(again, resumed=_now(), cwd=os.getcwd())
         else:
             name = held.enter_context(_new(store, asked))
             run = Run(name, asked, _now(), (), flow_run, cwd=os.getcwd())

@@ -11,6 +11,7 @@ import select
 import threading
 from collections.abc import Callable
 from multiprocessing import connection
+from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.states import Crashed
@@ -41,9 +42,12 @@ def end_with_starter(tell: Callable[[], object]) -> None:
 
 
 def report_crash(flow_run: str) -> None:
-    """Tell the server what nobody else can any more, so that the run goes on soon."""
+    """Tell the server what nobody else can any more, so that the run goes on soon.
+
+    A run that is over already stays as it is.
+    """
     with get_client(sync_client=True) as client:
-        client.set_flow_run_state(flow_run, Crashed(message="its worker is gone"), force=True)
+        client.set_flow_run_state(UUID(flow_run), Crashed(message="its worker is gone"))
 
 
 def end_with_pool() -> None:

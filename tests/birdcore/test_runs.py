@@ -206,8 +206,11 @@ def test_a_record_forgotten_just_as_its_run_goes_on_is_written_anew(store: Store
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{", "[]", "{}", '{"name": "x"}', b"\xff", '{"of": "a later birdflow"}', "null", "cut"],
-)
+    [
+        "", "{", "[]", "{}", '{"name": "x"}', b"\xff", '{"of": "a later birdflow"}', "null", "cut",
+        "[" * 100_000, '{"name":' * 100_000, "9" * 100_000,
+    ],
+)  # fmt: skip
 def test_a_record_that_cannot_be_read_is_passed_over(store: Store, content: str | bytes) -> None:
     with recorded(store, ASKED, STEPS) as run:
         pass

@@ -165,6 +165,14 @@ def test_verify_removes_nothing_that_a_run_that_goes_on_needs(
     assert {entry.ref for entry in entries(store)} == {steps[1].ref}
 
 
+def test_a_run_of_a_later_birdflow_may_need_anything(store: Store, steps: list[Step]) -> None:
+    with recorded(store, Asked("later.toml", "data", "out")) as run:
+        (store.root / FOLDER / f"{run.name}.json").write_text('{"of": "a later birdflow"}')
+        assert remove_damaged(store, steps[2].ref) == [run.name]
+    (store.root / FOLDER / f"{run.name}.json").write_text('{"of": "a later birdflow"}')
+    assert remove_damaged(store, steps[2].ref) == []
+
+
 def test_a_run_that_begins_as_verify_removes_looks_after_it(
     store: Store, steps: list[Step], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.states import Completed, Running
+
+from tasks.stop import report_crash
 
 FLOW = """
 import os, subprocess, sys, threading, time
@@ -139,3 +144,21 @@ def test_a_pools_process_ends_with_the_flow(
             assert is_alive(pid)
             flow.kill()
             until(lambda: not is_alive(pid))
+
+
+@flow
+def anything() -> None:
+    """A flow for runs that are only said to run."""
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_the_server_is_told_of_a_run_that_was_not_over() -> None:
+    with get_client(sync_client=True) as client:
+        goes_on, over = (client.create_flow_run(anything, state=Running()) for _ in range(2))
+        client.set_flow_run_state(over.id, Completed())
+        for run in (goes_on, over):
+            report_crash(str(run.id))
+        states = [client.read_flow_run(run.id).state for run in (goes_on, over)]
+    assert [state.name for state in states if state] == ["Crashed", "Completed"]
+    assert states[0] is not None
+    assert states[0].message == "its worker is gone"
