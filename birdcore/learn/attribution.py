@@ -58,7 +58,9 @@ def write_attribution(path: Path, rows: pd.DataFrame) -> None:
 
 def read_attribution(path: Path) -> pd.DataFrame:
     rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-    return rows.apply(lambda column: column.map(from_spreadsheet_cell))
+    for name in rows.columns:
+        rows[name] = rows[name].map(from_spreadsheet_cell)
+    return rows
 
 
 def terms(licences: Iterable[str]) -> dict[str, int]:
