@@ -12,7 +12,7 @@ from pathlib import Path
 
 from birdcore.audio.cut import Override
 from birdcore.catalog.tables import TableError, read_table
-from birdcore.text import from_spreadsheet_cell
+from birdcore.spreadsheet import from_spreadsheet_cell
 
 OVERRIDES = "overrides.csv"
 COLUMNS = ("recording", "action", "from", "to")

@@ -25,7 +25,7 @@ from birdcore.collect.search import is_known, known_search, queries
 from birdcore.collect.selection import Competition, Selected, select
 from birdcore.files import file_sha256, write_text
 from birdcore.recipe.xeno_canto import XenoCanto
-from birdcore.text import to_csv
+from birdcore.spreadsheet import to_csv
 
 SEARCHES, SELECTIONS, CHOSEN, LEFT_OUT, FAILED = (
     "searches", "selections", "chosen.parquet", "left_out.csv", "failed.csv",

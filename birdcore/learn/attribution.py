@@ -13,7 +13,7 @@ import pandas as pd
 from birdcore.artifact import Artifact
 from birdcore.files import write_text
 from birdcore.outside.teacher import Credit
-from birdcore.text import from_spreadsheet_cell, to_csv
+from birdcore.spreadsheet import from_spreadsheet_cell, to_csv
 
 FILE = "ATTRIBUTION.csv"
 OUTSIDE = "outside teacher: "

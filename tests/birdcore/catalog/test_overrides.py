@@ -7,7 +7,7 @@ import pytest
 from birdcore.audio.cut import Override
 from birdcore.catalog.overrides import read_overrides
 from birdcore.catalog.tables import TableError
-from birdcore.text import to_csv
+from birdcore.spreadsheet import to_csv
 
 KNOWN = {"train_audio/a/XC1.ogg", "train_audio/b/XC2.ogg"}
 HEADER = "recording,action,from,to\n"
