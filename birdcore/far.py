@@ -132,6 +132,10 @@ def believed_there(far: Far, ref: Ref) -> Manifest | None:
 
 def refs_there(far: Far) -> list[Ref]:
     """All artifacts of the far side, in one listing of its objects."""
+    if isinstance(far.files, LocalFileSystem):  # whose own listing follows links, also in circles
+        folders = (p.parent for p in Path(far.root).glob(f"*/*/{MANIFEST}"))
+        own = (f for f in folders if not f.is_symlink() and not f.parent.is_symlink())
+        return sorted(ref for f in own if (ref := Ref.of(f.parent.name, f.name)) is not None)
     with _reached(far.url):
         found = far.files.get_file_info(FileSelector(far.root, recursive=True))
     names = [one.path.removeprefix(f"{far.root}/").split("/") for one in found]

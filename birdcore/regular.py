@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-CONTENT_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
 
 class Irregular(OSError):
     """A link, FIFO, socket or device where an ordinary file or folder belongs."""
@@ -22,6 +20,11 @@ class Irregular(OSError):
     def __init__(self, path: Path, mode: int) -> None:
         kind = "a link" if stat.S_ISLNK(mode) else "no ordinary file"
         super().__init__(errno.ELOOP, f"{kind} is not used here: remove it", str(path))
+
+
+def open_content(path: str | Path, flags: int) -> int:
+    """An opener for `open` that follows no link and waits for nobody at a FIFO."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
 
 
 def refuse_links(root: Path, path: Path) -> None:
@@ -41,13 +44,10 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
 
     Raises Irregular where it is none, ValueError where it has more than `most_bytes`.
     """
-    handle = os.open(path, CONTENT_FLAGS) if not path.is_symlink() else -1
-    if handle < 0:
-        raise Irregular(path, stat.S_IFLNK)
-    with open(handle, "rb") as file:
-        mode = os.fstat(handle).st_mode
-        if not stat.S_ISREG(mode):
-            raise Irregular(path, mode)
+    mode = path.lstat().st_mode
+    if not stat.S_ISREG(mode):
+        raise Irregular(path, mode)
+    with open(path, "rb", opener=open_content) as file:
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
         raise ValueError(f"{path} has more than {most_bytes} bytes")

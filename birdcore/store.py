@@ -291,9 +291,14 @@ class Store:
 
     def abandon(self, ref: Ref) -> None:
         """Discard what a dead process left of an artifact; leave what is being made now."""
-        with suppress(BlockingIOError), held(self._own_work(ref), wait=False) as ours:
+        work = self.work(ref)
+        refuse_links(self.root, work.parent)
+        if work.is_symlink() or not work.is_dir():  # which no process of ours makes
+            self.discard(work)
+            return
+        with suppress(BlockingIOError), held(work, wait=False) as ours:
             if ours:
-                self.discard(self.work(ref))
+                self.discard(work)
 
     def read_shared(self, name: str) -> bytes | None:
         """A file beside the artifacts that all machines share, or None where it is not there.

@@ -19,8 +19,8 @@ from birdcore.catalog.tables import Problem
 from birdcore.far import FarAway, FarError
 from birdcore.layout import StoreError
 from birdcore.score.score import ENSEMBLE, SCORES
+from birdcore.spreadsheet import to_csv
 from birdcore.store import Store
-from birdcore.text import to_csv
 from flows.dag import Dag
 from flows.result_folder import write_results_to
 

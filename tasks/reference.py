@@ -32,12 +32,15 @@ class ReferenceSerializer(Serializer):
         return json.dumps({"stage": obj.stage, "key": obj.key}).encode()
 
     def loads(self, blob: bytes) -> Ref | RuntimeError:
-        fields = json.loads(blob)
-        if "error" in fields:
-            return RuntimeError(fields["error"])
+        try:
+            fields = json.loads(blob)
+            if "error" in fields:
+                return RuntimeError(fields["error"])
+            ref = Ref(**fields)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise StoreError(f"a result that is no reference to an artifact: {error}") from None
         if not self.store:
             raise StoreError("a reference without a store can't be checked")
-        ref = Ref(**fields)
         if open_store(self.store).find(ref) is None:
             raise StoreError(f"{ref} is not in the store {self.store}")
         return ref

@@ -2,7 +2,9 @@
 
 import errno
 import hashlib
+import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from prefect.tasks import exponential_backoff
 
 from birdcore.artifact import Facts, Progress, Ref, Step
 from birdcore.place import folder_of, open_store
+from birdcore.private import private_folder
+from birdcore.regular import remove
 from birdcore.store import Job
 from tasks.progress import progress_of
 from tasks.reference import ReferenceSerializer
@@ -76,10 +80,24 @@ def stage_task(
 def in_store(task: StageTask, store: str, *, refresh: bool = False) -> StageTask:
     """The task with its results beside the artifacts that they refer to."""
     return task.with_options(
-        result_storage=folder_of(store) / RESULTS,
+        result_storage=_own_results(folder_of(store)),
         result_serializer=ReferenceSerializer(store=store),
         refresh_cache=refresh,
     )
+
+
+@cache
+def _own_results(store: Path) -> Path:
+    """The folder of results, ours alone: a result names its own serializer, which may be pickle.
+
+    Raises NotPrivateError where it is a link or another account's.
+    """
+    private_folder(store / RESULTS.parent)
+    results = private_folder(store / RESULTS)
+    for path in results.iterdir():  # of a time when others could write there
+        if path.lstat().st_uid != os.getuid():
+            remove(path)
+    return results
 
 
 def _key(context: TaskRunContext, parameters: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from birdcore.audio.cut import Override
 from birdcore.catalog.table import TableError, is_there, read_table
 from birdcore.names import by_case, nfc
-from birdcore.text import from_spreadsheet_cell
+from birdcore.spreadsheet import from_spreadsheet_cell
 
 OVERRIDES = "overrides.csv"
 COLUMNS = ("recording", "action", "from", "to")

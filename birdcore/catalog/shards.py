@@ -25,6 +25,8 @@ Ledger: TypeAlias = dict[tuple[str, str], int]
 
 MOST = 256
 """New shards of a kind in one run."""
+MOST_ROWS, LAST = 10_000_000, 1 << 30
+"""What no ledger of ours reaches: rows, and a shard's number."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,20 @@ def _parse(content: bytes | None) -> Ledger:
     if content is None:
         return {}
     try:
-        columns = pq.read_table(pa.BufferReader(content)).to_pydict()
-        keys = zip(columns["kind"], columns["sha256"], strict=True)
-        return dict(zip(keys, columns["shard"], strict=True))
+        file = pq.ParquetFile(pa.BufferReader(content))
+        if file.metadata.num_rows > MOST_ROWS:
+            return {}
+        columns = file.read(["kind", "sha256", "shard"]).to_pydict()
+        rows = list(zip(columns["kind"], columns["sha256"], columns["shard"], strict=True))
     except (OSError, ValueError, KeyError):
         return {}  # a lost ledger costs work that is done again, and is no error
+    return {(kind, sha): n for kind, sha, n in rows if _believable(kind, sha, n)}
+
+
+def _believable(kind: object, sha: object, number: object) -> bool:
+    """Whether a row can be one that we wrote: others may write to a shared store."""
+    whole = isinstance(number, int) and not isinstance(number, bool) and 0 <= number < LAST
+    return isinstance(kind, str) and isinstance(sha, str) and whole
 
 
 def _bytes(ledger: Ledger) -> bytes:

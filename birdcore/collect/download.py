@@ -20,7 +20,7 @@ from birdcore.collect.disk import Room
 from birdcore.collect.folder import RECORDINGS, Failed, Fetched
 from birdcore.collect.partial import Partial, held
 from birdcore.collect.pause import back_off_s
-from birdcore.collect.polite import Archive, ArchiveError, Refused
+from birdcore.collect.polite import Archive, ArchiveError, Refused, is_api
 from birdcore.collect.receive import ask, take
 from birdcore.collect.record import Record
 from birdcore.files import file_sha256, sync
@@ -161,18 +161,19 @@ def _fetch(way: _Download, record: Record, wait: bool) -> tuple[Fetched, bool]:
             if there := collection.find(way.folder, record.id) or _taken_in(record, way.folder):
                 partial.remove()
                 return there, False
-            with _noting_failure(record, way.folder, partial):
+            with _noting_failure(record, way, partial):
                 _download(way, record, partial)
             return _publish(record, way.folder, partial), True
 
 
 @contextmanager
-def _noting_failure(record: Record, folder: Path, partial: Partial) -> Iterator[None]:
+def _noting_failure(record: Record, way: _Download, partial: Partial) -> Iterator[None]:
+    folder = way.folder
     try:
         yield
     except Refused as error:
-        if error.status == UNKNOWN_KEY:  # which says nothing of the recording
-            raise
+        if error.status == UNKNOWN_KEY and is_api(way.archive, record.file_url or ""):
+            raise  # it was shown the key, and says nothing of the recording
         partial.remove()
         before = collection.failure(folder, record.id)
         if before is None or before.reason != str(error):

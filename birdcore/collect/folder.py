@@ -21,6 +21,7 @@ from typing import TypeVar
 from birdcore.catalog.listing import AUDIO_SUFFIXES
 from birdcore.collect.record import OTHER_SUFFIX
 from birdcore.files import write_text
+from birdcore.regular import open_content
 
 RECORDINGS, FETCHED, FAILED, PARTIAL = "recordings", "fetched", "failed", "partial"
 SUFFIXES = AUDIO_SUFFIXES | {OTHER_SUFFIX}
@@ -53,6 +54,8 @@ class Failed:
 
 
 Note = TypeVar("Note", Fetched, Failed)
+LARGEST_NOTE = 1 << 16
+_TYPES: dict[object, type] = {int: int, str: str, bool: bool}
 
 
 def set_up(folder: Path) -> None:
@@ -145,9 +148,11 @@ def _notes(folder: Path, kind: type[Note]) -> list[Note]:
 def _read(path: Path | str, kind: type[Note]) -> Note | None:
     """A note; None where it is missing, is none, or names what a collection does not hold."""
     try:
-        with open(path, "rb", buffering=0) as file:
-            note = kind(**json.loads(str(file.read(), "utf-8")))
-    except (FileNotFoundError, ValueError, TypeError):
+        with open(path, "rb", buffering=0, opener=open_content) as file:
+            note = kind(**json.loads(str(file.read(LARGEST_NOTE), "utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+    if not all(isinstance(getattr(note, f.name), _TYPES[f.type]) for f in fields(kind)):
         return None
     stem = f"XC{note.id}"
     if not str(path).endswith(f"/{stem}.json"):

@@ -18,8 +18,9 @@ from dataclasses import asdict, dataclass, replace
 from io import FileIO
 from pathlib import Path
 
-from birdcore.collect.folder import FAILED, FETCHED, PARTIAL, failure, find
+from birdcore.collect.folder import FAILED, FETCHED, LARGEST_NOTE, PARTIAL, failure, find
 from birdcore.files import write_text
+from birdcore.regular import open_content, read_regular
 
 OURS = re.compile(r"XC([0-9]+)\.(?:part|json)|\.XC([0-9]+)\.json\..*")
 TORN = re.compile(r"\.XC[0-9]+\.json\.")
@@ -56,8 +57,8 @@ class Partial:
 
     def origin(self) -> Origin | None:
         try:
-            return Origin(**json.loads(self._note.read_bytes()))
-        except (FileNotFoundError, ValueError, TypeError):
+            return Origin(**json.loads(read_regular(self._note, LARGEST_NOTE)))
+        except (OSError, ValueError, TypeError, RecursionError):
             return None
 
     def set_origin(self, origin: Origin) -> None:
@@ -100,7 +101,7 @@ def held(folder: Path, number: int, wait: bool = True) -> Iterator[Partial]:
     """
     path = folder / PARTIAL / f"XC{number}.part"
     while True:
-        with path.open("ab", buffering=0) as file:
+        with open(path, "ab", buffering=0, opener=open_content) as file:
             fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_at(path, file):  # else it was published or removed while we waited
                 yield Partial(path, file)
@@ -137,5 +138,5 @@ def _files(folder: Path) -> set[Path]:
 
 def _is_at(path: Path, file: FileIO) -> bool:
     with suppress(FileNotFoundError):
-        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+        return os.path.samestat(path.lstat(), os.fstat(file.fileno()))
     return False

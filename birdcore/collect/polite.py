@@ -32,7 +32,7 @@ from birdcore.collect.refusal import (
     refusal,
 )
 
-__all__ = ["Archive", "ArchiveError", "Refused", "chunks", "get", "open_archive", "pace"]
+__all__ = ["Archive", "ArchiveError", "Refused", "chunks", "get", "is_api", "open_archive", "pace"]
 
 FINE = frozenset({200, 206, 416})
 AGAIN = frozenset({429, 500, 502, 503, 504})
@@ -203,7 +203,7 @@ def _send(
     try:
         response = archive.session.get(
             url,
-            params={**params, "key": archive.key} if _is_api(archive, url) else params,
+            params={**params, "key": archive.key} if is_api(archive, url) else params,
             # A Range counts the bytes that are sent, so files come unpacked.
             headers={"Accept-Encoding": "identity" if stream else "gzip", **headers},
             timeout=(archive.connect_s, archive.read_s),
@@ -222,7 +222,7 @@ def _send(
     raise Refused(f"{_bare(url)!r} leads to no address that can be asked")
 
 
-def _is_api(archive: Archive, url: str) -> bool:
+def is_api(archive: Archive, url: str) -> bool:
     """Whether the address is where the archive asks for the key."""
     return url.startswith(f"{archive.site}/api/")
 
@@ -240,7 +240,7 @@ def _target(url: str, response: requests.Response) -> str | None:
 
 def _leads_away(archive: Archive, url: str, target: str) -> str:
     """Where a search is redirected to, if that is not the archive's API."""
-    if not _is_api(archive, url) or _is_api(archive, target):
+    if not is_api(archive, url) or is_api(archive, target):
         return ""
     try:
         parts = urlsplit(target)

@@ -40,7 +40,7 @@ def refusal(status: int, url: str, query: str, said: str) -> ArchiveError | Refu
     place = f"{parts.netloc}{parts.path}"
     if status == 400 and query:
         text = f"{parts.netloc} refuses the query {query!r}"
-    elif status == 401:
+    elif status == 401 and parts.path.startswith("/api/"):
         text = f"{parts.netloc} does not take the key: set {KEY_NAME} to that of your account there"
     elif status == 404:
         text = f"{place} is not there"

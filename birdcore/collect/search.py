@@ -34,8 +34,8 @@ NEARLY_ALL = 0.9
 """So many of the records that an archive counts must have come: less is no shift of a listing."""
 IDLE_PAGES = 3
 """Pages in a row without a new recording, after which no more is asked for."""
-MOST_RECORDS = 3_000_000
-"""Some times what the archive has."""
+MOST_RECORDS, MOST_PAGES = 3_000_000, 20_000
+"""Some times what the archive has, and as many pages as that are of its smallest size."""
 DEEPEST = 20
 UNREADABLE = (OSError, ValueError, KeyError, TypeError)
 Box = tuple[float, float, float, float]
@@ -83,7 +83,7 @@ def search(
         )
     found: dict[int, Record] = {}
     page, pages, unusable, listed, idle = 1, 1, 0, sys.maxsize, 0
-    while page <= pages and idle < IDLE_PAGES:
+    while page <= min(pages, MOST_PAGES) and idle < IDLE_PAGES:
         rows, pages, count = _page(archive, query, page, per_page)
         listed = min(listed, count)
         if not rows:

@@ -27,7 +27,7 @@ from birdcore.collect.selection import Competition, Selected, select
 from birdcore.files import file_sha256, write_text
 from birdcore.recipe.section import defaults_of
 from birdcore.recipe.xeno_canto import XenoCanto
-from birdcore.text import to_csv
+from birdcore.spreadsheet import to_csv
 
 SEARCHES, SELECTIONS, CHOSEN, LEFT_OUT, FAILED = (
     "searches", "selections", "chosen.parquet", "left_out.csv", "failed.csv",

@@ -11,7 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from birdcore.artifact import Artifact
+from birdcore.files import write_text
 from birdcore.outside.teacher import Credit
+from birdcore.spreadsheet import from_spreadsheet_cell, to_csv
 
 FILE = "ATTRIBUTION.csv"
 OUTSIDE = "outside teacher: "
@@ -49,8 +51,16 @@ def merged(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
     return rows[list(COLUMNS)]
 
 
+def write_attribution(path: Path, rows: pd.DataFrame) -> None:
+    """Write the list for people as well: no cell is a formula for their spreadsheet."""
+    write_text(path, to_csv(rows))
+
+
 def read_attribution(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
+    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+    for name in rows.columns:
+        rows[name] = rows[name].map(from_spreadsheet_cell)
+    return rows
 
 
 def terms(licences: Iterable[str]) -> dict[str, int]:

@@ -21,7 +21,7 @@ from birdcore.catalog.catalog import read_labels, read_recordings
 from birdcore.files import file_sha256
 from birdcore.label.label import OVER_ALL, outside_credit
 from birdcore.learn.attribution import FILE as ATTRIBUTION
-from birdcore.learn.attribution import attribution
+from birdcore.learn.attribution import attribution, write_attribution
 from birdcore.learn.checkpoint import (
     Training,
     drop_checkpoints,
@@ -161,9 +161,8 @@ def _write(
     names = (data.clips.names[r] for r in data.train.tolist())
     learnt = [name for name in names if not is_soundscape(name)]
     recordings = read_recordings(job.input("catalog"))
-    attribution(recordings, learnt, job.inputs("start"), _outside_teachers(job)).to_csv(
-        job.folder / ATTRIBUTION, index=False
-    )
+    credits = attribution(recordings, learnt, job.inputs("start"), _outside_teachers(job))
+    write_attribution(job.folder / ATTRIBUTION, credits)
     if data.heard is not None:
         return
     probabilities = held_out_probabilities(training.judged, data, reads)

@@ -129,7 +129,10 @@ def test_gc_and_verify_do_not_leave_the_store(here: Store, own: Path) -> None:
     trash = here.root / "work" / "trash"
     trash.mkdir(parents=True, exist_ok=True)
     (trash / "left").symlink_to(own)
+    (here.root / "work" / "stage" / ("d" * 64)).symlink_to(own)
+    os.mkfifo(here.root / "work" / "stage" / ("e" * 64))
     keeping.clear(here)
+    assert works(here) == []
     assert [entry.ref for entry in entries(here)] == [STEP.ref]
     assert not list(trash.iterdir())
 

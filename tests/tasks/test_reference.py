@@ -53,3 +53,32 @@ def test_of_an_error_the_message_stays(tmp_path: Path) -> None:
     error = serializer.loads(serializer.dumps(ValueError("no such bird")))
     assert isinstance(error, RuntimeError)
     assert str(error) == "no such bird"
+
+
+@pytest.mark.parametrize(
+    "blob",
+    [b"", b"[" * 9999, b"3", b"null", b"[]", b'{"stage": 3, "key": "a"}', b'{"stage": "a"}',
+     b'{"stage": "..", "key": "../../etc"}', b"\x80\x04cposix\nsystem\n"],
+)  # fmt: skip
+def test_what_is_no_reference_is_refused(tmp_path: Path, blob: bytes) -> None:
+    with pytest.raises(StoreError, match="no reference"):
+        ReferenceSerializer(store=str(tmp_path / "store")).loads(blob)
+    assert not (tmp_path / "store").exists()
+
+
+def test_results_lie_where_nobody_else_can_write(tmp_path: Path) -> None:
+    """Prefect reads a result with the serializer that its file names, which may be pickle."""
+    store = Store(tmp_path / "store")
+    (store.root / "prefect" / "results").mkdir(parents=True, mode=0o777)
+    task = in_store(stage_task("write", write), str(store.root))
+    folder = Path(str(task.result_storage))
+    for part in (folder, folder.parent):
+        assert part.stat().st_mode & 0o777 == 0o700
+
+
+def test_results_of_a_linked_folder_are_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    (store.root / "prefect").mkdir()
+    (store.root / "prefect" / "results").symlink_to(tmp_path)
+    with pytest.raises(PermissionError, match="is a link"):
+        in_store(stage_task("write", write), str(store.root))

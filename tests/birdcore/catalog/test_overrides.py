@@ -1,11 +1,13 @@
 import math
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from birdcore.audio.cut import Override
 from birdcore.catalog.overrides import read_overrides
 from birdcore.catalog.table import TableError
+from birdcore.spreadsheet import to_csv
 
 KNOWN = {"train_audio/a/XC1.ogg", "train_audio/b/XC2.ogg"}
 HEADER = "recording,action,from,to\n"
@@ -65,3 +67,11 @@ def test_another_encoding_is_refused(path: Path) -> None:
     path.write_bytes(HEADER.encode() + b"\xe9.ogg,cut,1,2\n")
     with pytest.raises(TableError, match=r"overrides\.csv:2: not UTF-8 text"):
         read_overrides(path, KNOWN)
+
+
+@pytest.mark.parametrize("name", ["=a.ogg", "-1+1.ogg", "@a.ogg", "+a.ogg", "'=a.ogg"])
+def test_a_row_of_cuts_csv_is_an_override_of_the_same_recording(path: Path, name: str) -> None:
+    cuts = pd.DataFrame({"recording": [name], "action": ["keep"], "from": [1.0], "to": [2.0]})
+    path.write_text(to_csv(cuts))
+    assert path.read_text().splitlines()[1].startswith("'")
+    assert read_overrides(path, {name}) == {name: (Override("keep", 1, 2),)}

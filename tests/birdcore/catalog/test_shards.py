@@ -1,11 +1,14 @@
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from birdcore.catalog.shards import MOST, Ledger, Shard, assign, shards
 from birdcore.catalog.source import Kind, SourceFile
+from birdcore.layout import MARK
 from birdcore.store import Store
 
 CONTENTS = st.integers(0, 12).map(str)
@@ -103,3 +106,36 @@ def test_a_damaged_ledger_is_begun_anew(tmp_path: Path, content: bytes) -> None:
     found = shards(audio("a", "b"), store, 1, keep=True)["train_audio"]
     assert numbers(found) == {"a": 0, "b": 1}
     assert numbers(shards(audio("b"), store, 1, keep=False)["train_audio"]) == {"b": 1}
+
+
+ROWS: dict[str, dict[str, list[object]]] = {
+    "no number": {"kind": ["train_audio"], "sha256": ["a"], "shard": [None]},
+    "negative": {"kind": ["train_audio"], "sha256": ["a"], "shard": [-7]},
+    "huge": {"kind": ["train_audio"], "sha256": ["a"], "shard": [2**62]},
+    "a fraction": {"kind": ["train_audio"], "sha256": ["a"], "shard": [0.5]},
+    "text": {"kind": ["train_audio"], "sha256": ["a"], "shard": ["../.."]},
+    "lists": {"kind": [["train_audio"]], "sha256": [["a"]], "shard": [0]},
+    "no digest": {"kind": ["train_audio"], "sha256": [None], "shard": [0]},
+    "other columns": {"kind": ["train_audio"], "shard": [0]},
+}
+
+
+@pytest.mark.parametrize("harm", ROWS)
+def test_rows_of_a_ledger_that_nobody_of_ours_wrote_are_passed_over(
+    tmp_path: Path, harm: str
+) -> None:
+    store = Store(tmp_path)
+    pq.write_table(pa.table(ROWS[harm]), tmp_path / "shards.parquet")
+    files = {"train_audio": [SourceFile("a.ogg", 1, "a"), SourceFile("b.ogg", 1, "b")]}
+    for _ in range(2):
+        (shard,) = shards(files, store, 2, keep=True)["train_audio"]  # type: ignore[arg-type]
+        assert (shard.number, len(shard.files)) == (0, 2)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + bytes(99) + b"PAR1", b"{}"])
+def test_a_ledger_that_is_none_is_as_if_lost(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "store.json").write_text(MARK)
+    (tmp_path / "shards.parquet").write_bytes(content)
+    files = {"train_audio": [SourceFile("a.ogg", 1, "a")]}
+    (shard,) = shards(files, Store(tmp_path), 2, keep=True)["train_audio"]  # type: ignore[arg-type]
+    assert shard.number == 0

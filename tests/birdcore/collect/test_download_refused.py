@@ -2,8 +2,10 @@
 
 import pickle
 import shutil
+import threading
 from dataclasses import replace
 from datetime import datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -105,6 +107,30 @@ def test_an_unknown_key_says_nothing_of_the_recording(site: Any) -> None:
         fetch_all(replace(site.client, key="wrong"), records, site.folder)
     assert site.statuses == [401]
     assert failures(site.folder) == {}
+
+
+@pytest.mark.parametrize("status", [401, 403, 407, 418, 451])
+def test_a_file_that_asks_for_a_login_takes_no_other_with_it(site: Any, status: int) -> None:
+    """Whoever has the address of one file can answer as they like: no key was shown to them."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(status)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as other:
+        thread = threading.Thread(target=other.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{other.server_port}/1/download"
+            records = [replace(site.record(1), file_url=url), site.record(2)]
+            haul = fetch_all(site.client, records, site.folder)
+        finally:
+            other.shutdown()
+            thread.join()
+    assert [fetched.id for fetched in haul.fetched] == [2]
+    assert f"refused with status {status}" in failures(site.folder)[1].reason
 
 
 def test_unusable_travels_between_processes() -> None:

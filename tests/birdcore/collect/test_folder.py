@@ -1,6 +1,7 @@
 """A collection's notes: what is taken for there, and what is not."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,32 @@ def test_a_failure_is_over_once_the_recording_is_there(folder: Path) -> None:
 def test_only_known_suffixes_name_a_file(suffix: str) -> None:
     with pytest.raises(AssertionError):
         recording_name(1, suffix)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"id": 1, "name": ["XC1.mp3"], "sha256": "", "bytes": 1, "url": "", "when": ""}',
+        '{"id": "1", "name": "XC1.mp3", "sha256": "", "bytes": 1, "url": "", "when": ""}',
+        '{"id": 1, "name": "XC1.mp3", "sha256": "", "bytes": "1", "url": "", "when": ""}',
+        '{"id": 1, "name": "../XC1.mp3", "sha256": "", "bytes": 1, "url": "", "when": ""}',
+        '{"a":' * 9999,
+        "[" * 99_999,
+    ],
+)  # fmt: skip
+def test_a_note_of_wrong_types_is_none(tmp_path: Path, content: str) -> None:
+    set_up(tmp_path)
+    (tmp_path / "recordings" / "XC1.mp3").write_text("1")
+    (tmp_path / "fetched" / "XC1.json").write_text(content)
+    assert find(tmp_path, 1) is None
+    assert collected(tmp_path) == {}
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo"])
+def test_a_link_or_fifo_is_no_note(tmp_path: Path, kind: str) -> None:
+    set_up(tmp_path)
+    (tmp_path / "other").write_text("{}")
+    path = tmp_path / "fetched" / "XC1.json"
+    path.symlink_to(tmp_path / "other") if kind == "link" else os.mkfifo(path)
+    assert find(tmp_path, 1) is None
+    assert collected(tmp_path) == {}

@@ -146,6 +146,18 @@ def test_a_download_ends_in_time_whatever_drips(kind: str, tmp_path: Path) -> No
     assert time.monotonic() - began < LONG_S / 2
 
 
+def test_a_handshake_ends_in_time_too() -> None:
+    """A record of TLS that is promised and comes by the byte."""
+    began = time.monotonic()
+    script = then(b"\x16\x03\x03\x40\x00", drip(b"\x02"))
+    with serve(script) as site:
+        secure = site.replace("http:", "https:")
+        late = pytest.raises(ArchiveError, match="no answer in time")
+        with open_archive(secure, "the-key", lambda: None, retries=0) as archive, late:
+            get(replace(archive, connect_s=0.3), f"{secure}/1")
+    assert time.monotonic() - began < LONG_S / 2
+
+
 def _downloaded(archive: Archive, url: str, partial: Partial) -> bytes:
     answer = ask(archive, url, partial)
     assert answer is not None

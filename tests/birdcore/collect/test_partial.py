@@ -135,3 +135,13 @@ def test_a_torn_note_of_a_partial_goes_once_nobody_holds_it(folder: Path) -> Non
 def test_a_folder_without_partials_is_swept_at_once(tmp_path: Path) -> None:
     assert sweep(tmp_path / "none") == 0
     assert not (tmp_path / "none").exists()
+
+
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    set_up(tmp_path)
+    own = tmp_path / "own"
+    own.write_text("own")
+    (tmp_path / "partial" / "XC1.part").symlink_to(own)
+    with pytest.raises(OSError, match="symbolic link"), held(tmp_path, 1) as partial:
+        partial.start_anew()
+    assert own.read_text() == "own"

@@ -349,6 +349,17 @@ def test_pages_end_when_nothing_new_comes(pages: object) -> None:
     assert len(site.asked) == 4
 
 
+def test_pages_end_though_something_new_comes_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("birdcore.collect.search.MOST_PAGES", 5)
+    answer = lambda asked: (200, page([int(asked["page"])], 10**8, count=5))  # noqa: E731
+    with asking(answer) as (archive, site):
+        assert numbers(search(archive, "q:A")) == [1, 2, 3, 4, 5]
+    assert len(site.asked) == 5
+    monkeypatch.setattr("birdcore.collect.search.MOST_RECORDS", 3)
+    with asking(answer) as (archive, _), pytest.raises(ArchiveError, match="more than 3 rec"):
+        search(archive, "q:A")
+
+
 def test_pages_of_unusable_records_end_too() -> None:
     def answer(asked: Asked) -> tuple[int, object]:
         return 200, page([1] if asked["page"] == "1" else [None] * 5, 10**8, count=1)

@@ -8,7 +8,15 @@ import pytest
 
 from birdcore.artifact import Ref
 from birdcore.catalog.tables import read_tables
-from birdcore.learn.attribution import COLUMNS, FILE, attribution, merged, read_attribution, terms
+from birdcore.learn.attribution import (
+    COLUMNS,
+    FILE,
+    attribution,
+    merged,
+    read_attribution,
+    terms,
+    write_attribution,
+)
 from birdcore.store import Store
 
 
@@ -76,3 +84,13 @@ def test_licences_of_real_recordings_are_counted(shared_data: Path) -> None:
     assert counts["nc"] == licences.str.contains("-nc").sum() > 0
     assert counts["nd"] == licences.str.contains("-nd").sum()
     assert counts["unknown"] == 0
+
+
+def test_a_list_opens_in_a_spreadsheet_without_a_formula_and_is_read_as_it_was(
+    tmp_path: Path,
+) -> None:
+    table = attribution(recordings("-a.ogg", "=1+1", author="@SUM(1)"), ["-a.ogg", "=1+1"])
+    write_attribution(tmp_path / FILE, table)
+    lines = (tmp_path / FILE).read_text().splitlines()[1:]
+    assert [line[:8] for line in lines] == ["'-a.ogg,", "'=1+1,'@"]
+    assert read_attribution(tmp_path / FILE).equals(table.reset_index(drop=True).astype("str"))
