@@ -184,7 +184,8 @@ def test_each_segment_of_a_stream_is_whole_and_most_of_the_last_is_not(
         f"ffmpeg -v error -i base.wav -f segment -segment_time {SECONDS / 3} {tmp_path}/%d.flac"
     )
     subprocess.run(command, shell=True, check=True, cwd=workshop)
-    paths = sorted(tmp_path.glob("*.flac"))
+    # Behind the last one ffmpeg may leave a file of no frames.
+    paths = [path for path in sorted(tmp_path.glob("*.flac")) if path.stat().st_size > 10_000]
     segments = [decode(path) for path in paths]
     assert len(segments) > 1
     assert [segment.problem for segment in segments] == [""] * len(segments)
