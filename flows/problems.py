@@ -14,7 +14,6 @@ import pandas as pd
 
 from birdcore.artifact import Artifact, Step
 from birdcore.catalog.rows import stem_of
-from birdcore.catalog.source import LABELLED
 from birdcore.catalog.tables import Problem
 from birdcore.far import FarAway, FarError
 from birdcore.layout import StoreError
@@ -26,6 +25,7 @@ from flows.result_folder import write_results_to
 
 PROBLEMS = "problems.csv"
 FEW = 3
+SOUNDSCAPES = ("train_soundscapes", "test_soundscapes")
 
 
 def notes(problems: Iterable[Problem]) -> list[str]:
@@ -35,7 +35,7 @@ def notes(problems: Iterable[Problem]) -> list[str]:
         by_kind[problem.problem].append(problem)
     lines = []
     for kind, alike in by_kind.items():
-        lines += [f"{kind}: {p.where} {p.detail}".rstrip() for p in alike[:FEW]]
+        lines += [f"{kind}: {p.where}" + f" ({p.detail})" * bool(p.detail) for p in alike[:FEW]]
         if len(alike) > FEW:
             lines.append(f"{kind}: {len(alike) - FEW} more")
     return lines
@@ -60,7 +60,7 @@ def problems_csv(dag: Dag, store: Store) -> str:
 def found_by_steps(dag: Dag, store: Store) -> Iterator[Problem]:
     """Soundscapes that could not be used, rows without a prediction, and what folds had to do."""
     why: dict[str, str] = {}
-    of_soundscapes = [step for step in dag.of("clean") if step.config["kind"] not in LABELLED]
+    of_soundscapes = [step for step in dag.of("clean") if step.config.get("kind") in SOUNDSCAPES]
     for _, artifact in _made(of_soundscapes, store):
         rejected = pd.read_parquet(artifact / "rejected.parquet")
         for name, reason in rejected[["recording", "reason"]].itertuples(index=False, name=None):

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
@@ -78,7 +79,8 @@ def digests(paths: Iterable[Path], cache: Path) -> dict[Path, Digest]:
                 known[_key(path)] = now[path]
             else:
                 known.pop(_key(path), None)
-    _write(cache, known)
+    with suppress(OSError):  # of a folder that may only be read, all is read again
+        _write(cache, known)
     return now
 
 

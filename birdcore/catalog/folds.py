@@ -74,8 +74,8 @@ def assign_folds(recordings: pd.DataFrame, count: int, seed: int) -> Folds:
     if not empty:
         return Folds(
             folds,
-            f"by recording, since {authors} author{'s' * (authors != 1)} do not fill {count} folds:"
-            " a model is validated on authors that it has heard, and its score says too much",
+            f"by recording, since the authors ({authors}) do not fill {count} folds: a model is "
+            "validated on authors that it has heard, and its score says too much",
         )
     if len(empty) < count:
         return Folds(

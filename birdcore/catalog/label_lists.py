@@ -23,7 +23,7 @@ _TOKEN = re.compile(
 )
 _QUOTE_BEGINS = re.compile(r"""(?:^|[\s,;|(])[uUbB]?['"]""")
 _SEPARATOR = re.compile(r"\s*[,;|]\s*|\s+")
-_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(['\"\\/]))")
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.S)
 _FLOAT = re.compile(r"(\d+)\.0+")
 
 
@@ -107,6 +107,8 @@ def _label(token: str) -> str:
 
 
 def _unescaped(escape: re.Match[str]) -> str:
+    if escape[3] and escape[3] not in "'\"\\/":
+        raise ValueError(f"{escape[0]} is no letter")
     return escape[3] or chr(int(escape[1] or escape[2], 16))
 
 

@@ -19,8 +19,9 @@ from pathlib import Path
 import pandas as pd
 
 from birdcore.artifact import differing
+from birdcore.catalog.digests import digests
 from birdcore.catalog.source import SourceFile
-from birdcore.collect.folder import RECORDINGS, collected, failures
+from birdcore.collect.folder import RECORDINGS, collected, failures, recording_path
 from birdcore.collect.record import Record, read_records, write_records
 from birdcore.collect.search import is_known, known_search, queries
 from birdcore.collect.selection import Competition, Selected, select
@@ -32,6 +33,7 @@ from birdcore.spreadsheet import to_csv
 SEARCHES, SELECTIONS, CHOSEN, LEFT_OUT, FAILED = (
     "searches", "selections", "chosen.parquet", "left_out.csv", "failed.csv",
 )  # fmt: skip
+DIGESTS = "digests.parquet"
 MANNERS = {"site", "per_second", "search_age_h", "per_page"}
 """How the archive is asked: no part of what is wanted."""
 VERSION = 1
@@ -126,14 +128,20 @@ def chosen_records(folder: Path, wanted: XenoCanto, competition: Competition) ->
 
 
 def collected_part(folder: Path, wanted: XenoCanto, competition: Competition) -> Collected:
-    """What is there of the last selection; raises ValueError where there is nothing."""
+    """What is there of the last selection; raises ValueError where there is nothing.
+
+    A recording that holds something else than its note says (two of one size that changed names)
+    is none of them.
+    """
     home = _home(folder, wanted, competition)
     chosen = chosen_records(folder, wanted, competition)
     there = collected(folder)
+    notes = [there[record.id] for record in chosen if record.id in there]
+    read = digests([recording_path(folder, note) for note in notes], folder / DIGESTS)
     audio = [
-        SourceFile(f"{RECORDINGS}/{f.name}", f.bytes, f.sha256)
-        for record in chosen
-        if (f := there.get(record.id)) is not None
+        SourceFile(f"{RECORDINGS}/{note.name}", note.bytes, note.sha256)
+        for note in notes
+        if read[recording_path(folder, note)].sha256 == note.sha256
     ]
     if not audio:
         raise ValueError(

@@ -77,7 +77,7 @@ def recording(path: Path, name: str, asked: str | None, if_range: str | None) ->
     size = stat.st_size
     headers = {
         "Accept-Ranges": "bytes",
-        "ETag": f'"{stat.st_mtime_ns:x}-{size:x}"',
+        "ETag": f'"{stat.st_mtime_ns:x}-{stat.st_ctime_ns:x}-{stat.st_ino:x}-{size:x}"',
         "Last-Modified": formatdate(stat.st_mtime, usegmt=True),
         "Content-Disposition": f'attachment; filename="{name}"',
     }

@@ -17,7 +17,7 @@ class Shelf:
         self.folder = folder
         self._path = folder / "recordings.json"
         self._lock = threading.Lock()
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: tuple[int, int, int, int] | None = None
         self._records: dict[str, Raw] = {}
         self._found: dict[str, list[Raw]] = {}
         self._refresh()
@@ -48,7 +48,7 @@ class Shelf:
     def _refresh(self) -> None:
         try:
             stat = self._path.stat()
-            seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            seen = (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
             if seen == self._seen:
                 return
             records = {str(raw["id"]): raw for raw in json.loads(self._path.read_bytes())}

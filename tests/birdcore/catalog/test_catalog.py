@@ -1,15 +1,18 @@
 import shutil
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 
 from birdcore.artifact import Artifact
 from birdcore.catalog import catalog
-from birdcore.catalog.catalog import read_labels, read_recordings
+from birdcore.catalog.catalog import read_labels, read_recordings, training_problems
 from birdcore.catalog.soundscapes import soundscape_problems
 from birdcore.catalog.source import scan
+from birdcore.catalog.table import TableError
 from birdcore.catalog.tables import Problem
 from birdcore.store import Store
 
@@ -178,3 +181,91 @@ def test_soundscapes_that_do_not_fit_are_told(data: Path, store: Store) -> None:
         ),
     ]
     assert soundscape_problems(replace(again, audio=source.audio)) == []
+
+
+def test_a_row_whose_file_is_there_and_passed_over_says_so(data: Path, store: Store) -> None:
+    train = rewrite(data)
+    names = train["filename"].tolist()
+    audio = data / "train_audio"
+    (audio / names[0]).rename(audio / "plawhi" / "one.sound")
+    train.loc[0, "filename"] = "plawhi/one.sound"
+    (audio / ".kept").mkdir()
+    (audio / names[1]).rename(audio / ".kept" / "two.ogg")
+    train.loc[1, "filename"] = ".kept/two.ogg"
+    (audio / names[2]).rename(audio / names[2].replace(".ogg", ".OGG"))
+    train.to_csv(data / "train.csv", index=False)
+    source = scan(data, store)
+    found = problems(store.make(catalog.step(source), catalog.run))
+    assert found == training_problems(source)
+    unused = "row whose file is passed over"
+    assert found[:3] == [
+        Problem(unused, "train.csv:2", "train_audio/plawhi/one.sound: suffix of no known audio"),
+        Problem(unused, "train.csv:3", "train_audio/.kept/two.ogg: hidden folder"),
+        Problem(
+            "row without a file",
+            "train.csv:4",
+            f"train_audio/{names[2]}; there is train_audio/{names[2].replace('.ogg', '.OGG')}",
+        ),
+    ]
+    assert {(p.problem, p.where) for p in source.problems} == {
+        ("suffix of no known audio", "train_audio/plawhi/one.sound"),
+        ("hidden folder", "train_audio/.kept"),
+    }
+
+
+def test_what_is_passed_over_and_no_row_names_changes_no_catalogue(
+    data: Path, store: Store
+) -> None:
+    before = catalog.step(scan(data, store)).key
+    (data / "train_audio" / "notes.wps").touch()
+    assert catalog.step(scan(data, store)).key == before
+
+
+def test_rows_and_files_find_each_other_in_either_form(data: Path, store: Store) -> None:
+    train = rewrite(data)
+    audio = data / "train_audio"
+    for at, (of_row, of_file) in enumerate((("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD"))):
+        name = f"plawhi/Ö{at}.ogg"
+        (audio / train["filename"][at]).rename(audio / unicodedata.normalize(of_file, name))
+        train.loc[at, "filename"] = unicodedata.normalize(of_row, name)
+    train.to_csv(data / "train.csv", index=False)
+    artifact = made(data, store)
+    assert problems(artifact) == []
+    recordings = read_recordings(artifact)
+    assert recordings["usable"].all()
+    assert "train_audio/plawhi/Ö0.ogg" in recordings.index
+
+
+def test_a_placeholder_and_soundscapes_of_one_name_are_told(data: Path, store: Store) -> None:
+    sample, tests = data / "sample_submission.csv", data / "test_soundscapes"
+    header = sample.read_text().splitlines()[0]
+    sample.write_text(f"{header}\nBC2026_Test_0001_5{',0' * header.count(',')}\n")
+    (tests / "b").mkdir()
+    one = sorted(tests.glob("*.ogg"))[0]
+    shutil.copy(one, tests / "b" / one.name)
+    found = soundscape_problems(scan(data, store))
+    assert found == [
+        Problem(
+            "rows of no soundscape that is there",
+            "sample_submission.csv",
+            "the rows are those of the 3 soundscapes in test_soundscapes",
+        ),
+        Problem(
+            "name of two soundscapes",
+            f"test_soundscapes/b/{one.name}",
+            f"its rows are called b/{one.stem}_…",
+        ),
+    ]
+    sample.write_text(f"{header}\n{one.stem}_5{',0' * header.count(',')}\n")
+    with pytest.raises(TableError, match=f"{one.name} and test_soundscapes/b/{one.name}"):
+        soundscape_problems(scan(data, store))
+
+
+def test_an_empty_folder_of_soundscapes_is_told(data: Path, store: Store) -> None:
+    shutil.rmtree(data / "test_soundscapes")
+    (data / "test_soundscapes").mkdir()
+    (data / "test_soundscapes" / "readme.txt").write_text("filled when it is scored")
+    assert [p.problem for p in soundscape_problems(scan(data, store))] == [
+        "no test soundscape",
+        "rows of no soundscape that is there",
+    ]

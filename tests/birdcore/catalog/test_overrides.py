@@ -44,6 +44,7 @@ def test_other_columns_are_left_alone(path: Path) -> None:
     [
         ("recording,action,from\n", "overrides.csv:1: no column to; there are recording, action, "),
         (HEADER + "a/XC9.ogg,cut,1,2\n", "csv:2: there is no training recording 'a/XC9.ogg'"),
+        (HEADER + "A/xc1.OGG,cut,1,2\n", "'A/xc1.OGG'; there is train_audio/a/XC1.ogg"),
         (HEADER + "\na/XC1.ogg,drop,1,2\n", "csv:3: action 'drop' is neither keep nor cut"),
         (HEADER + "a/XC1.ogg,cut,one,2\n", "csv:2: from 'one' is not a number of seconds"),
         (HEADER + "a/XC1.ogg,cut,1,0:30\n", "csv:2: to '0:30' is not a number of seconds"),

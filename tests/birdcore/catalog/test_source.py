@@ -152,3 +152,24 @@ def test_a_file_that_may_not_be_read_stops_nothing_and_is_looked_at_again(
     assert {k: v for k, v in seen.items() if k != name} == {
         k: v for k, v in hidden.items() if k != name
     }
+
+
+def test_tables_and_folder_that_do_not_fit_each_other_are_refused(data: Path, store: Store) -> None:
+    table = (data / "train.csv").read_text()
+    bare = table.replace("plawhi/", "").replace("swefin/", "").replace("ratrob/", "")
+    (data / "train.csv").write_text(bare)
+    says = r"no row fits a file .* row names '\w+\.ogg', the first file is '\w+/\w+\.ogg'"
+    with pytest.raises(TableError, match=says):
+        scan(data, store)
+    (data / "train.csv").write_text(table)
+    (data / "sample_submission.csv").write_text("row_id,robin\ns_5,0\n")
+    with pytest.raises(TableError, match=r"no label of it is a class: .* class is 'robin'"):
+        scan(data, store)
+
+
+def test_a_name_that_is_not_utf8_stops_nothing(data: Path, store: Store) -> None:
+    for folder in FOLDERS:
+        Path(os.fsdecode(os.fsencode(data / folder) + b"/\xe9.ogg")).touch()
+    source = scan(data, store)
+    assert [len(source.audio[kind]) for kind in FOLDERS] == [9, 2, 2]
+    assert [p.where for p in source.problems] == [rf"{folder}/\xe9.ogg" for folder in FOLDERS]

@@ -1,6 +1,8 @@
 import csv
 import io
 import math
+import os
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -196,6 +198,66 @@ def test_a_table_in_another_encoding_is_refused_with_its_line(
     (folder / "train.csv").write_bytes(content)
     with pytest.raises(TableError, match=rf"train\.csv:{line}: not UTF-8 text: save the table as"):
         read_tables(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"primary_label,filename\na,1.ogg\nb\0,2.ogg\n", "train.csv:3: a NUL byte"),
+        (TRAIN.encode("utf-16-le"), "train.csv:1: a NUL byte: no UTF-8 text"),
+        (
+            b'primary_label,filename\na,1.ogg\n"b,2.ogg\nc,3.ogg\n',
+            "train.csv:3: not a CSV table: a q",
+        ),
+        (b'primary_label,filename\na,"1" or 2\n', "train.csv:2: not a CSV table"),
+        (b"primary_label,filename\na," + b"x" * 200_000 + b"\n", "train.csv:2: not a CSV table: a"),
+    ],
+)
+def test_what_would_be_half_read_is_refused(folder: Path, content: bytes, says: str) -> None:
+    (folder / "train.csv").write_bytes(content)
+    with pytest.raises(TableError) as caught:
+        read_tables(folder)
+    assert says in str(caught.value)
+
+
+def test_lines_may_end_as_on_an_old_mac(folder: Path) -> None:
+    (folder / "train.csv").write_bytes(TRAIN.replace("\n", "\r").encode())
+    assert read_tables(folder).train["filename"].tolist() == ["amered/XC1.ogg", "41663/iNat2.ogg"]
+
+
+def test_many_columns_are_read_in_linear_time(folder: Path) -> None:
+    labels = [f"c{at}" for at in range(50_000)]
+    (folder / "sample_submission.csv").write_text(
+        ",".join(["row_id", *labels]) + "\nS_5" + ",0" * 50_000 + "\n"
+    )
+    assert read_tables(folder).labels == tuple(labels)
+
+
+@pytest.mark.parametrize("name", ["train.csv", "taxonomy.csv", "sample_submission.csv"])
+def test_a_pipe_or_a_link_to_nothing_in_place_of_a_table_is_refused(
+    folder: Path, name: str
+) -> None:
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(TableError, match=rf"{name}: a pipe or device, no table"):
+        read_tables(folder)
+    (folder / name).unlink()
+    (folder / name).symlink_to("moved.csv")
+    with pytest.raises(TableError, match=rf"{name}: a link to moved\.csv, which is not there"):
+        read_tables(folder)
+
+
+def test_names_in_either_form_are_one(folder: Path) -> None:
+    def nfd(text: str) -> str:
+        return unicodedata.normalize("NFD", text)
+
+    (folder / "train.csv").write_text(nfd("primary_label,filename\nmésange,Zaunkönig.ogg\n"))
+    (folder / "taxonomy.csv").write_text("primary_label\nmésange\n")
+    (folder / "sample_submission.csv").write_text(nfd("row_id,mésange\nHöhe_5,0\n"))
+    tables = read_tables(folder)
+    assert tables.train.iloc[0, :2].tolist() == ["mésange", "Zaunkönig.ogg"]
+    assert tables.labels == ("mésange",) == tuple(tables.taxonomy["primary_label"])
+    assert tables.row_ids == (nfd("Höhe_5"),)  # as it was given
 
 
 def test_a_missing_table_and_a_folder_in_its_place_are_refused(folder: Path) -> None:

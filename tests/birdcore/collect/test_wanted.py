@@ -204,6 +204,19 @@ def test_the_part_is_what_is_chosen_and_there(folder: Path, searched: Searched) 
     assert [r.id for r in read_records(part.root / part.chosen.path)] == [1, 2, 4]
 
 
+def test_recordings_that_changed_places_are_no_part(folder: Path, searched: Searched) -> None:
+    searched("europe", BIRDS)
+    select(folder)
+    fetch(folder, 1, 2, 4)
+    assert len(collected_part(folder, WANTED, NONE).audio) == 3
+    one, other = (folder / "recordings" / f"XC{n}.mp3" for n in (1, 4))
+    assert one.stat().st_size == other.stat().st_size
+    one.rename(folder / "t")
+    other.rename(one)
+    (folder / "t").rename(other)
+    assert [f.path for f in collected_part(folder, WANTED, NONE).audio] == ["recordings/XC2.mp3"]
+
+
 def test_a_search_under_another_name_is_not_taken(folder: Path) -> None:
     (query,) = queries(areas=["europe"])
     (folder / SEARCHES).mkdir()
