@@ -3,25 +3,35 @@
 A recording stays in the shard it was given, and new recordings make new shards: one new recording
 among ten thousand re-makes one shard. So the store keeps a ledger, by content: (kind, sha256) and
 the shard's number. Only the grouping hangs on the ledger; a shard's key is made of the recordings
-in it.
+in it. So a ledger that is lost or can't be read stops nobody: what is left of it is set aside, and
+it is written anew by what the store has made of shards.
 
 A step is a task, and Prefect's server writes down some tens of them a second: so many new
 recordings that they would make more than `MOST` shards make larger ones.
 """
 
+import hashlib
+import logging
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from birdcore.artifact import MANIFEST, Manifest, read_manifest
 from birdcore.catalog.source import Kind, SourceFile
 from birdcore.store import Store
 
 LEDGER = "shards.parquet"
 Ledger: TypeAlias = dict[tuple[str, str], int]
+SCHEMA = pa.schema([("kind", pa.string()), ("sha256", pa.string()), ("shard", pa.int32())])
+CLEANED = re.compile(r"clean (\w+)/(\d+)")
+"""What cleaning of a shard is called, in the manifest that names the shard's recordings."""
+LOG = logging.getLogger("birdflow")
 
 MOST = 256
 """New shards of a kind in one run."""
@@ -61,33 +71,60 @@ def shards(
 ) -> dict[Kind, list[Shard]]:
     """The shards of each kind's recordings; with `keep` new assignments go to the store."""
     with store.lock("shards"):
-        ledger = _parse(store.read_shared(LEDGER))
-        known = len(ledger)
+        content = store.read_shared(LEDGER)
+        stored = None if content is None else _parse(content)
+        ledger = _made(store) if stored is None else dict(stored)
+        if stored is None and content is not None:
+            aside = f"shards.damaged-{hashlib.sha256(content).hexdigest()[:12]}.parquet"
+            LOG.warning(
+                "%s of the store can't be read: it is set aside as %s, and recordings keep the "
+                "shards in which the store has them cleaned",
+                LEDGER,
+                aside,
+            )
+            if keep:
+                store.write_shared(aside, content)
         by_kind = {kind: assign(ledger, kind, audio[kind], size) for kind in audio}
-        if keep and len(ledger) > known:
+        if keep and ledger != stored:
             store.write_shared(LEDGER, _bytes(ledger))
     return by_kind
 
 
-def _parse(content: bytes | None) -> Ledger:
-    if content is None:
-        return {}
+def _parse(content: bytes) -> Ledger | None:
+    """None for what is no ledger."""
     try:
-        columns = pq.read_table(pa.BufferReader(content)).to_pydict()
-        keys = zip(columns["kind"], columns["sha256"], strict=True)
-        return dict(zip(keys, columns["shard"], strict=True))
-    except (OSError, ValueError, KeyError):
-        return {}  # a lost ledger costs work that is done again, and is no error
+        table = pq.read_table(pa.BufferReader(content), page_checksum_verification=True)
+        if not table.schema.equals(SCHEMA):
+            return None
+        columns = [table[name].to_pylist() for name in SCHEMA.names]
+    except (pa.ArrowException, OSError, ValueError, LookupError, MemoryError):
+        return None
+    kinds, contents, numbers = columns
+    if any(value is None for column in columns for value in column) or min(numbers, default=0) < 0:
+        return None
+    return dict(zip(zip(kinds, contents, strict=True), numbers, strict=True))
+
+
+def _made(store: Store) -> Ledger:
+    """The shards that artifacts of this machine are of; where two disagree, the later one's."""
+    manifests = filter(None, map(_manifest, store.root.glob(f"clean/*/{MANIFEST}")))
+    ledger: Ledger = {}
+    for one in sorted(manifests, key=lambda manifest: manifest.made_at):
+        if named := CLEANED.fullmatch(one.name):
+            ledger |= {(named[1], sha): int(named[2]) for sha in one.sources.values()}
+    return ledger
+
+
+def _manifest(path: Path) -> Manifest | None:
+    try:
+        return read_manifest(path)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
 
 
 def _bytes(ledger: Ledger) -> bytes:
-    table = pa.table(
-        {
-            "kind": [kind for kind, _ in ledger],
-            "sha256": [sha for _, sha in ledger],
-            "shard": pa.array(ledger.values(), pa.int32()),
-        }
-    )
+    kinds, contents = zip(*ledger, strict=True)
+    table = pa.table([kinds, contents, list(ledger.values())], schema=SCHEMA)
     file = pa.BufferOutputStream()
-    pq.write_table(table, file)
+    pq.write_table(table, file, write_page_checksum=True)
     return bytes(file.getvalue().to_pybytes())
