@@ -28,14 +28,14 @@ def mark(root: Path) -> None:
                 f"{root} holds files but no {NAME}: name an empty folder for the store"
             )
         write_text(path, MARK)
-    refuse_other(path.read_text(), str(root))
+    refuse_other(path.read_bytes(), str(root))
 
 
-def refuse_other(mark: str, where: str) -> None:
+def refuse_other(mark: str | bytes, where: str) -> None:
     """Raises StoreError where what a store's mark says is not this layout."""
     try:
         layout = json.loads(mark)["layout"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(
             f"{where}/{NAME} can't be read: name another place for the store"
         ) from error

@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from pydantic import TypeAdapter
+
 from birdcore.artifact import Ref, Step
 from birdcore.files import write_text
 from birdcore.store import Store
@@ -70,6 +72,9 @@ class Run:
         return [Ref(stage, key) for _, stage, key in self.steps]
 
 
+RECORD = TypeAdapter(Run)
+
+
 class RunFailed(RuntimeError):
     """Steps of a run failed; `failed` has the reason of each, and the message names them."""
 
@@ -114,8 +119,8 @@ def runs(store: Store) -> list[Run]:
     for path in sorted((store.root / FOLDER).glob("*.json"), reverse=True):
         try:
             found.append(_read(store, path))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # of a later birdflow, or being removed
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            continue  # of a later birdflow, damaged, or being removed
     return sorted(found, key=lambda run: (run.began, run.name), reverse=True)
 
 
@@ -215,7 +220,9 @@ def _read(store: Store, path: Path) -> Run:
     lists = {key: tuple(asked[key]) for key in ("settings", "refresh")}
     fields["asked"] = Asked(**asked | lists)
     fields["steps"] = tuple((name, stage, key) for name, stage, key in fields["steps"])
-    run = Run(**fields)
+    run = RECORD.validate_python(asdict(Run(**fields)))
+    if run.name != path.stem:
+        raise ValueError(f"{path} is the record of {run.name}")
     return run if run.state != "running" or _alive(store, run) else replace(run, state="died")
 
 
