@@ -77,8 +77,8 @@ def shards(
         if stored is None and content is not None:
             aside = f"shards.damaged-{hashlib.sha256(content).hexdigest()[:12]}.parquet"
             LOG.warning(
-                "%s of the store can't be read: it is set aside as %s, and recordings keep the "
-                "shards in which the store has them cleaned",
+                "%s of the store can't be read: recordings keep the shards in which the store has "
+                "them cleaned, and a run sets it aside as %s",
                 LEDGER,
                 aside,
             )

@@ -135,7 +135,7 @@ def test_a_damaged_ledger_is_set_aside_and_begun_anew(
     assert numbers(found) == {"a": 0, "b": 1}
     (aside,) = tmp_path.glob("shards.damaged-*.parquet")
     assert aside.read_bytes() == content
-    assert f"it is set aside as {aside.name}" in caplog.text
+    assert f"a run sets it aside as {aside.name}" in caplog.text
     caplog.clear()
     assert numbers(shards(audio("b"), store, 1, keep=False)["train_audio"]) == {"b": 1}
     assert not caplog.text
