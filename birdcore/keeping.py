@@ -63,7 +63,7 @@ def pins(store: Store) -> dict[Ref, Pin]:
         return {Ref.named(name): Pin(**pin) for name, pin in fields.items()}
     except FileNotFoundError:
         return {}
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise StoreError(f"{path} can't be read: mend it, or remove it and pin again") from error
 
 

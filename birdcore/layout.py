@@ -30,10 +30,10 @@ def mark(root: Path) -> None:
                 f"{root} holds files but no {NAME}: name an empty folder for the store"
             )
         write_text(path, MARK)
-    refuse_other(read_regular(path, MOST_BYTES).decode(errors="replace"), str(root))
+    refuse_other(read_regular(path, MOST_BYTES), str(root))
 
 
-def refuse_other(mark: str, where: str) -> None:
+def refuse_other(mark: str | bytes, where: str) -> None:
     """Raises StoreError where what a store's mark says is not this layout."""
     try:
         layout = json.loads(mark)["layout"]

@@ -3,25 +3,36 @@
 A recording stays in the shard it was given, and new recordings make new shards: one new recording
 among ten thousand re-makes one shard. So the store keeps a ledger, by content: (kind, sha256) and
 the shard's number. Only the grouping hangs on the ledger; a shard's key is made of the recordings
-in it.
+in it. So a ledger that is lost or can't be read stops nobody: what is left of it is set aside, and
+it is written anew by what the store has made of shards.
 
 A step is a task, and Prefect's server writes down some tens of them a second: so many new
 recordings that they would make more than `MOST` shards make larger ones.
 """
 
+import hashlib
+import logging
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from birdcore.artifact import Manifest, Ref
 from birdcore.catalog.source import Kind, SourceFile
+from birdcore.manifest import read_manifest
 from birdcore.store import Store
 
 LEDGER = "shards.parquet"
 Ledger: TypeAlias = dict[tuple[str, str], int]
+SCHEMA = pa.schema([("kind", pa.string()), ("sha256", pa.string()), ("shard", pa.int32())])
+CLEANED = re.compile(r"clean (\w+)/(\d+)")
+"""What cleaning of a shard is called, in the manifest that names the shard's recordings."""
+LOG = logging.getLogger("birdflow")
 
 MOST = 256
 """New shards of a kind in one run."""
@@ -63,42 +74,63 @@ def shards(
 ) -> dict[Kind, list[Shard]]:
     """The shards of each kind's recordings; with `keep` new assignments go to the store."""
     with store.lock("shards"):
-        ledger = _parse(store.read_shared(LEDGER))
-        known = len(ledger)
+        content = store.read_shared(LEDGER)
+        stored = None if content is None else _parse(content)
+        ledger = _made(store) if stored is None else dict(stored)
+        if stored is None and content is not None:
+            aside = f"shards.damaged-{hashlib.sha256(content).hexdigest()[:12]}.parquet"
+            LOG.warning(
+                "%s of the store can't be read: recordings keep the shards in which the store has "
+                "them cleaned, and a run sets it aside as %s",
+                LEDGER,
+                aside,
+            )
+            if keep:
+                store.write_shared(aside, content)
         by_kind = {kind: assign(ledger, kind, audio[kind], size) for kind in audio}
-        if keep and len(ledger) > known:
+        if keep and ledger != stored:
             store.write_shared(LEDGER, _bytes(ledger))
     return by_kind
 
 
-def _parse(content: bytes | None) -> Ledger:
-    if content is None:
-        return {}
+def _parse(content: bytes) -> Ledger | None:
+    """None for what is no ledger."""
     try:
-        file = pq.ParquetFile(pa.BufferReader(content))
-        if file.metadata.num_rows > MOST_ROWS:
-            return {}
-        columns = file.read(["kind", "sha256", "shard"]).to_pydict()
-        rows = list(zip(columns["kind"], columns["sha256"], columns["shard"], strict=True))
-    except (OSError, ValueError, KeyError):
-        return {}  # a lost ledger costs work that is done again, and is no error
-    return {(kind, sha): n for kind, sha, n in rows if _believable(kind, sha, n)}
+        file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+        if file.metadata.num_rows > MOST_ROWS or not file.schema_arrow.equals(SCHEMA):
+            return None
+        table = file.read()
+        columns = [table[name].to_pylist() for name in SCHEMA.names]
+    except (pa.ArrowException, OSError, ValueError, LookupError, MemoryError):
+        return None
+    kinds, contents, numbers = columns
+    if any(value is None for column in columns for value in column):
+        return None
+    if not all(0 <= number < LAST for number in numbers):
+        return None
+    return dict(zip(zip(kinds, contents, strict=True), numbers, strict=True))
 
 
-def _believable(kind: object, sha: object, number: object) -> bool:
-    """Whether a row can be one that we wrote: others may write to a shared store."""
-    whole = isinstance(number, int) and not isinstance(number, bool) and 0 <= number < LAST
-    return isinstance(kind, str) and isinstance(sha, str) and whole
+def _made(store: Store) -> Ledger:
+    """The shards that artifacts of this machine are of; where two disagree, the later one's."""
+    manifests = filter(None, map(_manifest, store.root.glob("clean/*")))
+    ledger: Ledger = {}
+    for one in sorted(manifests, key=lambda manifest: manifest.made_at):
+        if named := CLEANED.fullmatch(one.name):
+            ledger |= {(named[1], sha): int(named[2]) for sha in one.sources.values()}
+    return ledger
+
+
+def _manifest(folder: Path) -> Manifest | None:
+    try:
+        return read_manifest(folder, Ref(folder.parent.name, folder.name))
+    except (OSError, ValueError):
+        return None
 
 
 def _bytes(ledger: Ledger) -> bytes:
-    table = pa.table(
-        {
-            "kind": [kind for kind, _ in ledger],
-            "sha256": [sha for _, sha in ledger],
-            "shard": pa.array(ledger.values(), pa.int32()),
-        }
-    )
+    kinds, contents = zip(*ledger, strict=True)
+    table = pa.table([kinds, contents, list(ledger.values())], schema=SCHEMA)
     file = pa.BufferOutputStream()
-    pq.write_table(table, file)
+    pq.write_table(table, file, write_page_checksum=True)
     return bytes(file.getvalue().to_pybytes())

@@ -247,11 +247,16 @@ def write_records(path: Path, records: Sequence[Record], notes: Mapping[str, str
 
 
 def read_records(path: Path) -> list[Record]:
-    """The records of `write_records`, in their order."""
-    columns = pq.read_table(path, schema=SCHEMA).to_pydict()
-    for name in ("types", "also"):
-        columns[name] = [tuple(values) for values in columns[name]]
-    return [Record(*row) for row in zip(*columns.values(), strict=True)]
+    """The records of `write_records`, in order; raises ValueError where the file has none."""
+    try:
+        columns = pq.read_table(path, schema=SCHEMA).to_pydict()
+        for name in ("types", "also"):
+            columns[name] = [tuple(values) for values in columns[name]]
+        return [Record(*row) for row in zip(*columns.values(), strict=True)]
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} holds no records that can be read: {error}") from error
 
 
 def read_notes(path: Path) -> dict[str, str]:

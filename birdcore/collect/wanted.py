@@ -74,7 +74,7 @@ def select_again(folder: Path, wanted: XenoCanto, competition: Competition) -> S
     home = _home(folder, wanted, competition)
     home.mkdir(parents=True, exist_ok=True)
     chosen = home / CHOSEN
-    if not chosen.is_file() or read_records(chosen) != selected.chosen:
+    if _selection(chosen) != selected.chosen:
         write_records(chosen, selected.chosen)
     left_out = pd.DataFrame([(o.id, o.why) for o in selected.left_out], columns=["id", "why"])
     write_text(home / LEFT_OUT, to_csv(left_out))
@@ -108,10 +108,11 @@ def chosen_path(folder: Path, wanted: XenoCanto, competition: Competition) -> Pa
 
 def due(folder: Path, wanted: XenoCanto, competition: Competition) -> bool:
     """Whether collecting has anything to do that was never tried since the last searches."""
-    if stale(folder, wanted) or not chosen_path(folder, wanted, competition).is_file():
+    chosen = _selection(chosen_path(folder, wanted, competition))
+    if stale(folder, wanted) or chosen is None:
         return True
     tried = collected(folder).keys() | failures(folder).keys()
-    return any(r.id not in tried for r in chosen_records(folder, wanted, competition))
+    return any(r.id not in tried for r in chosen)
 
 
 def missing(folder: Path, chosen: Sequence[Record]) -> list[Record]:
@@ -123,8 +124,15 @@ def missing(folder: Path, chosen: Sequence[Record]) -> list[Record]:
 
 def chosen_records(folder: Path, wanted: XenoCanto, competition: Competition) -> list[Record]:
     """The last selection; empty where there was none."""
-    path = chosen_path(folder, wanted, competition)
-    return read_records(path) if path.is_file() else []
+    return _selection(chosen_path(folder, wanted, competition)) or []
+
+
+def _selection(path: Path) -> list[Record] | None:
+    """None where there is none, or none that can be read: the next search makes it again."""
+    try:
+        return read_records(path)
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def collected_part(folder: Path, wanted: XenoCanto, competition: Competition) -> Collected:

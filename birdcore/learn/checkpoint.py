@@ -114,6 +114,8 @@ def load_checkpoint(folder: Path, training: Training) -> list[str]:
 
     The others are set aside, and their names returned; the training is as it was until one fits.
     """
+    for killed in folder.glob(f".{CHECKPOINTS}.*"):
+        killed.unlink()
     aside = []
     for path in _checkpoints(folder):
         saved = _read(path)

@@ -8,17 +8,18 @@ that may be of several kinds.
 
 import difflib
 import json
-import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ValidationError
 
-Key: TypeAlias = tuple[str | int, ...]
+from birdcore.recipe.toml import Key
+
 Schema: TypeAlias = Mapping[str, Any]
 Tree: TypeAlias = Mapping[str, Any]
 
 SHOWN = 80  # letters of a value that are repeated to its writer
+MOST = 50  # mistakes that are told at once
 
 
 class WrongSetting(ValueError):
@@ -32,17 +33,18 @@ class WrongSetting(ValueError):
 def complaints(
     error: ValidationError, model: type[BaseModel], tree: Tree, where: Callable[[Key], str]
 ) -> list[str]:
-    """A line for each mistake in the tree that the model refused; `where` says where a key is."""
+    """A line for each mistake in the tree that the model refused, and one for those beyond `MOST`;
+    `where` says where a key is."""
     schema = model.model_json_schema()
     found: dict[Key, Mapping[str, Any]] = {}
     for one in error.errors(include_url=False):
         found.setdefault(_key_of(one, schema), one)
-    return [
-        f"{where(key)}: {_mistake(key, one, schema, tree)}"
-        for key, one in found.items()
-        # A list or table with a mistake in it is no second mistake.
-        if not any(len(other) > len(key) and other[: len(key)] == key for other in found)
-    ]
+    # A list or table with a mistake in it is no second mistake.
+    above = {key[:length] for key in found for length in range(len(key))}
+    mistakes = [(key, one) for key, one in found.items() if key not in above]
+    lines = [f"{where(key)}: {_mistake(key, one, schema, tree)}" for key, one in mistakes[:MOST]]
+    more = len(mistakes) - MOST
+    return [*lines, f"and {more} more mistakes"] if more > 0 else lines
 
 
 def dotted(key: Key) -> str:
@@ -54,40 +56,6 @@ def nearest(word: str, allowed: Sequence[str]) -> str:
     """`; did you mean …?`, or nothing where no word is near."""
     near = difflib.get_close_matches(word, allowed, n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else ""
-
-
-def lines_of(text: str) -> dict[Key, int]:
-    """The line of each key in TOML text that can be read.
-
-    TOML is written from top to bottom: a key is on the line with which the text first has it.
-    """
-    lines: dict[Key, int] = {}
-    written = text.split("\n")
-    begins, in_list = 1, False
-    for number in range(1, len(written) + 1):
-        head = "\n".join(written[:number])
-        for closing in ("", "\n]", "\n]]"):  # inside a list of several lines
-            try:
-                tree = tomllib.loads(head + closing)
-            except tomllib.TOMLDecodeError:
-                continue
-            for key in _keys(tree):
-                lines.setdefault(key, number if closing or in_list else begins)
-            in_list = bool(closing)
-            begins = begins if in_list else number + 1
-            break
-    return lines
-
-
-def _keys(node: object, above: Key = ()) -> Iterator[Key]:
-    children: Iterator[tuple[str | int, object]] = iter(())
-    if isinstance(node, dict):
-        children = iter(node.items())
-    elif isinstance(node, list):
-        children = iter(enumerate(node))
-    for part, child in children:
-        yield (*above, part)
-        yield from _keys(child, (*above, part))
 
 
 def _key_of(error: Mapping[str, Any], schema: Schema) -> Key:

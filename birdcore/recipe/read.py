@@ -2,19 +2,25 @@
 
 import json
 import re
-import tomllib
-from collections.abc import Sequence
+import stat
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
-from birdcore.recipe.complaint import Key, complaints, dotted, lines_of
+from birdcore.recipe.complaint import SHOWN, complaints, dotted
 from birdcore.recipe.recipe import Recipe
+from birdcore.recipe.toml import DEEPEST, MOST_BYTES, Key, NotARecipe, lines_of, parse, parse_value
 from birdcore.recipe.unroll import unrolled
 
 BASE = "base"
 """The recipe that this one is laid over: a file beside it."""
+
+MOST_BASES = 16
+
+Lines: TypeAlias = Callable[[], dict[Key, str]]
+"""File and line of each key, which takes a while to find."""
 
 SHARED = "train"
 """The recipe's table of settings that every round takes unless it says otherwise."""
@@ -29,7 +35,7 @@ def read_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
 
     Raises RecipeError with all that is wrong, one line each.
     """
-    tree, lines = _with_base(path, ())
+    tree, written = _with_base(path, ())
     tree["name"] = tree.get("name", re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-"))
     tree["name"] = tree["name"] or "recipe"
     laid = {_lay_over(tree, setting): setting for setting in settings}
@@ -38,6 +44,7 @@ def read_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
         # Strict JSON takes a list for a tuple, but neither "3" nor true for a number.
         return unrolled(Recipe.model_validate_json(json.dumps(tree, default=str), strict=True))
     except ValidationError as error:
+        lines = written()
 
         def where(key: Key) -> str:
             shared = (SHARED, *key[2:])
@@ -46,7 +53,7 @@ def read_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
             above = [key[:length] for length in range(len(key), 0, -1)]
             below = [k for k in laid if k[: len(key)] == key and key not in lines]
             if setting := next((laid[k] for k in [*above, *below] if k in laid), None):
-                return f"--set {setting}"
+                return _shown(setting)
             line = next((lines[k] for k in above if k in lines), None)
             return line or str(path)
 
@@ -57,7 +64,7 @@ def read_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
         raise RecipeError("\n".join(once.values())) from None
 
 
-def _with_base(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], dict[Key, str]]:
+def _with_base(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Lines]:
     """The tree of a recipe laid over that of the one it names as `base`, and where each key stands.
 
     Tables are laid over each other key by key; lists, the rounds among them, take the place of
@@ -65,28 +72,41 @@ def _with_base(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], dic
     """
     text = _text(path)
     try:
-        tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        message, _, place = str(error).partition(" (at line ")
-        number = place.partition(",")[0] or len(text.splitlines())
-        raise RecipeError(f"{path}:{number}: not TOML: {message}") from None
-    lines = {key: f"{path}:{number}" for key, number in lines_of(text).items()}
+        tree = parse(text)
+    except NotARecipe as error:
+        raise RecipeError(f"{path}:{error.line}: {error}") from None
+
+    def lines() -> dict[Key, str]:
+        return {key: f"{path}:{number}" for key, number in lines_of(text).items()}
+
     base = tree.pop(BASE, None)
     if base is None:
         return tree, lines
-    where = lines[(BASE,)]
+    where = lines()[(BASE,)]
     if not isinstance(base, str):
         raise RecipeError(f"{where}: {BASE} must be the name of a recipe's file, in quotes")
     beneath = path.parent / base
+    try:
+        there = beneath.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        there = False
+    if not there:
+        raise RecipeError(
+            f"{where}: {BASE} = {_cut(base)!r}: there is no such recipe in {path.parent}"
+        )
     if beneath.resolve() in {one.resolve() for one in (*above, path)}:
         raise RecipeError(f"{where}: {BASE} = {base!r} leads back to this recipe")
-    if not beneath.is_file():
-        raise RecipeError(f"{where}: {BASE} = {base!r}: there is no such recipe in {path.parent}")
+    if len(above) == MOST_BASES:
+        raise RecipeError(f"{where}: {BASE}: no more than {MOST_BASES} recipes lie on each other")
     under, under_lines = _with_base(beneath, (*above, path))
     under.pop("name", None)
     replaced = {key for key, value in tree.items() if not isinstance(value, dict)}
-    kept = {key: place for key, place in under_lines.items() if key[0] not in replaced}
-    return _laid_over(under, tree), kept | lines
+
+    def both_lines() -> dict[Key, str]:
+        kept = {key: place for key, place in under_lines().items() if key[0] not in replaced}
+        return kept | lines()
+
+    return _laid_over(under, tree), both_lines
 
 
 def _laid_over(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -108,28 +128,47 @@ def _share(tree: dict[str, Any], path: Path) -> None:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
+        content = _bytes(path)
+    except (FileNotFoundError, ValueError):  # ValueError: a name that no file can have
         raise RecipeError(f"{path}: there is no such recipe") from None
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise RecipeError(f"{path}:{line}: not UTF-8 text: save the recipe as UTF-8") from None
     except OSError as error:
         raise RecipeError(f"{path}: can't be read: {error.strerror}") from None
+    if content is None:
+        raise RecipeError(f"{path}: is a pipe or a device: save the recipe as a file")
+    if len(content) > MOST_BYTES:
+        raise RecipeError(f"{path}: is no recipe: these have at most {MOST_BYTES >> 10} KiB")
+    try:
+        return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise RecipeError(f"{path}:{line}: not UTF-8 text: save the recipe as UTF-8") from None
+
+
+def _bytes(path: Path) -> bytes | None:
+    """What a file holds, and a byte beyond what a recipe may; None for what may never end."""
+    if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+        return None
+    with path.open("rb") as file:
+        return file.read(MOST_BYTES + 1)
 
 
 def _lay_over(tree: dict[str, Any], setting: str) -> Key:
     """Set `mel.preset=config_96` or `round.1.epochs=3` in the tree; returns the key."""
     name, equals, value = (part.strip() for part in setting.partition("="))
     if not equals or not name:
-        raise RecipeError(f"--set {setting}: write KEY=VALUE, for example mel.preset=config_96")
+        raise RecipeError(f"{_shown(setting)}: write KEY=VALUE, for example mel.preset=config_96")
     try:
-        parsed = tomllib.loads(f"x = {value}")["x"]
-    except tomllib.TOMLDecodeError:
-        parsed = value
+        setting.encode()
+        parsed = parse_value(value)
+    except UnicodeEncodeError:
+        raise RecipeError(f"{_shown(setting)}: not UTF-8 text") from None
+    except NotARecipe as error:
+        raise RecipeError(f"{_shown(setting)}: {error}") from None
     key: Key = ()
     node: Any = tree
     *parents, last = name.split(".")
+    if len(parents) >= DEEPEST:
+        raise RecipeError(f"{_shown(setting)}: no setting lies so deep")
     for part in parents:
         at = _step_into(node, part, key, setting)
         if isinstance(node, dict):
@@ -146,9 +185,19 @@ def _step_into(node: Any, part: str, key: Key, setting: str) -> str | int:
     if isinstance(node, dict):
         return part
     if not isinstance(node, list):
-        raise RecipeError(f"--set {setting}: {dotted(key)} is no table, so it has no {part}")
-    if not part.isdecimal() or int(part) >= len(node):
+        raise RecipeError(f"{_shown(setting)}: {dotted(key)} is no table, so it has no {part}")
+    if not (part.isdecimal() and len(part) < 9) or int(part) >= len(node):
         raise RecipeError(
-            f"--set {setting}: {dotted(key)} has the numbers 0 to {len(node) - 1}, and no {part}"
+            f"{_shown(setting)}: {dotted(key)} has the numbers 0 to {len(node) - 1}, and no {part}"
         )
     return int(part)
+
+
+def _shown(setting: str) -> str:
+    """A --set in a message, whatever somebody gave it."""
+    return f"--set {_cut(setting)}"
+
+
+def _cut(text: str) -> str:
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"

@@ -336,9 +336,9 @@ def test_another_layout_is_refused(store: Store) -> None:
         Store(store.root)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
-def test_a_mark_that_can_not_be_read_is_refused(store: Store, text: str) -> None:
-    (store.root / "store.json").write_text(text)
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"{}", b"5", b"\xff\xfe", b"[" * 100_000])
+def test_a_mark_that_can_not_be_read_is_refused(store: Store, text: bytes) -> None:
+    (store.root / "store.json").write_bytes(text)
     with pytest.raises(StoreError, match=r"store\.json can't be read"):
         Store(store.root)
 

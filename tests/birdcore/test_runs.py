@@ -457,3 +457,38 @@ def test_a_run_is_named_by_how_it_begins_and_the_latest_by_nothing(
         run_named(store, "2026")
     with pytest.raises(ValueError, match=f"there is no run x in .*{b.name}"):
         run_named(store, "x")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": 5},
+        {"name": "another"},
+        {"began": None},
+        {"state": "resting"},
+        {"steps": [["mel", "mel"]]},
+        {"steps": "mel"},
+        {"steps": [["mel", 3, []]]},
+        {"asked": []},
+        {"asked": {"settings": []}},
+        {"failed": [1]},
+        {"new": 1},
+    ],
+)
+def test_a_record_that_is_none_hides_no_other(store: Store, change: dict[str, object]) -> None:
+    for _ in range(2):
+        with recorded(store, ASKED, STEPS):
+            pass
+    kept, harmed = runs(store)
+    path = store.root / FOLDER / f"{harmed.name}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert runs(store) == [kept]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe", b"[" * 100_000, b"5", b"null", b'"x"', b"{}"]
+)
+def test_content_that_is_no_record_hides_no_other(store: Store, content: bytes) -> None:
+    with recorded(store, ASKED, STEPS) as run:
+        (store.root / FOLDER / "20000101-000000-x.json").write_bytes(content)
+    assert [one.name for one in runs(store)] == [run.name]

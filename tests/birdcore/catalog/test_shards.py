@@ -1,4 +1,5 @@
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -6,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from birdcore.artifact import Step
 from birdcore.catalog.shards import MOST, Ledger, Shard, assign, shards
 from birdcore.catalog.source import Kind, SourceFile
-from birdcore.layout import MARK
 from birdcore.store import Store
 
 CONTENTS = st.integers(0, 12).map(str)
@@ -99,43 +100,76 @@ def test_the_ledger_is_kept_when_asked_for_and_only_then(tmp_path: Path) -> None
     assert found[0].files == audio("b", "c")["train_audio"]
 
 
-@pytest.mark.parametrize("content", [b"", b"no parquet"])
-def test_a_damaged_ledger_is_begun_anew(tmp_path: Path, content: bytes) -> None:
-    store = Store(tmp_path)
-    (tmp_path / "shards.parquet").write_bytes(content)
-    found = shards(audio("a", "b"), store, 1, keep=True)["train_audio"]
-    assert numbers(found) == {"a": 0, "b": 1}
-    assert numbers(shards(audio("b"), store, 1, keep=False)["train_audio"]) == {"b": 1}
+def parquet(**columns: object) -> bytes:
+    file = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns), file)
+    return bytes(file.getvalue().to_pybytes())
 
 
-ROWS: dict[str, dict[str, list[object]]] = {
-    "no number": {"kind": ["train_audio"], "sha256": ["a"], "shard": [None]},
-    "negative": {"kind": ["train_audio"], "sha256": ["a"], "shard": [-7]},
-    "huge": {"kind": ["train_audio"], "sha256": ["a"], "shard": [2**62]},
-    "a fraction": {"kind": ["train_audio"], "sha256": ["a"], "shard": [0.5]},
-    "text": {"kind": ["train_audio"], "sha256": ["a"], "shard": ["../.."]},
-    "lists": {"kind": [["train_audio"]], "sha256": [["a"]], "shard": [0]},
-    "no digest": {"kind": ["train_audio"], "sha256": [None], "shard": [0]},
-    "other columns": {"kind": ["train_audio"], "shard": [0]},
+INT = pa.int32()
+BROKEN = {
+    "nothing": b"",
+    "no parquet": b"no parquet",
+    "magic alone": b"PAR1PAR1",
+    "other columns": parquet(a=[1], b=["x"]),
+    "a column more": parquet(
+        kind=["train_audio"], sha256=["a"], shard=pa.array([0], INT), more=[1]
+    ),
+    "text for numbers": parquet(kind=["train_audio"], sha256=["a"], shard=["0"]),
+    "numbers for text": parquet(kind=[1], sha256=["a"], shard=pa.array([0], INT)),
+    "lists": parquet(kind=[["train_audio"]], sha256=["a"], shard=pa.array([0], INT)),
+    "empty cells": parquet(kind=["train_audio"], sha256=["a"], shard=pa.array([None], INT)),
+    "below 0": parquet(kind=["train_audio"], sha256=["a"], shard=pa.array([-1], INT)),
 }
 
 
-@pytest.mark.parametrize("harm", ROWS)
-def test_rows_of_a_ledger_that_nobody_of_ours_wrote_are_passed_over(
-    tmp_path: Path, harm: str
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
+def test_a_damaged_ledger_is_set_aside_and_begun_anew(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = Store(tmp_path)
-    pq.write_table(pa.table(ROWS[harm]), tmp_path / "shards.parquet")
-    files = {"train_audio": [SourceFile("a.ogg", 1, "a"), SourceFile("b.ogg", 1, "b")]}
-    for _ in range(2):
-        (shard,) = shards(files, store, 2, keep=True)["train_audio"]  # type: ignore[arg-type]
-        assert (shard.number, len(shard.files)) == (0, 2)
-
-
-@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + bytes(99) + b"PAR1", b"{}"])
-def test_a_ledger_that_is_none_is_as_if_lost(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "store.json").write_text(MARK)
     (tmp_path / "shards.parquet").write_bytes(content)
-    files = {"train_audio": [SourceFile("a.ogg", 1, "a")]}
-    (shard,) = shards(files, Store(tmp_path), 2, keep=True)["train_audio"]  # type: ignore[arg-type]
-    assert shard.number == 0
+    assert numbers(shards(audio("a"), store, 1, keep=False)["train_audio"]) == {"a": 0}
+    assert (tmp_path / "shards.parquet").read_bytes() == content  # a plan changes nothing
+    found = shards(audio("a", "b"), store, 1, keep=True)["train_audio"]
+    assert numbers(found) == {"a": 0, "b": 1}
+    (aside,) = tmp_path.glob("shards.damaged-*.parquet")
+    assert aside.read_bytes() == content
+    assert f"a run sets it aside as {aside.name}" in caplog.text
+    caplog.clear()
+    assert numbers(shards(audio("b"), store, 1, keep=False)["train_audio"]) == {"b": 1}
+    assert not caplog.text
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.floats(0, 1), st.integers(0, 7), st.booleans())
+def test_a_ledger_with_a_wrong_bit_or_cut_is_never_an_error(at: float, bit: int, cut: bool) -> None:
+    with TemporaryDirectory() as folder:
+        store, path = Store(Path(folder)), Path(folder, "shards.parquet")
+        shards(audio(*map(str, range(50))), store, 3, keep=True)
+        content = bytearray(path.read_bytes())
+        place = min(int(at * len(content)), len(content) - 1)
+        content[place] ^= 1 << bit
+        path.write_bytes(content[:place] if cut else content)
+        found = shards(audio(*map(str, range(60))), store, 3, keep=True)["train_audio"]
+        assert sorted(f.sha256 for s in found for f in s.files) == sorted(map(str, range(60)))
+
+
+@pytest.mark.parametrize("lost", ["gone", "damaged"])
+def test_recordings_of_a_lost_ledger_keep_the_shards_they_were_cleaned_in(
+    tmp_path: Path, lost: str
+) -> None:
+    store = Store(tmp_path)
+    known = shards(audio("d", "e"), store, 1, keep=True)["train_audio"]
+    known += shards(audio("a", "d", "e"), store, 9, keep=True)["train_audio"][2:]
+    for shard in known:
+        files = {file.path: file.sha256 for file in shard.files}
+        store.make(Step("clean", 1, f"clean {shard.name}", files=files), lambda job: {})
+    odd = store.make(Step("clean", 2, "clean up"), lambda job: {})
+    (odd.folder / "manifest.json").write_text("[" * 100_000)
+    if lost == "gone":
+        (tmp_path / "shards.parquet").unlink()
+    else:
+        (tmp_path / "shards.parquet").write_bytes(b"PAR1")
+    found = shards(audio("a", "b", "d", "e"), store, 1, keep=True)["train_audio"]
+    assert numbers(found) == {"d": 0, "e": 1, "a": 2, "b": 3}

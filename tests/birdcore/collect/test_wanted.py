@@ -240,3 +240,28 @@ def test_what_is_wanted_and_not_there_is_told_with_its_reason(
     table = pd.read_csv(tables_of(folder, WANTED, NONE)[1])
     assert list(table["id"]) == ids
     assert table["why"][1] == "site/123/download is not there"
+
+
+@pytest.mark.parametrize("harm", ["empty", "garbage", "cut", "other columns", "other types"])
+def test_a_damaged_selection_is_none_and_is_made_again(
+    folder: Path, searched: Searched, harm: str
+) -> None:
+    for area in WANTED.areas:
+        searched(area, BIRDS)
+    before = select_again(folder, WANTED, NONE).chosen
+    fetch(folder, *(record.id for record in before if record.id is not None))
+    assert not due(folder, WANTED, NONE)
+    path = chosen_path(folder, WANTED, NONE)
+    if harm == "other columns":
+        pd.DataFrame({"a": [1]}).to_parquet(path)
+    elif harm == "other types":
+        pd.DataFrame({"id": ["x"], "types": [5]}).to_parquet(path)
+    else:
+        content = path.read_bytes()
+        path.write_bytes({"empty": b"", "garbage": b"no", "cut": content[:-9]}[harm])
+    assert chosen_records(folder, WANTED, NONE) == []
+    assert due(folder, WANTED, NONE)
+    with pytest.raises(ValueError, match="run birdflow collect"):
+        collected_part(folder, WANTED, NONE)
+    select_again(folder, WANTED, NONE)
+    assert chosen_records(folder, WANTED, NONE) == before

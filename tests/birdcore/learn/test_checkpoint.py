@@ -152,6 +152,17 @@ def test_code_in_a_checkpoint_does_not_run(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+def test_what_a_killed_save_left_does_not_pile_up(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, begun())
+    (path,) = tmp_path.glob(CHECKPOINTS)
+    half = tmp_path / f".{path.name}.17-18"
+    half.write_bytes(path.read_bytes()[:100])
+    training = fresh()
+    assert load_checkpoint(tmp_path, training) == []
+    assert training.epoch == 2
+    assert list(tmp_path.iterdir()) == [path]
+
+
 class Evil:
     def __init__(self, path: Path) -> None:
         self.path = path

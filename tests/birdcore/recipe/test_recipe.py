@@ -1,13 +1,10 @@
-import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from birdcore.recipe import Mel, Recipe, RecipeError, read_recipe
-from birdcore.recipe.complaint import lines_of
 
 GOOD = """\
 # Two rounds.
@@ -336,6 +333,103 @@ def test_a_missing_recipe_and_a_folder_are_refused(tmp_path: Path) -> None:
         read_recipe(tmp_path)
 
 
+def test_mistakes_are_told_up_to_a_number(refuse: Refuse) -> None:
+    lines = refuse(GOOD + "".join(f"wrong{at} = {at}\n" for at in range(60)))
+    assert len(lines) == 51
+    assert lines[0].startswith("r.toml:16: unknown key round.1.wrong0")
+    assert lines[-1] == "and 10 more mistakes"
+
+
+@pytest.mark.parametrize(
+    "deep",
+    [
+        "a = " + 5_000 * "[",
+        "a = " + 5_000 * "[" + 5_000 * "]",
+        "a = " + 5_000 * "{a = " + "1" + 5_000 * "}",
+        ".".join(2_000 * "a") + " = 1",
+        "[[" + ".".join(2_000 * "a") + "]]\nb = 1",
+        "a = " + 17 * "[" + 17 * "]",
+        "a = [\n" + 30 * "[\n" + 30 * "]\n" + "]",
+    ],
+)
+def test_what_nests_deeper_than_a_recipe_is_refused_with_its_line(
+    refuse: Refuse, deep: str
+) -> None:
+    (line,) = refuse(GOOD + deep + "\nmore = 1\n")
+    last = GOOD.count("\n") + 1 + deep.count("\n") * ("[\n" in deep)
+    assert line == f"r.toml:{last}: tables or lists lie more than 16 deep in each other"
+
+
+@pytest.mark.parametrize("number", ["9" * 5_000, "0x" + "f" * 5_000, str(2**63), str(-(2**63) - 1)])
+def test_a_number_that_toml_has_not_is_refused_with_its_line(refuse: Refuse, number: str) -> None:
+    assert refuse(f"{GOOD}epochs = {number}\n") == [
+        "r.toml:16: TOML's whole numbers have at most 64 bits"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("a=" + 5_000 * "[", "tables or lists lie more than 16 deep in each other"),
+        ("round.0.x=" + 90 * "[" + 90 * "]", "tables or lists lie more than 16 deep"),
+        (".".join(5_000 * "a") + "=1", "no setting lies so deep"),
+        ("seed=" + "9" * 5_000, "TOML's whole numbers have at most 64 bits"),
+        ("seed=0x" + "f" * 5_000, "TOML's whole numbers have at most 64 bits"),
+        ("round." + "9" * 5_000 + ".epochs=1", "round has the numbers 0 to 1, and no 999"),
+        ("name=\udcff", "not UTF-8 text"),
+        ("seed=1\nname='x'", "seed = "),
+        ("name=\x1b[2J", "name = "),
+    ],
+)
+def test_a_set_that_no_recipe_could_say_is_refused(refuse: Refuse, setting: str, says: str) -> None:
+    (line,) = refuse(GOOD, setting)
+    assert line.startswith("--set ")
+    assert says in line
+    assert len(line.replace("9", "")) < 250
+    assert line.isprintable()
+
+
+def test_what_is_no_file_of_text_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    for path, says in (
+        (tmp_path / "pipe.toml", r"pipe\.toml: is a pipe or a device: save the recipe as a file"),
+        (Path("/dev/zero"), r"/dev/zero: is a pipe or a device"),
+        (Path("a\0b"), "there is no such recipe"),
+        (tmp_path / ("a" * 5_000), "can't be read: File name too long"),
+    ):
+        with pytest.raises(RecipeError, match=says):
+            read_recipe(path)
+
+
+def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "huge.toml"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(RecipeError, match=r"huge\.toml: is no recipe: these have at most 64 KiB"):
+        read_recipe(path)
+
+
+@pytest.mark.parametrize(
+    "text", ["\n" * 1_001, "# é\n" * 2_000, GOOD + "folds = [\n" + "1,\n" * 2_000]
+)
+def test_a_recipe_of_very_many_lines_is_refused(refuse: Refuse, text: str) -> None:
+    assert refuse(text) == ["r.toml:1001: a recipe has at most 1000 lines"]
+
+
+@pytest.mark.parametrize("base", ["a\\u0000b", "a" * 5_000, "."])
+def test_a_base_that_is_no_file_is_refused(refuse: Refuse, base: str) -> None:
+    (line,) = refuse(f'base = "{base}"\n{GOOD}')
+    assert line.startswith("r.toml:1: base = ")
+    assert "there is no such recipe in" in line
+
+
+def test_bases_lie_on_each_other_so_many_times(tmp_path: Path) -> None:
+    for at in range(40):
+        (tmp_path / f"{at}.toml").write_text(f'base = "{at + 1}.toml"\n')
+    with pytest.raises(RecipeError, match="no more than 16 recipes lie on each other"):
+        read_recipe(tmp_path / "0.toml")
+
+
 def test_windows_line_ends_and_byte_order_mark_are_read(tmp_path: Path) -> None:
     path = tmp_path / "r.toml"
     path.write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
@@ -485,33 +579,6 @@ def test_every_recipe_of_the_project_is_read(tiny_recipe: Path) -> None:
     assert shipped
     for path in [tiny_recipe, *shipped]:
         assert read_recipe(path).round
-
-
-KEYS = st.sampled_from(["a", "b", "c-d", "e_f"])
-VALUES = st.recursive(
-    st.integers() | st.text("aé \n#[]={},'\"\\", max_size=8) | st.booleans(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
-    max_leaves=8,
-)
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.dictionaries(KEYS, VALUES, min_size=1))
-def test_each_key_is_found_on_the_line_that_holds_it(tree: dict[str, object]) -> None:
-    # One statement a line, with a comment above each, and blank lines between.
-    text = "".join(f"# {key}\n{key} = {inline(value)}\n\n" for key, value in tree.items())
-    lines = lines_of(text)
-    assert {key[0] for key in lines} == tree.keys()
-    for key, line in lines.items():
-        assert line == 2 + 3 * list(tree).index(str(key[0]))
-
-
-def inline(value: object) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {inline(v)}" for key, v in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(inline, value)) + "]"
-    return json.dumps(value)
 
 
 def write(folder: Path, **texts: str) -> Path:
