@@ -34,7 +34,9 @@ IN_MEMORY = 20 * 60 * 48_000
 """Samples up to which a recording is kept: 230 MB."""
 CANCELLED = 0.1
 """Of the energy that the sum of channels would have if they had nothing in common."""
-STRIDE = 13
+SURELY_NOT = 2 * CANCELLED
+"""As CANCELLED, but judged from one sample in STRIDE, which is prime."""
+STRIDE = 251
 LENGTH_TOLERANCE_S = 0.1
 
 Mono = NDArray[np.float32]
@@ -211,24 +213,20 @@ class _Levels:
     """
 
     def __init__(self, channels: int) -> None:
-        self.channels, self.frames = channels, 0
-        self.sums, self.squares = np.zeros(channels), 0.0
-        self.of_sum = 0.0
+        self.frames = 0
+        self.sums = np.zeros(channels)
+        self.products = np.zeros((channels, channels))
 
     def add(self, block: Frames) -> None:
-        if self.channels == 1 or block.shape[1] != self.channels:
-            return
-        few = block[::STRIDE].astype(np.float64)
-        self.frames += len(few)
-        self.sums += few.sum(axis=0)
-        self.squares += float(np.vdot(few, few))
-        both = few.sum(axis=1)
-        self.of_sum += float(both @ both)
+        if block.shape[1] == len(self.sums) > 1:
+            few = np.ascontiguousarray(block[::STRIDE])
+            self.frames += len(few)
+            self.sums += np.ones(len(few), np.float32) @ few
+            self.products += few.T @ few
 
     def may_cancel(self) -> bool:
-        count = max(self.frames, 1)
-        each = self.squares - float(self.sums @ self.sums) / count
-        return self.of_sum - float(self.sums.sum()) ** 2 / count < CANCELLED * each
+        varying = self.products - np.outer(self.sums, self.sums) / max(self.frames, 1)
+        return bool(varying.sum() < SURELY_NOT * varying.trace())
 
 
 def _joined(blocks: list[Mono]) -> list[Mono]:
