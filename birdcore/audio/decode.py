@@ -33,6 +33,10 @@ __all__ = ["Audio", "Rejected", "decode", "resample"]
 IN_MEMORY = 20 * 60 * 48_000
 """Samples up to which a recording is kept: 230 MB."""
 CANCELLED = 0.1
+"""Of the energy that the sum of channels would have if they had nothing in common."""
+SURELY_NOT = 2 * CANCELLED
+"""As CANCELLED, but judged from one sample in STRIDE, which is prime."""
+STRIDE = 251
 LENGTH_TOLERANCE_S = 0.1
 
 Mono = NDArray[np.float32]
@@ -185,25 +189,44 @@ def _survey(file: FileIO, reader: Reader, channel: int | None = None) -> _Survey
     """Decodes all of a file; keeps the samples while they are few enough."""
     kept: list[Mono] = []
     frames = 0
-    energy = of_sum = sum_of_all = 0.0
     with reader(file) as stream:
+        levels = _Levels(stream.channels)
         for block in stream.blocks:
-            energy += _energy(block)
+            _check_finite(block)
+            levels.add(block)
             mono = _mono(block, channel)
             frames += len(mono)
-            if (channels := block.shape[1]) > 1:
-                of_sum += channels**2 * float(mono @ mono)
-                sum_of_all += channels * float(mono.sum())
             if frames <= IN_MEMORY:
                 kept.append(mono)
             else:
                 kept.clear()
-        # A constant offset is no sound: without it, what is left of the sum.
-        alternating = of_sum - sum_of_all**2 / max(frames, 1)
-        may_cancel = stream.channels > 1 and channel is None and alternating < CANCELLED * energy
+        may_cancel = channel is None and levels.may_cancel()
         return _Survey(reader, stream.rate, stream.channels, stream.promised, stream.failure,
                        stream.failed_at, stream.unfinished, stream.unread, frames,
                        frames <= IN_MEMORY, may_cancel, _joined(kept))  # fmt: skip
+
+
+class _Levels:
+    """Whether channels may cancel, from so few samples of all parts that every file can afford it.
+
+    Offsets are no sound: a recorder may have one in each channel, louder than birds.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self.frames = 0
+        self.sums = np.zeros(channels)
+        self.products = np.zeros((channels, channels))
+
+    def add(self, block: Frames) -> None:
+        if block.shape[1] == len(self.sums) > 1:
+            few = np.ascontiguousarray(block[::STRIDE])
+            self.frames += len(few)
+            self.sums += np.ones(len(few), np.float32) @ few
+            self.products += few.T @ few
+
+    def may_cancel(self) -> bool:
+        varying = self.products - np.outer(self.sums, self.sums) / max(self.frames, 1)
+        return bool(varying.sum() < SURELY_NOT * varying.trace())
 
 
 def _joined(blocks: list[Mono]) -> list[Mono]:
@@ -215,20 +238,18 @@ def _again(path: Path, reader: Reader, channel: int | None, frames: int) -> Iter
     done = 0
     with open_file(path) as file, reader(file) as stream:
         for block in stream.blocks:
-            _energy(block)
+            _check_finite(block)
             done += len(block)
             yield _mono(block, channel)
     if done != frames:
         raise Rejected("changed while it was read")
 
 
-def _energy(block: Frames) -> float:
-    """The sum of squares; raises Rejected for samples that are no numbers, which no sum hides."""
+def _check_finite(block: Frames) -> None:
+    """Raises Rejected for samples that are no numbers; no sum of squares hides one."""
     flat = block.reshape(-1)
-    energy = float(flat @ flat)
-    if not np.isfinite(energy) and not np.isfinite(block).all():
+    if not np.isfinite(flat @ flat) and not np.isfinite(block).all():
         raise Rejected("holds samples that are NaN or infinite")
-    return energy
 
 
 def _mono(block: Frames, channel: int | None) -> Mono:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from io import FileIO
 from typing import cast
 
+import numpy as np
 import soundfile as sf
 
 from birdcore.audio.stream import Frames, Stream, Unreadable, block_length, check_form
@@ -45,9 +46,12 @@ def opened(file: FileIO, block: int | None = None) -> Iterator[Stream]:
 
 def _blocks(sound: sf.SoundFile, stream: Stream, file: FileIO, block: int) -> Iterator[Frames]:
     done = 0
+    # Memory that is used anew costs less than memory that is asked for; but of one channel the
+    # block itself is kept.
+    buffer = np.empty((block, stream.channels), np.float32) if stream.channels > 1 else None
     try:
         while stream.promised is None or done < stream.promised:
-            frames = cast(Frames, sound.read(block, dtype="float32", always_2d=True))
+            frames = cast(Frames, sound.read(block, dtype="float32", always_2d=True, out=buffer))
             if not len(frames):
                 break
             done += len(frames)

@@ -43,7 +43,7 @@ class Stream:
     """An opened recording.
 
     blocks: its samples, in order, once; the count of channels may change between blocks, the
-    rate does not.
+    rate does not. A block of several channels may be overwritten by the next.
     promised: samples per channel that its headers announce, None where they don't.
     failure, failed_at: why and at which sample decoding failed; known when blocks have ended.
     unfinished: whether the last frame was cut within; known when blocks have ended.
