@@ -74,11 +74,11 @@ def test_a_run_goes_on_while_the_server_is_started_again(
 ) -> None:
     run = ui.new_run("pipeline", **asked)
     ui.until(lambda: training(tmp_path / "store"))
-    before = ui.pids("flows.server")
+    before = ui.pids("flows.serving")
     kill(before)
     ended = ui.ended(run)
     assert ended.state_name == "Completed"
-    assert ui.pids("flows.server") != before
+    assert ui.pids("flows.serving") != before
     assert (tmp_path / "out" / "submission.csv").read_bytes() == undisturbed
 
 
