@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
 
-from birdcore.private import NotPrivateError, open_private, private_folder, write_private
+from birdcore.private import NotPrivateError, open_private, private_folder
 from flows.environment import (
     keep_loopback_from_proxies,
     server_environment,
@@ -128,7 +128,7 @@ def _running(home: Path, login: str) -> int:
         try:
             port = int(json.loads((home / "server.json").read_text())["port"])
         except (OSError, ValueError, KeyError, TypeError):
-            port = 0  # its starter was killed before it could say
+            port = 0  # it has just begun
         if port and proves_itself(login, port):
             return port
         time.sleep(0.2)
@@ -160,7 +160,6 @@ def _start(home: Path, login: str, port: int) -> int:
             start_new_session=True,  # Ctrl-C ends the run; the server goes when it is not needed
         )
     threading.Thread(target=process.wait, daemon=True).start()  # may outlive it: leave no zombie
-    write_private(home / "server.json", json.dumps({"port": port, "pid": process.pid}))
     began = time.monotonic()
     said = False
     while (took := time.monotonic() - began) < START_S and process.poll() is None:
