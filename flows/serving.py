@@ -23,7 +23,8 @@ END_S = 20.0
 def main(port: int, descriptor: int) -> None:
     os.umask(0o077)
     fcntl.flock(open_private(Path("server.lock")), fcntl.LOCK_EX)
-    write_private(Path("server.json"), json.dumps({"port": port, "pid": os.getpid()}))
+    where = {"host": socket.gethostname(), "port": port, "pid": os.getpid()}
+    write_private(Path("server.json"), json.dumps(where))
     login = os.environ["PREFECT_SERVER_API_AUTH_STRING"]
 
     import uvicorn

@@ -155,6 +155,10 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
         started = Ui(folder / "store", log)
         yield started
         started.end()
+        secret = started.login.partition(":")[2].encode()
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        holders = [path for path in files if secret in path.read_bytes()]
+        assert holders == [started.store / "prefect" / "login"]
         started.api._client.close()
 
 

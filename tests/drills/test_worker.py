@@ -100,6 +100,14 @@ def test_a_run_goes_on_after_a_power_cut(
     assert (tmp_path / "out" / "submission.csv").read_bytes() == undisturbed
 
 
+def test_workers_end_with_a_ui_that_is_killed(ui: Any, is_alive: Any) -> None:
+    workers = ui.pids("flows.worker")
+    kill([ui.process.pid])
+    ui.process.wait()
+    ui.until(lambda: not any(map(is_alive, workers)))
+    ui.start()
+
+
 def test_ctrl_c_leaves_nothing_running_and_the_next_start_goes_on(
     ui: Any, asked: dict[str, Any], undisturbed: bytes, tmp_path: Path, is_alive: Any
 ) -> None:
