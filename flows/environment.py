@@ -27,6 +27,7 @@ CLIENT_SETTINGS = {
 SERVER_SETTINGS = {
     # The working folder of the server is its own: no path can break the URL.
     "PREFECT_SERVER_DATABASE_CONNECTION_URL": "sqlite+aiosqlite:///prefect.db",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     # A server that was killed knows who has the slots of its limits.
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
         "prefect.server.concurrency.lease_storage.filesystem"

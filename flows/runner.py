@@ -54,7 +54,8 @@ def _dask(address: str) -> TaskRunner[Any]:
     if address:
         return DaskTaskRunner(address=address)
     here = {"n_workers": workers(), "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
-    return DaskTaskRunner(cluster_kwargs=here | {"host": "127.0.0.1"})
+    # With certificates made for this cluster: a scheduler runs what it is sent, by any account.
+    return DaskTaskRunner(cluster_kwargs=here | {"host": "127.0.0.1", "security": True})
 
 
 def _ray(address: str) -> TaskRunner[Any]:

@@ -17,8 +17,9 @@ import time
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
+from socket import gethostname
 
-from birdcore.private import NotPrivateError, open_private, private_folder, write_private
+from birdcore.private import NotPrivateError, open_private, private_folder
 from flows.environment import (
     keep_loopback_from_proxies,
     server_environment,
@@ -122,19 +123,29 @@ def _lives(home: Path) -> bool:
 
 
 def _running(home: Path, login: str) -> int:
-    """The port of the server that there is, which may be slow to answer."""
-    until = time.monotonic() + START_S
-    while time.monotonic() < until and _lives(home):
+    """The port of the server that there is, which may have just begun."""
+    log = home / "server.log"
+    began, said = time.monotonic(), False
+    while (took := time.monotonic() - began) < START_S and _lives(home):
         try:
-            port = int(json.loads((home / "server.json").read_text())["port"])
+            known = json.loads((home / "server.json").read_text())
+            host, port = str(known["host"]), int(known["port"])
         except (OSError, ValueError, KeyError, TypeError):
-            port = 0  # its starter was killed before it could say
+            host, port = gethostname(), 0
+        if host != gethostname():
+            raise ServerError(
+                f"the Prefect server of this store runs on {host}: give the command there, or "
+                "name another --store, or a Prefect server for both (PREFECT_API_URL)"
+            )
         if port and proves_itself(login, port):
             return port
+        if took > SLOW_S and not said:
+            said = True
+            err.print(f"waiting for the Prefect server of this store; its log: {log}", markup=False)
         time.sleep(0.2)
     raise ServerError(
-        f"the Prefect server of this store does not answer, or runs on another machine: see "
-        f"{home / 'server.json'} and {home / 'server.log'}"
+        f"the Prefect server of this store does not answer: see the end of {log}, and "
+        f"the process that {home / 'server.json'} names"
     )
 
 
@@ -160,7 +171,6 @@ def _start(home: Path, login: str, port: int) -> int:
             start_new_session=True,  # Ctrl-C ends the run; the server goes when it is not needed
         )
     threading.Thread(target=process.wait, daemon=True).start()  # may outlive it: leave no zombie
-    write_private(home / "server.json", json.dumps({"port": port, "pid": process.pid}))
     began = time.monotonic()
     said = False
     while (took := time.monotonic() - began) < START_S and process.poll() is None:

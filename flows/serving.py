@@ -5,6 +5,7 @@ ends when no client holds `in-use.lock` any more.
 """
 
 import fcntl
+import json
 import os
 import socket
 import sys
@@ -12,7 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-from birdcore.private import open_private
+from birdcore.private import open_private, write_private
 
 WATCH_S = 2.0
 END_S = 20.0
@@ -22,6 +23,8 @@ END_S = 20.0
 def main(port: int, descriptor: int) -> None:
     os.umask(0o077)
     fcntl.flock(open_private(Path("server.lock")), fcntl.LOCK_EX)
+    where = {"host": socket.gethostname(), "port": port, "pid": os.getpid()}
+    write_private(Path("server.json"), json.dumps(where))
     login = os.environ["PREFECT_SERVER_API_AUTH_STRING"]
 
     import uvicorn

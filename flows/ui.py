@@ -97,6 +97,8 @@ def _who(home: Path) -> str:
 
 def _work(folder: Path) -> None:
     """Keep workers running, and runs that lost their process, until the process is to end."""
+    from prefect.exceptions import PrefectException
+
     from flows.dead import cancel_tasks, go_on, mark_dead
     from flows.setup import POOLS
 
@@ -105,7 +107,7 @@ def _work(folder: Path) -> None:
         for beat in count():
             time.sleep(WATCH_S)
             if beat % MARK_EVERY == 0:
-                with suppress(httpx.HTTPError):
+                with suppress(httpx.HTTPError, PrefectException):
                     mark_dead()
                     go_on()
                     cancel_tasks()

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,12 +24,12 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from birdcore.artifact import Progress, Step
 from birdcore.learn import train as stage
 from birdcore.learn.worker import PASSING, step_to_json
+from birdcore.private import NotPrivateError, open_private, private_folder
 from tasks.stage import Recoverable, stage_task
 from tasks.stop import check, stopping
 
 WORKER = (sys.executable, "-m", "birdcore.learn.worker")
 LIMIT = "gpu"
-LOCKS = Path(tempfile.gettempdir())
 LEASE_S = 60.0
 """The slot of a run that was killed is free again after so long."""
 WATCH_S = 1.0
@@ -42,12 +43,25 @@ def _visible_gpus() -> list[str]:
     return [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", numbers).split(",")]
 
 
+def _lock_folder() -> Path:
+    """Where the GPUs' locks lie: no other account can make, hold or replace one there."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    try:
+        return private_folder(cache.expanduser() / "birdflow" / "locks")
+    except NotPrivateError:
+        raise
+    except (OSError, RuntimeError):  # an account without a home, or one that is read-only
+        return private_folder(Path(tempfile.gettempdir()) / f"birdflow-{os.getuid()}")
+
+
 @contextmanager
 def _locked_gpu() -> Iterator[str]:
     """A GPU that no training of another process has either, by a lock that ends with its holder."""
+    folder = _lock_folder()
     while True:
-        for name in _visible_gpus():
-            with (LOCKS / f"birdflow-{os.getuid()}-gpu-{name}.lock").open("a") as lock:
+        for name in _visible_gpus():  # machines may share a home, and an id may hold slashes
+            file = f"{socket.gethostname()}-gpu-{name.replace('/', '_')}.lock"
+            with open(open_private(folder / file)) as lock:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TextIO
 from uuid import UUID
@@ -36,8 +37,15 @@ class Ui:
             self.port = int(probe.getsockname()[1])
         self.store, self.log = store, log
         self.url = f"http://127.0.0.1:{self.port}/api"
-        self.api = SyncPrefectClient(self.url)
         self.start()
+
+    @cached_property
+    def login(self) -> str:
+        return (self.store / "prefect" / "login").read_text().strip()
+
+    @cached_property
+    def api(self) -> SyncPrefectClient:
+        return SyncPrefectClient(self.url, auth_string=self.login)
 
     def start(self) -> None:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
@@ -101,7 +109,9 @@ class Ui:
     def retry(self, run: UUID) -> None:
         """Press Retry."""
         address = f"{self.url}/flow_runs/{run}/set_state"
-        answer = httpx.post(address, json={"state": UI_RETRY, "force": False}, timeout=60)
+        asked = {"state": UI_RETRY, "force": False}
+        auth = httpx.BasicAuth(*self.login.split(":"))
+        answer = httpx.post(address, json=asked, auth=auth, timeout=60)
         assert answer.json()["status"] == "ACCEPT", answer.text
 
     def cancel(self, run: UUID) -> None:
@@ -145,6 +155,10 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
         started = Ui(folder / "store", log)
         yield started
         started.end()
+        secret = started.login.partition(":")[2].encode()
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        holders = [path for path in files if secret in path.read_bytes()]
+        assert holders == [started.store / "prefect" / "login"]
         started.api._client.close()
 
 

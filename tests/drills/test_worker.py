@@ -83,11 +83,11 @@ def test_a_run_goes_on_while_the_server_is_started_again(
 ) -> None:
     run = ui.new_run("pipeline", **asked)
     ui.until(lambda: training(tmp_path / "store"))
-    before = ui.pids("flows.server")
+    before = ui.pids("flows.serving")
     kill(before)
     ended = ui.ended(run)
     assert ended.state_name == "Completed"
-    assert ui.pids("flows.server") != before
+    assert ui.pids("flows.serving") != before
     assert (tmp_path / "out" / "submission.csv").read_bytes() == undisturbed
 
 
@@ -107,6 +107,14 @@ def test_a_run_goes_on_after_a_power_cut(
     ]  # fmt: skip
     assert resumed(tmp_path / "store")
     assert (tmp_path / "out" / "submission.csv").read_bytes() == undisturbed
+
+
+def test_workers_end_with_a_ui_that_is_killed(ui: Any, is_alive: Any) -> None:
+    workers = ui.pids("flows.worker")
+    kill([ui.process.pid])
+    ui.process.wait()
+    ui.until(lambda: not any(map(is_alive, workers)))
+    ui.start()
 
 
 def test_ctrl_c_leaves_nothing_running_and_the_next_start_goes_on(

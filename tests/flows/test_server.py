@@ -1,5 +1,6 @@
 """The Prefect server of a store: who shares it, when it ends, and what it leaves alone."""
 
+import fcntl
 import json
 import os
 import signal
@@ -225,6 +226,16 @@ def test_a_server_is_shared_and_ends_after_its_last_client(
     (client.home / "server.json").write_text(json.dumps({"port": 1, "pid": pid}))
     third = start()
     assert get(f"{third.url}/health") is True
+
+
+@pytest.mark.usefixtures("no_server")
+def test_a_server_of_another_machine_is_named(tmp_path: Path) -> None:
+    home = private_folder(tmp_path / "store" / "prefect")
+    (home / "server.json").write_text(json.dumps({"host": "elsewhere", "port": 1, "pid": 2}))
+    with (home / "server.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ServerError, match="runs on elsewhere"), server(home.parent):
+            pass
 
 
 @pytest.mark.usefixtures("no_server")

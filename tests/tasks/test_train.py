@@ -20,6 +20,7 @@ import tasks.train
 from birdcore.artifact import Step
 from birdcore.catalog.source import scan
 from birdcore.learn.worker import PASSING, step_to_json
+from birdcore.private import NotPrivateError
 from birdcore.recipe import read_recipe
 from birdcore.store import Store, no_progress
 from flows.dag import build_dag
@@ -185,7 +186,7 @@ def gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine with two GPUs, as far as it can be told without one."""
     monkeypatch.setattr(tasks.train.torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(tasks.train.torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(tasks.train, "LOCKS", tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with get_client(sync_client=True) as client, suppress(ObjectNotFound):
         client.delete_global_concurrency_limit_by_name(LIMIT)
 
@@ -218,6 +219,38 @@ def test_trainings_of_all_processes_share_the_gpus(monkeypatch: pytest.MonkeyPat
             pass
     with tasks.train._locked_gpu() as again:
         assert again == "0"
+
+
+@pytest.mark.usefixtures("gpus")
+def test_no_other_account_can_hold_or_make_the_lock_of_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-GPU-1/2/3")
+    locks = tmp_path / "birdflow" / "locks"
+    with tasks.train._locked_gpu() as name:
+        assert name == "MIG-GPU-1/2/3"
+    (lock,) = locks.iterdir()
+    assert [one.stat().st_mode & 0o777 for one in (locks, lock)] == [0o700, 0o600]
+    lock.unlink()
+    lock.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic link"), tasks.train._locked_gpu():
+        pass
+    nobody = os.getuid() + 1
+    monkeypatch.setattr("birdcore.private.os.getuid", lambda: nobody)
+    with pytest.raises(NotPrivateError, match="another account"), tasks.train._locked_gpu():
+        pass
+
+
+@pytest.mark.usefixtures("gpus")
+def test_an_account_without_a_home_has_its_locks_in_the_folder_for_temporary_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    with tasks.train._locked_gpu():
+        (folder,) = (tmp_path / "temporary").iterdir()
+        assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def stops() -> None:
