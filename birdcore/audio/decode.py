@@ -7,8 +7,9 @@ reading: a file of eight channels never lies in memory eight times, and a header
 hours costs nothing.
 """
 
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -17,7 +18,11 @@ import soundfile as sf
 import soxr
 from numpy.typing import NDArray
 
+from birdcore.blocks import Blocks, in_blocks
+
 BLOCK = 1 << 18
+IN_MEMORY = 1 << 26
+"""Samples: 23 minutes at 48 kHz, 256 MiB. Longer recordings are decoded anew for each pass."""
 SMALL_BLOCK = 1 << 12
 OGG_PAGE_HEADER = 27
 OGG_END_OF_STREAM = 4
@@ -32,15 +37,31 @@ class Rejected(ValueError):
 class Audio:
     """A decoded recording.
 
-    samples: float32 (n,), n >= 1, finite, the mean over the file's channels.
-    rate: samples per second; channels: how many the file has.
-    truncated: the file holds less than it promises, or stops being readable midway.
+    rate: samples per second; channels: how many the file has. frames: samples that could be
+    decoded, at least 1. problem: "" or what is wrong with it, in words. truncated: the file holds
+    less than it promises. note: "" or what else is to be known of it.
     """
 
-    samples: NDArray[np.float32]
     rate: int
     channels: int
+    frames: int
+    problem: str
     truncated: bool
+    note: str
+    source: Blocks
+
+    def blocks(self) -> Iterator[NDArray[np.float32]]:
+        """Samples (n,), n >= 1, finite, the mean over the file's channels, from the start."""
+        return self.source()
+
+    @property
+    def samples(self) -> NDArray[np.float32]:
+        """All samples (frames,) in one array: for short recordings."""
+        return np.concatenate(list(self.blocks()))
+
+    @property
+    def duration_s(self) -> float:
+        return self.frames / self.rate
 
 
 def decode(path: Path) -> Audio:
@@ -54,12 +75,22 @@ def decode(path: Path) -> Audio:
     be read from it, and if a sample is NaN or infinite.
     """
     ends_early = _ends_early(path)
-    audio = _read(path, BLOCK)
-    if audio.truncated:  # a block that fails is lost as a whole: small ones save more
-        audio = _read(path, SMALL_BLOCK)
-    if not audio.samples.size:
+    with _open(path) as file:
+        rate, channels, promised = file.samplerate, file.channels, file.frames
+    block = BLOCK
+    frames, source = _survey(path, block)
+    if frames < promised:  # a block that fails is lost as a whole: small ones save more
+        block = SMALL_BLOCK
+        frames, source = _survey(path, block)
+    if not frames:
         raise Rejected("no samples can be read from it")
-    return replace(audio, truncated=audio.truncated or ends_early)
+    truncated = frames < promised or ends_early
+    problem = (
+        f"cut off after {frames / rate:.2f} s: the file ends before its stream does"
+        if truncated
+        else ""
+    )
+    return Audio(rate, channels, frames, problem, truncated, "", source)
 
 
 def resample(
@@ -76,14 +107,24 @@ def resample(
     return cast(NDArray[np.float32], soxr.resample(samples, source_rate, target_rate, quality="HQ"))
 
 
-def _read(path: Path, block: int) -> Audio:
-    parts = [np.empty(0, np.float32)]
-    with _open(path) as file:
-        with suppress(sf.LibsndfileError):
-            while len(frames := file.read(block, dtype="float32", always_2d=True)):
-                parts.append(_mono(frames))
-        samples = np.concatenate(parts)
-        return Audio(samples, file.samplerate, file.channels, len(samples) < file.frames)
+def _survey(path: Path, block: int) -> tuple[int, Blocks]:
+    """How many samples there are, and how to have them."""
+    parts, frames = [np.empty(0, np.float32)], 0
+    for part in _read(path, block):
+        frames += len(part)
+        if frames <= IN_MEMORY:
+            parts.append(part)
+        else:
+            parts.clear()
+    if frames > IN_MEMORY:
+        return frames, lambda: _read(path, block)
+    return frames, in_blocks(np.concatenate(parts))
+
+
+def _read(path: Path, block: int) -> Iterator[NDArray[np.float32]]:
+    with _open(path) as file, suppress(sf.LibsndfileError):
+        while len(frames := file.read(block, dtype="float32", always_2d=True)):
+            yield _mono(frames)
 
 
 def _open(path: Path) -> sf.SoundFile:
