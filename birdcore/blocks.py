@@ -16,8 +16,8 @@ Blocks: TypeAlias = Callable[[], Iterator[Block]]
 """Mono samples (n,), block after block, from the start each time it is called."""
 
 BLOCK = 1 << 18
-HELD = 1 << 26
-"""Samples: 256 MiB, 35 minutes at 32 kHz."""
+HELD = 1 << 25
+"""Samples: 128 MiB, 17 minutes at 32 kHz."""
 
 
 class Reader(Generic[T]):

