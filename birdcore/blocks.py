@@ -31,7 +31,7 @@ class Reader(Generic[T]):
     def parts(self, count: int) -> Iterator[NDArray[T]]:
         """The next `count` rows, or as many as are left, in views of the blocks."""
         while count > 0:
-            if self._rest is None or not len(self._rest):
+            while self._rest is None or not len(self._rest):
                 if (block := next(self._blocks, None)) is None:
                     return
                 self._rest = block

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from birdcore.artifact import MANIFEST, Artifact, Step
+from birdcore.audio.clean import recording_problems
 from birdcore.files import write_text
 from birdcore.learn.attribution import FILE, OUTSIDE, merged, read_attribution, terms
 from birdcore.score.score import ENSEMBLE
@@ -55,7 +56,8 @@ def _tables(dag: Dag, store: Store, out: Path) -> None:
             _write_csv(pd.read_parquet(store.get(step.ref) / "left_out.parquet"), out / "leaks.csv")
         if step.stage == "catalog":
             problems = pd.read_parquet(store.get(step.ref) / "problems.parquet")
-            _write_csv(problems, out / "problems.csv")
+            of_recordings = recording_problems(cleaned)
+            _write_csv(pd.concat([problems, of_recordings]), out / "problems.csv")
 
 
 def card(dag: Dag, store: Store, used: pd.DataFrame, scores: dict[str, Any]) -> str:

@@ -8,15 +8,16 @@ the same). Soundscapes keep every second that can be read, since their rows are 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from birdcore.artifact import Facts, Step
+from birdcore.artifact import Artifact, Facts, Step
 from birdcore.audio.cut import Override, kept_intervals
 from birdcore.audio.decode import Rejected, decode
 from birdcore.audio.quality import Quality, quality
@@ -36,6 +37,8 @@ CUTS = pa.schema(
 )  # fmt: skip
 KEPT = pa.schema([("recording", pa.string()), ("from", pa.float64()), ("to", pa.float64())])
 REJECTED = pa.schema([("recording", pa.string()), ("reason", pa.string())])
+USED, UNREADABLE = "recording used as it is", "soundscape that can't be used"
+"""Problems, as problems.csv and the report call them."""
 PROBLEMS = pa.schema([("recording", pa.string()), ("problem", pa.string())])
 RECORDINGS = pa.schema(
     [
@@ -136,6 +139,23 @@ def run(job: Job) -> Facts:
         "with_speech": sum(m["speech_s"] > 0 for m in measured),
         "cut_s": round(sum(c["to"] - c["from"] for c in cuts), 2),
     }
+
+
+def recording_problems(cleaned: Iterable[Artifact]) -> pd.DataFrame:
+    """What is wrong with recordings, as rows (problem, where, detail) of `problems.csv`.
+
+    Those that are used, and soundscapes that can't be; rejected clips have a table of their own.
+    """
+    tables = []
+    for artifact in cleaned:
+        used = pd.read_parquet(artifact / "problems.parquet")
+        tables.append(used.rename(columns={"problem": "detail"}).assign(problem=USED))
+        if artifact.manifest.config["kind"] not in LABELLED:
+            lost = pd.read_parquet(artifact / "rejected.parquet")
+            tables.append(lost.rename(columns={"reason": "detail"}).assign(problem=UNREADABLE))
+    columns = ["problem", "recording", "detail"]
+    rows = pd.concat(tables)[columns] if tables else pd.DataFrame(columns=columns)
+    return rows.rename(columns={"recording": "where"})
 
 
 def _measured(job: Job, rejected: dict[str, str]) -> Iterator[tuple[_Measured, Iterator[Block]]]:

@@ -64,7 +64,6 @@ class ShardWriter:
         """
         if recording in self._seen:
             raise ValueError(f"recording {recording!r} is in {self.path} already: write it once")
-        self._seen.add(recording)
         reader = Reader(self._checked(recording, codes))
         for block in count():
             row = self._blocks[len(self._rows)]
@@ -80,6 +79,7 @@ class ShardWriter:
                 self._flush()
         if not reader.position:
             raise ValueError(f"codes of {recording!r} have no frame")
+        self._seen.add(recording)
 
     def _checked(self, recording: str, codes: Iterable[Codes]) -> Iterator[Codes]:
         for block in codes:

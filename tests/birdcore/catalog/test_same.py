@@ -110,7 +110,7 @@ def test_hashes_that_everyone_has_tell_nothing() -> None:
 
 
 def prints(recordings: dict[str, np.ndarray], rate: int = RATE) -> Fingerprints:
-    return gather({name: fingerprint(samples, rate) for name, samples in recordings.items()})
+    return gather({name: fingerprint([samples], rate) for name, samples in recordings.items()})
 
 
 def crickets(seconds: int, seed: int) -> np.ndarray:
