@@ -1,9 +1,9 @@
 """The most memory that a process takes for one long recording, stage by stage.
 
-    python -m benchmarks.memory [--hours 24] [--kind test_soundscapes] [--work DIR]
+    python -m benchmarks.memory [--hours 24] [--rate 48000] [--kind test_soundscapes] [--work DIR]
 
 Each stage runs in a process of its own. DIR/KIND may hold recordings; where there are none, a FLAC
-at 48 kHz is made. Two untrained models of 206 classes predict; what they hear is no matter here.
+is made. Two untrained models of 206 classes predict; what they hear is no matter here.
 Where DIR is kept, stages that it has are not made again.
 """
 
@@ -32,21 +32,20 @@ from birdcore.predict import predict
 from birdcore.recipe import Clean, Mel, Predict
 from birdcore.store import Job, Store
 
-RATE = 48_000
 CLASSES = tuple(f"species{at}" for at in range(206))
 STEP_S = 5.0
 
 Run = Callable[[Job], Facts]
 
 
-def make_recording(path: Path, hours: float) -> None:
+def make_recording(path: Path, hours: float, rate: int) -> None:
     """Two seconds of noise and a tone at the beginning of each minute."""
-    time_s = np.arange(60 * RATE) / RATE
+    time_s = np.arange(60 * rate) / rate
     sound = 0.3 * np.sin(2 * np.pi * 3_000 * time_s)
     sound += 0.05 * np.random.default_rng(0).standard_normal(len(time_s))
     minute = np.where(time_s < 2, sound, 0)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with sf.SoundFile(path, "w", RATE, 1, format="FLAC") as file:
+    with sf.SoundFile(path, "w", rate, 1, format="FLAC") as file:
         for _ in range(round(60 * hours)):
             file.write(minute)
 
@@ -99,6 +98,7 @@ def peak_mb() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--hours", type=float, default=24)
+    parser.add_argument("--rate", type=int, default=48_000)
     parser.add_argument("--kind", default="test_soundscapes", choices=FOLDERS)
     parser.add_argument("--work", type=Path)
     parser.add_argument("--stage")
@@ -109,7 +109,7 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         work = asked.work or Path(folder)
         if not (work / asked.kind).exists():
-            make_recording(work / asked.kind / "long.flac", asked.hours)
+            make_recording(work / asked.kind / "long.flac", asked.hours, asked.rate)
         print("| stage | MB at its start | MB at most | core-seconds | made |")
         print("|---|---|---|---|---|", flush=True)
         for stage in ("clean", "mel", "fingerprint", "predict"):
