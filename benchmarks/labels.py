@@ -24,7 +24,7 @@ from birdcore.label.label import segment_starts
 from birdcore.label.soft import high_low_mask, minmax_by_class, power_transform
 from birdcore.learn.training_set import training_set
 from birdcore.mel.recordings import read_mels
-from birdcore.predict.listen import cell_rate, listen, load_listeners
+from birdcore.predict.listen import cell_count, cell_rate, listen, load_listeners
 from birdcore.predict.windows import segment_mean
 from birdcore.recipe import Round, read_recipe
 from birdcore.store import Job, Store, no_progress
@@ -79,8 +79,9 @@ def heard(dag: Dag, store: Store, student: Round, count: int):
         starts = segment_starts(SECONDS, segment_s, hop_s)
         said, told = [], []
         for at, of_rows in enumerate(np.split(truth, count)):
-            cells = listen(teacher, made, at, settings.step_s or hop_s, settings.output)
-            said.append(segment_mean(cells, cell_rate(made), starts, starts + segment_s))
+            cells = listen([teacher], made, at, settings.step_s or hop_s, settings.output)
+            count, rate = cell_count(made, at), cell_rate(made)
+            said.append(segment_mean(cells, count, rate, starts, starts + segment_s))
             # A segment has what the row of 5 s around its middle has.
             told.append(of_rows[np.minimum((starts + segment_s / 2) // 5, 11).astype(int)])
         yield np.concatenate(said).astype(np.float64), np.concatenate(told)

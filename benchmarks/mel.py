@@ -66,7 +66,7 @@ def shards(rng: np.random.Generator, folder: Path) -> None:
     def write() -> None:
         with ShardWriter(path, spec, scale) as shard:
             for recording, codes in mels.items():
-                shard.write(recording, codes, 1.0)
+                shard.write(recording, [codes], 1.0)
 
     write()
     read = read_shards([path])

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from birdcore.audio.decode import decode, resample
+from birdcore.audio.decode import decode
+from birdcore.audio.resample import resample
 from birdcore.audio.speech import (
     CHUNK,
     SPEECH_RATE,

@@ -26,7 +26,7 @@ from birdcore.learn.quiet import quiet_pieces
 from birdcore.learn.training_set import TrainingSet, training_set
 from birdcore.mel.recordings import Recordings, read_mels
 from birdcore.mel.scale import encode
-from birdcore.predict.listen import Listener, cell_rate, listen, load_listeners
+from birdcore.predict.listen import Listener, cell_count, cell_rate, listen, load_listeners
 from birdcore.predict.windows import segment_max
 from birdcore.recipe import Output, read_recipe
 from birdcore.score import class_auc
@@ -104,7 +104,13 @@ def heard_rows(
 ) -> npt.NDArray[np.floating]:
     """What one model says of the rows of all soundscapes (rows, K)."""
     rows = [
-        segment_max(listen(listener, scapes, at, step_s, output), cell_rate(scapes), SECONDS, ROW_S)
+        segment_max(
+            listen([listener], scapes, at, step_s, output),
+            cell_count(scapes, at),
+            cell_rate(scapes),
+            SECONDS,
+            ROW_S,
+        )
         for at in range(len(scapes.names))
     ]
     return np.concatenate(rows)

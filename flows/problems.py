@@ -13,7 +13,9 @@ from pathlib import Path
 import pandas as pd
 
 from birdcore.artifact import Artifact, Step
+from birdcore.audio.clean import recording_problems
 from birdcore.catalog.rows import stem_of
+from birdcore.catalog.source import LABELLED
 from birdcore.catalog.tables import Problem
 from birdcore.far import FarAway, FarError
 from birdcore.layout import StoreError
@@ -58,14 +60,15 @@ def problems_csv(dag: Dag, store: Store) -> str:
 
 
 def found_by_steps(dag: Dag, store: Store) -> Iterator[Problem]:
-    """Soundscapes that could not be used, rows without a prediction, and what folds had to do."""
+    """What is wrong with recordings, rows without a prediction, and what folds had to do."""
     why: dict[str, str] = {}
-    of_soundscapes = [step for step in dag.of("clean") if step.config.get("kind") in SOUNDSCAPES]
-    for _, artifact in _made(of_soundscapes, store):
-        rejected = pd.read_parquet(artifact / "rejected.parquet")
-        for name, reason in rejected[["recording", "reason"]].itertuples(index=False, name=None):
-            why[dag.names.get(name, name)] = reason
-            yield Problem("recording that can't be used", name, reason)
+    for step, artifact in _made(dag.of("clean"), store):
+        for row in recording_problems([artifact]).itertuples(index=False, name=None):
+            yield Problem(*row)
+        if step.config["kind"] not in LABELLED:
+            rejected = pd.read_parquet(artifact / "rejected.parquet")
+            for name, reason in rejected[["recording", "reason"]].itertuples(index=False):
+                why[dag.names.get(name, name)] = reason
     for step, artifact in _made(dag.of("folds"), store):
         if note := artifact.facts.get("note"):
             yield Problem("folds", step.name, str(note))

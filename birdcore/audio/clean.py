@@ -3,37 +3,33 @@
 Decodes, measures quality, finds human speech and decides what is cut. No audio is written: the
 cuts are a table, which the mel stage applies and a person may overrule (`overrides.csv`).
 Publishes `recordings.parquet` (quality), `cuts.parquet` (what goes, and why), `kept.parquet`
-(what stays, in order) and `rejected.parquet`. Soundscapes keep every second, since their rows are
-named by the clock.
+(what stays, in order), `rejected.parquet` and `problems.parquet` (of recordings that are used all
+the same). Soundscapes keep every second that can be read, since their rows are named by the clock.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from birdcore.artifact import Facts, Step
+from birdcore.artifact import Artifact, Facts, Step
 from birdcore.audio.cut import Override, kept_intervals
-from birdcore.audio.decode import Audio, Rejected, decode, resample
+from birdcore.audio.decode import Rejected, decode
 from birdcore.audio.quality import Quality, quality
-from birdcore.audio.speech import (
-    SPEECH_RATE,
-    SpeechSettings,
-    speech_intervals,
-    speech_probabilities,
-)
+from birdcore.audio.resample import resampled
+from birdcore.audio.speech import SPEECH_RATE, SpeechSettings, speech_intervals, speech_of
+from birdcore.blocks import Block
 from birdcore.catalog.shards import Shard
 from birdcore.catalog.source import LABELLED
 from birdcore.recipe import Clean, defaults_of
 from birdcore.store import Job
 
-VERSION = 1
-BATCH = 128
+VERSION = 2
 
 CUTS = pa.schema(
     [("recording", pa.string()), ("action", pa.string()), ("from", pa.float64()),
@@ -41,6 +37,9 @@ CUTS = pa.schema(
 )  # fmt: skip
 KEPT = pa.schema([("recording", pa.string()), ("from", pa.float64()), ("to", pa.float64())])
 REJECTED = pa.schema([("recording", pa.string()), ("reason", pa.string())])
+USED, UNREADABLE = "recording used as it is", "soundscape that can't be used"
+"""Problems, as problems.csv and the report call them."""
+PROBLEMS = pa.schema([("recording", pa.string()), ("problem", pa.string())])
 RECORDINGS = pa.schema(
     [
         ("recording", pa.string()),
@@ -90,34 +89,52 @@ def step(
     )
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """What is known of a recording without its samples, which are not held."""
+
+    name: str
+    rate: int
+    channels: int
+    truncated: bool
+    problem: str
+    note: str
+    quality: Quality
+
+
 def run(job: Job) -> Facts:
     rejected: dict[str, str] = {}
     measured: list[dict[str, Any]] = []
     cuts: list[dict[str, Any]] = []
     kept: list[dict[str, Any]] = []
-    for batch in _batches(job, rejected):
-        for name, audio, facts, speech in _with_speech(job, batch):
-            left = _kept(job, name, facts, speech)
-            reason = _reason_to_reject(job, audio, facts, sum(end - start for start, end in left))
-            if reason:
-                rejected[name] = reason
-                continue
-            kept += [{"recording": name, "from": start, "to": end} for start, end in left]
-            cuts += [
-                {"recording": name, "action": "cut", "from": start, "to": end,
-                 "by": _cause(start, end, job, name, speech)}
-                for start, end in _gaps(left, facts.duration_s)
-            ]  # fmt: skip
-            spoken = sum(end - start for start, end in speech)
-            measured.append(
-                {"recording": name, "rate": audio.rate, "channels": audio.channels,
-                 "truncated": audio.truncated, **asdict(facts), "speech_s": spoken,
-                 "speech_share": spoken / facts.duration_s,
-                 "kept_s": sum(end - start for start, end in left)}
-            )  # fmt: skip
+    problems: list[dict[str, Any]] = []
+    for one, speech in _with_speech(job, _measured(job, rejected)):
+        name, facts = one.name, one.quality
+        left = _kept(job, name, facts, speech)
+        reason = _reason_to_reject(job, one, sum(end - start for start, end in left))
+        if reason:
+            rejected[name] = reason
+            continue
+        kept += [{"recording": name, "from": start, "to": end} for start, end in left]
+        cuts += [
+            {"recording": name, "action": "cut", "from": start, "to": end,
+             "by": _cause(start, end, job, name, speech)}
+            for start, end in _gaps(left, facts.duration_s)
+        ]  # fmt: skip
+        problems += [{"recording": name, "problem": p} for p in (one.problem, one.note) if p]
+        spoken = sum(end - start for start, end in speech)
+        measured.append(
+            {"recording": name, "rate": one.rate, "channels": one.channels,
+             "truncated": one.truncated, **asdict(facts), "speech_s": spoken,
+             "speech_share": spoken / facts.duration_s,
+             "kept_s": sum(end - start for start, end in left)}
+        )  # fmt: skip
+    reasons = [
+        {"recording": name, "reason": rejected[name]} for name in job.step.files if name in rejected
+    ]
     tables = {
         "recordings": (measured, RECORDINGS), "cuts": (cuts, CUTS), "kept": (kept, KEPT),
-        "rejected": ([{"recording": n, "reason": r} for n, r in rejected.items()], REJECTED),
+        "rejected": (reasons, REJECTED), "problems": (problems, PROBLEMS),
     }  # fmt: skip
     for name, (rows, schema) in tables.items():
         pq.write_table(pa.Table.from_pylist(rows, schema), job.folder / f"{name}.parquet")
@@ -125,57 +142,62 @@ def run(job: Job) -> Facts:
     return {
         "recordings": len(measured),
         "rejected": len(rejected),
+        "problems": len(problems),
         "hours": round(sum(m["duration_s"] for m in measured) / 3600, 4),
         "with_speech": sum(m["speech_s"] > 0 for m in measured),
         "cut_s": round(sum(c["to"] - c["from"] for c in cuts), 2),
     }
 
 
-def _batches(
-    job: Job, rejected: dict[str, str]
-) -> Iterator[list[tuple[str, Audio, Quality, np.ndarray]]]:
-    """Decoded recordings with their quality and, for speech detection, their 16 kHz form.
+def recording_problems(cleaned: Iterable[Artifact]) -> pd.DataFrame:
+    """What is wrong with recordings, as rows (problem, where, detail) of `problems.csv`.
 
-    The decoded samples themselves are dropped, since a batch of long recordings is gigabytes.
+    Those that are used, and soundscapes that can't be; rejected clips have a table of their own.
     """
-    batch = []
+    tables = []
+    for artifact in cleaned:
+        used = pd.read_parquet(artifact / "problems.parquet")
+        tables.append(used.rename(columns={"problem": "detail"}).assign(problem=USED))
+        if artifact.manifest.config["kind"] not in LABELLED:
+            lost = pd.read_parquet(artifact / "rejected.parquet")
+            tables.append(lost.rename(columns={"reason": "detail"}).assign(problem=UNREADABLE))
+    columns = ["problem", "recording", "detail"]
+    rows = pd.concat(tables)[columns] if tables else pd.DataFrame(columns=columns)
+    return rows.rename(columns={"recording": "where"})
+
+
+def _measured(job: Job, rejected: dict[str, str]) -> Iterator[tuple[_Measured, Iterator[Block]]]:
+    """Recordings that can be decoded with their quality, and their blocks at 16 kHz."""
     total = len(job.step.files)
     for done, name in enumerate(job.step.files):
         job.progress(done, total, name)
         try:
             audio = decode(job.source(name))
-            facts = quality(audio.samples, audio.rate)
         except Rejected as error:
             rejected[name] = str(error)
             continue
-        spoken = (
-            resample(audio.samples, audio.rate, SPEECH_RATE)
-            if job.config["kind"] in LABELLED and job.config["remove"] != "none"
-            else np.empty(0, np.float32)
-        )
-        batch.append((name, replace(audio, source=lambda: iter(())), facts, spoken))
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    yield batch
+        facts = quality(audio.blocks, audio.rate)
+        about = audio.rate, audio.channels, audio.truncated, audio.problem, audio.note
+        yield _Measured(name, *about, facts), resampled(audio.blocks(), audio.rate, SPEECH_RATE)
+        del audio
     job.progress(total, total, "")
 
 
 def _with_speech(
-    job: Job, batch: list[tuple[str, Audio, Quality, np.ndarray]]
-) -> Iterator[tuple[str, Audio, Quality, list[tuple[float, float]]]]:
-    waveforms = [spoken for *_, spoken in batch]
-    probabilities = speech_probabilities(waveforms) if any(map(len, waveforms)) else waveforms
-    for (name, audio, facts, spoken), probability in zip(batch, probabilities, strict=True):
-        if len(spoken) == 0:
-            yield name, audio, facts, []
-            continue
-        settings = SpeechSettings(
-            threshold=job.config["threshold"],
-            min_speech_duration_ms=round(1000 * job.config["min_speech_s"]),
-            min_silence_duration_ms=round(1000 * job.config["min_silence_s"]),
-        )
-        yield name, audio, facts, speech_intervals(probability, len(spoken), settings)
+    job: Job, recordings: Iterator[tuple[_Measured, Iterator[Block]]]
+) -> Iterator[tuple[_Measured, list[tuple[float, float]]]]:
+    if job.config["kind"] not in LABELLED or job.config["remove"] == "none":
+        for one, blocks in recordings:
+            del blocks  # and with them the recording, before the next one is decoded
+            yield one, []
+        return
+    settings = SpeechSettings(
+        threshold=job.config["threshold"],
+        min_speech_duration_ms=round(1000 * job.config["min_speech_s"]),
+        min_silence_duration_ms=round(1000 * job.config["min_silence_s"]),
+    )
+    for one, probabilities, samples in speech_of(recordings):
+        yield one, speech_intervals(probabilities, samples, settings)
 
 
 def _kept(
@@ -203,11 +225,12 @@ def _is_cut(remove: str | float, sha256: str) -> bool:
     return int(sha256[:8], 16) / 16**8 < remove
 
 
-def _reason_to_reject(job: Job, audio: Audio, facts: Quality, kept_s: float) -> str | None:
+def _reason_to_reject(job: Job, one: _Measured, kept_s: float) -> str | None:
     if job.config["kind"] not in LABELLED:
         return None
-    if audio.problem:
-        return audio.problem
+    if one.problem:
+        return one.problem
+    facts = one.quality
     if facts.duration_s < job.config["min_duration_s"]:
         return f"only {facts.duration_s:.4f} s long (clean.min_duration_s)"
     if facts.silent:

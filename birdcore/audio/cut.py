@@ -5,13 +5,15 @@ on the samples at the recording's own rate.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+
+from birdcore.blocks import Block, Reader
 
 Action = Literal["keep", "cut"]
 UNDECIDED, CUT, KEEP = 0, 1, 2
@@ -76,15 +78,20 @@ def kept_intervals(
 
 
 def cut(
-    samples: NDArray[np.float32], rate: int, kept: Sequence[tuple[float, float]], fade_s: float
-) -> NDArray[np.float32]:
-    """Join the kept intervals (seconds) of samples (n,), cross-fading at every joint.
+    blocks: Iterable[Block],
+    frames: int,
+    rate: int,
+    kept: Sequence[tuple[float, float]],
+    fade_s: float,
+) -> Iterator[Block]:
+    """Join the kept intervals (seconds) of blocks of samples, cross-fading at every joint.
 
-    An interval is samples round(start * rate) up to round(end * rate), ends beyond n cut off,
-    empty ones dropped. At a joint of pieces with a and b samples, the last f of one and the first
-    f of the next overlap, f = min(round(fade_s * rate), a // 2, b // 2), so the output has
-    sum(lengths) - sum(f) samples. Gains are cosine and sine: the two sides are unrelated sounds,
-    whose powers add. One interval alone is returned as it is, a view of samples.
+    `frames` is how many samples there are in all. An interval is samples round(start * rate) up
+    to round(end * rate), ends beyond `frames` cut off, empty ones dropped. At a joint of pieces
+    with a and b samples, the last f of one and the first f of the next overlap,
+    f = min(round(fade_s * rate), a // 2, b // 2), so there come sum(lengths) - sum(f) samples, in
+    blocks that are not empty. Gains are cosine and sine: the two sides are unrelated sounds, whose
+    powers add.
     Raises ValueError if intervals overlap or aren't in order, and for a negative fade_s.
     """
     if not fade_s >= 0:
@@ -92,22 +99,26 @@ def cut(
     times = [t for interval in kept for t in interval]
     if any(earlier > later for earlier, later in pairwise([0.0, *times])):
         raise ValueError(f"kept intervals must be in order and apart, got {list(kept)}")
-    pieces = [samples[round(start * rate) : round(end * rate)] for start, end in kept]
-    pieces = [piece for piece in pieces if piece.size]
-    if len(pieces) == 1:
-        return pieces[0]
+    bounds = [(round(start * rate), min(round(end * rate), frames)) for start, end in kept]
+    pieces = [(start, end) for start, end in bounds if end > start]
+    lengths = [end - start for start, end in pieces]
     longest = round(fade_s * rate)
-    fades = [0, *(min(longest, len(a) // 2, len(b) // 2) for a, b in pairwise(pieces))]
-    joined = np.empty(sum(map(len, pieces)) - sum(fades[: len(pieces)]), np.float32)
-    position = 0
-    for piece, fade in zip(pieces, fades, strict=False):
-        gain_in, gain_out = _equal_power(fade)
-        joint = joined[position - fade : position]
-        joint *= gain_out
-        joint += piece[:fade] * gain_in
-        joined[position : position + len(piece) - fade] = piece[fade:]
-        position += len(piece) - fade
-    return joined
+    fades = [min(longest, a // 2, b // 2) for a, b in pairwise(lengths)]
+    return _joined(Reader(blocks), pieces, [0, *fades, 0])
+
+
+def _joined(
+    samples: Reader[np.float32], pieces: Sequence[tuple[int, int]], fades: Sequence[int]
+) -> Iterator[Block]:
+    """The pieces one after another, where piece i overlaps the one before it by fades[i]."""
+    tail = np.empty(0, np.float32)
+    for (start, end), fade, next_fade in zip(pieces, fades[:-1], fades[1:], strict=False):
+        samples.skip(start - samples.position)
+        if fade:
+            gain_in, gain_out = _equal_power(fade)
+            yield tail * gain_out + samples.take(fade) * gain_in
+        yield from samples.parts(end - next_fade - samples.position)
+        tail = samples.take(next_fade)
 
 
 def _equal_power(fade: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

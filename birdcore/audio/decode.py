@@ -17,10 +17,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from io import FileIO
 from pathlib import Path
-from typing import cast
 
 import numpy as np
-import soxr
 from numpy.typing import NDArray
 
 from birdcore.audio import chained, libav, sndfile
@@ -28,7 +26,7 @@ from birdcore.audio.container import Container, container_of
 from birdcore.audio.mp3 import ID3V1
 from birdcore.audio.stream import Frames, Rejected, Stream, Unreadable, open_file
 
-__all__ = ["Audio", "Rejected", "decode", "resample"]
+__all__ = ["Audio", "Rejected", "decode"]
 
 IN_MEMORY = 20 * 60 * 48_000
 """Samples up to which a recording is kept: 230 MB."""
@@ -115,20 +113,6 @@ def decode(path: Path) -> Audio:
     if survey.complete:
         return audio
     return replace(audio, source=lambda: _again(path, reader, channel, survey.frames))
-
-
-def resample(
-    samples: NDArray[np.float32], source_rate: int, target_rate: int
-) -> NDArray[np.float32]:
-    """Band-limited resampling by soxr HQ: (n,) to about (n * target_rate / source_rate,).
-
-    Equal rates return the samples themselves. Raises ValueError for a rate below 1.
-    """
-    if min(source_rate, target_rate) < 1:
-        raise ValueError(f"rates must be positive, got {source_rate} and {target_rate}")
-    if source_rate == target_rate:
-        return samples
-    return cast(NDArray[np.float32], soxr.resample(samples, source_rate, target_rate, quality="HQ"))
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def run(job: Job) -> Facts:
             audio = decode(job.source(name))
         except Rejected:
             continue
-        found[name] = fingerprint(audio.samples, audio.rate)
+        found[name] = fingerprint(audio.blocks(), audio.rate)
     job.progress(len(job.step.files), len(job.step.files), "")
     write_fingerprints(job.folder / "fingerprints.parquet", gather(found))
     return {"recordings": len(found), "landmarks": sum(len(f.hashes) for f in found.values())}

@@ -3,19 +3,20 @@
 Both go through here, so that a second in one is the same second in the other.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from birdcore.audio.cut import cut
-from birdcore.audio.decode import decode, resample
+from birdcore.audio.decode import Audio, decode
+from birdcore.audio.resample import resampled
+from birdcore.blocks import Block, Blocks, held
 from birdcore.store import Job
 
 
-def kept_samples(job: Job, rate: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Each recording that cleaning kept and its samples (n,), n > 0, mono, cut, at this rate.
+def kept_recordings(job: Job, rate: int) -> Iterator[tuple[str, Blocks]]:
+    """Each recording that cleaning kept and its samples, one or more, mono, cut, at this rate.
 
     The job reads `clean` and has the setting `fade_s`. Cuts are made at the native rate, with a
     short cross-fade. Says its progress.
@@ -24,11 +25,22 @@ def kept_samples(job: Job, rate: int) -> Iterator[tuple[str, NDArray[np.float32]
     pieces_of = kept.groupby("recording", sort=False)
     for done, (name, pieces) in enumerate(pieces_of):
         job.progress(done, len(pieces_of), str(name))
-        audio = decode(job.source(str(name)))
         intervals = list(zip(pieces["from"], pieces["to"], strict=True))
-        samples = cut(audio.samples, audio.rate, intervals, job.config["fade_s"])
-        samples = resample(samples, audio.rate, rate)
-        del audio  # an hour is half a gigabyte
-        # A sample or two of a high rate can become none.
-        yield str(name), samples if samples.size else np.zeros(1, np.float32)
+        path = job.source(str(name))
+        yield str(name), held(_kept(decode(path), intervals, job.config["fade_s"], rate))
     job.progress(len(pieces_of), len(pieces_of), "")
+
+
+def _kept(
+    audio: Audio, intervals: Sequence[tuple[float, float]], fade_s: float, rate: int
+) -> Blocks:
+    def blocks() -> Iterator[Block]:
+        joined = cut(audio.blocks(), audio.frames, audio.rate, intervals, fade_s)
+        samples = 0
+        for block in resampled(joined, audio.rate, rate):
+            samples += len(block)
+            yield block
+        if not samples:  # a sample or two of a high rate can become none
+            yield np.zeros(1, np.float32)
+
+    return blocks

@@ -11,8 +11,9 @@ is no threshold on loudness either: the neighbourhood alone decides how many pea
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -20,10 +21,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import scipy.fft
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d
 
-from birdcore.audio.decode import resample
+from birdcore.audio.resample import resampled
+from birdcore.blocks import Block, Reader
 from birdcore.files import write_bytes
 
 RATE = 24_000
@@ -48,6 +51,7 @@ FOLLOWERS = 32
 
 BLOCK = 4096
 FFT_FRAMES = 256
+PEAKS_AT_ONCE = 8192
 
 TABLE = pa.schema(
     [
@@ -77,40 +81,60 @@ class Landmarks:
         return len(self.hashes)
 
 
-def fingerprint(samples: NDArray[np.float32], rate: int) -> Landmarks:
-    """The landmarks of samples (n,): about 50 a second; none of silence and of less than 43 ms.
+def fingerprint(blocks: Iterable[Block], rate: int) -> Landmarks:
+    """The landmarks of samples: about 50 a second; none of silence and of less than 43 ms.
 
     Raises ValueError for a rate below 1.
     """
-    return pair(*peaks(resample(samples, rate, RATE)))
+    return pair(*peaks(resampled(blocks, rate, RATE)))
 
 
-def peaks(samples: NDArray[np.float32]) -> tuple[Frames, Bins]:
-    """Frames and bins (counted from LOW_BIN) of the peaks of samples (n,) at RATE, sorted by both.
+def peaks(blocks: Iterable[Block]) -> tuple[Frames, Bins]:
+    """Frames and bins (counted from LOW_BIN) of the peaks of samples at RATE, sorted by both.
 
-    Works through blocks of frames that overlap by what a peak looks at: an hour is as small in
-    memory as a minute, and the outcome does not depend on the blocks.
+    Works through BLOCK frames at a time and as many around them as a peak looks at: an hour is as
+    small in memory as a minute, and the outcome does not depend on the blocks.
     """
-    if len(samples) < WINDOW:
-        return np.empty(0, np.int32), np.empty(0, np.int32)
-    windows = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::HOP]
-    found_frames, found_bins = [], []
-    for first in range(0, len(windows), BLOCK):
+    samples = Reader(blocks)
+    around = np.empty(0, np.float32)
+    found_frames, found_bins = [np.empty(0, np.int32)], [np.empty(0, np.int32)]
+    for first in count(0, BLOCK):
         begin = max(0, first - AROUND_FRAMES)
-        frames, bins = _peaks_of(_power(windows[begin : first + BLOCK + AROUND_FRAMES]))
+        last = first + BLOCK + AROUND_FRAMES
+        around = around[len(around) - (samples.position - begin * HOP) :]
+        more = samples.take((last - 1) * HOP + WINDOW - samples.position)
+        around = np.concatenate([around, more])
+        if len(around) < WINDOW:
+            break
+        frames, bins = _peaks_of(_power(sliding_window_view(around, WINDOW)[::HOP]))
         frames += begin
         inside = (frames >= first) & (frames < first + BLOCK)
         found_frames.append(frames[inside])
         found_bins.append(bins[inside])
+        if samples.position < (first + BLOCK) * HOP + WINDOW:
+            break
     return np.concatenate(found_frames), np.concatenate(found_bins)
 
 
 def pair(frames: Frames, bins: Bins) -> Landmarks:
     """Pair each of n peaks, sorted by frame, with the nearest that follow."""
-    follower = np.arange(len(frames))[:, None] + np.arange(1, FOLLOWERS + 1)
     beyond = np.iinfo(np.int32).max
-    later = np.pad(frames, (0, FOLLOWERS), constant_values=beyond)[follower] - frames[:, None]
-    higher = np.pad(bins, (0, FOLLOWERS))[follower] - bins[:, None]
+    frames = np.pad(frames, (0, FOLLOWERS), constant_values=beyond)
+    bins = np.pad(bins, (0, FOLLOWERS))
+    hashes, firsts = [np.empty(0, np.uint32)], [np.empty(0, np.int32)]
+    for at in range(0, len(frames) - FOLLOWERS, PEAKS_AT_ONCE):
+        part = slice(at, at + PEAKS_AT_ONCE + FOLLOWERS)
+        some = _paired(frames[part], bins[part])
+        hashes.append(some.hashes)
+        firsts.append(some.frames)
+    return Landmarks(np.concatenate(hashes), np.concatenate(firsts))
+
+
+def _paired(frames: Frames, bins: Bins) -> Landmarks:
+    """Landmarks of n peaks, of n and the FOLLOWERS after them."""
+    follower = np.arange(len(frames) - FOLLOWERS)[:, None] + np.arange(1, FOLLOWERS + 1)
+    later = frames[follower] - frames[:-FOLLOWERS, None]
+    higher = bins[follower] - bins[:-FOLLOWERS, None]
     near = (later >= MIN_FRAMES) & (later <= MAX_FRAMES) & (np.abs(higher) <= MAX_BINS)
     near &= np.cumsum(near, axis=1) <= PAIRS
     first = np.nonzero(near)[0]

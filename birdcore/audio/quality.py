@@ -5,15 +5,20 @@ and is fine, a clipped one stays there for several samples in a row.
 """
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from birdcore.blocks import Block, Blocks, Reader
 
 STEP = 2.0**-15  # one step of 16-bit audio
 NEAR_FULL_SCALE = 0.9
 CLIPPED_RUN = 3
 FRAME_S = 0.02
+FRAMES_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -34,23 +39,36 @@ class Quality:
     silent: bool
 
 
-def quality(samples: NDArray[np.float32], rate: int) -> Quality:
-    """Measure samples (n,) at `rate` per second. Raises ValueError if there are none."""
-    if not samples.size:
+def quality(blocks: Blocks, rate: int) -> Quality:
+    """Measure samples at `rate` per second, in one pass, or two where they come near full scale.
+
+    Raises ValueError if there are none.
+    """
+    highest, lowest, samples = -math.inf, math.inf, 0
+
+    def watched() -> Iterator[Block]:
+        nonlocal highest, lowest, samples
+        for block in blocks():
+            highest, lowest = max(highest, float(block.max())), min(lowest, float(block.min()))
+            samples += len(block)
+            yield block
+
+    snr = snr_db(watched(), rate)
+    if not samples:
         raise ValueError("no samples to measure")
-    highest, lowest = float(samples.max()), float(samples.min())
-    runs = np.concatenate([_flat_tops(samples, highest), _flat_tops(-samples, -lowest)])
+    tops = _flat_tops(blocks(), highest)
+    bottoms = _flat_tops((-block for block in blocks()), -lowest)
     return Quality(
-        duration_s=len(samples) / rate,
+        duration_s=samples / rate,
         peak=max(highest, -lowest),
-        clipped_runs=len(runs),
-        clipped_share=float(runs.sum() / len(samples)),
-        snr_db=snr_db(samples, rate),
+        clipped_runs=tops.runs + bottoms.runs,
+        clipped_share=(tops.samples + bottoms.samples) / samples,
+        snr_db=snr,
         silent=highest - lowest <= 2 * STEP,
     )
 
 
-def snr_db(samples: NDArray[np.float32], rate: int) -> float:
+def snr_db(blocks: Iterable[Block], rate: int) -> float:
     """Loud against quiet moments: 10 log10(P95 / P10) of the power of 20 ms frames, in dB.
 
     Power is the variance within a frame, so a constant offset doesn't count, and is at least the
@@ -59,20 +77,40 @@ def snr_db(samples: NDArray[np.float32], rate: int) -> float:
     P10 themselves: it says how far sounds stand out, not what a noise meter would show.
     """
     frame = max(1, round(FRAME_S * rate))
-    if len(samples) < frame:
+    reader = Reader(blocks)
+    powers = [np.empty(0, np.float32)]
+    while len(frames := reader.take(frame * FRAMES_AT_ONCE)) >= frame:
+        whole = frames[: len(frames) // frame * frame].reshape(-1, frame)
+        powers.append(np.maximum(whole.var(axis=1), STEP**2 / 12))
+    power = np.concatenate(powers)
+    if not len(power):
         return 0.0
-    frames = samples[: len(samples) // frame * frame].reshape(-1, frame)
-    power = np.maximum(frames.var(axis=1), STEP**2 / 12)
     quiet, loud = np.percentile(power, [10, 95])
     return 10 * math.log10(loud / quiet)
 
 
-def _flat_tops(samples: NDArray[np.float32], highest: float) -> NDArray[np.int64]:
-    """Lengths of the runs that count as clipped at the top."""
-    if highest < NEAR_FULL_SCALE:
-        return np.empty(0, np.int64)
-    saturated = np.zeros(len(samples) + 2, np.int8)
-    saturated[1:-1] = samples >= highest - STEP
-    edges = np.flatnonzero(np.diff(saturated))
-    lengths = edges[1::2] - edges[::2]
-    return lengths[lengths >= CLIPPED_RUN]
+class _FlatTops(NamedTuple):
+    runs: int
+    samples: int
+
+
+def _flat_tops(blocks: Iterable[Block], highest: float) -> _FlatTops:
+    """What counts as clipped at the top."""
+    runs = samples = 0
+    if highest >= NEAR_FULL_SCALE:
+        for lengths in _runs(blocks, highest - STEP):
+            clipped = lengths[lengths >= CLIPPED_RUN]
+            runs, samples = runs + len(clipped), samples + int(clipped.sum())
+    return _FlatTops(runs, samples)
+
+
+def _runs(blocks: Iterable[Block], level: float) -> Iterator[NDArray[np.int64]]:
+    """Lengths of the runs of samples that reach a level."""
+    begun, at = np.empty(0, np.int64), 0  # where the run began that goes on, if one does
+    for block in blocks:
+        changes = np.diff(block >= level, prepend=len(begun) > 0)
+        edges = np.concatenate([begun, at + np.flatnonzero(changes)])
+        whole = len(edges) // 2 * 2
+        begun, at = edges[whole:], at + len(block)
+        yield edges[1:whole:2] - edges[:whole:2]
+    yield at - begun

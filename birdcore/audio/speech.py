@@ -4,19 +4,21 @@ The package scores 512 samples at a time, each call waiting for the last one's s
 LSTM needs that order; the spectrum and the convolutions before it see one chunk and the 64
 samples before. So `speech_probabilities` takes the weights of the package's model, runs the
 convolutions on about a thousand chunks at once, whichever recordings they are from, and steps the
-LSTM through all recordings in lockstep. Turning probabilities into intervals is left to the
-package.
+LSTM through all recordings in lockstep. One that is too long to be held runs by itself, its state
+carried from piece to piece. Turning probabilities into intervals is left to the package.
 """
 
 import importlib
 import math
+import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
+from itertools import chain
 from types import ModuleType
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 import numpy as np
 import torch
@@ -24,11 +26,20 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor
 
+from birdcore.blocks import Block, Reader
+
+T = TypeVar("T")
+
 SPEECH_RATE = 16_000
 CHUNK = 512
 CONTEXT = 64
 UNITS = 128
 CHUNKS_AT_ONCE = 1024  # what fits a core's cache; twice or half as many are slower
+BATCH = 128
+BATCH_SAMPLES = 3600 * SPEECH_RATE
+"""What runs side by side: 230 MB."""
+ALONE = 1200 * SPEECH_RATE
+"""Samples from which on a recording runs by itself."""
 
 Waveform = NDArray[np.float32]
 
@@ -72,8 +83,42 @@ class SpeechSettings:
             raise ValueError(f"max_speech_duration_s must be positive, got {value}")
 
 
+def speech_of(
+    recordings: Iterable[tuple[T, Iterable[Block]]],
+) -> Iterator[tuple[T, NDArray[np.float32], int]]:
+    """Recordings at 16 kHz, in blocks, to their probabilities, in the order given.
+
+    With each comes what it was given with, and its length in samples. Many wait for one another,
+    BATCH of them or an hour, and run side by side: see `speech_probabilities`. Memory grows with
+    neither the recordings' lengths nor their number.
+    """
+    waiting: list[tuple[T, Waveform]] = []
+    for name, blocks in recordings:
+        reader = Reader(blocks)
+        waveform = reader.take(ALONE)
+        if len(waveform) < ALONE:
+            waiting.append((name, waveform))
+            if len(waiting) == BATCH or sum(len(w) for _, w in waiting) >= BATCH_SAMPLES:
+                yield from _side_by_side(waiting)
+                waiting = []
+        else:
+            yield from _side_by_side(waiting)
+            waiting = []
+            probabilities = _alone(chain([waveform], reader.parts(sys.maxsize)))
+            yield name, probabilities, reader.position
+    yield from _side_by_side(waiting)
+
+
+def _side_by_side(
+    recordings: Sequence[tuple[T, Waveform]],
+) -> Iterator[tuple[T, NDArray[np.float32], int]]:
+    found = speech_probabilities([waveform for _, waveform in recordings])
+    for (name, waveform), probabilities in zip(recordings, found, strict=True):
+        yield name, probabilities, len(waveform)
+
+
 def speech_probabilities(
-    waveforms: Sequence[Waveform], batch: int = 128
+    waveforms: Sequence[Waveform], batch: int = BATCH
 ) -> list[NDArray[np.float32]]:
     """The probability of speech in every 512 samples (32 ms) of every waveform.
 
@@ -147,6 +192,22 @@ def _lockstep(waveforms: list[Waveform], out: list[NDArray[np.float32]]) -> None
         for row, probability in zip(out, _probability(steps, weights), strict=False):
             row[start:end] = probability.numpy()
         start = end
+
+
+def _alone(blocks: Iterable[Block]) -> NDArray[np.float32]:
+    """The probabilities of one recording of any length, its state carried from piece to piece."""
+    weights, reader = _weights(), Reader(blocks)
+    hidden = cell = torch.zeros(1, 1, UNITS)
+    context, found = np.zeros(CONTEXT, np.float32), [np.empty(0, np.float32)]
+    with torch.inference_mode():
+        while len(samples := reader.take(CHUNKS_AT_ONCE * CHUNK)):
+            padding = np.zeros(-len(samples) % CHUNK, np.float32)
+            piece = torch.from_numpy(np.concatenate([context, samples, padding]))
+            features = _features(piece.unfold(0, CONTEXT + CHUNK, CHUNK), weights)
+            steps, hidden, cell = _recur(features[None], (hidden, cell), weights)
+            found.append(_probability(steps, weights)[0].numpy())
+            context = samples[-CONTEXT:]
+    return np.concatenate(found)
 
 
 def _chunks(waveforms: list[Waveform], start: int, end: int) -> Tensor:

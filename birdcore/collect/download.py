@@ -245,9 +245,11 @@ def _check(record: Record, path: Path) -> None:
     seconds, tells.
     """
     audio = decode(path)
-    seconds = len(audio.samples) / audio.rate
+    seconds = audio.duration_s
     if audio.truncated:
         raise Rejected(f"it ends early, after {seconds:.1f} s")
+    if audio.problem:
+        raise Rejected(audio.problem)
     if record.length_s is not None and seconds < 0.98 * record.length_s - 1.0:
         raise Rejected(f"{seconds:.1f} s of the {record.length_s:.0f} s that the archive lists")
 

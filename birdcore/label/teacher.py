@@ -12,9 +12,15 @@ from numpy.typing import NDArray
 from birdcore.artifact import Artifact
 from birdcore.catalog.catalog import read_labels
 from birdcore.catalog.folds import EVERYWHERE, soundscape_fold
-from birdcore.mel.recordings import Recordings
 from birdcore.outside.heard import Heard
-from birdcore.predict.listen import Listener, cell_rate, listen, load_listeners
+from birdcore.predict.listen import (
+    Listener,
+    Soundscapes,
+    cell_count,
+    cell_rate,
+    listen,
+    load_listeners,
+)
 from birdcore.predict.told import read_told
 from birdcore.predict.windows import segment_mean
 from birdcore.store import Job
@@ -31,7 +37,7 @@ class Teacher:
     columns: NDArray[np.int64]
 
 
-def read_teacher(job: Job, recordings: Recordings) -> Teacher:
+def read_teacher(job: Job, recordings: Soundscapes) -> Teacher:
     """The teacher of a label step, for the recordings of its shard."""
     models = job.inputs("teacher")
     listeners = load_listeners(models)
@@ -50,7 +56,7 @@ def read_teacher(job: Job, recordings: Recordings) -> Teacher:
 
 def probabilities(
     teacher: Teacher,
-    recordings: Recordings,
+    recordings: Soundscapes,
     row: int,
     starts: NDArray[np.float64],
     settings: Mapping[str, Any],
@@ -65,10 +71,9 @@ def probabilities(
     listeners = teacher.listeners[recordings.names[row]]
     if listeners:
         step_s = settings["step_s"] or segment_s * (1 - settings["overlap"])
-        cells = np.mean(
-            [listen(one, recordings, row, step_s, settings["output"]) for one in listeners], axis=0
-        )
-        said = segment_mean(cells, cell_rate(recordings), starts, starts + segment_s)
+        cells = listen(listeners, recordings, row, step_s, settings["output"])
+        count, rate = cell_count(recordings, row), cell_rate(recordings)
+        said = segment_mean(cells, count, rate, starts, starts + segment_s).astype(np.float32)
     if teacher.heard is None:
         return said, np.ones(len(teacher.classes), bool)
     rows = torch.full((len(starts),), row)

@@ -1,22 +1,24 @@
 """Stage `mel`: mel spectrograms of one shard, over the kept audio of each recording.
 
-Decode, cut, resample, divide by the peak, mel, code, block by block into `mel.parquet`: one
-recording in memory at a time.
+Decode, cut, resample, divide by the peak, mel, code, block by block into `mel.parquet`. The peak
+is known at the end, so all but the mel is done twice where a recording is too long to be held.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from birdcore.artifact import Facts, Ref, Step
-from birdcore.audio.kept import kept_samples
+from birdcore.audio.kept import kept_recordings
+from birdcore.blocks import Block
 from birdcore.catalog.shards import Shard
 from birdcore.catalog.source import LABELLED
-from birdcore.mel.scale import Scale, encode
+from birdcore.mel.scale import Codes, Scale, encode
 from birdcore.mel.shard import ShardWriter
 from birdcore.mel.spec import MelSpec
-from birdcore.mel.spectrogram import mel_energy
+from birdcore.mel.spectrogram import mel_blocks
 from birdcore.recipe import Clean, Mel, defaults_of
 from birdcore.store import Job
 
@@ -49,17 +51,29 @@ def run(job: Job) -> Facts:
     seconds = 0.0
     recordings = frames = 0
     with ShardWriter(path, spec, scale) as shard:
-        for name, samples in kept_samples(job, spec.sample_rate):
-            peak = max(float(samples.max()), -float(samples.min())) or 1.0
-            samples /= np.float32(peak)  # in place: an hour is half a gigabyte
-            codes = encode(mel_energy(samples, spec), spec.power, scale)
-            shard.write(name, codes, peak)
+        for name, blocks in kept_recordings(job, spec.sample_rate):
+            samples, peak = _measured(blocks())
+            shard.write(name, _codes(blocks(), peak, spec, scale), peak)
             recordings += 1
-            seconds += len(samples) / spec.sample_rate
-            frames += len(codes)
+            seconds += samples / spec.sample_rate
+            frames += spec.frames(samples)
     return {
         "recordings": recordings,
         "frames": frames,
         "hours": round(seconds / 3600, 4),
         "megabytes": round(path.stat().st_size / 1e6, 2),
     }
+
+
+def _measured(blocks: Iterable[Block]) -> tuple[int, float]:
+    """How many samples there are, and the largest of their absolute values (1 in silence)."""
+    samples, peak = 0, 0.0
+    for block in blocks:
+        samples += len(block)
+        peak = max(peak, float(block.max()), -float(block.min()))
+    return samples, peak or 1.0
+
+
+def _codes(blocks: Iterable[Block], peak: float, spec: MelSpec, scale: Scale) -> Iterator[Codes]:
+    level = (block / np.float32(peak) for block in blocks)
+    return (encode(energy, spec.power, scale) for energy in mel_blocks(level, spec))

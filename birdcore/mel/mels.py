@@ -1,5 +1,6 @@
 """Mels of many recordings in memory: one array, and windows out of it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -51,3 +52,22 @@ def crop(codes: Codes, starts: Ints, ends: Ints, length: int) -> Codes:
         if stop > start:
             window[: stop - start] = codes[start:stop]
     return windows
+
+
+def median_codes(blocks: Iterable[Codes]) -> Codes:
+    """The median of each bin (n_mels,) over the frames of blocks (t, n_mels), one or more in all.
+
+    Of an even number the lower one of the two in the middle. Codes are counted, not sorted: they
+    are few, and are in the order of their bits.
+    """
+    counts: Ints | None = None
+    for block in blocks:
+        bits = np.abs(block).view(f"u{block.itemsize}")  # a float's zero may have a sign
+        values, bins = 256**block.itemsize, block.shape[1]
+        found = np.bincount((bits + values * np.arange(bins)).ravel(), minlength=values * bins)
+        counts = found if counts is None else counts + found
+    assert counts is not None, "no frames"
+    up_to = counts.reshape(bins, values).cumsum(axis=1)
+    middle = (up_to > (up_to[:, -1:] - 1) // 2).argmax(axis=1).astype(bits.dtype)
+    codes: Codes = middle.view(block.dtype)
+    return codes

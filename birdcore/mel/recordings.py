@@ -1,26 +1,33 @@
 """Mels of many recordings as one tensor: a crop is an index into it.
 
 Batches of crops are gathered and turned into power on the device, so that no Python runs per item
-and a byte is all that a cell costs until it is heard.
+and a byte is all that a cell costs until it is heard. What is listened to once, from its beginning
+to its end, stays on the disk instead, and is read span by span: a soundscape may last for days.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from birdcore.mel.mels import Ints, median_codes
 from birdcore.mel.scale import Scale, power_table
-from birdcore.mel.shard import read_shards
+from birdcore.mel.shard import MelShard, read_shards
 from birdcore.mel.spec import MelSpec
+
+MEDIAN_CELLS = 1 << 24
 
 
 @dataclass(frozen=True)
 class Recordings:
-    """Mels of R recordings: codes (frames, M), and where each begins and how long it is."""
+    """Mels of R recordings: codes (frames, M), and where each begins and how long it is.
+
+    floor_codes: the medians of the recordings (R, M), where the codes are not all of them.
+    """
 
     names: tuple[str, ...]
     codes: Tensor
@@ -28,10 +35,23 @@ class Recordings:
     lengths: Tensor
     spec: MelSpec
     scale: Scale
+    floor_codes: Tensor | None = None
 
     @property
     def device(self) -> torch.device:
         return self.codes.device
+
+    def span(self, row: int, first: int, stop: int, *, with_floor: bool = False) -> "Recordings":
+        """Frames first to stop of one recording, as the only one; its floor is of all of it."""
+        start = int(self.starts[row])
+        return replace(
+            self,
+            names=(self.names[row],),
+            codes=self.codes[start + first : start + stop],
+            starts=torch.zeros(1, dtype=torch.long, device=self.device),
+            lengths=torch.full((1,), stop - first, device=self.device),
+            floor_codes=self._medians[row : row + 1] if with_floor else None,
+        )
 
     def power(
         self, rows: Tensor, offsets: Tensor, frames: int, *, with_floor: bool = False
@@ -62,17 +82,71 @@ class Recordings:
     @cached_property
     def floors(self) -> Tensor:
         """The steady noise of each recording, (R, M): the median power of each bin over time."""
-        medians = [
-            self.codes[start : start + length].float().median(dim=0).values
-            for start, length in zip(self.starts.tolist(), self.lengths.tolist(), strict=True)
-        ]
-        codes = torch.stack(medians).to(self.codes.dtype)
         # The median of an exponential distribution is log 2 of its mean.
-        return self._power_of(codes).view(codes.shape) / math.log(2)
+        return self._power_of(self._medians).view(self._medians.shape) / math.log(2)
+
+    @cached_property
+    def _medians(self) -> Tensor:
+        if self.floor_codes is not None:
+            return self.floor_codes
+        medians = [
+            # As floats a day of 128 bins is 2.8 GB: some bins at a time.
+            torch.cat([
+                some.float().median(dim=0).values
+                for some in self.codes[start : start + length].split(bins, dim=1)
+            ])
+            for start, length, bins in zip(
+                self.starts.tolist(),
+                self.lengths.tolist(),
+                (MEDIAN_CELLS // self.lengths).clamp(min=1).tolist(),
+                strict=True,
+            )
+        ]  # fmt: skip
+        return torch.stack(medians).to(self.codes.dtype)
 
     @cached_property
     def _table(self) -> Tensor:
         return torch.from_numpy(power_table(self.scale)).to(self.device)
+
+
+@dataclass(frozen=True)
+class StoredRecordings:
+    """Mels of the recordings of a shard, which stay on the disk."""
+
+    shard: MelShard
+    device: torch.device
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.shard.recordings
+
+    @property
+    def lengths(self) -> Ints:
+        return self.shard.lengths
+
+    @property
+    def spec(self) -> MelSpec:
+        return self.shard.spec
+
+    def span(self, row: int, first: int, stop: int, *, with_floor: bool = False) -> Recordings:
+        """Frames first to stop of one recording, as the only one; its floor is of all of it."""
+        return Recordings(
+            names=(self.names[row],),
+            codes=torch.tensor(self.shard.part(row, first, stop), device=self.device),
+            starts=torch.zeros(1, dtype=torch.long, device=self.device),
+            lengths=torch.full((1,), stop - first, device=self.device),
+            spec=self.spec,
+            scale=self.shard.scale,
+            floor_codes=self._floor_codes(row) if with_floor else None,
+        )
+
+    @cached_property
+    def _floor_codes(self) -> Callable[[int], Tensor]:
+        @lru_cache(maxsize=1)
+        def of(row: int) -> Tensor:
+            return torch.tensor(median_codes(self.shard.parts(row))[None], device=self.device)
+
+        return of
 
 
 def read_mels(shards: Sequence[Path], device: torch.device) -> Recordings:

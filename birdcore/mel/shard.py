@@ -8,8 +8,10 @@ recording's samples were divided by, so the level can be recovered.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property, lru_cache
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,6 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from birdcore.blocks import Reader
 from birdcore.mel.mels import Ints, Mels
 from birdcore.mel.scale import Codes, Scale
 from birdcore.mel.spec import MelSpec
@@ -28,13 +31,15 @@ METADATA_KEY = b"birdflow.mel"
 BLOCK_FRAMES = 128
 """2 s and 16 KiB of config_128: reads as fast as longer blocks, with less padding."""
 ROW_GROUP = 128
+PART_FRAMES = 1 << 14
 
 
 class ShardWriter:
     """Writes one shard to `path`, holding a row group of codes in memory.
 
     A context manager; leaving it by an exception removes the file. `write` takes one recording:
-    codes (frames, n_mels) of `scale.dtype`, and the peak its samples were divided by.
+    codes (frames, n_mels) of `scale.dtype` in blocks of any lengths, and the peak its samples were
+    divided by.
     """
 
     def __init__(self, path: Path, spec: MelSpec, scale: Scale) -> None:
@@ -51,32 +56,43 @@ class ShardWriter:
             write_statistics=["recording", "block"],
         )
 
-    def write(self, recording: str, codes: Codes, peak: float) -> None:
+    def write(self, recording: str, codes: Iterable[Codes], peak: float) -> None:
         """Append a recording.
 
-        Raises ValueError for codes of another shape or type, and for a recording that the shard
-        has already.
+        Raises ValueError for codes of another shape or type, for none, and for a recording that
+        the shard has already; what was written of it by then makes the file unusable.
         """
         if recording in self._seen:
             raise ValueError(f"recording {recording!r} is in {self.path} already: write it once")
-        if codes.ndim != 2 or not len(codes) or codes.shape[1] != self.spec.n_mels:
-            raise ValueError(
-                f"codes of {recording!r} have shape {codes.shape}: "
-                f"expected (frames, {self.spec.n_mels}) with a frame or more"
-            )
-        if codes.dtype != self.scale.dtype:
-            raise ValueError(
-                f"codes of {recording!r} are {codes.dtype}, but the scale is {self.scale.dtype}"
-            )
-        self._seen.add(recording)
-        for block, first in enumerate(range(0, len(codes), BLOCK_FRAMES)):
-            part = codes[first : first + BLOCK_FRAMES]
+        reader = Reader(self._checked(recording, codes))
+        for block in count():
             row = self._blocks[len(self._rows)]
-            row[: len(part)] = part
-            row[len(part) :] = 0
-            self._rows.append((recording, block, len(part), peak))
+            frames = 0
+            for part in reader.parts(BLOCK_FRAMES):
+                row[frames : frames + len(part)] = part
+                frames += len(part)
+            if not frames:
+                break
+            row[frames:] = 0
+            self._rows.append((recording, block, frames, peak))
             if len(self._rows) == ROW_GROUP:
                 self._flush()
+        if not reader.position:
+            raise ValueError(f"codes of {recording!r} have no frame")
+        self._seen.add(recording)
+
+    def _checked(self, recording: str, codes: Iterable[Codes]) -> Iterator[Codes]:
+        for block in codes:
+            if block.ndim != 2 or block.shape[1] != self.spec.n_mels:
+                raise ValueError(
+                    f"codes of {recording!r} have shape {block.shape}: "
+                    f"expected (frames, {self.spec.n_mels})"
+                )
+            if block.dtype != self.scale.dtype:
+                raise ValueError(
+                    f"codes of {recording!r} are {block.dtype}, but the scale is {self.scale.dtype}"
+                )
+            yield block
 
     def _flush(self) -> None:
         names, blocks, frames, peaks = zip(*self._rows, strict=True)
@@ -120,7 +136,7 @@ def read_shards(paths: Sequence[Path]) -> Mels:
     """
     if not paths:
         raise ValueError("no mel shards to read")
-    heads = [_Head.read(path) for path in paths]
+    heads = [MelShard.open(path) for path in paths]
     first = heads[0]
     owner: dict[str, Path] = {}
     for head in heads:
@@ -153,22 +169,32 @@ def read_shards(paths: Sequence[Path]) -> Mels:
 
 
 @dataclass(frozen=True)
-class _Head:
-    """All of a shard but its codes. frames: valid frames of each row; lengths: of a recording."""
+class MelShard:
+    """All of a shard but its codes, which are read as they are asked for.
+
+    recordings: their names, R of them; lengths: their frames (R,); peaks: what their samples were
+    divided by (R,). rows: the row at which each begins (R,); frames: valid frames of each row;
+    groups: the rows at which row groups begin, and their number in all.
+    """
 
     path: Path
     spec: MelSpec
     scale: Scale
     block_frames: int
-    frames: Ints
     recordings: tuple[str, ...]
     lengths: Ints
     peaks: npt.NDArray[np.float32]
+    rows: Ints
+    frames: Ints
+    groups: Ints
+    metadata: pq.FileMetaData
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def open(cls, path: Path) -> Self:
+        """Raises ValueError where the file is no shard, or one of another format."""
         try:
             with pq.ParquetFile(path, memory_map=True) as file:
+                metadata = file.metadata
                 meta = json.loads((file.schema_arrow.metadata or {})[METADATA_KEY])
                 table = file.read(columns=["recording", "block", "frames", "peak"])
         except (pa.ArrowInvalid, KeyError) as error:
@@ -183,11 +209,54 @@ class _Head:
             spec=MelSpec(**meta["spec"]),
             scale=Scale(**meta["scale"]),
             block_frames=meta["block_frames"],
-            frames=frames,
             recordings=tuple(map(str, names)),
             lengths=np.add.reduceat(frames, firsts) if len(firsts) else np.zeros(0, np.int64),
             peaks=table["peak"].to_numpy()[firsts],
+            rows=firsts,
+            frames=frames,
+            groups=np.cumsum(
+                [0, *(metadata.row_group(g).num_rows for g in range(metadata.num_row_groups))]
+            ),
+            metadata=metadata,
         )
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """The position of each recording's name in `recordings`."""
+        return {name: r for r, name in enumerate(self.recordings)}
+
+    def part(self, recording: int, first: int, stop: int) -> Codes:
+        """Frames first to stop, at least one, of the recording at a position: (t, n_mels)."""
+        size, row = self.block_frames, int(self.rows[recording])
+        begin, end = row + first // size, row + -(-stop // size)
+        one, last = np.searchsorted(self.groups, [begin, end - 1], "right") - 1
+        codes: Codes = np.concatenate([self._codes(group) for group in range(one, last + 1)])
+        skipped = (row - int(self.groups[one])) * size
+        return codes[skipped + first : skipped + stop]
+
+    def parts(self, recording: int, most: int = PART_FRAMES) -> Iterator[Codes]:
+        """All frames of a recording, at most so many at a time."""
+        length = int(self.lengths[recording])
+        for first in range(0, length, most):
+            yield self.part(recording, first, min(first + most, length))
+
+    @cached_property
+    def _codes(self) -> Callable[[int], Codes]:
+        """Codes (frames, n_mels) of a row group with their padding; the last two are kept."""
+
+        @lru_cache(maxsize=2)
+        def read(group: int) -> Codes:
+            with pq.ParquetFile(self.path, metadata=self.metadata) as file:
+                column = file.read_row_group(group, columns=["codes"])["codes"]
+            return np.concatenate([self._array(chunk) for chunk in column.chunks])
+
+        return read
+
+    def _array(self, chunk: pa.Array) -> Codes:
+        assert chunk.offset == 0, "a column's chunk begins with its buffer"
+        data = memoryview(chunk.buffers()[1] or b"")
+        codes: Codes = np.frombuffer(data, self.scale.dtype).reshape(-1, self.spec.n_mels)
+        return codes
 
     def pieces(self) -> Iterator[Codes]:
         """The shard's frames in order, without padding, in views as long as padding allows."""
@@ -195,12 +264,9 @@ class _Head:
             row = 0
             for group in range(file.num_row_groups):
                 for chunk in file.read_row_group(group, columns=["codes"])["codes"].chunks:
-                    assert chunk.offset == 0, "a column's chunk begins with its buffer"
-                    data = memoryview(chunk.buffers()[1] or b"")
-                    flat = np.frombuffer(data, self.scale.dtype).reshape(-1, self.spec.n_mels)
                     frames = self.frames[row : row + len(chunk)]
                     row += len(chunk)
-                    yield from self._without_padding(flat, frames)
+                    yield from self._without_padding(self._array(chunk), frames)
 
     def _without_padding(self, flat: Codes, frames: Ints) -> Iterator[Codes]:
         cut = np.flatnonzero(frames < self.block_frames).tolist()
@@ -232,7 +298,7 @@ def _schema(spec: MelSpec, scale: Scale) -> pa.Schema:
     )
 
 
-def _difference(a: _Head, b: _Head) -> str:
+def _difference(a: MelShard, b: MelShard) -> str:
     """What differs between two shards, as "n_mels 96 and 128, ..."."""
     left, right = (head.spec.model_dump() | asdict(head.scale) for head in (a, b))
     return ", ".join(f"{k} {left[k]} and {right[k]}" for k in left if left[k] != right[k])

@@ -6,14 +6,15 @@ embedding of each window, and probabilities of the species that the competition 
 scientific name. Which of these the teacher does not know is told in the facts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from birdcore.artifact import Facts, Ref, Step
-from birdcore.audio.kept import kept_samples
+from birdcore.audio.kept import kept_recordings
+from birdcore.blocks import Block, Reader
 from birdcore.catalog.shards import Shard
 from birdcore.catalog.source import LABELLED
 from birdcore.label.label import segment_starts
@@ -84,15 +85,14 @@ def run(job: Job) -> Facts:
     embeddings = [np.empty((0, teacher.width), np.float16)]
     probabilities = [np.empty((0, len(known)), np.float16)]
     heard = 0
-    for name, samples in kept_samples(job, teacher.sample_rate):
+    for name, blocks in kept_recordings(job, teacher.sample_rate):
         heard += 1
-        begin = segment_starts(
-            len(samples) / teacher.sample_rate, teacher.window_s, job.config["hop_s"]
-        )
+        samples = sum(map(len, blocks()))
+        begin = segment_starts(samples / teacher.sample_rate, teacher.window_s, job.config["hop_s"])
         names += [name] * len(begin)
         starts.append(begin)
-        for some in np.array_split(begin, -(-len(begin) // BATCH)):
-            p, embedding = hear(windows(samples, some, teacher))
+        for some in windows(blocks(), samples, begin, teacher):
+            p, embedding = hear(some)
             probabilities.append(p[:, columns[columns >= 0]].astype(np.float16))
             embeddings.append(embedding.astype(np.float16))
     write_heard(
@@ -112,13 +112,22 @@ def run(job: Job) -> Facts:
     }
 
 
-def windows(samples: Floats, starts: NDArray[np.float64], teacher: OutsideTeacher) -> Floats:
-    """Windows (N, samples) that begin at `starts` (seconds) and lie in the samples (n,).
+def windows(
+    blocks: Iterable[Block], count: int, starts: NDArray[np.float64], teacher: OutsideTeacher
+) -> Iterator[Floats]:
+    """Windows (N, samples) that begin at `starts` (seconds, in order), a batch after the other.
 
-    Samples shorter than a window are repeated, as crops of their mel are.
+    `count` is how many samples there are in all. Less than a window is repeated, as crops of its
+    mel are.
     """
-    if len(samples) < teacher.window:
-        samples = np.resize(samples, teacher.window)
-    last = len(samples) - teacher.window
-    first = np.minimum(np.rint(starts * teacher.sample_rate).astype(np.int64), last)
-    return np.stack([samples[at : at + teacher.window] for at in first])
+    first = np.rint(starts * teacher.sample_rate).astype(np.int64)
+    first = np.minimum(first, max(count - teacher.window, 0))
+    reader, near = Reader(blocks), np.empty(0, np.float32)
+    for some in np.array_split(first, -(-len(first) // BATCH)):
+        begin, end = some[0], some[-1] + teacher.window
+        near = near[len(near) - (reader.position - begin) :]
+        reader.skip(begin - reader.position)
+        near = np.concatenate([near, reader.take(end - reader.position)])
+        if count < teacher.window:
+            near = np.resize(near, teacher.window)
+        yield np.stack([near[at : at + teacher.window] for at in some - begin])

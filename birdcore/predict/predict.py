@@ -10,15 +10,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from birdcore.artifact import Facts, Ref, Step
-from birdcore.mel.recordings import Recordings
 from birdcore.predict.listen import (
     Listener,
     Probabilities,
+    Soundscapes,
+    cell_count,
     cell_rate,
     duration_s,
     listen,
@@ -85,7 +85,7 @@ def run(job: Job) -> Facts:
     }
 
 
-def _heard(job: Job, soundscapes: Recordings) -> dict[str, Says]:
+def _heard(job: Job, soundscapes: Soundscapes) -> dict[str, Says]:
     """What the models of each backbone hear."""
     listeners: dict[str, list[Listener]] = defaultdict(list)
     for listener in load_listeners(job.inputs("models")):
@@ -93,13 +93,14 @@ def _heard(job: Job, soundscapes: Recordings) -> dict[str, Says]:
     step_s, segment_s, output = (job.config[key] for key in ("step_s", "segment_s", "output"))
 
     def says(of_folds: list[Listener], row: int, seconds: float) -> Probabilities:
-        cells = np.mean([listen(one, soundscapes, row, step_s, output) for one in of_folds], axis=0)
-        return segment_max(cells, cell_rate(soundscapes), seconds, segment_s)
+        cells = listen(of_folds, soundscapes, row, step_s, output)
+        count = cell_count(soundscapes, row)
+        return segment_max(cells, count, cell_rate(soundscapes), seconds, segment_s)
 
     return {backbone: partial(says, of_folds) for backbone, of_folds in listeners.items()}
 
 
-def _told(job: Job, soundscapes: Recordings) -> dict[str, Says]:
+def _told(job: Job, soundscapes: Soundscapes) -> dict[str, Says]:
     if not soundscapes.names:
         return {}
     told = read_told(job.inputs("heard"), job.input("catalog"), soundscapes.names)

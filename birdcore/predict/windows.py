@@ -7,13 +7,17 @@ there are (1st place 2025: worth .002 to .003), then each segment takes its maxi
 Times belong to the segment in which the centre of their frame or cell lies.
 """
 
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
+from birdcore.blocks import Reader
+
 Floating = TypeVar("Floating", np.float32, np.float64)
+SEGMENTS_AT_ONCE = 64
 CODEC_PADDING_S = 0.1  # lossy codecs append a little silence, which gets no row of its own
 
 
@@ -46,8 +50,12 @@ def average_overlaps(
     window_frames: int,
     total_frames: int,
     cell_frames: int = 4,
+    cells: tuple[int, int | None] = (0, None),
 ) -> NDArray[Floating]:
     """Mean over the windows of one recording on a grid of cells: (W, T, C) to (cells, C).
+
+    `cells` asks for some of them: the first and one past the last; the windows may be those that
+    cover these alone.
 
     Cell i stands for frames i·cell_frames to (i + 1)·cell_frames of the recording, the last one
     may be cut: the result has the mel's frame rate / cell_frames. Larger cells are cheaper; an
@@ -59,8 +67,8 @@ def average_overlaps(
     windows, outputs, classes = window_probabilities.shape
     if first.shape != (windows,):
         raise ValueError(f"{windows} windows, but starts of shape {first.shape}")
-    lower = np.arange(0, total_frames, cell_frames)
-    centres = (lower + np.minimum(lower + cell_frames, total_frames)) / 2
+    lower = np.arange(0, total_frames, cell_frames)[slice(*cells)]
+    centres = cell_centres(total_frames, cell_frames)[slice(*cells)]
     # Each window covers a run of cells; a table of all windows by all cells would be gigabytes.
     begin, end = np.searchsorted(centres, [first, first + window_frames])
     window = np.repeat(np.arange(windows), end - begin)
@@ -77,6 +85,13 @@ def average_overlaps(
     return np.asarray(sums / coverage[:, None], window_probabilities.dtype)
 
 
+def cell_centres(total_frames: int, cell_frames: int) -> NDArray[np.float64]:
+    """Frames at which the cells of a recording have their middle, (cells,)."""
+    lower = np.arange(0, total_frames, cell_frames)
+    centres: NDArray[np.float64] = (lower + np.minimum(lower + cell_frames, total_frames)) / 2
+    return centres
+
+
 def segment_ends(duration_s: float, segment_s: float = 5.0) -> NDArray[np.int64]:
     """End seconds of a recording's rows, (S,): 5, 10, … A last part counts as a segment.
 
@@ -89,42 +104,47 @@ def segment_ends(duration_s: float, segment_s: float = 5.0) -> NDArray[np.int64]
 
 
 def segment_max(
-    frame_probabilities: NDArray[Floating],
+    blocks: Iterable[NDArray[Floating]],
+    count: int,
     frame_rate: float,
     duration_s: float,
     segment_s: float = 5.0,
 ) -> NDArray[Floating]:
-    """Maximum in each segment of a recording: (F, C) at `frame_rate` per second to (S, C).
+    """Maximum in each segment of a recording: `count` frames at `frame_rate` per second, in blocks
+    (F, C), to (S, C).
 
     Rows are those of `segment_ends`; the last one takes the frames to the end. Raises
     ValueError where frames and duration differ by a segment or more.
     """
     starts = np.arange(_segments(duration_s, segment_s), dtype=np.float64) * segment_s
-    frames_s = len(frame_probabilities) / frame_rate
-    if abs(frames_s - duration_s) >= segment_s:
-        raise ValueError(f"frames last {frames_s:g} s, the recording {duration_s:g} s")
+    if abs(count / frame_rate - duration_s) >= segment_s:
+        raise ValueError(f"frames last {count / frame_rate:g} s, the recording {duration_s:g} s")
     ends = np.append(starts[1:], np.float64(np.inf))
-    return _reduce(np.maximum, frame_probabilities, frame_rate, starts, ends)[0]
+    first, last = _frames_of(count, frame_rate, starts, ends)
+    return _reduced(np.maximum.reduceat, blocks, first, last)
 
 
 def segment_mean(
-    frame_probabilities: NDArray[Floating],
+    blocks: Iterable[NDArray[Floating]],
+    count: int,
     frame_rate: float,
     starts_s: ArrayLike,
     ends_s: ArrayLike,
-) -> NDArray[Floating]:
-    """Mean in segments that may overlap, (F, C) to (S, C); starts and ends in seconds, (S,).
+) -> NDArray[np.float64]:
+    """Mean in segments that may overlap, `count` frames in blocks (F, C) to (S, C); starts and
+    ends in seconds, (S,).
 
     A segment without a frame's centre takes the nearest frame. Raises ValueError for a segment
     that is empty or begins outside the frames.
     """
     starts, ends = np.asarray(starts_s, float), np.asarray(ends_s, float)
-    outside = (ends <= starts) | (starts < 0) | (starts >= len(frame_probabilities) / frame_rate)
+    outside = (ends <= starts) | (starts < 0) | (starts >= count / frame_rate)
     for i in np.flatnonzero(outside)[:1]:
         raise ValueError(f"segment {starts[i]:g} to {ends[i]:g} s is empty or outside the frames")
-    exact = frame_probabilities.astype(np.float64)
-    sums, counts = _reduce(np.add, exact, frame_rate, starts, ends)
-    return (sums / counts[:, None]).astype(frame_probabilities.dtype)
+    first, last = _frames_of(count, frame_rate, starts, ends)
+    exact = (block.astype(np.float64) for block in blocks)
+    sums = _reduced(np.add.reduceat, exact, first, last)
+    return sums / (last - first)[:, None]
 
 
 def _segments(duration_s: float, segment_s: float) -> int:
@@ -133,22 +153,37 @@ def _segments(duration_s: float, segment_s: float) -> int:
     return max(int(np.ceil((duration_s - CODEC_PADDING_S) / segment_s)), 1)
 
 
-def _reduce(
-    ufunc: np.ufunc,
-    frames: NDArray[Floating],
-    frame_rate: float,
-    starts_s: NDArray[np.float64],
-    ends_s: NDArray[np.float64],
-) -> tuple[NDArray[Floating], NDArray[np.int64]]:
-    """Reduce the frames with centres in [start, end), at least one; also how many there were."""
-    count = len(frames)
+def _frames_of(
+    count: int, frame_rate: float, starts_s: NDArray[np.float64], ends_s: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The frames with centres in [start, end), at least one: the first and one past the last."""
     if not count:
         raise ValueError("no frames")
     # frame f has its centre at (f + ½) / rate; a hair off so that rounding drops no frame
     first = np.ceil(starts_s * frame_rate - 0.5 - 1e-6).clip(0, count - 1).astype(np.int64)
     last = np.ceil(ends_s * frame_rate - 0.5 - 1e-6).clip(0, count).astype(np.int64)
-    last = np.maximum(last, first + 1)
-    # reduceat takes bounds in pairs; the extra row lets a bound be the end
-    padded = np.concatenate([frames, frames[-1:]])
-    bounds = np.stack([first, last], axis=1).ravel()
-    return ufunc.reduceat(padded, bounds, axis=0)[::2], last - first
+    return first, np.maximum(last, first + 1)
+
+
+def _reduced(
+    reduceat: Callable[..., NDArray[Floating]],
+    blocks: Iterable[NDArray[Floating]],
+    first: NDArray[np.int64],
+    last: NDArray[np.int64],
+) -> NDArray[Floating]:
+    """Frames first[i] to last[i] of all blocks reduced to a row each, (S, C)."""
+    reader, near = Reader(blocks), None
+    order = np.argsort(first, kind="stable")
+    reduced = []
+    for some in np.array_split(order, -(-len(order) // SEGMENTS_AT_ONCE)):
+        begin, end = int(first[some[0]]), int(last[some].max())
+        if near is not None:
+            near = near[max(0, len(near) - (reader.position - begin)) :]
+        reader.skip(begin - reader.position)
+        more = reader.take(end - reader.position)
+        near = more if near is None else np.concatenate([near, more])
+        # reduceat takes bounds in pairs; the extra row lets a bound be the end
+        padded = np.concatenate([near, near[-1:]])
+        bounds = np.stack([first[some], last[some]], axis=1).ravel() - begin
+        reduced.append(reduceat(padded, bounds, axis=0)[::2])
+    return np.concatenate(reduced)[np.argsort(order, kind="stable")]

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from birdcore.artifact import Artifact
 from birdcore.audio.cut import cut
-from birdcore.audio.decode import Rejected, decode, resample
+from birdcore.audio.decode import Rejected, decode
+from birdcore.audio.resample import resample
+from birdcore.blocks import Block, Reader
 from birdcore.mel.scale import Scale, decode_db, encode
-from birdcore.mel.shard import read_shards
+from birdcore.mel.shard import MelShard
 from birdcore.mel.spec import MelSpec
 from birdcore.mel.spectrogram import mel_energy
 from birdcore.report.judged import Judged
@@ -102,26 +104,29 @@ def examples(
     """Pictures and sounds of what `chosen` chooses; sounds are written to the job's folder."""
     cells = chosen(judged)
     names = {judged.recordings[row] for of_kind in cells.values() for row, _ in of_kind}
-    decibels = _decibels(mels, names)
+    stored = _stored(mels, names)
     kept = _kept(cleaned, names)
     made: dict[str, list[Example]] = {}
     for kind, of_kind in cells.items():
         made[kind] = []
         for at, (row, column) in enumerate(of_kind):
             name, start = judged.recordings[row], judged.starts[row]
-            if name not in decibels:
+            if name not in stored:
                 continue  # rejected, as a soundscape that can't be read is
-            frames, rate = decibels[name]
-            length_s = min(len(frames) / rate - start, judged.length_s or WHOLE_S)
+            shard, rate = stored[name], stored[name].spec.frame_rate
+            frames = int(shard.lengths[shard.index[name]])
+            length_s = min(frames / rate - start, judged.length_s or WHOLE_S)
             end = start + max(length_s, 1 / rate)
-            first = min(int(start * rate), len(frames) - 1)
+            first = min(int(start * rate), frames - 1)
+            last = min(first + round((end - start) * rate), frames)
+            codes = shard.part(shard.index[name], first, last)
             stem = f"{kind.replace(' ', '-')}-{at + 1}"
             made[kind].append(
                 Example(
                     recording=name,
                     start_s=start,
                     end_s=end,
-                    picture=picture(frames[first : first + round((end - start) * rate)]),
+                    picture=picture(decode_db(codes, shard.scale)),
                     sound=_sound(job, name, kept[name], start, end, stem),
                     label=judged.classes[column],
                     probability=float(judged.probabilities[row, column]),
@@ -147,7 +152,7 @@ def cuts(job: Job, cleaned: Sequence[Artifact], spec: MelSpec, scale: Scale) -> 
         except Rejected:
             continue
         start, end = max(0.0, row.start - AROUND_S), min(row.end, row.start + CUT_S) + AROUND_S
-        piece = _piece(audio.samples, audio.rate, start, end)
+        piece = _piece(audio.blocks(), audio.rate, start, end)
         seconds = len(piece) / audio.rate
         samples = resample(piece, audio.rate, spec.sample_rate)
         samples = samples / max(float(np.abs(samples).max()), 1e-9)  # as the cached mel is
@@ -187,17 +192,13 @@ def _spread(cuts: pd.DataFrame, readable: Iterable[str]) -> list[_Cut]:
     return [_Cut(*row) for row in columns.itertuples(index=False, name=None)]
 
 
-def _decibels(
-    mels: Sequence[Artifact], names: set[str]
-) -> dict[str, tuple[NDArray[np.float32], float]]:
-    """Mels (frames, n_mels) in decibels, and frames a second; one shard in memory at a time."""
-    found = {}
+def _stored(mels: Sequence[Artifact], names: set[str]) -> dict[str, MelShard]:
+    """The shard that each recording's mel is in; rejected recordings have none."""
+    found: dict[str, MelShard] = {}
     for artifact in mels:
-        if own := names & artifact.manifest.sources.keys():
-            shard = read_shards([artifact / "mel.parquet"])
-            for name in own & shard.index.keys():
-                codes = shard.frames_of(name)
-                found[name] = decode_db(codes, shard.scale), shard.spec.frame_rate
+        if names & artifact.manifest.sources.keys():
+            shard = MelShard.open(artifact / "mel.parquet")
+            found |= dict.fromkeys(names & shard.index.keys(), shard)
     return found
 
 
@@ -219,15 +220,16 @@ def _sound(
         audio = decode(job.source(name))
     except Rejected:
         return ""
-    joined = cut(audio.samples, audio.rate, kept, 0.0)
+    joined = cut(audio.blocks(), audio.frames, audio.rate, kept, 0.0)
     return _written(job, _piece(joined, audio.rate, start, end), audio.rate, stem)
 
 
-def _piece(
-    samples: NDArray[np.float32], rate: int, start: float, end: float
-) -> NDArray[np.float32]:
-    piece = samples[int(start * rate) : round(end * rate)]
-    return piece if piece.size else np.zeros(1, np.float32)
+def _piece(blocks: Iterable[Block], rate: int, start: float, end: float) -> Block:
+    """Samples from start to end, in seconds; one where there are none."""
+    reader = Reader(blocks)
+    reader.skip(int(start * rate))
+    samples = reader.take(round(end * rate) - reader.position)
+    return samples if samples.size else np.zeros(1, np.float32)
 
 
 def _written(job: Job, samples: NDArray[np.float32], rate: int, stem: str) -> str:

@@ -106,6 +106,17 @@ def problems(catalog: Artifact) -> list[tuple[str, int]]:
     return [(str(name), int(count)) for name, count in counts.items()]
 
 
+def used_with_problems(cleaned: Mapping[str, Sequence[Artifact]]) -> list[tuple[str, str]]:
+    """Recordings that are used as far as they could be read, and what is wrong with them."""
+    artifacts = [artifact for of_kind in cleaned.values() for artifact in of_kind]
+    tables = [pd.read_parquet(artifact / "problems.parquet") for artifact in artifacts]
+    return [
+        (str(name), str(problem))
+        for table in tables
+        for name, problem in table[["recording", "problem"]].itertuples(index=False)
+    ]
+
+
 @dataclass(frozen=True)
 class Licences:
     """Whose recordings the models learnt from, by licence, and what their licences forbid."""

@@ -129,6 +129,7 @@ def origins(job: Job, rounds: Rounds, cleaned: Mapping[str, list[Artifact]]) -> 
         "rejected": material.rejected(cleaned),
         "rejected_shown": material.REJECTED,
         "problems": material.problems(catalog),
+        "with_problems": material.used_with_problems(cleaned),
         "licences": material.licences(models),
         "stages": material.artifacts_below(job.store, [one.ref for one in ends]),
         "lineage": lineage_text(lineage(job.store, submission.ref)),

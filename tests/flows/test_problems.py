@@ -70,7 +70,7 @@ def test_a_soundscape_without_a_sound_is_named_with_its_rows(store: Store, tmp_p
     dag = Dag((cleaned, submitted, scored), submitted, scored, (), NAMES)
     mean = "hold each class's mean"
     assert written(dag, store, tmp_path / "out") == [
-        ("recording that can't be used", broken, "empty file"),
+        ("soundscape that can't be used", broken, "empty file"),
         ("rows that nothing was heard for", broken, f"2 rows {mean}: empty file"),
         (
             "rows that nothing was heard for",

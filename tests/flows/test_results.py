@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from birdcore.artifact import MANIFEST, Facts, Step
+from birdcore.audio.clean import UNREADABLE, USED
 from birdcore.learn.attribution import COLUMNS, FILE, OUTSIDE, read_attribution
 from birdcore.store import Job, Store
 from flows.dag import Dag
@@ -42,12 +43,39 @@ def trained(store: Store, name: str, auc: float | None, licences: Mapping[str, s
 
 def cleaned(store: Store) -> Step:
     def nothing(job: Job) -> Facts:
-        for name in ("cuts", "rejected"):
+        for name in ("cuts", "rejected", "problems"):
             pd.DataFrame({"recording": []}).to_parquet(job.folder / f"{name}.parquet")
         return {}
 
-    step = Step("clean", 1, "clean")
+    step = Step("clean", 2, "clean", {"kind": "train_audio"})
     store.make(step, nothing)
+    return step
+
+
+def catalogued(store: Store) -> Step:
+    def run(job: Job) -> Facts:
+        rows = pd.DataFrame({"problem": ["unknown label"], "where": ["train.csv:2"], "detail": "x"})
+        rows.to_parquet(job.folder / "problems.parquet")
+        return {}
+
+    step = Step("catalog", 1, "catalog")
+    store.make(step, run)
+    return step
+
+
+def soundscapes(store: Store) -> Step:
+    def run(job: Job) -> Facts:
+        tables = {
+            "cuts": {"recording": []},
+            "rejected": {"recording": ["test_soundscapes/a.ogg"], "reason": ["empty file"]},
+            "problems": {"recording": ["test_soundscapes/b.ogg"], "problem": ["cut off after 2 s"]},
+        }
+        for name, columns in tables.items():
+            pd.DataFrame(columns).to_parquet(job.folder / f"{name}.parquet")
+        return {}
+
+    step = Step("clean", 2, "clean", {"kind": "test_soundscapes"})
+    store.make(step, run)
     return step
 
 
@@ -129,6 +157,19 @@ def test_results_name_the_recordings_of_all_models_once(store: Store, tmp_path: 
     assert f"- 1 {ND}" in text
     assert "| train pretrain | 1 |  |" in text
     assert "| train first | 2 | 0.9123 |" in text
+
+
+def test_problems_of_soundscapes_stand_beside_those_of_the_tables(
+    store: Store, tmp_path: Path
+) -> None:
+    steps = (catalogued(store), soundscapes(store), trained(store, "train", None, {"a": "cc0"}))
+    write_results(dag_of(store, *steps), store, tmp_path / "out")
+    rows = pd.read_csv(tmp_path / "out" / "problems.csv").to_dict("records")
+    assert [tuple(row.values()) for row in rows] == [
+        ("unknown label", "train.csv:2", "x"),
+        (USED, "test_soundscapes/b.ogg", "cut off after 2 s"),
+        (UNREADABLE, "test_soundscapes/a.ogg", "empty file"),
+    ]
 
 
 def test_the_page_is_copied_where_it_is_another(store: Store, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 import soundfile as sf
 
 from birdcore.artifact import Artifact
-from birdcore.audio import clean
+from birdcore.audio import clean, speech
 from birdcore.audio.cut import Override
+from birdcore.audio.decode import decode
 from birdcore.catalog.shards import Shard
 from birdcore.catalog.source import Kind
 from birdcore.recipe import Clean
@@ -120,6 +122,48 @@ def test_soundscapes_keep_every_second_that_can_be_read(
     assert measured["truncated"]["test_soundscapes/half.wav"]
     assert kept["to"]["test_soundscapes/half.wav"] == pytest.approx(2, abs=0.01)
     assert table(artifact, "cuts").empty
+    problems = clean.recording_problems([artifact]).set_index("where")
+    cut_off = {f"test_soundscapes/half{suffix}" for suffix in (".ogg", ".flac", ".wav")}
+    used = problems[problems["problem"] == clean.USED]["detail"]
+    assert cut_off <= set(used.index)
+    assert all(" s" in detail for detail in used[list(cut_off)]), "it says how much could be read"
+    lost = problems[problems["problem"] == clean.UNREADABLE]["detail"]
+    assert set(lost.index) == rejected
+    assert lost["test_soundscapes/empty.ogg"] == "empty file (0 bytes)"
+    assert artifact.facts["problems"] == len(used)
+
+
+def test_a_clip_with_a_note_is_used_and_told(
+    store: Store, tmp_path: Path, shard_of: MadeShard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "train_audio").mkdir()
+    sf.write(tmp_path / "train_audio" / "a.wav", noise(2), 32_000)
+    (tmp_path / "train_audio" / "b.ogg").touch()
+    note = "channels cancel: channel 2 is used"
+    monkeypatch.setattr(clean, "decode", lambda path: replace(decode(path), note=note))
+    shard = shard_of(tmp_path, "train_audio")
+    artifact = cleaned(store, shard, tmp_path, Clean(remove="none"))
+    assert artifact.facts["recordings"] == 1
+    (told,) = clean.recording_problems([artifact]).to_dict("records")
+    assert told == {"problem": clean.USED, "where": "train_audio/a.wav", "detail": note}
+    assert clean.recording_problems([]).columns.tolist() == ["problem", "where", "detail"]
+
+
+def test_recordings_too_long_to_wait_for_others_are_cleaned_alike(
+    store: Store,
+    tmp_path: Path,
+    shared_data: Path,
+    shard_of: MadeShard,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = shared_data / "birdclef-mini"
+    shard = shard_of(root, "train_audio", SPOKEN)
+    together = cleaned(store, shard, root, Clean())
+    monkeypatch.setattr(speech, "ALONE", 20 * speech.SPEECH_RATE)
+    alone = cleaned(Store(tmp_path / "other"), shard, root, Clean())
+    for name in ("recordings", "cuts", "kept", "rejected", "problems"):
+        pd.testing.assert_frame_equal(table(alone, name), table(together, name))
+    assert together.facts["with_speech"]
 
 
 @pytest.mark.parametrize("kind", ["train_soundscapes", "test_soundscapes"])

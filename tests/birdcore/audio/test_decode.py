@@ -10,7 +10,8 @@ import pytest
 import soundfile as sf
 import soxr
 
-from birdcore.audio.decode import Rejected, decode, resample
+from birdcore.audio.decode import Rejected, decode
+from birdcore.audio.resample import resample
 
 
 def noise(*shape: int) -> np.ndarray:

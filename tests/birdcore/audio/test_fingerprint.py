@@ -24,7 +24,7 @@ def test_each_recording_has_the_landmarks_of_all_of_it(
     artifact = store.make(stage.step(shard, mini), stage.run)
     found = read_fingerprints([artifact / "fingerprints.parquet"])
     heard = {name: decode(mini / name) for name in names}
-    whole = gather({name: fingerprint(a.samples, a.rate) for name, a in heard.items()})
+    whole = gather({name: fingerprint(a.blocks(), a.rate) for name, a in heard.items()})
     assert found.recordings == whole.recordings == tuple(names)
     for field in ("bounds", "hashes", "frames"):
         np.testing.assert_array_equal(getattr(found, field), getattr(whole, field))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.signal import ShortTimeFFT, butter, sosfilt
 
 from birdcore.audio import landmarks as room
-from birdcore.audio.decode import decode, resample
+from birdcore.audio.decode import decode
 from birdcore.audio.landmarks import (
     HOP,
     RATE,
@@ -25,6 +25,7 @@ from birdcore.audio.landmarks import (
     read_fingerprints,
     write_fingerprints,
 )
+from birdcore.audio.resample import resample
 
 
 def noise(seconds: float, seed: int = 0) -> np.ndarray:
@@ -65,16 +66,35 @@ def test_peaks_are_the_loudest_cells_around_in_a_spectrogram_by_scipy() -> None:
         around = power[low_t : t + room.AROUND_FRAMES + 1, low_f : f + room.AROUND_BINS + 1]
         if power[t, f] == around.max():
             expected.append((t, f))
-    found_frames, found_bins = peaks(samples)
+    found_frames, found_bins = peaks([samples])
     assert len(expected) > 20
     assert list(zip(found_frames.tolist(), found_bins.tolist(), strict=True)) == expected
 
 
 def test_peaks_do_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = noise(8)
-    whole = np.stack(peaks(samples))
-    monkeypatch.setattr(room, "BLOCK", 37)
-    np.testing.assert_array_equal(np.stack(peaks(samples)), whole)
+    whole = np.stack(peaks([samples]))
+    pieces = np.array_split(samples, 11)
+    np.testing.assert_array_equal(np.stack(peaks(pieces)), whole)
+    for size in (37, 100):
+        monkeypatch.setattr(room, "BLOCK", size)
+        np.testing.assert_array_equal(np.stack(peaks(pieces)), whole)
+
+
+@pytest.mark.parametrize("frames", [4, 5, 6, 9, 10, 35, 36, 66, 67])
+def test_the_last_block_may_have_any_length(frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = noise(2)[: room.WINDOW + (frames - 1) * HOP + 3]
+    whole = np.stack(peaks([samples]))
+    monkeypatch.setattr(room, "BLOCK", 5)
+    np.testing.assert_array_equal(np.stack(peaks([samples])), whole)
+
+
+def test_pairs_do_not_depend_on_how_many_are_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = peaks([noise(8)])
+    whole = pair(*found)
+    monkeypatch.setattr(room, "PEAKS_AT_ONCE", 7)
+    assert places(pair(*found)) == places(whole)
+    assert len(whole) > 200
 
 
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 404)), max_size=80, unique=True))
@@ -97,15 +117,15 @@ def test_a_peak_is_paired_with_the_nearest_that_follow(found: list[tuple[int, in
 @given(st.integers(-30, 20))
 def test_gain_changes_nothing(octaves: int) -> None:
     samples = noise(2)
-    assert places(fingerprint(samples * np.float32(2.0**octaves), RATE)) == places(
-        fingerprint(samples, RATE)
+    assert places(fingerprint([samples * np.float32(2.0**octaves)], RATE)) == places(
+        fingerprint([samples], RATE)
     )
 
 
 def test_an_excerpt_has_the_landmarks_of_the_whole_away_from_its_ends() -> None:
     samples, first = noise(20), 400
-    excerpt = fingerprint(samples[first * HOP : 15 * RATE], RATE)
-    whole = places(fingerprint(samples, RATE))
+    excerpt = fingerprint([samples[first * HOP : 15 * RATE]], RATE)
+    whole = places(fingerprint([samples], RATE))
     reach = room.AROUND_FRAMES + 1
     last = excerpt.frames.max() - room.MAX_FRAMES - reach
     inside = (excerpt.frames >= reach) & (excerpt.frames <= last)
@@ -116,22 +136,22 @@ def test_an_excerpt_has_the_landmarks_of_the_whole_away_from_its_ends() -> None:
 
 @pytest.mark.parametrize("samples", [0, 1, room.WINDOW - 1, 5 * RATE])
 def test_silence_has_no_landmarks(samples: int) -> None:
-    assert len(fingerprint(np.zeros(samples, np.float32), RATE)) == 0
+    assert len(fingerprint([np.zeros(samples, np.float32)], RATE)) == 0
 
 
 def test_a_steady_tone_is_no_flood_of_landmarks() -> None:
     time = np.arange(20 * RATE) / RATE
     tones = [np.sin(2 * np.pi * f * time) for f in (1500.0, 3000.0, 6000.0)]
-    assert len(fingerprint(sum(tones).astype(np.float32), RATE)) < 100
+    assert len(fingerprint([sum(tones).astype(np.float32)], RATE)) < 100
 
 
 def test_other_rates_are_resampled_and_none_below_1_is_taken() -> None:
     samples = resample(noise(5), RATE, 32_000)
-    assert places(fingerprint(samples, 32_000)) == places(
-        fingerprint(resample(samples, 32_000, RATE), RATE)
+    assert places(fingerprint([samples], 32_000)) == places(
+        fingerprint([resample(samples, 32_000, RATE)], RATE)
     )
     with pytest.raises(ValueError, match="rates must be positive"):
-        fingerprint(samples, 0)
+        fingerprint([samples], 0)
 
 
 @pytest.mark.parametrize(
@@ -144,8 +164,8 @@ def test_a_real_recording_is_known_in_another_encoding(
     samples = resample(song[0], song[1], rate)
     sf.write(tmp_path / f"song{suffix}", 0.3 * samples, rate)
     audio = decode(tmp_path / f"song{suffix}")
-    original = fingerprint(*song)
-    assert agreeing(fingerprint(audio.samples, audio.rate), original) > share * len(original)
+    original = fingerprint([song[0]], song[1])
+    assert agreeing(fingerprint(audio.blocks(), audio.rate), original) > share * len(original)
 
 
 @pytest.mark.parametrize(("snr_db", "expected"), [(20, 80), (10, 50), (5, 30)])
@@ -159,7 +179,7 @@ def test_five_real_seconds_are_known_in_a_minute_of_noise(
     level = sosfilt(band, excerpt).std() / sosfilt(band, air).std() / 10 ** (snr_db / 20)
     mixed = air * np.float32(level)
     mixed[30 * RATE + 1 :][: len(excerpt)] += excerpt
-    assert agreeing(fingerprint(mixed, RATE), fingerprint(*song)) > expected
+    assert agreeing(fingerprint([mixed], RATE), fingerprint([song[0]], song[1])) > expected
 
 
 LANDMARKS = st.lists(st.tuples(st.integers(0, 2**24 - 1), st.integers(0, 2**31 - 1)), max_size=6)

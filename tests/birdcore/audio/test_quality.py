@@ -8,10 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from birdcore.audio import quality as room
 from birdcore.audio.decode import decode
-from birdcore.audio.quality import quality
+from birdcore.audio.quality import Quality
+from birdcore.blocks import in_blocks
 
 RATE = 32_000
+
+
+def quality(samples: np.ndarray, rate: int) -> Quality:
+    return room.quality(in_blocks(samples), rate)
 
 
 def tone(level: float, seconds: float = 2, pitch: float = 3_000) -> np.ndarray:
@@ -92,6 +98,30 @@ def test_every_number_is_finite_and_in_range(samples: np.ndarray, rate: int) -> 
     assert 3 * found.clipped_runs <= len(samples)
     assert 0 <= found.snr_db < 200
     assert quality(-samples, rate) == found
+
+
+@given(
+    samples=hnp.arrays(
+        np.float32,
+        st.integers(1, 3_000),
+        elements=st.floats(-1, 1, width=32) | st.sampled_from([1.0, 0.99999, -1.0]),
+    ),
+    rate=st.integers(1, 48_000),
+    cuts=st.lists(st.integers(1, 2_999), max_size=8, unique=True),
+)
+def test_blocks_change_no_number(samples: np.ndarray, rate: int, cuts: list[int]) -> None:
+    blocks = [block for block in np.split(samples, sorted(cuts)) if len(block)]
+    assert room.quality(lambda: iter(blocks), rate) == quality(samples, rate)
+
+
+def test_a_run_goes_on_over_blocks() -> None:
+    samples = tone(0.1, seconds=1)
+    samples[98:104] = 0.99
+    samples[-4:] = 0.99
+    for size in (1, 2, 3, 50, 100):
+        blocks = np.split(samples, range(size, len(samples), size))
+        found = room.quality(lambda blocks=blocks: iter(blocks), RATE)
+        assert (found.clipped_runs, found.clipped_share) == (2, 10 / RATE)
 
 
 def test_real_recordings_have_sound_numbers(shared_data: Path) -> None:

@@ -13,7 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdcore.audio.decode import decode, resample
+from birdcore.audio.decode import decode
+from birdcore.audio.resample import resample
 from birdcore.audio.speech import (
     CHUNK,
     CHUNKS_AT_ONCE,

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdcore.audio.decode import decode, resample
+from birdcore.audio.decode import decode
 from birdcore.audio.landmarks import RATE, Fingerprints, Landmarks, fingerprint, gather
+from birdcore.audio.resample import resample
 from birdcore.catalog import same as room
 from birdcore.catalog.same import (
     Leak,
@@ -110,7 +111,7 @@ def test_hashes_that_everyone_has_tell_nothing() -> None:
 
 
 def prints(recordings: dict[str, np.ndarray], rate: int = RATE) -> Fingerprints:
-    return gather({name: fingerprint(samples, rate) for name, samples in recordings.items()})
+    return gather({name: fingerprint([samples], rate) for name, samples in recordings.items()})
 
 
 def crickets(seconds: int, seed: int) -> np.ndarray:

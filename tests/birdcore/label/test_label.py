@@ -55,7 +55,8 @@ def test_a_segment_is_the_mean_of_its_frames_over_all_teachers(
     soundscapes = read_soundscapes(mel / "mel.parquet")
     listeners = load_listeners([store.get(ref) for ref in teacher])
     for at, name in enumerate(soundscapes.names):
-        cells = np.mean([listen(one, soundscapes, at, 2.5) for one in listeners], axis=0)
+        alone = [listen([one], soundscapes, at, 2.5) for one in listeners]
+        cells = np.mean([np.concatenate(list(blocks)) for blocks in alone], axis=0)
         own = table[table["recording"] == name]
         assert own["start"].iloc[0] == 0
         for start, end, p in zip(own["start"], own["end"], own["probabilities"], strict=True):
@@ -103,8 +104,9 @@ def test_a_teacher_says_what_it_is_asked_for_in_windows_as_far_apart_as_said(
     table = rows(labelled(store, teacher, mel, output=output, step_s=step_s))
     soundscapes = read_soundscapes(mel / "mel.parquet")
     listeners = load_listeners([store.get(ref) for ref in teacher])
-    cells = np.mean([listen(o, soundscapes, 0, step_s or 2.5, output) for o in listeners], axis=0)
-    expected = segment_mean(cells, cell_rate(soundscapes), table["start"], table["end"])
+    cells = list(listen(listeners, soundscapes, 0, step_s or 2.5, output))
+    count, rate = sum(map(len, cells)), cell_rate(soundscapes)
+    expected = segment_mean(cells, count, rate, table["start"], table["end"])
     p = stacked(table["probabilities"], np.float32)
     np.testing.assert_allclose(p, expected, atol=1e-6)
     plain = rows(labelled(store, teacher, mel))

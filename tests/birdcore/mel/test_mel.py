@@ -14,7 +14,8 @@ from torchaudio.transforms import MelSpectrogram
 from birdcore.artifact import Artifact
 from birdcore.audio import clean
 from birdcore.audio.cut import Override, cut
-from birdcore.audio.decode import decode, resample
+from birdcore.audio.decode import decode
+from birdcore.audio.resample import resample
 from birdcore.catalog.shards import Shard
 from birdcore.mel import mel
 from birdcore.mel.recordings import read_mels
@@ -52,7 +53,8 @@ def test_frames_are_those_of_the_whole_kept_audio(
     assert len(kept) >= 3
     audio = decode(root / name)
     pieces = list(zip(kept["from"], kept["to"], strict=True))
-    samples = resample(cut(audio.samples, audio.rate, pieces, cleaning.fade_s), audio.rate, 32_000)
+    joined = list(cut([audio.samples], audio.frames, audio.rate, pieces, cleaning.fade_s))
+    samples = resample(np.concatenate(joined), audio.rate, 32_000)
     peak = np.abs(samples).max()
     mels = read_shards([artifact / "mel.parquet"])
     spec = settings.spec()

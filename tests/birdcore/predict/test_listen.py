@@ -8,10 +8,15 @@ import pytest
 import torch
 
 from birdcore.artifact import Artifact, Ref
+from birdcore.mel.recordings import read_mels
 from birdcore.mel.spec import MelSpec
 from birdcore.model.input import model_input
+from birdcore.predict import listen as room
 from birdcore.predict.listen import (
     CELL_FRAMES,
+    Listener,
+    Soundscapes,
+    cell_count,
     cell_rate,
     duration_s,
     listen,
@@ -24,6 +29,17 @@ from birdcore.store import Store
 
 MadeMel = Callable[..., Artifact]
 MadeModel = Callable[..., Ref]
+CPU = torch.device("cpu")
+
+
+def heard(
+    listener: Listener,
+    soundscapes: Soundscapes,
+    row: int,
+    step_s: float,
+    output: Output = "framewise",
+) -> np.ndarray:
+    return np.concatenate(list(listen([listener], soundscapes, row, step_s, output)))
 
 
 def sound(seconds: float, seed: int = 0) -> np.ndarray:
@@ -39,10 +55,10 @@ def test_every_recording_is_heard_to_its_end(
 ) -> None:
     (listener,) = load_listeners([store.get(model_of())])
     soundscapes = read_soundscapes(mel_of({"a": sound(seconds)}) / "mel.parquet")
-    heard = listen(listener, soundscapes, 0, 2.5)
+    said = heard(listener, soundscapes, 0, 2.5)
     frames = int(soundscapes.lengths[0])
-    assert heard.shape == (-(-frames // CELL_FRAMES), 3)
-    assert ((heard > 0) & (heard < 1)).all()
+    assert said.shape == (-(-frames // CELL_FRAMES), 3)
+    assert ((said > 0) & (said < 1)).all()
     assert duration_s(soundscapes, 0) == pytest.approx(seconds, abs=0.017)
 
 
@@ -50,17 +66,19 @@ def test_clipwise_a_cell_is_the_mean_of_what_the_windows_over_it_are_as_a_whole(
     store: Store, mel_of: MadeMel, model_of: MadeModel
 ) -> None:
     (listener,) = load_listeners([store.get(model_of())])
-    soundscapes = read_soundscapes(mel_of({"a": sound(7.5)}) / "mel.parquet")
-    heard = listen(listener, soundscapes, 0, 2.5, "clipwise")
+    mel = mel_of({"a": sound(7.5)}) / "mel.parquet"
+    soundscapes = read_soundscapes(mel)
+    said = heard(listener, soundscapes, 0, 2.5, "clipwise")
     starts = window_starts(int(soundscapes.lengths[0]), 313, 156)
     assert len(starts) == 2
+    whole = read_mels([mel], CPU)
     with torch.inference_mode():
-        power = soundscapes.power(torch.zeros(2, dtype=torch.long), torch.from_numpy(starts), 313)
+        power = whole.power(torch.zeros(2, dtype=torch.long), torch.from_numpy(starts), 313)
         first, last = listener.model(model_input(power, listener.reads)).clipwise.numpy()
-    np.testing.assert_allclose(heard[0], first, rtol=1e-5)
-    np.testing.assert_allclose(heard[-1], last, rtol=1e-5)
-    np.testing.assert_allclose(heard[len(heard) // 2], (first + last) / 2, rtol=1e-5)
-    assert not np.allclose(heard, listen(listener, soundscapes, 0, 2.5))
+    np.testing.assert_allclose(said[0], first, rtol=1e-5)
+    np.testing.assert_allclose(said[-1], last, rtol=1e-5)
+    np.testing.assert_allclose(said[len(said) // 2], (first + last) / 2, rtol=1e-5)
+    assert not np.allclose(said, heard(listener, soundscapes, 0, 2.5))
 
 
 def test_both_is_the_mean_of_a_window_as_a_whole_and_its_frames(
@@ -68,8 +86,8 @@ def test_both_is_the_mean_of_a_window_as_a_whole_and_its_frames(
 ) -> None:
     (listener,) = load_listeners([store.get(model_of())])
     soundscapes = read_soundscapes(mel_of({"a": sound(12.3)}) / "mel.parquet")
-    both = listen(listener, soundscapes, 0, 1.25, "both")
-    clip, frames = (listen(listener, soundscapes, 0, 1.25, o) for o in ("clipwise", "framewise"))
+    both = heard(listener, soundscapes, 0, 1.25, "both")
+    clip, frames = (heard(listener, soundscapes, 0, 1.25, o) for o in ("clipwise", "framewise"))
     np.testing.assert_allclose(both, (clip + frames) / 2, atol=1e-6)
     assert np.abs(clip - frames).max() > 1e-2
 
@@ -82,12 +100,12 @@ def test_over_the_floor_a_quieter_recording_is_heard_alike(
     listener = replace(listener, reads=reads)
     loud = sound(9.0)
     mel = mel_of({"a": loud, "b": 0.1 * loud}) / "mel.parquet"
-    first, second = (listen(listener, read_soundscapes(mel), row, 2.5) for row in (0, 1))
+    first, second = (heard(listener, read_soundscapes(mel), row, 2.5) for row in (0, 1))
     np.testing.assert_allclose(first, second, atol=0.01)
     assert (
         np.abs(
             first
-            - listen(
+            - heard(
                 replace(listener, reads=listener.reads.model_copy(update={"normalise": "none"})),
                 read_soundscapes(mel),
                 0,
@@ -105,34 +123,35 @@ def test_a_longer_step_than_a_window_leaves_no_gap(
     (listener,) = load_listeners([store.get(model_of())])
     soundscapes = read_soundscapes(mel_of({"a": sound(15.1)}) / "mel.parquet")
     window_s = 313 / soundscapes.spec.frame_rate
-    far = listen(listener, soundscapes, 0, 99.0, output)
-    np.testing.assert_array_equal(far, listen(listener, soundscapes, 0, window_s, output))
-    assert np.abs(far - listen(listener, soundscapes, 0, 0.5, output)).max() > 1e-3
+    far = heard(listener, soundscapes, 0, 99.0, output)
+    np.testing.assert_array_equal(far, heard(listener, soundscapes, 0, window_s, output))
+    assert np.abs(far - heard(listener, soundscapes, 0, 0.5, output)).max() > 1e-3
 
 
 def test_cells_are_the_mean_of_the_windows_that_cover_them(
     store: Store, mel_of: MadeMel, model_of: MadeModel
 ) -> None:
     (listener,) = load_listeners([store.get(model_of())])
-    soundscapes = read_soundscapes(mel_of({"a": sound(11.0), "b": sound(8.2, 1)}) / "mel.parquet")
-    heard = listen(listener, soundscapes, 1, 2.0)
-    assert heard.std(axis=0).min() > 1e-3
+    mel = mel_of({"a": sound(11.0), "b": sound(8.2, 1)}) / "mel.parquet"
+    soundscapes, whole = read_soundscapes(mel), read_mels([mel], CPU)
+    said = heard(listener, soundscapes, 1, 2.0)
+    assert said.std(axis=0).min() > 1e-3
     frames, window = int(soundscapes.lengths[1]), 313
     starts = window_starts(frames, window, 125)
     assert len(starts) > 1
-    sums, counts = np.zeros_like(heard), np.zeros(len(heard))
+    sums, counts = np.zeros_like(said), np.zeros(len(said))
     with torch.inference_mode():
         for start in starts.tolist():
-            power = soundscapes.power(torch.tensor([1]), torch.tensor([start]), window)
+            power = whole.power(torch.tensor([1]), torch.tensor([start]), window)
             output = listener.model(model_input(power, listener.reads))
             probabilities = output.framewise_logit.sigmoid()[0].T.numpy()
-            for cell in range(len(heard)):
+            for cell in range(len(said)):
                 centre = (cell * CELL_FRAMES + min(cell * CELL_FRAMES + CELL_FRAMES, frames)) / 2
                 inside = (centre - start) / window
                 if 0 <= inside < 1:
                     sums[cell] += probabilities[int(inside * len(probabilities))]
                     counts[cell] += 1
-    np.testing.assert_allclose(heard, sums / counts[:, None], atol=1e-5)
+    np.testing.assert_allclose(said, sums / counts[:, None], atol=1e-5)
 
 
 def test_what_one_recording_holds_does_not_change_another(
@@ -144,7 +163,7 @@ def test_what_one_recording_holds_does_not_change_another(
         mel_of({"a": sound(6.0), "b": sound(7.0, 1), "c": sound(3.0, 2)}) / "mel.parquet"
     )
     np.testing.assert_allclose(
-        listen(listener, alone, 0, 2.5), listen(listener, among, 1, 2.5), atol=1e-6
+        heard(listener, alone, 0, 2.5), heard(listener, among, 1, 2.5), atol=1e-6
     )
 
 
@@ -152,9 +171,32 @@ def test_many_windows_run_in_batches(store: Store, mel_of: MadeMel, model_of: Ma
     (listener,) = load_listeners([store.get(model_of(frames=63))])
     soundscapes = read_soundscapes(mel_of({"a": sound(20.0)}) / "mel.parquet")
     assert len(window_starts(int(soundscapes.lengths[0]), 63, 12)) > 64
-    heard = listen(listener, soundscapes, 0, 0.2)
-    assert heard.shape == (157, 3)
+    said = heard(listener, soundscapes, 0, 0.2)
+    assert said.shape == (cell_count(soundscapes, 0), 3) == (157, 3)
     assert cell_rate(soundscapes) == pytest.approx(62.5 / 8)
+
+
+@pytest.mark.parametrize("normalise", ["zscore", "floor"])
+@pytest.mark.parametrize(("batch", "step_s"), [(1, 2.5), (3, 0.1), (7, 1.3)])
+def test_blocks_change_nothing_but_a_sum_s_last_bit(
+    store: Store,
+    mel_of: MadeMel,
+    model_of: MadeModel,
+    monkeypatch: pytest.MonkeyPatch,
+    batch: int,
+    step_s: float,
+    normalise: str,
+) -> None:
+    (listener,) = load_listeners([store.get(model_of(frames=63))])
+    reads = listener.reads.model_copy(update={"normalise": normalise})
+    listener = replace(listener, reads=reads)
+    mel = mel_of({"a": sound(3.0), "b": sound(20.7, 1)}) / "mel.parquet"
+    soundscapes = read_soundscapes(mel)
+    whole = heard(listener, soundscapes, 1, step_s)
+    np.testing.assert_array_equal(heard(listener, read_mels([mel], CPU), 1, step_s), whole)
+    monkeypatch.setattr(room, "BATCH", batch)
+    monkeypatch.setattr(room, "CELLS_AT_ONCE", 11)
+    np.testing.assert_allclose(heard(listener, soundscapes, 1, step_s), whole, atol=1e-6)
 
 
 def test_a_silent_soundscape_gets_probabilities(
@@ -162,7 +204,7 @@ def test_a_silent_soundscape_gets_probabilities(
 ) -> None:
     (listener,) = load_listeners([store.get(model_of())])
     soundscapes = read_soundscapes(mel_of({"a": np.zeros(200_000)}) / "mel.parquet")
-    assert np.isfinite(listen(listener, soundscapes, 0, 2.5)).all()
+    assert np.isfinite(heard(listener, soundscapes, 0, 2.5)).all()
 
 
 def test_a_model_of_another_mel_is_refused(
@@ -172,4 +214,4 @@ def test_a_model_of_another_mel_is_refused(
     (listener,) = load_listeners([store.get(model_of(spec=other))])
     soundscapes = read_soundscapes(mel_of({"a": sound(5)}) / "mel.parquet")
     with pytest.raises(ValueError, match="another mel"):
-        listen(listener, soundscapes, 0, 2.5)
+        heard(listener, soundscapes, 0, 2.5)

@@ -73,7 +73,8 @@ def test_a_row_is_the_maximum_of_the_mean_over_folds(
     by_backbone = {"test_resnet": listeners[:2], "test_efficientnet": listeners[2:]}
     for at, name in enumerate(soundscapes.names):
         for backbone, of_folds in by_backbone.items():
-            cells = np.mean([listen(x, soundscapes, at, step_s, output) for x in of_folds], axis=0)
+            alone = [listen([one], soundscapes, at, step_s, output) for one in of_folds]
+            cells = np.mean([np.concatenate(list(blocks)) for blocks in alone], axis=0)
             centres = (np.arange(len(cells)) + 0.5) * 8 / 62.5
             own = table[(table["recording"] == name) & (table["backbone"] == backbone)]
             for end, p in zip(own["end"], own["probabilities"], strict=True):

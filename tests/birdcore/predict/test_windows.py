@@ -103,6 +103,12 @@ def test_average_overlaps_equals_a_slow_loop(
     np.testing.assert_allclose(
         ours, slow_average(probabilities, starts, window, total, cell), rtol=1e-5
     )
+    middle = len(ours) // 3
+    parts = [
+        average_overlaps(probabilities, starts, window, total, cell, part)
+        for part in ((0, middle), (middle, None))
+    ]
+    np.testing.assert_array_equal(np.concatenate(parts), ours)
     constant = np.full_like(probabilities, 0.3)
     averaged = average_overlaps(constant, starts, window, total, cell)
     assert averaged.shape == (-(-total // cell), 2)
@@ -133,7 +139,7 @@ def test_segments_of_a_recording(duration: float, rows: int) -> None:
     assert ends.dtype == np.int64
     assert ends.tolist() == list(range(5, 5 * rows + 1, 5))
     frames = np.zeros((max(round(duration * 62.5), 1), 3))
-    assert segment_max(frames, 62.5, duration).shape == (rows, 3)
+    assert segment_max([frames], len(frames), 62.5, duration).shape == (rows, 3)
 
 
 def test_segments_without_sense_are_refused() -> None:
@@ -151,10 +157,14 @@ def test_segment_max_and_mean_equal_a_slow_loop(count: int, rate: float, length:
     frames = generator.random((count, 2)).astype(np.float32)
     duration = count / rate
     centres = (np.arange(count) + 0.5) / rate
-    ours = segment_max(frames, rate, duration, length)
+    ours = segment_max([frames], count, rate, duration, length)
     starts = np.arange(len(ours)) * length
-    means = segment_mean(frames, rate, starts, starts + length)
-    assert ours.dtype == means.dtype == np.float32
+    means = segment_mean([frames], count, rate, starts, starts + length)
+    assert (ours.dtype, means.dtype) == (np.float32, np.float64)
+    blocks = np.split(frames, range(7, count, 7))
+    np.testing.assert_array_equal(ours, segment_max(blocks, count, rate, duration, length))
+    in_blocks = segment_mean(blocks, count, rate, starts, starts + length)
+    np.testing.assert_array_equal(means, in_blocks)
     for i, start in enumerate(starts):
         end = np.inf if i == len(starts) - 1 else start + length
         inside = (centres >= start - 1e-9) & (centres < end - 1e-9)
@@ -168,26 +178,41 @@ def test_segment_max_and_mean_equal_a_slow_loop(count: int, rate: float, length:
 def test_segment_max_takes_the_frames_beyond_the_last_row() -> None:
     frames = np.zeros((121, 1))
     frames[120] = 1  # a codec's padding: 60.5 s of frames at 2 per second, 60.05 s by its header
-    ours = segment_max(frames, 2.0, 60.05)
+    ours = segment_max([frames], 121, 2.0, 60.05)
     assert ours.ravel().tolist() == [0] * 11 + [1]
 
 
 def test_segment_max_refuses_frames_of_another_recording() -> None:
     with pytest.raises(ValueError, match=r"frames last 15 s, the recording 60 s"):
-        segment_max(np.zeros((900, 1)), 60.0, 60.0)
+        segment_max([np.zeros((900, 1))], 900, 60.0, 60.0)
     with pytest.raises(ValueError, match="no frames"):
-        segment_max(np.zeros((0, 1)), 60.0, 3.0)
+        segment_max([np.zeros((0, 1))], 0, 60.0, 3.0)
 
 
 def test_segment_mean_of_overlapping_segments() -> None:
     frames = np.arange(10.0)[:, None]
-    ours = segment_mean(frames, 1.0, [0, 5, 2, 9, 0.6], [10, 15, 4, 10, 0.7])
+    ours = segment_mean([frames], 10, 1.0, [0, 5, 2, 9, 0.6], [10, 15, 4, 10, 0.7])
     assert ours.ravel().tolist() == [4.5, 7, 2.5, 9, 1]
-    constant = segment_mean(np.full((50, 1), 0.1), 10.0, [0, 1.3, 4.9], [5, 2.7, 7])
+    constant = segment_mean([np.full((50, 1), 0.1)], 50, 10.0, [0, 1.3, 4.9], [5, 2.7, 7])
     np.testing.assert_allclose(constant, 0.1, rtol=1e-12)
+
+
+def test_many_segments_in_any_order_and_blocks_of_any_size() -> None:
+    rng = np.random.default_rng(0)
+    frames = rng.random((1_000, 3)).astype(np.float32)
+    starts = rng.uniform(0, 99, 300)
+    ends = starts + rng.uniform(0.1, 20, 300)
+    whole = segment_mean([frames], 1_000, 10.0, starts, ends)
+    in_blocks = segment_mean(np.split(frames, range(13, 1_000, 13)), 1_000, 10.0, starts, ends)
+    np.testing.assert_array_equal(in_blocks, whole)
+    for start, end, mean in zip(starts[:5], ends[:5], whole, strict=False):
+        centres = (np.arange(1_000) + 0.5) / 10
+        inside = (centres >= start) & (centres < end)
+        if inside.any():
+            np.testing.assert_allclose(mean, frames[inside].mean(axis=0), rtol=1e-5)
 
 
 @pytest.mark.parametrize(("start", "end"), [(-1, 2), (3, 3), (4, 2), (10, 12)])
 def test_segment_mean_refuses_segments_outside(start: float, end: float) -> None:
     with pytest.raises(ValueError, match="is empty or outside"):
-        segment_mean(np.zeros((10, 1)), 1.0, [0, start], [5, end])
+        segment_mean([np.zeros((10, 1))], 10, 1.0, [0, start], [5, end])

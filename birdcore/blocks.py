@@ -1,0 +1,71 @@
+"""Arrays that come in blocks, so that memory does not grow with a recording's length.
+
+A recording of a day at 48 kHz is 16 GB of samples. Whatever is done to one is done to blocks of
+it, one after another; how a recording is cut into blocks never changes the outcome.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+T = TypeVar("T", bound=np.generic)
+Block: TypeAlias = NDArray[np.float32]
+Blocks: TypeAlias = Callable[[], Iterator[Block]]
+"""Mono samples (n,), block after block, from the start each time it is called."""
+
+BLOCK = 1 << 18
+HELD = 1 << 25
+"""Samples: 128 MiB, 17 minutes at 32 kHz."""
+
+
+class Reader(Generic[T]):
+    """Blocks (n, ...) as one array that is read from its front; what was read is gone."""
+
+    def __init__(self, blocks: Iterable[NDArray[T]]) -> None:
+        self.position = 0
+        self._blocks = iter(blocks)
+        self._rest: NDArray[T] | None = None
+
+    def parts(self, count: int) -> Iterator[NDArray[T]]:
+        """The next `count` rows, or as many as are left, in views of the blocks."""
+        while count > 0:
+            while self._rest is None or not len(self._rest):
+                if (block := next(self._blocks, None)) is None:
+                    return
+                self._rest = block
+            part, self._rest = self._rest[:count], self._rest[count:]
+            count -= len(part)
+            self.position += len(part)
+            yield part
+
+    def take(self, count: int) -> NDArray[T]:
+        """The next `count` rows, or as many as are left, in one array."""
+        parts = list(self.parts(count))
+        if not parts:
+            nothing: NDArray[Any] = np.empty(0) if self._rest is None else self._rest[:0]
+            return nothing
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def skip(self, count: int) -> None:
+        """Pass over the next `count` rows."""
+        for _ in self.parts(count):
+            pass
+
+
+def in_blocks(samples: Block) -> Blocks:
+    """Samples (n,) that are in memory, as views of BLOCK."""
+    return lambda: (samples[at : at + BLOCK] for at in range(0, len(samples), BLOCK))
+
+
+def held(blocks: Blocks, most: int = HELD) -> Blocks:
+    """The same blocks, computed once where they are at most `most` samples, else each time."""
+    parts: list[Block] = []
+    count = 0
+    for block in blocks():
+        count += len(block)
+        if count > most:
+            return blocks
+        parts.append(block)
+    return lambda: iter(parts)
