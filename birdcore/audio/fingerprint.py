@@ -12,7 +12,7 @@ from birdcore.audio.landmarks import Landmarks, fingerprint, gather, write_finge
 from birdcore.catalog.shards import Shard
 from birdcore.store import Job
 
-VERSION = 1
+VERSION = 2
 
 
 def step(shard: Shard, root: Path) -> Step:
