@@ -14,13 +14,13 @@ from itertools import count
 from pathlib import Path
 
 import httpx
-from rich.console import Console
 
 from birdcore.private import open_private
 from birdcore.store import Store
 from flows.environment import ROOT, users_server
 from flows.login import login_of
 from flows.server import LOGINS, ServerError, home_of, server, ui_of
+from flows.terminal import out
 
 WATCH_S = 2.0
 MARK_EVERY = 5
@@ -38,24 +38,24 @@ def serve_ui(store: Path, port: int, *, set_up_only: bool = False) -> None:
     """
     if (store / "store.json").exists():
         Store(store)
-    console = Console(highlight=False, soft_wrap=True)
+    say = partial(out.print, markup=False)
     _end_in_good_order()
     with suppress(KeyboardInterrupt):
         if set_up_only:
             with server(store, port) as url:
                 from flows.setup import set_up  # Prefect reads its settings once
 
-                set_up(partial(console.print, markup=False))
-                console.print(f"set up   {ui_of(url)}")
+                set_up(say)
+                say(f"set up   {ui_of(url)}")
             return
         with _one_of(store) as lock, server(store, port) as url:
             from flows.setup import set_up
 
             _say_who(lock, url)
-            set_up(partial(console.print, markup=False))
-            console.print(f"UI       {ui_of(url)}  (Ctrl-C ends it)")
+            set_up(say)
+            say(f"UI       {ui_of(url)}  (Ctrl-C ends it)")
             if url in LOGINS and not sys.stdout.isatty():
-                console.print(f"login    in {home_of(store) / 'login'}")
+                say(f"login    in {home_of(store) / 'login'}")
             _work(home_of(store))
 
 
@@ -76,9 +76,11 @@ def _one_of(store: Path) -> Iterator[int]:
     lock = open_private(home / "ui.lock")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield lock
     except BlockingIOError:
+        os.close(lock)
         raise ServerError(f"`birdflow ui` runs on {store} already: {_who(home)}") from None
+    try:
+        yield lock
     finally:
         os.close(lock)
 
