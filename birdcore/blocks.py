@@ -1,6 +1,6 @@
 """Arrays that come in blocks, so that memory does not grow with a recording's length.
 
-A recording of a day at 48 kHz is 16 GB of samples. Whatever is done to one is done to blocks of
+A recording of a day at 48 kHz is 17 GB of samples. Whatever is done to one is done to blocks of
 it, one after another; how a recording is cut into blocks never changes the outcome.
 """
 

@@ -9,7 +9,7 @@ import torch
 from torchaudio.transforms import MelSpectrogram
 
 from birdcore.mel.spec import PRESETS, MelSpec
-from birdcore.mel.spectrogram import Floats, filter_bank, mel_energy
+from birdcore.mel.spectrogram import Floats, filter_bank, mel_blocks, mel_energy
 
 SPECS = PRESETS | {
     "magnitude": MelSpec(power=1),
@@ -72,6 +72,17 @@ def test_a_short_recording_is_mirrored_again_and_again(length: int) -> None:
     energy = mel_energy(samples, spec)
     assert energy.shape == (spec.frames(length), spec.n_mels)
     np.testing.assert_allclose(energy[0], power @ filter_bank(spec), rtol=1e-3, atol=1e-5)
+
+
+@every_spec
+@pytest.mark.parametrize("length", [1, 900, 2_049, 65_536 + 1_024, 65_536 + 1_025, 200_001])
+@pytest.mark.parametrize("size", [300, 10_000, 131_072])
+def test_blocks_change_nothing(spec: MelSpec, length: int, size: int) -> None:
+    noise = np.random.default_rng(0).standard_normal(length).astype(np.float32)
+    blocks = np.split(noise, range(size, length, size))
+    energies = list(mel_blocks(blocks, spec))
+    assert sum(map(len, energies)) == spec.frames(length)
+    np.testing.assert_array_equal(np.concatenate(energies), mel_energy(noise, spec))
 
 
 @pytest.mark.parametrize("shape", [(0,), (2, 32000)])
