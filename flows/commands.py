@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from flows.said import say_results
+from flows.said import earlier_results_told, say_results
 from flows.terminal import ends_on_interrupt, err, out, quiet_prefect
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def run_asked(asked: Asked, options: argparse.Namespace) -> None:
     from birdcore.place import open_store
     from birdcore.runs import recorded
     from flows.chosen import lacking
+    from flows.result_folder import refuse_foreign
     from flows.results import write_results
 
     began = time.monotonic()
@@ -41,7 +42,8 @@ def run_asked(asked: Asked, options: argparse.Namespace) -> None:
     if options.tasks:
         os.environ["BIRDFLOW_TASKS"] = options.tasks
     store, target = open_store(options.store), Path(asked.out)
-    with recorded(store, asked) as run:
+    with earlier_results_told(target), recorded(store, asked) as run:
+        refuse_foreign(target)
         recipe, source = _read(asked.recipe, asked.settings, asked.data, store)
         if _is_due(recipe, source, asked) and asked.only is None:
             out.print("first there are recordings to be had of Xeno-canto")

@@ -1,10 +1,26 @@
 """What `birdflow run` says when it is over: scores, and where the results are."""
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.table import Table
 
 from flows.terminal import err, out
+
+
+@contextmanager
+def earlier_results_told(target: Path) -> Iterator[None]:
+    """Say of a run that fails that what lies in its folder is not of it."""
+    began = time.time()
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # there is nothing
+            if (target / "summary.md").stat().st_mtime < began:
+                err.print(f"note: the results in {target} are of an earlier run")
+        raise
 
 
 def say_results(scores: dict[str, dict[str, float]] | None, target: Path) -> None:
