@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +23,10 @@ for name in [name for name in os.environ if name.startswith("PREFECT_")]:
     del os.environ[name]
 OWN = TemporaryDirectory(prefix="birdflow-tests-", ignore_cleanup_errors=True)
 os.environ["PREFECT_HOME"] = str(Path(OWN.name) / "prefect")
+
+# A shell that starts the tests in its background has them ignore Ctrl-C, which they would hand on
+# to the processes that they start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How fast a machine is, is no property of the code: no test may fail for it.
 settings.register_profile("noisy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
