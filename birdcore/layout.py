@@ -30,7 +30,13 @@ def mark(root: Path) -> None:
                 f"{root} holds files but no {NAME}: name an empty folder for the store"
             )
         write_text(path, MARK)
-    refuse_other(read_regular(path, MOST_BYTES), str(root))
+    try:
+        said = read_regular(path, MOST_BYTES)
+    except ValueError as error:  # a link, a device, or far too much for a mark
+        raise StoreError(
+            f"{path} can't be read: {error}: name another place for the store"
+        ) from None
+    refuse_other(said, str(root))
 
 
 def refuse_other(mark: str | bytes, where: str) -> None:

@@ -41,9 +41,9 @@ def test_a_run_writes_its_results(whole_run: Any, tiny_data: Path) -> None:
     assert list(submission["row_id"]) == list(sample["row_id"])
     written = {path.name for path in whole_run.out.iterdir()}
     assert written == {
-        "ATTRIBUTION.csv", "MODEL_CARD.md", "cuts.csv", "problems.csv", "rejected.csv",
-        "report", "scores.json", "submission-first.csv", "submission-second.csv", "submission.csv",
-        "summary.md",
+        ".birdflow.json", "ATTRIBUTION.csv", "MODEL_CARD.md", "cuts.csv", "problems.csv",
+        "rejected.csv", "report", "scores.json", "submission-first.csv", "submission-second.csv",
+        "submission.csv", "summary.md",
     }  # fmt: skip
     assert len(made(whole_run.store)) == ALL
 
@@ -151,7 +151,10 @@ def test_a_failed_stage_says_so_in_a_line_and_the_rest_is_done(
     kept = {name for name in before if not name.startswith("predict/")}
     assert {name: after.get(name) for name in kept} == {name: before[name] for name in kept}
     assert len(list((store / "predict").iterdir())) == 1
-    assert not (tmp_path / "out").exists()
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        ".birdflow.json",
+        "problems.csv",
+    }
 
 
 def test_pretrained_weights_that_cannot_be_had_are_told_before_any_stage(

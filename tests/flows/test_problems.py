@@ -62,7 +62,9 @@ def test_what_is_known_is_written_before_anything_has_run(store: Store, tmp_path
 def test_a_soundscape_without_a_sound_is_named_with_its_rows(store: Store, tmp_path: Path) -> None:
     broken, fine = NAMES
     rejected = pd.DataFrame({"recording": [broken], "reason": ["empty file"]})
-    cleaned = made(store, "clean", {"rejected.parquet": rejected}, kind="test_soundscapes")
+    heard = pd.DataFrame({"recording": [fine], "problem": ["cut off after 61.00 s"]})
+    tables = {"rejected.parquet": rejected, "problems.parquet": heard}
+    cleaned = made(store, "clean", tables, kind="test_soundscapes")
     unheard = pd.DataFrame({"row_id": ["a/s_5", "a/s_10", "b/s_65", "gone_5"]})
     submitted = made(store, "submission", {"unheard.parquet": unheard})
     missing = {"rows_missing": ["a/s_5", "other_5"], "classes_missing": ["robin"]}
@@ -70,6 +72,7 @@ def test_a_soundscape_without_a_sound_is_named_with_its_rows(store: Store, tmp_p
     dag = Dag((cleaned, submitted, scored), submitted, scored, (), NAMES)
     mean = "hold each class's mean"
     assert written(dag, store, tmp_path / "out") == [
+        ("recording used as it is", fine, "cut off after 61.00 s"),
         ("soundscape that can't be used", broken, "empty file"),
         ("rows that nothing was heard for", broken, f"2 rows {mean}: empty file"),
         (

@@ -11,6 +11,7 @@ import pytest
 
 from birdcore.artifact import MANIFEST, Facts, Step
 from birdcore.audio.clean import UNREADABLE, USED
+from birdcore.catalog.tables import Problem
 from birdcore.learn.attribution import COLUMNS, FILE, OUTSIDE, read_attribution
 from birdcore.store import Job, Store
 from flows.dag import Dag
@@ -44,22 +45,12 @@ def trained(store: Store, name: str, auc: float | None, licences: Mapping[str, s
 def cleaned(store: Store) -> Step:
     def nothing(job: Job) -> Facts:
         for name in ("cuts", "rejected", "problems"):
-            pd.DataFrame({"recording": []}).to_parquet(job.folder / f"{name}.parquet")
+            columns: dict[str, list[str]] = {"recording": [], "problem": []}
+            pd.DataFrame(columns).to_parquet(job.folder / f"{name}.parquet")
         return {}
 
     step = Step("clean", 2, "clean", {"kind": "train_audio"})
     store.make(step, nothing)
-    return step
-
-
-def catalogued(store: Store) -> Step:
-    def run(job: Job) -> Facts:
-        rows = pd.DataFrame({"problem": ["unknown label"], "where": ["train.csv:2"], "detail": "x"})
-        rows.to_parquet(job.folder / "problems.parquet")
-        return {}
-
-    step = Step("catalog", 1, "catalog")
-    store.make(step, run)
     return step
 
 
@@ -92,14 +83,15 @@ def reported(store: Store, text: str, *sounds: str) -> Step:
     return step
 
 
-def dag_of(store: Store, *models: Step) -> Dag:
+def dag_of(store: Store, *models: Step, problems: tuple[Problem, ...] = ()) -> Dag:
     def run(job: Job) -> Facts:
         (job.folder / "submission.csv").write_text("row_id,a\nt_5,0.5\n")
+        pd.DataFrame({"row_id": pd.Series(dtype=str)}).to_parquet(job.folder / "unheard.parquet")
         return {}
 
     submitted = Step("submission", 1, "submission")
     store.make(submitted, run)
-    return Dag((*models, submitted), submitted, None)
+    return Dag((*models, submitted), submitted, None, problems)
 
 
 def said(store: Store, licences: list[str], scores: Mapping[str, Any] | None = None) -> str:
@@ -162,8 +154,9 @@ def test_results_name_the_recordings_of_all_models_once(store: Store, tmp_path: 
 def test_problems_of_soundscapes_stand_beside_those_of_the_tables(
     store: Store, tmp_path: Path
 ) -> None:
-    steps = (catalogued(store), soundscapes(store), trained(store, "train", None, {"a": "cc0"}))
-    write_results(dag_of(store, *steps), store, tmp_path / "out")
+    steps = (soundscapes(store), trained(store, "train", None, {"a": "cc0"}))
+    dag = dag_of(store, *steps, problems=(Problem("unknown label", "train.csv:2", "x"),))
+    write_results(dag, store, tmp_path / "out")
     rows = pd.read_csv(tmp_path / "out" / "problems.csv").to_dict("records")
     assert [tuple(row.values()) for row in rows] == [
         ("unknown label", "train.csv:2", "x"),
