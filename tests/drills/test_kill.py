@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from birdcore.artifact import MANIFEST, read_manifest
+from birdcore.artifact import MANIFEST, Ref
 from birdcore.learn.checkpoint import CHECKPOINTS
+from birdcore.manifest import read_manifest
 
 LONG = ("--set", 'round.0.backbones=["test_resnet"]', "--set", "round.0.epochs=100000")
 NOISY = Path(__file__).parents[2] / "recipes" / "noisy-student-mini.toml"
@@ -89,7 +90,7 @@ def test_a_kill_in_the_third_round_of_a_noisy_student_loses_at_most_one_epoch(
     models = {
         manifest.name: manifest
         for path in (tmp_path / "killed" / "train").glob(f"*/{MANIFEST}")
-        if (manifest := read_manifest(path))
+        if (manifest := read_manifest(path.parent, Ref(*path.parts[-3:-1])))
     }
     student = models["train student-2 test_resnet fold 0"]
     assert student.facts["epochs"] == 8

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from birdcore.artifact import MANIFEST, Manifest, StoredFile, read_manifest
+from birdcore.artifact import MANIFEST, Manifest, Ref, StoredFile
+from birdcore.manifest import read_manifest
 
 CLOCKED = ("history.jsonl", "tb/")
 """Files of a training that say how long it took; all others are the same wherever it ran."""
@@ -75,7 +76,10 @@ def cluster(tmp_path: Path, url: str, listener: Path) -> Iterator[str]:
 
 def artifacts(folder: Path) -> dict[str, Manifest]:
     found = folder.glob(f"*/*/{MANIFEST}")
-    return {f"{p.parents[1].name}/{p.parents[0].name}": read_manifest(p) for p in found}
+    return {
+        f"{p.parents[1].name}/{p.parents[0].name}": read_manifest(p.parent, Ref(*p.parts[-3:-1]))
+        for p in found
+    }
 
 
 def lasting(manifest: Manifest) -> list[StoredFile]:

@@ -5,8 +5,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from birdcore.artifact import MANIFEST, Step, read_manifest
+from birdcore.artifact import MANIFEST, Ref, Step
 from birdcore.catalog.source import scan
+from birdcore.manifest import read_manifest
 from birdcore.recipe import read_recipe
 from birdcore.store import Store
 from flows.dag import build_dag
@@ -24,7 +25,7 @@ def made(store: Path) -> dict[str, tuple[str, int]]:
     return {
         manifest.name: (manifest.made_at, path.stat().st_mtime_ns)
         for path in store.glob(f"*/*/{MANIFEST}")
-        if (manifest := read_manifest(path))
+        if (manifest := read_manifest(path.parent, Ref(*path.parts[-3:-1])))
     }
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from birdcore.artifact import MANIFEST, read_manifest
+from birdcore.artifact import MANIFEST, Ref
 from birdcore.learn.checkpoint import CHECKPOINTS
+from birdcore.manifest import read_manifest
 
 LONG = "round.0.epochs=40"
 
@@ -149,5 +150,8 @@ def test_a_run_that_crashes_each_time_is_left_alone(
 
 def resumed(store: Path) -> bool:
     """Whether a training went on from a checkpoint."""
-    manifests = [read_manifest(path) for path in store.glob(f"train/*/{MANIFEST}")]
+    manifests = [
+        read_manifest(path.parent, Ref(*path.parts[-3:-1]))
+        for path in store.glob(f"train/*/{MANIFEST}")
+    ]
     return any(one.facts["resumed_at"] > 0 for one in manifests)
