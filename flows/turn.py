@@ -62,7 +62,8 @@ def refused(store: Store, holder: Holder) -> State[None]:
 
 def _read(path: Path) -> Holder:
     try:
-        holder: Holder = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:  # it has the lock, and has not said yet who it is
+        said = json.loads(path.read_text(encoding="utf-8"))
+        return Holder(id=str(said["id"]), title=str(said["title"]), since=str(said["since"]))
+    except (ValueError, LookupError, TypeError, RecursionError):
+        # It has the lock, and has not said yet who it is.
         return Holder(id="", title="a run that has just begun", since="now")
-    return holder

@@ -112,7 +112,7 @@ def _read(path: Path) -> dict[str, Digest]:
         seen = [Seen(*row) for row in zip(*(columns[name] for name in NUMBERS), strict=True)]
         rows = zip(columns["path"], seen, columns["sha256"], strict=True)
         return {name: Digest(of_file, sha) for name, of_file, sha in rows}
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, TypeError, LookupError, pa.ArrowException):
         return {}  # damaged, or of a version that remembered less: all is read again
 
 

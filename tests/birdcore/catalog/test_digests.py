@@ -2,6 +2,7 @@ import os
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -103,3 +104,29 @@ def test_a_file_that_changes_while_it_is_read_is_not_remembered(
     monkeypatch.undo()
     assert pq.read_table(cache)["path"].to_pylist() == []
     assert now(cache, path) == true(path)
+
+
+def parquet(**columns: object) -> bytes:
+    file = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns), file)
+    return bytes(file.getvalue().to_pybytes())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"PAR1", b"[" * 1000, parquet(a=[1]), parquet(path=["x"], sha256=[["nested"]])],
+    ids=["nothing", "magic alone", "no parquet", "other columns", "columns that lack"],
+)
+def test_a_damaged_memory_is_as_if_there_was_none(tmp_path: Path, content: bytes) -> None:
+    cache, a = tmp_path / "cache", write(tmp_path / "a", b"one")
+    cache.write_bytes(content)
+    assert now(cache, a) == true(a)
+
+
+@pytest.mark.usefixtures("settled")
+def test_a_memory_of_other_types_is_not_believed(tmp_path: Path) -> None:
+    cache, a = tmp_path / "cache", write(tmp_path / "a", b"one")
+    assert now(cache, a) == true(a)
+    columns = {name: [["x"]] for name in pq.read_table(cache).column_names}
+    cache.write_bytes(parquet(**columns))
+    assert now(cache, a) == true(a)
