@@ -13,12 +13,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
-from birdcore.collect.polite import open_archive
-from birdcore.collect.search import fresh_search
-from birdcore.collect.selection import Competition
-from birdcore.collect.wanted import SEARCHES, queries_of, select_again
+from birdcore.config import XenoCanto
 from birdcore.demo.archive import KEY, generated, serve
-from birdcore.recipe import XenoCanto
+from birdcore.xeno_canto.client import open_archive
+from birdcore.xeno_canto.search import fresh_search
+from birdcore.xeno_canto.selection import Competition
+from birdcore.xeno_canto.selection_state import (
+    SEARCHES,
+    queries_of,
+    select_again,
+)
 
 
 def archive(folder: Path, records: int, site: Connection) -> None:

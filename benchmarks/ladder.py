@@ -27,18 +27,24 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
-from benchmarks.ear import ear_of
-from birdcore.artifact import Ref
-from birdcore.catalog.catalog import read_labels
-from birdcore.catalog.source import Source, scan
-from birdcore.columns import stacked
+from benchmarks.birdnet_reference import ear_of
+from birdcore.config import (
+    Recipe,
+    read_recipe,
+)
 from birdcore.demo.archive import KEY, serve
-from birdcore.files import write_text
-from birdcore.outside.outside import outside_teacher
-from birdcore.predict import predict
-from birdcore.recipe import Recipe, read_recipe
-from birdcore.score import macro_auc
-from birdcore.store import Store
+from birdcore.features.columns import stacked
+from birdcore.metrics import macro_auc
+from birdcore.sources.birdclef import (
+    Source,
+    scan,
+)
+from birdcore.stages import predict
+from birdcore.stages.catalog import read_labels
+from birdcore.stages.external_teacher import outside_teacher
+from birdcore.store.artifact import Ref
+from birdcore.store.files import write_text
+from birdcore.store.store import Store
 from flows.dag import Dag, build_dag, gathered
 
 OUT = Path(__file__).with_name("results") / "ladder.md"

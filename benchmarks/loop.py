@@ -24,22 +24,38 @@ from tempfile import TemporaryDirectory
 import torch
 from torch.optim import AdamW
 
-from birdcore.learn.batch import draw_batch
-from birdcore.learn.checkpoint import Training
-from birdcore.learn.data import crops_of
-from birdcore.learn.ema import ema
-from birdcore.learn.epoch import run_epoch
-from birdcore.learn.loss import bce
-from birdcore.learn.segments import Segments
-from birdcore.learn.train import step
-from birdcore.learn.training_set import TrainingSet
-from birdcore.mel.recordings import Recordings
-from birdcore.mel.scale import Scale
-from birdcore.mel.spec import MelSpec
-from birdcore.model.input import InputSpec, computes_bf16, model_input, pick_device
-from birdcore.model.sed import ModelSpec, SedModel, place_model
-from birdcore.recipe import Round, read_recipe
-from birdcore.store import Job, Store, no_progress
+from birdcore.config import (
+    Round,
+    read_recipe,
+)
+from birdcore.features.recordings import Recordings
+from birdcore.features.scale import Scale
+from birdcore.features.spec import MelSpec
+from birdcore.models.input import (
+    InputSpec,
+    computes_bf16,
+    model_input,
+    pick_device,
+)
+from birdcore.models.sed import (
+    ModelSpec,
+    SedModel,
+    place_model,
+)
+from birdcore.stages.train import step
+from birdcore.store.store import (
+    Job,
+    Store,
+    no_progress,
+)
+from birdcore.training.batch import draw_batch
+from birdcore.training.checkpoint import Training
+from birdcore.training.data import crops_of
+from birdcore.training.ema import ema
+from birdcore.training.epoch import run_epoch
+from birdcore.training.loss import bce
+from birdcore.training.segments import Segments
+from birdcore.training.training_set import TrainingSet
 
 CLASSES = 206
 WARM_UP = 5

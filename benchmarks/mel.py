@@ -13,11 +13,17 @@ import numpy as np
 import torch
 from torchaudio.transforms import MelSpectrogram
 
-from birdcore.mel.mels import crop
-from birdcore.mel.scale import Scale, encode
-from birdcore.mel.shard import ShardWriter, read_shards
-from birdcore.mel.spec import PRESETS
-from birdcore.mel.spectrogram import mel_energy
+from birdcore.features.mels import crop
+from birdcore.features.scale import (
+    Scale,
+    encode,
+)
+from birdcore.features.shard import (
+    ShardWriter,
+    read_shards,
+)
+from birdcore.features.spec import PRESETS
+from birdcore.features.spectrogram import mel_energy
 
 SECONDS = 30
 ROUNDS = 12

@@ -18,18 +18,26 @@ from types import ModuleType
 
 import torch
 
-from birdcore.artifact import Ref, Step
-from birdcore.audio import clean
-from birdcore.catalog import catalog, folds
-from birdcore.catalog.source import scan
-from birdcore.label import label
-from birdcore.learn.worker import step_to_json
-from birdcore.mel import mel
-from birdcore.predict import ensemble, predict, submission
-from birdcore.recipe import read_recipe
-from birdcore.report import report
-from birdcore.score import score
-from birdcore.store import Store
+from birdcore.config import read_recipe
+from birdcore.sources.birdclef import scan
+from birdcore.stages import (
+    catalog,
+    clean,
+    ensemble,
+    folds,
+    label,
+    mel,
+    predict,
+    report,
+    score,
+    submission,
+)
+from birdcore.stages.training_process import step_to_json
+from birdcore.store.artifact import (
+    Ref,
+    Step,
+)
+from birdcore.store.store import Store
 from flows.dag import build_dag
 from flows.runner import threads, workers
 from flows.server import server
@@ -103,7 +111,7 @@ def alone(options: argparse.Namespace, folder: Path) -> float:
 
 
 def train(step: Step, store: Store) -> None:
-    command = [sys.executable, "-m", "birdcore.learn.worker", str(store.root)]
+    command = [sys.executable, "-m", "birdcore.stages.training_process", str(store.root)]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads())}
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment

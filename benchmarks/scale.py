@@ -19,13 +19,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from birdcore.catalog.source import Source, SourceFile
-from birdcore.catalog.tables import Tables
-from birdcore.recipe import read_recipe
-from birdcore.store import Store
-from flows.chosen import Chosen
+from birdcore.config import read_recipe
+from birdcore.sources.birdclef import (
+    Source,
+    SourceFile,
+)
+from birdcore.sources.tables import Tables
+from birdcore.store.store import Store
 from flows.dag import Dag, build_dag
 from flows.plan import plan
+from flows.selection import Chosen
 
 SPECIES = 1000
 SOUNDSCAPES = 100

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from birdcore import __version__
 from flows import commands
-from flows.plain import plain
+from flows.error_messages import plain
 from flows.terminal import INTERRUPTED, STOPPED, err
 
 

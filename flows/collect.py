@@ -13,11 +13,16 @@ from prefect.futures import wait
 from prefect.runtime import deployment, flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from birdcore.catalog.tables import read_tables
-from birdcore.collect.folder import failures
-from birdcore.collect.partial import sweep
-from birdcore.collect.selection import competition_of
-from birdcore.collect.wanted import (
+from birdcore.config import (
+    XenoCanto,
+    read_recipe,
+)
+from birdcore.sources.tables import read_tables
+from birdcore.text import plain_text
+from birdcore.xeno_canto.folder import failures
+from birdcore.xeno_canto.partial import sweep
+from birdcore.xeno_canto.selection import competition_of
+from birdcore.xeno_canto.selection_state import (
     chosen_path,
     missing,
     queries_of,
@@ -25,9 +30,7 @@ from birdcore.collect.wanted import (
     tables_of,
     write_failed,
 )
-from birdcore.recipe import XenoCanto, read_recipe
-from birdcore.text import plain_text
-from flows.plain import plain
+from flows.error_messages import plain
 from tasks.archive import set_limit
 from tasks.download import download
 from tasks.search import search

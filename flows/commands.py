@@ -16,12 +16,18 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from flows.said import earlier_results_told, say_results
+from flows.messages import (
+    earlier_results_told,
+    say_results,
+)
 from flows.terminal import ends_on_interrupt, err, out, quiet_prefect
 
 if TYPE_CHECKING:
-    from birdcore.runs import Asked, Run
-    from birdcore.store import Store
+    from birdcore.store.runs import (
+        Asked,
+        Run,
+    )
+    from birdcore.store.store import Store
 
 
 def do_run(options: argparse.Namespace) -> None:
@@ -30,11 +36,11 @@ def do_run(options: argparse.Namespace) -> None:
 
 def run_asked(asked: Asked, options: argparse.Namespace) -> None:
     """Run what is asked for; `options` say in which store, how many tasks at once and where."""
-    from birdcore.place import open_store
-    from birdcore.runs import recorded
-    from flows.chosen import lacking
+    from birdcore.store.location import open_store
+    from birdcore.store.runs import recorded
     from flows.result_folder import refuse_foreign
     from flows.results import write_results
+    from flows.selection import lacking
 
     began = time.monotonic()
     if options.workers:
@@ -60,7 +66,7 @@ def run_asked(asked: Asked, options: argparse.Namespace) -> None:
 
 
 def _asked(options: argparse.Namespace, target: Path) -> Asked:
-    from birdcore.runs import asked_for
+    from birdcore.store.runs import asked_for
 
     return asked_for(
         options.recipe, options.data, target, options.collection, options.set,
@@ -69,7 +75,7 @@ def _asked(options: argparse.Namespace, target: Path) -> Asked:
 
 
 def _run_flow(options: argparse.Namespace, asked: Asked) -> dict[str, dict[str, float]] | None:
-    from birdcore.place import folder_of
+    from birdcore.store.location import folder_of
     from flows.server import server, ui_of
 
     quiet_prefect(options.debug)
@@ -87,19 +93,22 @@ def _run_flow(options: argparse.Namespace, asked: Asked) -> dict[str, dict[str, 
 
 
 def do_status(options: argparse.Namespace) -> None:
-    from flows.again import status
+    from flows.retry import status
 
     status(options)
 
 
 def do_retry(options: argparse.Namespace) -> None:
-    from flows.again import retry
+    from flows.retry import retry
 
     retry(options)
 
 
 def do_collect(options: argparse.Namespace) -> None:
-    from birdcore.place import folder_of, open_store
+    from birdcore.store.location import (
+        folder_of,
+        open_store,
+    )
     from flows.server import server, ui_of
 
     store = open_store(options.store)
@@ -107,7 +116,7 @@ def do_collect(options: argparse.Namespace) -> None:
     if recipe.xeno_canto is None:
         raise ValueError(f"{options.recipe} has no table [xeno_canto]: it says not what to collect")
     if options.dry_run:
-        from flows.dry import dry_run
+        from flows.dry_run import dry_run
 
         out.print(dry_run(recipe.xeno_canto, source.csv, options.collection))
         return
@@ -132,14 +141,17 @@ def do_archive(options: argparse.Namespace) -> None:
 
 
 def _read(recipe, settings, data, store: Store):  # type: ignore[no-untyped-def]
-    from birdcore.catalog.source import scan
-    from birdcore.recipe import read_recipe
+    from birdcore.config import read_recipe
+    from birdcore.sources.birdclef import scan
 
     return read_recipe(Path(recipe), settings), scan(Path(data), store)
 
 
 def store_there(place: str) -> Store:
-    from birdcore.place import is_url, open_store
+    from birdcore.store.location import (
+        is_url,
+        open_store,
+    )
 
     if not is_url(place) and not (Path(place) / "store.json").is_file():  # it would be made
         raise ValueError(f"{place} is no store: say with --store where it is")
@@ -149,8 +161,8 @@ def store_there(place: str) -> Store:
 def _is_due(recipe, source, asked: Asked) -> bool:  # type: ignore[no-untyped-def]
     if recipe.collects is None:
         return False
-    from birdcore.collect.selection import competition_of
-    from birdcore.collect.wanted import due
+    from birdcore.xeno_canto.selection import competition_of
+    from birdcore.xeno_canto.selection_state import due
 
     return due(Path(asked.collection), recipe.collects, competition_of(source.csv))
 
@@ -159,11 +171,14 @@ def _planned(  # type: ignore[no-untyped-def]
     recipe, source, store: Store, asked: Asked, run: Run | None = None
 ):
     """The DAG, and what of it will run; says what a person should know before."""
-    from birdcore.runs import needs, unfinished_since
-    from flows.chosen import choose
+    from birdcore.store.runs import (
+        needs,
+        unfinished_since,
+    )
     from flows.dag import build_dag, gathered
     from flows.plan import plan
     from flows.problems import notes
+    from flows.selection import choose
 
     found = gathered(recipe, source, Path(asked.collection))
     dag = build_dag(recipe, source, store, found, keep_shards=False)
@@ -179,7 +194,7 @@ def _planned(  # type: ignore[no-untyped-def]
 
 
 def do_plan(options: argparse.Namespace) -> None:
-    from birdcore.place import open_store
+    from birdcore.store.location import open_store
 
     asked, store = _asked(options, Path()), open_store(options.store)
     recipe, source = _read(asked.recipe, asked.settings, asked.data, store)
@@ -200,7 +215,10 @@ def _counts(planned) -> str:  # type: ignore[no-untyped-def]
 
 
 def do_lineage(options: argparse.Namespace) -> None:
-    from birdcore.lineage import lineage, lineage_text
+    from birdcore.store.provenance import (
+        lineage,
+        lineage_text,
+    )
     from flows.lineage import artifact_of
 
     store = store_there(options.store)
@@ -209,7 +227,7 @@ def do_lineage(options: argparse.Namespace) -> None:
 
 
 def do_store(options: argparse.Namespace) -> int | None:
-    from flows.shelf import COMMANDS
+    from flows.store_commands import COMMANDS
 
     return COMMANDS[options.part](store_there(options.store), options)
 
@@ -219,8 +237,8 @@ def do_score(options: argparse.Namespace) -> None:
 
     import numpy as np
 
-    from birdcore.score import score_files
-    from birdcore.score.score import ENSEMBLE
+    from birdcore.metrics import score_files
+    from birdcore.stages.score import ENSEMBLE
     from flows.results import not_scored
 
     scores = score_files(
@@ -239,7 +257,7 @@ def do_score(options: argparse.Namespace) -> None:
 
 
 def do_demo(options: argparse.Namespace) -> None:
-    from birdcore.runs import asked_for
+    from birdcore.store.runs import asked_for
     from flows.demo import RECIPE, demo
 
     home, options.store = options.dir, str(options.dir / "store")
@@ -251,7 +269,7 @@ def do_demo(options: argparse.Namespace) -> None:
 
 
 def do_ui(options: argparse.Namespace) -> None:
-    from birdcore.place import folder_of
+    from birdcore.store.location import folder_of
     from flows.ui import serve_ui
 
     serve_ui(folder_of(options.store), options.port, set_up_only=options.set_up_only)

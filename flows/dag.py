@@ -7,26 +7,49 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from birdcore.artifact import Ref, Step
-from birdcore.audio import clean, fingerprint
-from birdcore.catalog import catalog, folds, leaks
-from birdcore.catalog.catalog import training_problems
-from birdcore.catalog.shards import Shard, shards
-from birdcore.catalog.soundscapes import rows_of, soundscape_problems
-from birdcore.catalog.source import FOLDERS, Kind, Source
-from birdcore.catalog.tables import Problem
-from birdcore.collect import collection
-from birdcore.collect.selection import competition_of
-from birdcore.collect.wanted import Collected, collected_part
-from birdcore.mel import mel
-from birdcore.outside import outside
-from birdcore.outside.outside import outside_teacher
-from birdcore.predict import ensemble, predict, submission
-from birdcore.recipe import Recipe
-from birdcore.recipe.fit import OUTSIDE
-from birdcore.report import report
-from birdcore.score import score
-from birdcore.store import Store
+from birdcore.config import Recipe
+from birdcore.config.validation import OUTSIDE
+from birdcore.sources.birdclef import (
+    FOLDERS,
+    Kind,
+    Source,
+)
+from birdcore.sources.shards import (
+    Shard,
+    shards,
+)
+from birdcore.sources.soundscapes import (
+    rows_of,
+    soundscape_problems,
+)
+from birdcore.sources.tables import Problem
+from birdcore.stages import (
+    catalog,
+    clean,
+    collection,
+    ensemble,
+    fingerprint,
+    folds,
+    leaks,
+    mel,
+    predict,
+    report,
+    score,
+    submission,
+)
+from birdcore.stages import external_teacher as outside
+from birdcore.stages.catalog import training_problems
+from birdcore.stages.external_teacher import outside_teacher
+from birdcore.store.artifact import (
+    Ref,
+    Step,
+)
+from birdcore.store.store import Store
+from birdcore.xeno_canto.selection import competition_of
+from birdcore.xeno_canto.selection_state import (
+    Collected,
+    collected_part,
+)
 from flows.rounds import heard_by_outside, hears_soundscapes, models_of_round, refuse_what_lacks
 
 

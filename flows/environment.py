@@ -21,7 +21,7 @@ CLIENT_SETTINGS = {
     "DO_NOT_TRACK": "1",
     "PREFECT_CLI_PROMPT": "false",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
-    # A run that is not heard of has crashed (flows/setup.py).
+    # A run that is not heard of has crashed (flows/server_setup.py).
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
 }
 SERVER_SETTINGS = {

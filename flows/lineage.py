@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
 
-from birdcore.artifact import MANIFEST, Ref
-from birdcore.far import refs_there
-from birdcore.files import file_sha256
-from birdcore.lineage import manifest_of
-from birdcore.store import Store
+from birdcore.store.artifact import (
+    MANIFEST,
+    Ref,
+)
+from birdcore.store.files import file_sha256
+from birdcore.store.provenance import manifest_of
+from birdcore.store.remote import refs_there
+from birdcore.store.store import Store
 
 MOST = 5
 """Names that a refusal lists."""

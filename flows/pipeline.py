@@ -11,15 +11,25 @@ from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, wait
 from prefect.runtime import deployment, flow_run
 
-from birdcore.artifact import Ref, Step
-from birdcore.catalog.source import Source, scan
-from birdcore.collect.selection import competition_of
-from birdcore.collect.wanted import due
-from birdcore.far import FarAway, FarError
-from birdcore.model.backbone import build_backbone
-from birdcore.place import open_store
-from birdcore.recipe import Recipe, read_recipe
-from birdcore.runs import (
+from birdcore.config import (
+    Recipe,
+    read_recipe,
+)
+from birdcore.models.backbone import build_backbone
+from birdcore.sources.birdclef import (
+    Source,
+    scan,
+)
+from birdcore.store.artifact import (
+    Ref,
+    Step,
+)
+from birdcore.store.location import open_store
+from birdcore.store.remote import (
+    FarAway,
+    FarError,
+)
+from birdcore.store.runs import (
     Asked,
     Run,
     RunFailed,
@@ -28,27 +38,39 @@ from birdcore.runs import (
     recorded,
     unfinished_since,
 )
-from birdcore.store import Store
-from flows.chosen import Chosen, choose, lacking
+from birdcore.store.store import Store
+from birdcore.xeno_canto.selection import competition_of
+from birdcore.xeno_canto.selection_state import due
 from flows.collect import CollectFailed, collect
 from flows.dag import Dag, build_dag, gathered
-from flows.plain import plain
+from flows.error_messages import plain
 from flows.problems import notes, write_problems
 from flows.result_folder import refuse_foreign
 from flows.results import write_results
+from flows.run_lock import (
+    refused,
+    turn,
+)
 from flows.runner import task_runner, threads
-from flows.shown import show_results, show_stages
-from flows.turn import refused, turn
+from flows.selection import (
+    Chosen,
+    choose,
+    lacking,
+)
+from flows.ui_artifacts import (
+    show_results,
+    show_stages,
+)
 from tasks.catalog import catalog
 from tasks.clean import clean
 from tasks.collection import collection as collection_task
 from tasks.ensemble import ensemble
+from tasks.external_teacher import outside
 from tasks.fingerprint import fingerprint
 from tasks.folds import folds
 from tasks.label import label
 from tasks.leaks import leaks
 from tasks.mel import mel
-from tasks.outside import outside
 from tasks.predict import predict
 from tasks.report import report
 from tasks.score import score

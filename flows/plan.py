@@ -5,10 +5,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from birdcore.artifact import MANIFEST, Artifact, Ref, Step
-from birdcore.lineage import near_manifest
-from birdcore.store import Store
-from flows.chosen import Chosen
+from birdcore.store.artifact import (
+    MANIFEST,
+    Artifact,
+    Ref,
+    Step,
+)
+from birdcore.store.provenance import near_manifest
+from birdcore.store.store import Store
+from flows.selection import Chosen
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,25 @@ from pathlib import Path
 
 import pandas as pd
 
-from birdcore.artifact import Artifact, Step
-from birdcore.audio.clean import recording_problems
-from birdcore.catalog.rows import stem_of
-from birdcore.catalog.source import LABELLED
-from birdcore.catalog.tables import Problem
-from birdcore.far import FarAway, FarError
-from birdcore.layout import StoreError
-from birdcore.score.score import ENSEMBLE, SCORES
+from birdcore.sources.birdclef import LABELLED
+from birdcore.sources.row_names import stem_of
+from birdcore.sources.tables import Problem
 from birdcore.spreadsheet import to_csv
-from birdcore.store import Store
+from birdcore.stages.clean import recording_problems
+from birdcore.stages.score import (
+    ENSEMBLE,
+    SCORES,
+)
+from birdcore.store.artifact import (
+    Artifact,
+    Step,
+)
+from birdcore.store.format import StoreError
+from birdcore.store.remote import (
+    FarAway,
+    FarError,
+)
+from birdcore.store.store import Store
 from flows.dag import Dag
 from flows.result_folder import write_results_to
 

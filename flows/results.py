@@ -7,12 +7,21 @@ from typing import Any
 
 import pandas as pd
 
-from birdcore.artifact import Artifact, Step
-from birdcore.learn.attribution import FILE, OUTSIDE, merged, read_attribution, terms
-from birdcore.score.score import ENSEMBLE
 from birdcore.spreadsheet import to_csv
-from birdcore.store import Store
+from birdcore.stages.score import ENSEMBLE
+from birdcore.store.artifact import (
+    Artifact,
+    Step,
+)
+from birdcore.store.store import Store
 from birdcore.text import markdown, plain_text
+from birdcore.training.attribution import (
+    FILE,
+    OUTSIDE,
+    merged,
+    read_attribution,
+    terms,
+)
 from flows.dag import Dag
 from flows.problems import PROBLEMS, problems_csv
 from flows.result_folder import replace_results

@@ -2,12 +2,20 @@
 
 from pathlib import Path
 
-from birdcore.artifact import Ref, Step
-from birdcore.catalog.source import Kind, Source
-from birdcore.label import label
-from birdcore.learn import train
-from birdcore.recipe import Recipe, Round
-from birdcore.recipe.fit import OUTSIDE
+from birdcore.config import (
+    Recipe,
+    Round,
+)
+from birdcore.config.validation import OUTSIDE
+from birdcore.sources.birdclef import (
+    Kind,
+    Source,
+)
+from birdcore.stages import label, train
+from birdcore.store.artifact import (
+    Ref,
+    Step,
+)
 
 
 def refuse_what_lacks(one: Round, source: Source) -> None:

@@ -6,7 +6,8 @@
     dask=tcp://host:8786       a Dask cluster that there is, of any number of machines
     ray, ray=ray://host:10001  the same of Ray
 
-Machines share a store at a URL (birdcore/place.py), and have the recordings under one path.
+Machines share a store at a URL (birdcore/store/location.py), and have the recordings under one
+path.
 """
 
 import os

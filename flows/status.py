@@ -8,9 +8,12 @@ from shlex import quote
 
 from rich.table import Table
 
-from birdcore.artifact import Ref
-from birdcore.runs import WELL, Run
-from birdcore.store import Store
+from birdcore.store.artifact import Ref
+from birdcore.store.runs import (
+    WELL,
+    Run,
+)
+from birdcore.store.store import Store
 from birdcore.text import plain_text
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import httpx
 
-from birdcore.private import open_private
-from birdcore.store import Store
+from birdcore.store.private import open_private
+from birdcore.store.store import Store
 from flows.environment import ROOT, users_server
 from flows.login import login_of
 from flows.server import LOGINS, ServerError, home_of, server, ui_of
@@ -41,13 +41,13 @@ def serve_ui(store: Path, port: int, *, set_up_only: bool = False) -> None:
     with suppress(KeyboardInterrupt):
         if set_up_only:
             with server(store, port) as url:
-                from flows.setup import set_up  # Prefect reads its settings once
+                from flows.server_setup import set_up  # Prefect reads its settings once
 
                 set_up(out.print)
                 out.print(f"set up   {ui_of(url)}")
             return
         with _one_of(store) as lock, server(store, port) as url:
-            from flows.setup import set_up
+            from flows.server_setup import set_up
 
             _say_who(lock, url)
             set_up(out.print)
@@ -99,8 +99,12 @@ def _work(folder: Path) -> None:
     """Keep workers running, and runs that lost their process, until the process is to end."""
     from prefect.exceptions import PrefectException
 
-    from flows.dead import cancel_tasks, go_on, mark_dead
-    from flows.setup import POOLS
+    from flows.crash_recovery import (
+        cancel_tasks,
+        go_on,
+        mark_dead,
+    )
+    from flows.server_setup import POOLS
 
     workers = {pool: _start(pool, folder) for pool in POOLS}
     try:

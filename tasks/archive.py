@@ -9,8 +9,11 @@ from prefect.client.orchestration import get_client
 from prefect.concurrency.sync import rate_limit
 from prefect.exceptions import ObjectNotFound
 
-from birdcore.collect.polite import Archive, open_archive
-from birdcore.collect.refusal import KEY_NAME
+from birdcore.xeno_canto.client import (
+    Archive,
+    open_archive,
+)
+from birdcore.xeno_canto.errors import KEY_NAME
 
 LIMIT = "xeno-canto"
 SECRET = "xeno-canto-key"

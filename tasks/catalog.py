@@ -1,6 +1,6 @@
-"""The task `catalog`: see `birdcore.catalog.catalog`."""
+"""The task `catalog`: see `birdcore.stages.catalog`."""
 
-from birdcore.catalog import catalog as stage
+from birdcore.stages import catalog as stage
 from tasks.stage import stage_task
 
 catalog = stage_task("catalog", stage.run)

@@ -1,6 +1,6 @@
-"""The task `clean`: see `birdcore.audio.clean`."""
+"""The task `clean`: see `birdcore.stages.clean`."""
 
-from birdcore.audio import clean as stage
+from birdcore.stages import clean as stage
 from tasks.stage import stage_task
 
 clean = stage_task("clean", stage.run)

@@ -1,6 +1,6 @@
-"""The task `collection`: see `birdcore.collect.collection`."""
+"""The task `collection`: see `birdcore.stages.collection`."""
 
-from birdcore.collect import collection as stage
+from birdcore.stages import collection as stage
 from tasks.stage import stage_task
 
 collection = stage_task("collection", stage.run)

@@ -11,8 +11,8 @@ from typing import Any
 from prefect import task
 from prefect.tasks import exponential_backoff
 
-from birdcore.collect.download import fetch_all
-from birdcore.collect.record import read_records
+from birdcore.xeno_canto.download import fetch_all
+from birdcore.xeno_canto.record import read_records
 from tasks.archive import archive_of
 from tasks.progress import progress_of
 from tasks.stage import can_recover

@@ -1,6 +1,6 @@
-"""The task `ensemble`: see `birdcore.predict.ensemble`."""
+"""The task `ensemble`: see `birdcore.stages.ensemble`."""
 
-from birdcore.predict import ensemble as stage
+from birdcore.stages import ensemble as stage
 from tasks.stage import stage_task
 
 ensemble = stage_task("ensemble", stage.run)

@@ -1,6 +1,6 @@
-"""The task `fingerprint`: see `birdcore.audio.fingerprint`."""
+"""The task `fingerprint`: see `birdcore.stages.fingerprint`."""
 
-from birdcore.audio import fingerprint as stage
+from birdcore.stages import fingerprint as stage
 from tasks.stage import stage_task
 
 fingerprint = stage_task("fingerprint", stage.run)

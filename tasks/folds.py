@@ -1,6 +1,6 @@
-"""The task `folds`: see `birdcore.catalog.folds`."""
+"""The task `folds`: see `birdcore.stages.folds`."""
 
-from birdcore.catalog import folds as stage
+from birdcore.stages import folds as stage
 from tasks.stage import stage_task
 
 folds = stage_task("folds", stage.run)

@@ -1,6 +1,6 @@
-"""The task `label`: see `birdcore.label.label`."""
+"""The task `label`: see `birdcore.stages.label`."""
 
-from birdcore.label import label as stage
+from birdcore.stages import label as stage
 from tasks.stage import stage_task
 
 label = stage_task("label", stage.run)

@@ -1,6 +1,6 @@
-"""The task `leaks`: see `birdcore.catalog.leaks`."""
+"""The task `leaks`: see `birdcore.stages.leaks`."""
 
-from birdcore.catalog import leaks as stage
+from birdcore.stages import leaks as stage
 from tasks.stage import stage_task
 
 leaks = stage_task("leaks", stage.run)

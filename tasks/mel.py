@@ -1,6 +1,6 @@
-"""The task `mel`: see `birdcore.mel.mel`."""
+"""The task `mel`: see `birdcore.stages.mel`."""
 
-from birdcore.mel import mel as stage
+from birdcore.stages import mel as stage
 from tasks.stage import stage_task
 
 mel = stage_task("mel", stage.run)

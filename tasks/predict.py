@@ -1,6 +1,6 @@
-"""The task `predict`: see `birdcore.predict.predict`."""
+"""The task `predict`: see `birdcore.stages.predict`."""
 
-from birdcore.predict import predict as stage
+from birdcore.stages import predict as stage
 from tasks.stage import stage_task
 
 predict = stage_task("predict", stage.run)

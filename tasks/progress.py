@@ -19,7 +19,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from birdcore.artifact import Progress as Report
+from birdcore.store.artifact import Progress as Report
 from birdcore.text import plain_text
 from tasks.stop import check
 

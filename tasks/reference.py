@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from prefect.serializers import Serializer
 
-from birdcore.artifact import Ref
-from birdcore.layout import StoreError
-from birdcore.place import open_store
+from birdcore.store.artifact import Ref
+from birdcore.store.format import StoreError
+from birdcore.store.location import open_store
 
 
 class ReferenceSerializer(Serializer):

@@ -1,6 +1,6 @@
-"""The task `report`: see `birdcore.report.report`."""
+"""The task `report`: see `birdcore.stages.report`."""
 
-from birdcore.report import report as stage
+from birdcore.stages import report as stage
 from tasks.stage import stage_task
 
 report = stage_task("report", stage.run)

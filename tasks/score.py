@@ -1,6 +1,6 @@
-"""The task `score`: see `birdcore.score.score`."""
+"""The task `score`: see `birdcore.stages.score`."""
 
-from birdcore.score import score as stage
+from birdcore.stages import score as stage
 from tasks.stage import stage_task
 
 score = stage_task("score", stage.run)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from prefect import task
 
-from birdcore.collect.search import fresh_search
-from birdcore.collect.wanted import SEARCHES
+from birdcore.xeno_canto.search import fresh_search
+from birdcore.xeno_canto.selection_state import SEARCHES
 from tasks.archive import archive_of
 from tasks.progress import progress_of
 from tasks.stage import can_recover

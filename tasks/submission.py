@@ -1,6 +1,6 @@
-"""The task `submission`: see `birdcore.predict.submission`."""
+"""The task `submission`: see `birdcore.stages.submission`."""
 
-from birdcore.predict import submission as stage
+from birdcore.stages import submission as stage
 from tasks.stage import stage_task
 
 submission = stage_task("submission", stage.run)

@@ -1,4 +1,4 @@
-"""The task `train`: see `birdcore.learn.train`; one process per model, one model per GPU."""
+"""The task `train`: see `birdcore.stages.train`; one process per model, one model per GPU."""
 
 import fcntl
 import json
@@ -21,14 +21,24 @@ from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
-from birdcore.artifact import Progress, Step
-from birdcore.learn import train as stage
-from birdcore.learn.worker import PASSING, step_to_json
-from birdcore.private import NotPrivateError, open_private, private_folder
+from birdcore.stages import train as stage
+from birdcore.stages.training_process import (
+    PASSING,
+    step_to_json,
+)
+from birdcore.store.artifact import (
+    Progress,
+    Step,
+)
+from birdcore.store.private import (
+    NotPrivateError,
+    open_private,
+    private_folder,
+)
 from tasks.stage import Recoverable, stage_task
 from tasks.stop import check, stopping
 
-WORKER = (sys.executable, "-m", "birdcore.learn.worker")
+WORKER = (sys.executable, "-m", "birdcore.stages.training_process")
 LIMIT = "gpu"
 LEASE_S = 60.0
 """The slot of a run that was killed is free again after so long."""

@@ -10,7 +10,10 @@ from typing import cast
 import numpy as np
 import soxr
 
-from birdcore.blocks import BLOCK, Block
+from birdcore.audio.blocks import (
+    BLOCK,
+    Block,
+)
 
 
 def resample(samples: Block, source_rate: int, target_rate: int) -> Block:

@@ -13,18 +13,25 @@ import pandas as pd
 import soundfile as sf
 from numpy.typing import NDArray
 
-from birdcore.artifact import Artifact
-from birdcore.audio.cut import cut
+from birdcore.audio.blocks import (
+    Block,
+    Reader,
+)
 from birdcore.audio.decode import Rejected, decode
 from birdcore.audio.resample import resample
-from birdcore.blocks import Block, Reader
-from birdcore.mel.scale import Scale, decode_db, encode
-from birdcore.mel.shard import MelShard
-from birdcore.mel.spec import MelSpec
-from birdcore.mel.spectrogram import mel_energy
-from birdcore.report.judged import Judged
+from birdcore.audio.trim import cut
+from birdcore.features.scale import (
+    Scale,
+    decode_db,
+    encode,
+)
+from birdcore.features.shard import MelShard
+from birdcore.features.spec import MelSpec
+from birdcore.features.spectrogram import mel_energy
+from birdcore.report.evaluation import Judged
 from birdcore.report.picture import picture
-from birdcore.store import Job
+from birdcore.store.artifact import Artifact
+from birdcore.store.store import Job
 
 OF_EACH = 6
 """Hits, misses and false alarms that are shown."""

@@ -15,28 +15,57 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, create_model
 
-from birdcore.artifact import Ref, Step, differing
-from birdcore.audio import clean, fingerprint
-from birdcore.catalog import catalog, folds, leaks
-from birdcore.catalog.shards import Shard
-from birdcore.catalog.source import Source, SourceFile, scan
-from birdcore.collect import collection, wanted
-from birdcore.collect.selection import competition_of
-from birdcore.collect.wanted import Collected, chosen_path
-from birdcore.label import label
-from birdcore.learn import train
-from birdcore.learn.worker import step_from_json, step_to_json
-from birdcore.mel import mel
-from birdcore.outside import outside
-from birdcore.outside.teacher import Credit, OutsideTeacher
-from birdcore.predict import ensemble, predict, submission
-from birdcore.recipe import Mixup, Recipe, Round
-from birdcore.recipe import recipe as tables
-from birdcore.recipe.recipe import Outside
-from birdcore.recipe.xeno_canto import XenoCanto
-from birdcore.report import report
-from birdcore.score import score
-from birdcore.store import Store
+from birdcore.config import (
+    Mixup,
+    Recipe,
+    Round,
+)
+from birdcore.config import recipe as tables
+from birdcore.config.recipe import Outside
+from birdcore.config.xeno_canto import XenoCanto
+from birdcore.sources.birdclef import (
+    Source,
+    SourceFile,
+    scan,
+)
+from birdcore.sources.shards import Shard
+from birdcore.stages import (
+    catalog,
+    clean,
+    collection,
+    ensemble,
+    fingerprint,
+    folds,
+    label,
+    leaks,
+    mel,
+    predict,
+    report,
+    score,
+    submission,
+    train,
+)
+from birdcore.stages import external_teacher as outside
+from birdcore.stages.training_process import (
+    step_from_json,
+    step_to_json,
+)
+from birdcore.store.artifact import (
+    Ref,
+    Step,
+    differing,
+)
+from birdcore.store.store import Store
+from birdcore.teachers.external_teacher import (
+    Credit,
+    OutsideTeacher,
+)
+from birdcore.xeno_canto import selection_state as wanted
+from birdcore.xeno_canto.selection import competition_of
+from birdcore.xeno_canto.selection_state import (
+    Collected,
+    chosen_path,
+)
 from flows.pipeline import STAGES
 
 FILE = Path(__file__).with_name("defaults.json")

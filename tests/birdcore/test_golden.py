@@ -25,29 +25,58 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile as sf
 
-from birdcore.artifact import Artifact, Ref
-from birdcore.audio import clean, fingerprint
-from birdcore.audio.cut import Override
-from birdcore.catalog import catalog, folds, leaks
-from birdcore.catalog.shards import shards
-from birdcore.catalog.source import SourceFile, scan
-from birdcore.collect import collection
-from birdcore.collect.record import Record, write_records
-from birdcore.collect.wanted import Collected
-from birdcore.files import file_sha256
-from birdcore.label import label
-from birdcore.learn import train
-from birdcore.mel import mel
-from birdcore.mel.scale import decode_db
-from birdcore.mel.shard import read_shards
-from birdcore.outside import outside
-from birdcore.outside.heard import read_heard
-from birdcore.outside.teacher import Credit, Floats, Hear, OutsideTeacher
-from birdcore.predict import ensemble, predict, submission
-from birdcore.recipe import Clean, Ensemble, Mel, Predict, Recipe, Round, Score
-from birdcore.report import report
-from birdcore.score import score
-from birdcore.store import Store
+from birdcore.audio.trim import Override
+from birdcore.config import (
+    Clean,
+    Ensemble,
+    Mel,
+    Predict,
+    Recipe,
+    Round,
+    Score,
+)
+from birdcore.features.scale import decode_db
+from birdcore.features.shard import read_shards
+from birdcore.sources.birdclef import (
+    SourceFile,
+    scan,
+)
+from birdcore.sources.shards import shards
+from birdcore.stages import (
+    catalog,
+    clean,
+    collection,
+    ensemble,
+    fingerprint,
+    folds,
+    label,
+    leaks,
+    mel,
+    predict,
+    report,
+    score,
+    submission,
+    train,
+)
+from birdcore.stages import external_teacher as outside
+from birdcore.store.artifact import (
+    Artifact,
+    Ref,
+)
+from birdcore.store.files import file_sha256
+from birdcore.store.store import Store
+from birdcore.teachers.external_teacher import (
+    Credit,
+    Floats,
+    Hear,
+    OutsideTeacher,
+)
+from birdcore.teachers.outputs import read_heard
+from birdcore.xeno_canto.record import (
+    Record,
+    write_records,
+)
+from birdcore.xeno_canto.selection_state import Collected
 from flows.pipeline import STAGES
 
 GOLDEN = Path(__file__).with_name("golden.json")

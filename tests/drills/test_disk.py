@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
-from birdcore.inventory import entries, trouble
-from birdcore.learn.checkpoint import CHECKPOINTS
-from birdcore.store import Store
+from birdcore.store.inventory import (
+    entries,
+    trouble,
+)
+from birdcore.store.store import Store
+from birdcore.training.checkpoint import CHECKPOINTS
 
 DISK = 400 << 20
 TOLD = "no disk space left"

@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from birdcore.catalog import catalog
-from birdcore.catalog.source import scan
-from birdcore.catalog.tables import TableError
-from birdcore.store import Store
+from birdcore.sources.birdclef import scan
+from birdcore.sources.tables import TableError
+from birdcore.stages import catalog
+from birdcore.store.store import Store
 
 SEED = int(os.environ.get("BIRDFLOW_FUZZ_SEED", "0"))
 CASES = int(os.environ.get("BIRDFLOW_FUZZ_CASES", "400"))

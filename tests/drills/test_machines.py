@@ -10,8 +10,13 @@ from typing import Any
 
 import pytest
 
-from birdcore.artifact import MANIFEST, Manifest, Ref, StoredFile
-from birdcore.manifest import read_manifest
+from birdcore.store.artifact import (
+    MANIFEST,
+    Manifest,
+    Ref,
+    StoredFile,
+)
+from birdcore.store.manifest import read_manifest
 
 CLOCKED = ("history.jsonl", "tb/")
 """Files of a training that say how long it took; all others are the same wherever it ran."""

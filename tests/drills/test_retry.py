@@ -5,11 +5,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from birdcore.artifact import MANIFEST, Ref, Step
-from birdcore.catalog.source import scan
-from birdcore.manifest import read_manifest
-from birdcore.recipe import read_recipe
-from birdcore.store import Store
+from birdcore.config import read_recipe
+from birdcore.sources.birdclef import scan
+from birdcore.store.artifact import (
+    MANIFEST,
+    Ref,
+    Step,
+)
+from birdcore.store.manifest import read_manifest
+from birdcore.store.store import Store
 from flows.dag import build_dag
 
 

@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 
-from birdcore.artifact import MANIFEST
-from birdcore.inventory import entries, trouble, works
-from birdcore.store import Store
+from birdcore.store.artifact import MANIFEST
+from birdcore.store.inventory import (
+    entries,
+    trouble,
+    works,
+)
+from birdcore.store.store import Store
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymen
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.schedules import IntervalSchedule
 
-from birdcore.learn.checkpoint import CHECKPOINTS
+from birdcore.training.checkpoint import CHECKPOINTS
 
 ENDLESS = ['round.0.backbones=["test_resnet"]', "round.0.epochs=100000"]
 
@@ -45,7 +45,7 @@ def test_who_comes_while_a_run_has_the_store_is_refused(
     assert ui.run(first).state_name == "Running"
     ui.cancel(first)
     assert ui.ended(first).state_name == "Cancelled"
-    ui.until(lambda: not ui.pids("birdcore.learn.worker"))
+    ui.until(lambda: not ui.pids("birdcore.stages.training_process"))
     again = ui.ended(ui.new_run("clean", **asked, only="clean"))
     assert again.state_name == "Completed"
 

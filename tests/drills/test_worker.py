@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
-from birdcore.artifact import MANIFEST, Ref
-from birdcore.learn.checkpoint import CHECKPOINTS
-from birdcore.manifest import read_manifest
+from birdcore.store.artifact import (
+    MANIFEST,
+    Ref,
+)
+from birdcore.store.manifest import read_manifest
+from birdcore.training.checkpoint import CHECKPOINTS
 
 LONG = "round.0.epochs=40"
 
@@ -54,7 +57,7 @@ def test_a_run_that_lost_its_process_goes_on(
     """The flow's process, and the worker, which ends its runs with it and is started again."""
     run = ui.new_run("pipeline", **asked)
     ui.until(lambda: training(tmp_path / "store"))
-    ends_with_it = ui.pids("prefect.engine") + ui.pids("birdcore.learn.worker")
+    ends_with_it = ui.pids("prefect.engine") + ui.pids("birdcore.stages.training_process")
     assert len(ends_with_it) >= 2
     kill(ui.pids(killed))
     ui.until(lambda: not any(map(is_alive, ends_with_it)))
@@ -72,7 +75,7 @@ def test_a_training_that_is_killed_is_tried_again_by_its_task(
 ) -> None:
     run = ui.new_run("pipeline", **asked)
     ui.until(lambda: training(tmp_path / "store"))
-    kill(ui.pids("birdcore.learn.worker"))
+    kill(ui.pids("birdcore.stages.training_process"))
     ended = ui.ended(run)
     assert (ended.state_name, ended.run_count) == ("Completed", 1)
     assert resumed(tmp_path / "store")
@@ -136,7 +139,10 @@ def test_ctrl_c_leaves_nothing_running_and_the_next_start_goes_on(
 def test_a_run_that_crashes_each_time_is_left_alone(
     ui: Any, asked: dict[str, Any], tmp_path: Path
 ) -> None:
-    from flows.setup import SETTLED_S, TRIES
+    from flows.server_setup import (
+        SETTLED_S,
+        TRIES,
+    )
 
     run = ui.new_run("pipeline", **asked)
     for begun in range(1, TRIES + 1):

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from birdcore.collect import pause
-from birdcore.collect.refusal import KEY_NAME
 from birdcore.demo.archive import KEY, Faults, Served, serve
 from birdcore.demo.folder import DemoSettings
 from birdcore.demo.uploads import write_uploads
-from birdcore.files import write_text
+from birdcore.store.files import write_text
+from birdcore.xeno_canto import pause
+from birdcore.xeno_canto.errors import KEY_NAME
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "tiny-pretrain.toml"
 

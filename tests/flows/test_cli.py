@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from birdcore.artifact import MANIFEST
+from birdcore.store.artifact import MANIFEST
 from flows.cli import main
 
 ALL = 23

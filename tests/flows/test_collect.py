@@ -11,19 +11,25 @@ from typing import Any, TypeAlias
 import pandas as pd
 import pytest
 
-from birdcore.artifact import MANIFEST, Ref
-from birdcore.catalog.source import scan
-from birdcore.collect.folder import collected, failures
-from birdcore.collect.refusal import KEY_NAME
-from birdcore.collect.search import PER_PAGE
+from birdcore.config import read_recipe
 from birdcore.demo.archive import KEY, generated
 from birdcore.demo.uploads import LEAKS
-from birdcore.recipe import read_recipe
-from birdcore.store import Store
-from flows.chosen import Chosen
+from birdcore.sources.birdclef import scan
+from birdcore.store.artifact import (
+    MANIFEST,
+    Ref,
+)
+from birdcore.store.store import Store
+from birdcore.xeno_canto.errors import KEY_NAME
+from birdcore.xeno_canto.folder import (
+    collected,
+    failures,
+)
+from birdcore.xeno_canto.search import PER_PAGE
 from flows.cli import main
 from flows.dag import Dag, build_dag, gathered
 from flows.plan import plan
+from flows.selection import Chosen
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 NEW = 3

@@ -7,10 +7,13 @@ from types import ModuleType
 
 import pytest
 
-from birdcore.catalog.source import SourceFile, scan
-from birdcore.collect.wanted import Collected
-from birdcore.recipe import read_recipe
-from birdcore.store import Store
+from birdcore.config import read_recipe
+from birdcore.sources.birdclef import (
+    SourceFile,
+    scan,
+)
+from birdcore.store.store import Store
+from birdcore.xeno_canto.selection_state import Collected
 from flows.dag import Dag, build_dag
 
 PATH = Path(__file__).parents[2] / "benchmarks" / "validation.py"

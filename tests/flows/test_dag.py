@@ -4,11 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from birdcore.artifact import Ref, Step
-from birdcore.catalog.source import SourceFile, scan
-from birdcore.collect.wanted import Collected
-from birdcore.recipe import read_recipe
-from birdcore.store import Store
+from birdcore.config import read_recipe
+from birdcore.sources.birdclef import (
+    SourceFile,
+    scan,
+)
+from birdcore.store.artifact import (
+    Ref,
+    Step,
+)
+from birdcore.store.store import Store
+from birdcore.xeno_canto.selection_state import Collected
 from flows.dag import Dag, build_dag, gathered
 
 Build = Callable[..., Dag]

@@ -6,17 +6,23 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from birdcore.artifact import Artifact, Ref
-from birdcore.audio import clean
-from birdcore.catalog import catalog, folds
-from birdcore.catalog.folds import soundscape_fold
-from birdcore.catalog.source import scan
-from birdcore.label import label
-from birdcore.learn import train
-from birdcore.learn.attribution import FILE
-from birdcore.mel import mel
-from birdcore.recipe import read_recipe
-from birdcore.store import Store
+from birdcore.config import read_recipe
+from birdcore.sources.birdclef import scan
+from birdcore.stages import (
+    catalog,
+    clean,
+    folds,
+    label,
+    mel,
+    train,
+)
+from birdcore.stages.folds import soundscape_fold
+from birdcore.store.artifact import (
+    Artifact,
+    Ref,
+)
+from birdcore.store.store import Store
+from birdcore.training.attribution import FILE
 from flows.dag import build_dag
 
 FOLDS = 3

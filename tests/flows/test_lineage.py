@@ -7,8 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from birdcore.artifact import Facts, Ref, Step
-from birdcore.store import Job, Store
+from birdcore.store.artifact import (
+    Facts,
+    Ref,
+    Step,
+)
+from birdcore.store.store import (
+    Job,
+    Store,
+)
 from flows.cli import main
 
 

@@ -9,23 +9,42 @@ import pandas as pd
 import pytest
 import torch
 
-from birdcore.artifact import Artifact
-from birdcore.audio import clean
-from birdcore.catalog import catalog, folds
-from birdcore.catalog.source import scan
-from birdcore.columns import stacked
-from birdcore.label import label
-from birdcore.learn import train
-from birdcore.learn.attribution import FILE, OUTSIDE
-from birdcore.mel import mel
-from birdcore.model.sed import load_model
-from birdcore.outside import outside
-from birdcore.outside.heard import read_heard
-from birdcore.outside.teacher import Credit, Floats, Hear, OutsideTeacher
-from birdcore.predict import ensemble, predict, submission
-from birdcore.predict.told import of_recordings, read_told
-from birdcore.recipe import RecipeError, read_recipe
-from birdcore.store import Store
+from birdcore.config import (
+    RecipeError,
+    read_recipe,
+)
+from birdcore.features.columns import stacked
+from birdcore.inference.teacher_predictions import (
+    of_recordings,
+    read_told,
+)
+from birdcore.models.sed import load_model
+from birdcore.sources.birdclef import scan
+from birdcore.stages import (
+    catalog,
+    clean,
+    ensemble,
+    folds,
+    label,
+    mel,
+    predict,
+    submission,
+    train,
+)
+from birdcore.stages import external_teacher as outside
+from birdcore.store.artifact import Artifact
+from birdcore.store.store import Store
+from birdcore.teachers.external_teacher import (
+    Credit,
+    Floats,
+    Hear,
+    OutsideTeacher,
+)
+from birdcore.teachers.outputs import read_heard
+from birdcore.training.attribution import (
+    FILE,
+    OUTSIDE,
+)
 from flows.dag import Dag, build_dag
 
 RUN = {

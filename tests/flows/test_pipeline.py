@@ -12,7 +12,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import Artifact, TaskRun
 
-from birdcore.artifact import MANIFEST
+from birdcore.store.artifact import MANIFEST
 from flows.cli import main
 
 ALL = 23

@@ -8,13 +8,20 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from birdcore.artifact import MANIFEST, Facts, Step
-from birdcore.catalog.source import scan
-from birdcore.recipe import read_recipe
-from birdcore.store import Job, Store
-from flows.chosen import Chosen
+from birdcore.config import read_recipe
+from birdcore.sources.birdclef import scan
+from birdcore.store.artifact import (
+    MANIFEST,
+    Facts,
+    Step,
+)
+from birdcore.store.store import (
+    Job,
+    Store,
+)
 from flows.dag import Dag, build_dag
 from flows.plan import plan
+from flows.selection import Chosen
 
 WillRun = Callable[..., dict[str, str]]
 AFTER_MEL = {"train", "label", "ensemble", "predict", "submission", "score", "report"}

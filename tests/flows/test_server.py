@@ -21,7 +21,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from birdcore.private import private_folder
+from birdcore.store.private import private_folder
 from flows.environment import users_server
 from flows.login import basic, listen, proof, proves_itself
 from flows.server import ServerError, server

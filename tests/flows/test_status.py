@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from birdcore.artifact import MANIFEST
-from birdcore.runs import runs
-from birdcore.store import Store
+from birdcore.store.artifact import MANIFEST
+from birdcore.store.runs import runs
+from birdcore.store.store import Store
 from flows.cli import main
 
 

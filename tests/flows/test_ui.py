@@ -100,6 +100,6 @@ def test_a_store_whose_server_another_account_prepared_is_refused(
 ) -> None:
     (tmp_path / "prefect").mkdir(mode=0o777)
     nobody = os.getuid() + 1
-    monkeypatch.setattr("birdcore.private.os.getuid", lambda: nobody)
+    monkeypatch.setattr("birdcore.store.private.os.getuid", lambda: nobody)
     with pytest.raises(ServerError, match=r"another account.*PREFECT_API_URL"):
         home_of(tmp_path)

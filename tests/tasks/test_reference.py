@@ -6,9 +6,16 @@ import pytest
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from birdcore.artifact import Facts, Ref, Step
-from birdcore.layout import StoreError
-from birdcore.store import Job, Store
+from birdcore.store.artifact import (
+    Facts,
+    Ref,
+    Step,
+)
+from birdcore.store.format import StoreError
+from birdcore.store.store import (
+    Job,
+    Store,
+)
 from tasks.reference import ReferenceSerializer
 from tasks.stage import in_store, stage_task
 

@@ -7,8 +7,15 @@ from pathlib import Path
 import pytest
 from prefect.client.schemas.objects import State
 
-from birdcore.artifact import Facts, Ref, Step
-from birdcore.store import Job, Store
+from birdcore.store.artifact import (
+    Facts,
+    Ref,
+    Step,
+)
+from birdcore.store.store import (
+    Job,
+    Store,
+)
 from tasks.stage import RESULTS, Recoverable, StageTask, in_store, stage_task
 from tasks.stop import Stopped
 

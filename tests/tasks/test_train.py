@@ -17,12 +17,18 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 
 import tasks.train
-from birdcore.artifact import Step
-from birdcore.catalog.source import scan
-from birdcore.learn.worker import PASSING, step_to_json
-from birdcore.private import NotPrivateError
-from birdcore.recipe import read_recipe
-from birdcore.store import Store, no_progress
+from birdcore.config import read_recipe
+from birdcore.sources.birdclef import scan
+from birdcore.stages.training_process import (
+    PASSING,
+    step_to_json,
+)
+from birdcore.store.artifact import Step
+from birdcore.store.private import NotPrivateError
+from birdcore.store.store import (
+    Store,
+    no_progress,
+)
 from flows.dag import build_dag
 from tasks.stage import Recoverable
 from tasks.stop import Stopped, stopping
@@ -62,7 +68,9 @@ def workers(children: Callable[[int], set[int]]) -> Callable[[int], list[int]]:
 
     def of(pid: int) -> list[int]:
         lines = {child: Path(f"/proc/{child}/cmdline").read_bytes() for child in children(pid)}
-        return [child for child, line in lines.items() if b"birdcore.learn.worker" in line]
+        return [
+            child for child, line in lines.items() if b"birdcore.stages.training_process" in line
+        ]
 
     return of
 
@@ -113,8 +121,8 @@ def test_a_training_ends_with_its_parent(
     until: Callable[..., None],
 ) -> None:
     program = (
-        "import sys; from pathlib import Path; from birdcore.store import no_progress\n"
-        "from birdcore.learn.worker import step_from_json\n"
+        "import sys; from pathlib import Path; from birdcore.store.store import no_progress\n"
+        "from birdcore.stages.training_process import step_from_json\n"
         "from tasks.train import train_in_process\n"
         "train_in_process(step_from_json(sys.argv[1]), Path(sys.argv[2]), no_progress, False)\n"
     )
@@ -236,7 +244,7 @@ def test_no_other_account_can_hold_or_make_the_lock_of_a_gpu(
     with pytest.raises(OSError, match="symbolic link"), tasks.train._locked_gpu():
         pass
     nobody = os.getuid() + 1
-    monkeypatch.setattr("birdcore.private.os.getuid", lambda: nobody)
+    monkeypatch.setattr("birdcore.store.private.os.getuid", lambda: nobody)
     with pytest.raises(NotPrivateError, match="another account"), tasks.train._locked_gpu():
         pass
 

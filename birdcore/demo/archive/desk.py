@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
 
 from birdcore.demo.archive.faults import API, Fault, Faults
+from birdcore.demo.archive.index import Shelf
 from birdcore.demo.archive.query import BadQuery
 from birdcore.demo.archive.reply import (
     PER_PAGE,
@@ -17,7 +18,6 @@ from birdcore.demo.archive.reply import (
     page_of_records,
     recording,
 )
-from birdcore.demo.archive.shelf import Shelf
 
 SEARCH = "/api/3/recordings"
 DOWNLOAD = re.compile(r"/([1-9]\d{0,9})/download")

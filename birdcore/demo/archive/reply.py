@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from pathlib import Path
 
+from birdcore.demo.archive.index import is_url
 from birdcore.demo.archive.query import Raw
-from birdcore.demo.archive.shelf import is_url
 
 PER_PAGE = 100
 PER_PAGE_LIMITS = (50, 500)

@@ -15,8 +15,8 @@ from typing import TypeAlias
 
 from birdcore.demo.archive.desk import Desk
 from birdcore.demo.archive.faults import Fault, Faults, Kind
+from birdcore.demo.archive.index import Shelf
 from birdcore.demo.archive.reply import Reply
-from birdcore.demo.archive.shelf import Shelf
 
 Request: TypeAlias = socket.socket | tuple[bytes, socket.socket]  # as socketserver has it
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from birdcore.audio import quality as room
+from birdcore.audio.blocks import in_blocks
 from birdcore.audio.decode import decode
 from birdcore.audio.quality import Quality
-from birdcore.blocks import in_blocks
 
 RATE = 32_000
 

@@ -11,21 +11,46 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from birdcore.artifact import Artifact, Facts, Ref, Step
-from birdcore.audio import clean
-from birdcore.audio.cut import Override
-from birdcore.catalog import catalog
-from birdcore.catalog.catalog import read_labels, read_recordings
-from birdcore.catalog.shards import shards
-from birdcore.catalog.source import Kind, Source, scan
-from birdcore.learn.attribution import COLUMNS, FILE
-from birdcore.mel import mel
-from birdcore.model.sed import ModelSpec
-from birdcore.predict import ensemble, submission
-from birdcore.recipe import Ensemble, Recipe, read_recipe
-from birdcore.report import report
-from birdcore.score import score
-from birdcore.store import Job, Store
+from birdcore.audio.trim import Override
+from birdcore.config import (
+    Ensemble,
+    Recipe,
+    read_recipe,
+)
+from birdcore.models.sed import ModelSpec
+from birdcore.sources.birdclef import (
+    Kind,
+    Source,
+    scan,
+)
+from birdcore.sources.shards import shards
+from birdcore.stages import (
+    catalog,
+    clean,
+    ensemble,
+    mel,
+    report,
+    score,
+    submission,
+)
+from birdcore.stages.catalog import (
+    read_labels,
+    read_recordings,
+)
+from birdcore.store.artifact import (
+    Artifact,
+    Facts,
+    Ref,
+    Step,
+)
+from birdcore.store.store import (
+    Job,
+    Store,
+)
+from birdcore.training.attribution import (
+    COLUMNS,
+    FILE,
+)
 
 BACKBONE = "resnet10t"
 ROW_S, LENGTH_S = 5, 15

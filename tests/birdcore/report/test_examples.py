@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 import soundfile as sf
 
+from birdcore.report.evaluation import Judged
 from birdcore.report.examples import OF_CUTS, OF_EACH, SOUND_RATE, _spread, chosen
-from birdcore.report.judged import Judged
 
 
 def judged(truth: np.ndarray, p: np.ndarray, recordings: tuple[str, ...] | None = None) -> Judged:

@@ -1,0 +1,94 @@
+"""The recipe's augmentations: what is done to crops before a model hears them.
+
+All of them are off or mild unless a recipe says otherwise; birdcore/training/batch.py has their
+order.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from birdcore.config.section import (
+    Positive,
+    Seconds,
+    Section,
+    Share,
+)
+
+
+class Mixup(Section):
+    probability: Share = 0.5
+    alpha: Positive = 0.5
+    weight: Share | None = None
+    """A constant weight instead of one from Beta(alpha, alpha) (2nd place: .5)."""
+    labels: Literal["soft", "max", "add", "losses"] = "max"
+    """Labels are weighed, the maximum (8th place), added and cut at 1 (2nd place); or both clips
+    keep theirs, and a batch's two losses are weighed (4th place)."""
+
+
+class Sumix(Section):
+    """Clips laid over each other, each at a gain of its own (13th place 2025)."""
+
+    probability: Share = 0.0
+    gain_db: Seconds = 6.0
+
+
+class Mask(Section):
+    """SpecAugment, also known as XY masking: masks of up to so many mel bins and seconds."""
+
+    frequency_masks: Annotated[int, Field(ge=0)] = 1
+    frequency_bins: Annotated[int, Field(ge=0)] = 16
+    time_masks: Annotated[int, Field(ge=0)] = 1
+    time_s: Seconds = 0.5
+
+
+class Background(Section):
+    """Noise of unlabelled soundscapes laid under labelled clips."""
+
+    probability: Share = 0.0
+    of: Literal["floors", "quiet", "soundscapes"] = "floors"
+    """The steady noise of soundscapes, their quiet pieces, or pieces of them as they are.
+
+    A model learns that a bird in the background is none: no teacher should learn that of the
+    soundscapes that it is to label.
+    """
+    snr_db: tuple[float, float] = (0.0, 20.0)
+
+
+class Filter(Section):
+    """A random gain over mel bins (FilterAugment of linear type)."""
+
+    probability: Share = 0.0
+    limit_db: Seconds = 6.0
+    points: Annotated[int, Field(ge=2)] = 4
+
+
+class Band(Section):
+    """Everything outside a random band of at least `min_share` of the bins is made softer."""
+
+    probability: Share = 0.0
+    attenuation_db: Seconds = 20.0
+    min_share: Share = 0.5
+
+
+class Shift(Section):
+    """Rolled in time."""
+
+    probability: Share = 0.0
+    max_s: Seconds = 1.0
+
+
+class Padding(Section):
+    """Only a stretch of a crop is heard, the rest is silent, or the recording's steady noise."""
+
+    probability: Share = 0.0
+    min_share: Share = 0.5
+    fill: Literal["silence", "floor"] = "silence"
+
+
+class Noise(Section):
+    """Coloured noise, whose density falls as 1 / f^exponent: 0 is white, 1 pink, 2 brown."""
+
+    probability: Share = 0.0
+    exponent: tuple[float, float] = (0.0, 2.0)
+    snr_db: tuple[float, float] = (3.0, 30.0)

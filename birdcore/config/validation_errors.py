@@ -1,0 +1,188 @@
+"""What is wrong with a recipe, said to the person who wrote it.
+
+Each mistake is one line: where it is written (file and line, or the --set that brought it), which
+key, what was given, what is allowed and, where one is near, the right spelling. What is allowed
+comes from the JSON schema of the model, so that it is said in full and once, also for a value
+that may be of several kinds.
+"""
+
+import difflib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from pydantic import BaseModel, ValidationError
+
+from birdcore.config.toml import Key
+
+Schema: TypeAlias = Mapping[str, Any]
+Tree: TypeAlias = Mapping[str, Any]
+
+SHOWN = 80  # letters of a value that are repeated to its writer
+MOST = 50  # mistakes that are told at once
+
+
+class WrongSetting(ValueError):
+    """A value that does not fit the others; `key` leads to it from the table that is checked."""
+
+    def __init__(self, message: str, *key: str | int) -> None:
+        super().__init__(message)
+        self.key: Key = key
+
+
+def complaints(
+    error: ValidationError, model: type[BaseModel], tree: Tree, where: Callable[[Key], str]
+) -> list[str]:
+    """A line for each mistake in the tree that the model refused, and one for those beyond `MOST`;
+    `where` says where a key is."""
+    schema = model.model_json_schema()
+    found: dict[Key, Mapping[str, Any]] = {}
+    for one in error.errors(include_url=False):
+        found.setdefault(_key_of(one, schema), one)
+    # A list or table with a mistake in it is no second mistake.
+    above = {key[:length] for key in found for length in range(len(key))}
+    mistakes = [(key, one) for key, one in found.items() if key not in above]
+    lines = [f"{where(key)}: {_mistake(key, one, schema, tree)}" for key, one in mistakes[:MOST]]
+    more = len(mistakes) - MOST
+    return [*lines, f"and {more} more mistakes"] if more > 0 else lines
+
+
+def dotted(key: Key) -> str:
+    """A key as --set takes it, such as round.0.epochs."""
+    return ".".join(map(str, key))
+
+
+def nearest(word: str, allowed: Sequence[str]) -> str:
+    """`; did you mean …?`, or nothing where no word is near."""
+    near = difflib.get_close_matches(word, allowed, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _key_of(error: Mapping[str, Any], schema: Schema) -> Key:
+    """The key that an error is about: its location without the names of a union's branches."""
+    location = error["loc"]
+    if error["type"] == "missing" and isinstance(location[-1], int):
+        location = location[:-1]  # a list that is too short
+    key: Key = ()
+    for part in location:
+        if isinstance(part, int) or part in _schema_at(schema, key).get("properties", {}):
+            key += (part,)
+    if error["type"] == "extra_forbidden":
+        key += (location[-1],)
+    wrong = error.get("ctx", {}).get("error")
+    return key + wrong.key if isinstance(wrong, WrongSetting) else key
+
+
+def _mistake(key: Key, error: Mapping[str, Any], schema: Schema, tree: Tree) -> str:
+    if error["type"] == "extra_forbidden":
+        allowed = list(_schema_at(schema, key[:-1])["properties"])
+        return (
+            f"unknown key {dotted(key)}{_nearest_key(str(key[-1]), schema, key[:-1]) or '.'} "
+            f"Allowed here: {', '.join(allowed)}"
+        )
+    if error["type"] == "missing":
+        needed = _allowed(_schema_at(schema, key), schema)
+        if not isinstance(error["loc"][-1], int):
+            return f"{dotted(key)} is missing: {needed}"
+    value = _value_at(tree, key)
+    first = value[0] if isinstance(value, list) and value else value
+    shown = "" if isinstance(first, dict) else f" = {_shown(value)}"
+    given = f"{dotted(key)}{shown}: " if key else ""
+    if error["type"] == "value_error":
+        return f"{given}{error['ctx']['error']}"
+    here = _schema_at(schema, key)
+    words = [word for word in _options(here) if isinstance(word, str)]
+    near = nearest(value, words) if isinstance(value, str) else ""
+    return f"{given}must be {_allowed(here, schema)}{near}"
+
+
+def _nearest_key(word: str, schema: Schema, table: Key) -> str:
+    """The nearest key of the table; the same word in a table below it is nearer still."""
+    properties = _schema_at(schema, table)["properties"]
+    below = (
+        f"{name}.{word}"
+        for name in properties
+        if word in _schema_at(schema, (*table, name)).get("properties", {})
+    )
+    if found := next(below, None):
+        return f"; did you mean {found!r}?"
+    return nearest(word, list(properties))
+
+
+def _schema_at(schema: Schema, key: Key) -> Schema:
+    node = schema
+    for part in key:
+        if isinstance(part, str):
+            node = node.get("properties", {}).get(part, {})
+        else:
+            node = next((s for s in [node, *node.get("anyOf", [])] if s.get("type") == "array"), {})
+            items = node.get("prefixItems", [])
+            node = items[part] if part < len(items) else node.get("items", {})
+        kinds = [s for s in node.get("anyOf", [node]) if s.get("type") != "null"]
+        if len(kinds) == 1 and "$ref" in kinds[0]:  # a table, which may be one that can be left out
+            node = schema["$defs"][kinds[0]["$ref"].rpartition("/")[2]]
+    return node
+
+
+def _options(schema: Schema) -> list[str | int]:
+    """The words and numbers that a value may be."""
+    return [w for kind in schema.get("anyOf", [schema]) for w in kind.get("enum", [])]
+
+
+def _allowed(schema: Schema, root: Schema) -> str:
+    """What a value may be, in words."""
+    if "$ref" in schema:
+        schema = _schema_at(root, ()) | root["$defs"][schema["$ref"].rpartition("/")[2]]
+    if "anyOf" in schema:
+        words = [_shown(word) for word in _options(schema)]
+        kinds = [s for s in schema["anyOf"] if s.get("type") != "null" and "enum" not in s]
+        return _either([*words, *(_allowed(s, root) for s in kinds)])
+    if "enum" in schema:
+        return _either([_shown(word) for word in schema["enum"]])
+    if "const" in schema:
+        return _shown(schema["const"])
+    kind = schema.get("type")
+    if "description" in schema and kind in ("string", "array"):
+        return str(schema["description"])
+    if kind == "array":
+        return _list(schema, root)
+    names = {"integer": "a whole number", "number": "a number", "boolean": "true or false",
+             "string": "text in quotes", "object": "a table"}  # fmt: skip
+    return f"{names.get(str(kind), str(kind))}{_range(schema)}"
+
+
+def _list(schema: Schema, root: Schema) -> str:
+    if "prefixItems" in schema:
+        return f"a list of {len(schema['prefixItems'])} numbers"
+    least = schema.get("minItems", 0)
+    count = f" of at least {least}" if least else ""
+    return f"a list{count}, each {_allowed(schema['items'], root)}"
+
+
+def _range(schema: Schema) -> str:
+    low, above = schema.get("minimum"), schema.get("exclusiveMinimum")
+    high, below = schema.get("maximum"), schema.get("exclusiveMaximum")
+    if low is not None and high is not None:
+        return f" from {low:g} to {high:g}"
+    bounds = ((low, "of at least"), (above, "above"), (high, "of at most"), (below, "below"))
+    said = [f"{word} {bound:g}" for bound, word in bounds if bound is not None]
+    return f" {' and '.join(said)}" if said else ""
+
+
+def _either(kinds: Sequence[str]) -> str:
+    *others, last = kinds
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _value_at(tree: object, key: Key) -> object:
+    for part in key:
+        if isinstance(tree, dict) and isinstance(part, str):
+            tree = tree.get(part)
+        elif isinstance(tree, list) and isinstance(part, int):
+            tree = tree[part]
+    return tree
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

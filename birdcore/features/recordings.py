@@ -1,0 +1,171 @@
+"""Mels of many recordings as one tensor: a crop is an index into it.
+
+Batches of crops are gathered and turned into power on the device, so that no Python runs per item
+and a byte is all that a cell costs until it is heard. What is listened to once, from its beginning
+to its end, stays on the disk instead, and is read span by span: a soundscape may last for days.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from birdcore.features.mels import (
+    Ints,
+    median_codes,
+)
+from birdcore.features.scale import (
+    Scale,
+    power_table,
+)
+from birdcore.features.shard import (
+    MelShard,
+    read_shards,
+)
+from birdcore.features.spec import MelSpec
+
+MEDIAN_CELLS = 1 << 24
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Mels of R recordings: codes (frames, M), and where each begins and how long it is.
+
+    floor_codes: the medians of the recordings (R, M), where the codes are not all of them.
+    """
+
+    names: tuple[str, ...]
+    codes: Tensor
+    starts: Tensor
+    lengths: Tensor
+    spec: MelSpec
+    scale: Scale
+    floor_codes: Tensor | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return self.codes.device
+
+    def span(self, row: int, first: int, stop: int, *, with_floor: bool = False) -> "Recordings":
+        """Frames first to stop of one recording, as the only one; its floor is of all of it."""
+        start = int(self.starts[row])
+        return replace(
+            self,
+            names=(self.names[row],),
+            codes=self.codes[start + first : start + stop],
+            starts=torch.zeros(1, dtype=torch.long, device=self.device),
+            lengths=torch.full((1,), stop - first, device=self.device),
+            floor_codes=self._medians[row : row + 1] if with_floor else None,
+        )
+
+    def power(
+        self, rows: Tensor, offsets: Tensor, frames: int, *, with_floor: bool = False
+    ) -> Tensor:
+        """Power (B, M, frames) of crops at `offsets` into recordings `rows` (both B,).
+
+        A recording shorter than the crop is repeated, so that a crop is never mostly padding.
+        `with_floor` adds one frame, the recording's steady noise: whatever is mixed afterwards, in
+        power, mixes the floors alike.
+        """
+        steps = torch.arange(frames, device=self.device)
+        inside = (offsets[:, None] + steps) % self.lengths[rows][:, None]
+        at = (self.starts[rows][:, None] + inside).flatten()
+        power = self._power_of(self.codes.index_select(0, at))
+        power = power.view(len(rows), frames, self.codes.shape[1]).transpose(1, 2)
+        if not with_floor:
+            return power
+        return torch.cat([power, self.floors[rows][:, :, None]], dim=2)
+
+    def _power_of(self, codes: Tensor) -> Tensor:
+        if self.scale.dtype == "uint8":
+            # Four times as fast as indexing the table, which takes 64-bit indices only.
+            return self._table.index_select(0, codes.flatten().int())
+        # float16 codes are decibels above the floor.
+        decibels = codes.float() + self.scale.floor_db
+        return torch.where(codes > 0, 10 ** (decibels / 10), 0.0)
+
+    @cached_property
+    def floors(self) -> Tensor:
+        """The steady noise of each recording, (R, M): the median power of each bin over time."""
+        # The median of an exponential distribution is log 2 of its mean.
+        return self._power_of(self._medians).view(self._medians.shape) / math.log(2)
+
+    @cached_property
+    def _medians(self) -> Tensor:
+        if self.floor_codes is not None:
+            return self.floor_codes
+        medians = [
+            # As floats a day of 128 bins is 2.8 GB: some bins at a time.
+            torch.cat([
+                some.float().median(dim=0).values
+                for some in self.codes[start : start + length].split(bins, dim=1)
+            ])
+            for start, length, bins in zip(
+                self.starts.tolist(),
+                self.lengths.tolist(),
+                (MEDIAN_CELLS // self.lengths).clamp(min=1).tolist(),
+                strict=True,
+            )
+        ]  # fmt: skip
+        return torch.stack(medians).to(self.codes.dtype)
+
+    @cached_property
+    def _table(self) -> Tensor:
+        return torch.from_numpy(power_table(self.scale)).to(self.device)
+
+
+@dataclass(frozen=True)
+class StoredRecordings:
+    """Mels of the recordings of a shard, which stay on the disk."""
+
+    shard: MelShard
+    device: torch.device
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.shard.recordings
+
+    @property
+    def lengths(self) -> Ints:
+        return self.shard.lengths
+
+    @property
+    def spec(self) -> MelSpec:
+        return self.shard.spec
+
+    def span(self, row: int, first: int, stop: int, *, with_floor: bool = False) -> Recordings:
+        """Frames first to stop of one recording, as the only one; its floor is of all of it."""
+        return Recordings(
+            names=(self.names[row],),
+            codes=torch.tensor(self.shard.part(row, first, stop), device=self.device),
+            starts=torch.zeros(1, dtype=torch.long, device=self.device),
+            lengths=torch.full((1,), stop - first, device=self.device),
+            spec=self.spec,
+            scale=self.shard.scale,
+            floor_codes=self._floor_codes(row) if with_floor else None,
+        )
+
+    @cached_property
+    def _floor_codes(self) -> Callable[[int], Tensor]:
+        @lru_cache(maxsize=1)
+        def of(row: int) -> Tensor:
+            return torch.tensor(median_codes(self.shard.parts(row))[None], device=self.device)
+
+        return of
+
+
+def read_mels(shards: Sequence[Path], device: torch.device) -> Recordings:
+    mels = read_shards(shards)
+    starts = torch.from_numpy(mels.starts)
+    return Recordings(
+        names=mels.recordings,
+        codes=torch.from_numpy(mels.codes).to(device),
+        starts=starts[:-1].to(device),
+        lengths=(starts[1:] - starts[:-1]).to(device),
+        spec=mels.spec,
+        scale=mels.scale,
+    )

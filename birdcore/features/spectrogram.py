@@ -1,0 +1,153 @@
+"""Mel energies of a recording, several times faster than torchaudio and equal to it.
+
+Equal to `torchaudio.transforms.MelSpectrogram(normalized=True)`, transposed: a centred Hann
+window, divided by its L2 norm, and reflect padding. Faster for three reasons: frames go through
+all steps in blocks that stay in the processor's cache, the normalisation is folded into the
+window, and the filter bank, of which 2 % or less is not zero, is applied in bands of filters that
+touch only their own bins.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import count
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from numpy.lib.stride_tricks import sliding_window_view
+from torchaudio.functional import melscale_fbanks
+
+from birdcore.audio.blocks import Reader
+from birdcore.features.spec import MelSpec
+
+Floats = npt.NDArray[np.float32]
+
+BLOCK_SAMPLES = 2**18
+"""Windowed samples a block: 1 MiB of float32, 128 frames of 2048."""
+BAND_MELS = 16
+"""Filters a band: wider ones multiply more zeros, narrower ones make slow small products."""
+
+
+def mel_energy(samples: Floats, spec: MelSpec) -> Floats:
+    """Mel energies (frames, n_mels), float32, of mono `samples` (n,): see `mel_blocks`.
+
+    Raises ValueError when `samples` is empty or has more than one channel.
+    """
+    return np.concatenate(list(mel_blocks([samples], spec)))
+
+
+def mel_blocks(blocks: Iterable[Floats], spec: MelSpec) -> Iterator[Floats]:
+    """Mel energies (t, n_mels), float32, of mono samples at `spec.sample_rate` in blocks (n,).
+
+    Power when `spec.power` is 2, magnitude when it is 1. Frames go on over the blocks of samples;
+    the signal is mirrored at its ends, and one that is shorter than half a window is mirrored
+    again and again (as `numpy.pad` does, where torch refuses), so one sample is enough. In all
+    there come spec.frames(samples), in blocks of as many as stay in the processor's cache.
+
+    Raises ValueError when there is no sample, or more than one channel.
+    """
+    step = max(1, BLOCK_SAMPLES // spec.n_fft)
+    energy = _energies(spec, step)
+    reader, near = Reader(blocks), np.empty(0, np.float32)
+    for first in count(0, step):
+        start = first * spec.hop_length - spec.n_fft // 2
+        stop = start + spec.samples(step) + spec.n_fft
+        # Behind the frames stays what mirroring at the end may reach.
+        near = near[max(0, start - spec.n_fft - (reader.position - len(near))) :]
+        more = reader.take(stop + 1 - reader.position)
+        if more.ndim != 1 or not reader.position:
+            raise ValueError(
+                f"samples have shape {more.shape}: a mel needs one channel with a sample or more"
+            )
+        near = np.concatenate([near, more])
+        if reader.position <= stop:
+            break
+        yield energy(_frames(near, reader.position, first, step, spec))
+    total = spec.frames(reader.position)
+    for at in range(first, total, step):
+        yield energy(_frames(near, reader.position, at, min(step, total - at), spec))
+
+
+def _energies(spec: MelSpec, most: int) -> Callable[[Floats], Floats]:
+    """The transform of frames (t, n_fft), t <= most, to energies (t, n_mels), with its buffers."""
+    window, bands = _window(spec), _bands(spec)
+    windowed = np.empty((most, spec.n_fft), np.float32)
+    spectrum = np.empty((most, spec.n_fft // 2 + 1), np.complex64)
+    bins = np.empty(spectrum.shape, np.float32)
+
+    def energies(frames: Floats) -> Floats:
+        w, s, b = windowed[: len(frames)], spectrum[: len(frames)], bins[: len(frames)]
+        np.multiply(frames, window, out=w)
+        # MKL's transform, 1.4 times as fast as SciPy's.
+        torch.fft.rfft(torch.from_numpy(w), out=torch.from_numpy(s))
+        np.abs(s, out=b)
+        if spec.power == 2:
+            np.square(b, out=b)
+        energy = np.empty((len(frames), spec.n_mels), np.float32)
+        for band in bands:
+            np.matmul(b[:, band.bins], band.weights, out=energy[:, band.mels])
+        return energy
+
+    return energies
+
+
+@lru_cache(maxsize=16)
+def filter_bank(spec: MelSpec) -> Floats:
+    """The triangular filters (n_fft // 2 + 1, n_mels), float32, read-only, from torchaudio."""
+    bank: Floats = melscale_fbanks(
+        n_freqs=spec.n_fft // 2 + 1,
+        f_min=spec.f_min,
+        f_max=spec.f_max,
+        n_mels=spec.n_mels,
+        sample_rate=spec.sample_rate,
+        norm=spec.norm,
+        mel_scale=spec.mel_scale,
+    ).numpy()
+    bank.flags.writeable = False
+    return bank
+
+
+@dataclass(frozen=True)
+class _Band:
+    """Neighbouring filters and the bins that they touch: weights (bins, mels)."""
+
+    bins: slice
+    mels: slice
+    weights: Floats
+
+
+@lru_cache(maxsize=16)
+def _bands(spec: MelSpec) -> tuple[_Band, ...]:
+    bank = filter_bank(spec)
+    bands = []
+    for first in range(0, spec.n_mels, BAND_MELS):
+        mels = slice(first, min(first + BAND_MELS, spec.n_mels))
+        touched = np.flatnonzero(bank[:, mels].any(axis=1))
+        bins = slice(int(touched[0]), int(touched[-1]) + 1)
+        bands.append(_Band(bins, mels, np.ascontiguousarray(bank[bins, mels])))
+    return tuple(bands)
+
+
+@lru_cache(maxsize=16)
+def _window(spec: MelSpec) -> Floats:
+    window = torch.hann_window(spec.n_fft, dtype=torch.float64).numpy()
+    normalised: Floats = (window / np.linalg.norm(window)).astype(np.float32)
+    return normalised
+
+
+def _frames(near: Floats, end: int, first: int, count: int, spec: MelSpec) -> Floats:
+    """Frames `first` to `first + count` of the mirrored signal, (count, n_fft), before windowing.
+
+    near: the last samples of the `end` that there are; the signal is mirrored at both its ends.
+    """
+    start = first * spec.hop_length - spec.n_fft // 2
+    stop = start + spec.samples(count) + spec.n_fft
+    begin = end - len(near)
+    if start >= 0 and stop <= end:
+        piece = near[start - begin : stop - begin]
+    else:
+        period = max(1, 2 * (end - 1))
+        index = np.arange(start, stop) % period
+        piece = near[np.minimum(index, period - index) - begin if end > 1 else 0 * index]
+    return sliding_window_view(piece, spec.n_fft)[:: spec.hop_length]

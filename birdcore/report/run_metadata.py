@@ -1,0 +1,207 @@
+"""What a run was made from: recordings and species, licences, what was rejected, settings."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from birdcore.report.evaluation import Judged
+from birdcore.stages.catalog import read_recordings
+from birdcore.store.artifact import (
+    Artifact,
+    Ref,
+)
+from birdcore.store.provenance import manifest_of
+from birdcore.store.store import Store
+from birdcore.training.attribution import (
+    FILE,
+    OUTSIDE,
+    merged,
+    read_attribution,
+    terms,
+)
+
+KINDS = {
+    "train_audio": "Labelled recordings",
+    "xeno_canto": "Xeno-canto's recordings",
+    "train_soundscapes": "Unlabelled soundscapes",
+    "test_soundscapes": "Test soundscapes",
+}
+REJECTED = 500
+"""Rejected recordings that the page names; rejected.csv has all."""
+
+
+@dataclass(frozen=True)
+class Species:
+    """A class of the submission. `auc` and `mean` (its probability where it sings) are None where
+    it isn't there to be judged; `by` has the AUC of each round or member."""
+
+    label: str
+    common: str
+    scientific: str
+    group: str
+    recordings: int
+    pieces: int
+    auc: float | None
+    by: Mapping[str, float | None]
+    mean: float | None
+
+    @property
+    def name(self) -> str:
+        return self.common or self.scientific or self.label
+
+
+def species_of(catalog: Artifact, judged: Judged | None) -> list[Species]:
+    """All classes, in the submission's order."""
+    table = pd.read_parquet(catalog / "species.parquet").fillna("")
+    recordings = read_recordings(catalog)
+    counts = recordings[recordings["usable"]]["primary_label"].value_counts()
+    place = {} if judged is None else {label: at for at, label in enumerate(judged.classes)}
+    found = []
+    for row in table.to_dict("records"):
+        at = place.get(row["label"])
+        sings = None if judged is None or at is None else judged.truth[:, at]
+        found.append(
+            Species(
+                label=row["label"],
+                common=row["common_name"],
+                scientific=row["scientific_name"],
+                group=row["class_name"],
+                recordings=int(counts.get(row["label"], 0)),
+                pieces=0 if sings is None else int(sings.sum()),
+                auc=None if judged is None or at is None else _number(judged.auc[at]),
+                by={}
+                if judged is None
+                else {n: None if at is None else _number(of[at]) for n, of in judged.by.items()},
+                mean=None
+                if judged is None or sings is None or not sings.any()
+                else float(judged.probabilities[sings, at].mean()),
+            )
+        )
+    return found
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def heard(cleaned: Mapping[str, Sequence[Artifact]]) -> list[dict[str, Any]]:
+    """What cleaning counted, by kind of recording."""
+    names = ("recordings", "rejected", "hours", "with_speech", "cut_s")
+    return [
+        {"kind": KINDS[kind]}
+        | {name: sum(artifact.facts[name] for artifact in of_kind) for name in names}
+        for kind, of_kind in cleaned.items()
+        if of_kind
+    ]
+
+
+def rejected(cleaned: Mapping[str, Sequence[Artifact]]) -> list[tuple[str, str]]:
+    """Recordings and why they could not be used."""
+    artifacts = [artifact for of_kind in cleaned.values() for artifact in of_kind]
+    tables = [pd.read_parquet(artifact / "rejected.parquet") for artifact in artifacts]
+    if not tables:
+        return []
+    rows = pd.concat(tables)[["recording", "reason"]]
+    return [(str(name), str(why)) for name, why in rows.itertuples(index=False)]
+
+
+def problems(catalog: Artifact) -> list[tuple[str, int]]:
+    """What does not fit in the data's tables, and how often."""
+    counts = pd.read_parquet(catalog / "problems.parquet")["problem"].value_counts()
+    return [(str(name), int(count)) for name, count in counts.items()]
+
+
+def used_with_problems(cleaned: Mapping[str, Sequence[Artifact]]) -> list[tuple[str, str]]:
+    """Recordings that are used as far as they could be read, and what is wrong with them."""
+    artifacts = [artifact for of_kind in cleaned.values() for artifact in of_kind]
+    tables = [pd.read_parquet(artifact / "problems.parquet") for artifact in artifacts]
+    return [
+        (str(name), str(problem))
+        for table in tables
+        for name, problem in table[["recording", "problem"]].itertuples(index=False)
+    ]
+
+
+@dataclass(frozen=True)
+class Licences:
+    """Whose recordings the models learnt from, by licence, and what their licences forbid."""
+
+    recordings: int
+    recordists: int
+    counts: list[tuple[str, int]]
+    forbid: dict[str, int]
+    teachers: list[dict[str, str]]
+
+
+def licences(models: Iterable[Artifact]) -> Licences:
+    used = merged(read_attribution(model / FILE) for model in models)
+    outside = used["recording"].str.startswith(OUTSIDE)
+    own = used[~outside]
+    counts = own["license"].replace("", "unknown").value_counts()
+    teachers = used[outside]
+    teachers = teachers.assign(name=teachers["recording"].str.removeprefix(OUTSIDE))
+    return Licences(
+        recordings=len(own),
+        recordists=own.loc[own["author"] != "", "author"].nunique(),
+        counts=[(str(name), int(count)) for name, count in counts.items()],
+        forbid=terms(own["license"]),
+        teachers=[{str(k): str(v) for k, v in row.items()} for row in teachers.to_dict("records")],
+    )
+
+
+def artifacts_below(store: Store, refs: Iterable[Ref]) -> dict[str, int]:
+    """How many artifacts of each stage these were made of, themselves among them.
+
+    Stages come in an order in which they ran.
+    """
+    seen: set[Ref] = set()
+    counts: Counter[str] = Counter()
+
+    def walk(ref: Ref) -> None:
+        if ref in seen:
+            return
+        seen.add(ref)
+        manifest = manifest_of(store, ref)
+        for names in manifest.inputs.values() if manifest else ():
+            for name in names:
+                walk(Ref(*name.split("/", 1)))
+        counts[ref.stage] += 1
+
+    for ref in refs:
+        walk(ref)
+    return dict(counts)
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Settings by dotted name, as one would write them after `--set`; None is left out."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        elif value is not None:
+            yield f"{prefix}{key}", _word(value)
+
+
+def side_by_side(rounds: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str], bool]]:
+    """Each setting of the rounds, what it is in each, and whether rounds differ in it.
+
+    Those that differ come first.
+    """
+    tables = [dict(flat(one)) for one in rounds]
+    names = list(dict.fromkeys(name for table in tables for name in table))
+    rows = [(name, [table.get(name, "") for table in tables]) for name in names]
+    marked = [(name, values, len(set(values)) > 1) for name, values in rows]
+    return sorted(marked, key=lambda row: not row[2])
+
+
+def _word(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_word, value)) or "none"
+    return str(value)

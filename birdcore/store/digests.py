@@ -1,0 +1,134 @@
+"""The sha256 of raw files, remembered, so that only new and changed files are read.
+
+A digest is remembered with all by which a file system tells files and versions of them apart: size,
+times of modification and of change, inode and device. Size and modification time alone would not
+do: an archive sets them alike for all that it unpacks, and two files that change names keep
+theirs. A file that changed a moment before it was read is not remembered: a write in the same
+tick of the file system's clock would leave everything as it was (git's "racily clean").
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from birdcore.store.files import (
+    file_sha256,
+    write_bytes,
+)
+
+SETTLED_NS = 3_000_000_000
+"""FAT counts its times by two seconds."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a file system says of a file without reading it."""
+
+    bytes: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    device: int
+
+    def told_apart(self, now_ns: int) -> bool:
+        """Whether a change after `now_ns` would show here."""
+        known = self.inode != 0 and self.ctime_ns > 0
+        return known and max(self.mtime_ns, self.ctime_ns) < now_ns - SETTLED_NS
+
+
+@dataclass(frozen=True)
+class Digest:
+    seen: Seen
+    sha256: str
+
+    @property
+    def bytes(self) -> int:
+        return self.seen.bytes
+
+
+def digests(paths: Iterable[Path], cache: Path) -> dict[Path, Digest]:
+    """The digest of each file as it is now; `cache` is a file of digests, read and written.
+
+    A file that can't be read gets one of its name, and is looked at again the next time. Raises
+    FileNotFoundError where one is not there.
+    """
+    known = _read(cache)
+    now: dict[Path, Digest] = {}
+    unread: list[tuple[Path, Seen]] = []
+    for path in paths:
+        seen = _seen(path)
+        digest = known.get(_key(path))
+        if digest and digest.seen == seen:
+            now[path] = digest
+        else:
+            unread.append((path, seen))
+    if not unread:
+        return now
+    began = time.time_ns()
+    with ThreadPoolExecutor() as pool:
+        contents = pool.map(_content, [path for path, _ in unread])
+        for (path, seen), sha in zip(unread, contents, strict=True):
+            unreadable = hashlib.sha256(f"unreadable {path.name}".encode()).hexdigest()
+            now[path] = Digest(seen, sha or unreadable)
+            if sha and seen.told_apart(began) and _seen(path) == seen:
+                known[_key(path)] = now[path]
+            else:
+                known.pop(_key(path), None)
+    with suppress(OSError):  # of a folder that may only be read, all is read again
+        _write(cache, known)
+    return now
+
+
+def _key(path: Path) -> str:
+    return str(path.absolute())
+
+
+def _seen(path: Path) -> Seen:
+    stat = os.stat(path)
+    return Seen(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_dev)
+
+
+def _content(path: Path) -> str | None:
+    """The file's sha256; None where it can't be read, which cleaning tells of that recording."""
+    try:
+        return file_sha256(path)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return None
+
+
+NUMBERS = [field.name for field in fields(Seen)]
+
+
+def _read(path: Path) -> dict[str, Digest]:
+    try:
+        columns = pq.read_table(path).to_pydict()
+        seen = [Seen(*row) for row in zip(*(columns[name] for name in NUMBERS), strict=True)]
+        rows = zip(columns["path"], seen, columns["sha256"], strict=True)
+        return {name: Digest(of_file, sha) for name, of_file, sha in rows}
+    except (OSError, ValueError, TypeError, LookupError, pa.ArrowException):
+        return {}  # damaged, or of a version that remembered less: all is read again
+
+
+def _write(path: Path, digests: dict[str, Digest]) -> None:
+    rows = [astuple(digest.seen) for digest in digests.values()]
+    columns: dict[str, pa.Array] = {
+        name: pa.array([row[at] for row in rows], pa.uint64() if at > 2 else pa.int64())
+        for at, name in enumerate(NUMBERS)
+    }
+    columns |= {
+        "path": pa.array(list(digests), pa.string()),
+        "sha256": pa.array([d.sha256 for d in digests.values()], pa.string()),
+    }
+    file = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns), file)
+    write_bytes(path, file.getvalue().to_pybytes())

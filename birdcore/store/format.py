@@ -1,0 +1,54 @@
+"""How artifacts lie in a store, and the file that says so: one of another layout is refused."""
+
+import json
+from pathlib import Path
+
+from birdcore.store.files import write_text
+from birdcore.store.regular import read_regular
+
+LAYOUT = 1
+NAME = "store.json"
+MOST_BYTES = 1 << 16
+MARK = json.dumps({"birdflow": "store", "layout": LAYOUT}) + "\n"
+
+
+class StoreError(ValueError):
+    """The store can't be used as it is; the message says why and what to do."""
+
+
+def mark(root: Path) -> None:
+    """Make a folder a store of this layout; raises StoreError where it can't be one."""
+    path = root / NAME
+    if not path.exists():
+        if root.exists() and not root.is_dir():
+            raise StoreError(f"{root} is a file: name a folder for the store")
+        root.mkdir(parents=True, exist_ok=True)
+        strangers = [p for p in root.iterdir() if p.name != "prefect"]
+        # Another process may have made its first files here since we looked for the mark.
+        if not path.exists() and any(path.name not in p.name for p in strangers):
+            raise StoreError(
+                f"{root} holds files but no {NAME}: name an empty folder for the store"
+            )
+        write_text(path, MARK)
+    try:
+        said = read_regular(path, MOST_BYTES)
+    except ValueError as error:  # a link, a device, or far too much for a mark
+        raise StoreError(
+            f"{path} can't be read: {error}: name another place for the store"
+        ) from None
+    refuse_other(said, str(root))
+
+
+def refuse_other(mark: str | bytes, where: str) -> None:
+    """Raises StoreError where what a store's mark says is not this layout."""
+    try:
+        layout = json.loads(mark)["layout"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise StoreError(
+            f"{where}/{NAME} can't be read: name another place for the store"
+        ) from error
+    if layout != LAYOUT:
+        raise StoreError(
+            f"{where} has store layout {layout}, this birdflow reads {LAYOUT}: "
+            "use another place, or the birdflow that made it"
+        )

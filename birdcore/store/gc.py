@@ -1,0 +1,245 @@
+"""What of a store is kept: what runs and pins need. All else is waste, which `clear` removes.
+
+Kept are the artifacts of each recipe's last completed runs (on each data folder, with each
+settings), of every run that goes on, of one that has not ended well until as many later ones have,
+and of every pin, with all that they were made of: lineage stays whole.
+
+Runs may go on meanwhile. Runs and `clear` share one lock, which a run holds only while it writes
+down what it needs, and `clear` from its decision to its last rename: a run is either on record
+before the decision, and what it needs is kept, or it looks into the store after the last rename,
+and makes what is gone. A lock for as long as a run goes on would be as safe, but then a training
+of a week would leave the disk to fill for a week.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from birdcore.store.artifact import Ref
+from birdcore.store.files import write_text
+from birdcore.store.format import StoreError
+from birdcore.store.inventory import (
+    KEY,
+    Entry,
+    Work,
+    entries,
+    works,
+)
+from birdcore.store.provenance import manifest_of
+from birdcore.store.regular import (
+    read_regular,
+    remove,
+)
+from birdcore.store.run_records import is_alive
+from birdcore.store.runs import (
+    FOLDER,
+    LOCK,
+    Run,
+    forget,
+    runs,
+)
+from birdcore.store.store import Store
+
+PINS = "pins.json"
+PINS_BYTES = 1 << 24
+RESULTS = Path("prefect") / "results"
+"""References to artifacts that Prefect caches, a file each: `<stage>-<key>-<store's place>`."""
+KEPT_RUNS = 5
+
+
+@dataclass(frozen=True)
+class Pin:
+    """Since when an artifact is kept whatever runs there are, and why."""
+
+    since: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Waste:
+    """What no kept run and no pin needs; `runs` are those whose records go."""
+
+    entries: tuple[Entry, ...]
+    works: tuple[Work, ...]
+    results: tuple[Path, ...]
+    runs: tuple[Run, ...]
+
+
+def pins(store: Store) -> dict[Ref, Pin]:
+    """Pinned artifacts; raises StoreError where the file of them can't be read."""
+    path = store.root / PINS
+    try:
+        fields = json.loads(read_regular(path, PINS_BYTES))
+        return {Ref.named(name): Pin(**pin) for name, pin in fields.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise StoreError(f"{path} can't be read: mend it, or remove it and pin again") from error
+
+
+def pin(store: Store, ref: Ref, why: str = "") -> None:
+    """Keep an artifact and all that it was made of; raises StoreError where it is not there."""
+    with store.lock(LOCK):
+        if store.find(ref) is None:
+            raise StoreError(f"{ref} is not in the store {store.place}")
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        _write(store, pins(store) | {ref: Pin(now, why)})
+
+
+def unpin(store: Store, ref: Ref) -> None:
+    """Raises ValueError where it is not pinned."""
+    with store.lock(LOCK):
+        pinned = pins(store)
+        if ref not in pinned:
+            listed = ", ".join(map(str, pinned)) or "none"
+            raise ValueError(f"{ref} is not pinned: pinned are {listed}")
+        del pinned[ref]
+        _write(store, pinned)
+
+
+def kept_runs(known: Sequence[Run], keep: int = KEPT_RUNS, making: Iterable[Ref] = ()) -> list[Run]:
+    """Of runs, the latest first, those that keep what they need: the last `keep` completed ones
+    of each recipe on its data with its settings, those after them that have not ended well, and all
+    that go on.
+
+    A run that has ended counts as going on while one of its steps is in `making`.
+    """
+    making = set(making)
+    completed: Counter[tuple[str, ...]] = Counter()
+    kept = []
+    for run in known:
+        subject = run.asked.subject
+        goes_on = run.state == "running" or making.intersection(run.refs)
+        if goes_on or completed[subject] < keep:
+            kept.append(run)
+        completed[subject] += run.state == "completed"
+    return kept
+
+
+def reasons(store: Store, kept: Iterable[Run]) -> dict[Ref, list[str]]:
+    """Why artifacts are kept: for each, the runs and pins that need it."""
+    inputs = cache(lambda ref: _inputs(store, ref))
+    needs = [(run.name, run.refs) for run in kept]
+    needs += [(f"pin of {ref}", [ref]) for ref in pins(store)]
+    found: dict[Ref, list[str]] = defaultdict(list)
+    for reason, refs in needs:
+        for ref in _with_all_below(refs, inputs):
+            found[ref].append(reason)
+    return dict(found)
+
+
+def waste(store: Store, keep: int = KEPT_RUNS) -> Waste:
+    """What `clear` would remove now.
+
+    Raises ValueError for `keep` below 1, and StoreError where nobody can tell what is needed.
+    """
+    if keep < 1:
+        raise ValueError(f"the runs to keep of each recipe are at least 1, not {keep}")
+    names = {path.stem for path in (store.root / FOLDER).glob("*.json")}
+    known, left = runs(store), works(store)
+    making = {work.ref for work in left if work.live}
+    _refuse_unsure(store, names, known, making)
+    kept = kept_runs(known, keep, making)
+    needed = reasons(store, kept)
+    return Waste(
+        entries=tuple(entry for entry in entries(store) if entry.ref not in needed),
+        works=tuple(work for work in left if not work.live and work.ref not in needed),
+        results=tuple(_stale_results(store, needed)),
+        runs=tuple(run for run in known if run not in kept),
+    )
+
+
+def clear(store: Store, keep: int = KEPT_RUNS) -> Waste:
+    """Remove what nothing needs, and what waits for its removal; returns what that was.
+
+    A reader never sees half an artifact: each goes in one rename. Raises as `waste` does.
+    """
+    with store.lock(LOCK):
+        found = waste(store, keep)
+        for path in found.results:
+            path.unlink(missing_ok=True)
+        for entry in found.entries:
+            store.discard(store.path(entry.ref))
+        for work in found.works:
+            store.abandon(work.ref)
+        for run in found.runs:
+            forget(store, run)
+    for path in store.trash().glob("*"):  # not all at once: others move things in
+        with suppress(OSError):
+            remove(path)
+    return found
+
+
+def remove_damaged(store: Store, ref: Ref) -> list[str]:
+    """Remove a damaged artifact, so that the next run makes it anew, unless a run that goes on
+    needs it: then it stays, and the names of these runs are returned.
+
+    A run that begins meanwhile looks into the store after the removal, as with `clear`.
+    """
+    with store.lock(LOCK):
+        known = {run.name: run for run in runs(store)}
+        names = {path.stem for path in (store.root / FOLDER).glob("*.json")}
+        going = [name for name in sorted(names) if is_alive(store, name)]
+        inputs = cache(lambda one: _inputs(store, one))
+        needed_by = [  # one of a later birdflow may need anything
+            name
+            for name in going
+            if name not in known or ref in _with_all_below(known[name].refs, inputs)
+        ]
+        gone = None if needed_by else store.discard(store.path(ref))
+    if gone is not None:
+        with suppress(OSError):  # it waits in the trash, and the next `clear` removes it
+            remove(gone)
+    return needed_by
+
+
+def _refuse_unsure(store: Store, names: set[str], known: list[Run], making: set[Ref]) -> None:
+    if unread := sorted(names - {run.name for run in known}):
+        raise StoreError(
+            f"{store.root / FOLDER / unread[0]}.json can't be read, so nobody can tell what that "
+            "run needs: use the birdflow that wrote it, or remove it"
+        )
+    if by_hand := sorted(making - {ref for run in known for ref in run.refs}):
+        raise StoreError(
+            f"{by_hand[0]} is being made outside of any run, and nobody can tell what it reads: "
+            "wait until it is made"
+        )
+    if not known and not pins(store):
+        raise StoreError(
+            f"{store.root} has no record of any run and no pin, so all of it would go: run a "
+            "recipe or pin something first, or remove the folder"
+        )
+
+
+def _with_all_below(refs: Iterable[Ref], inputs: Callable[[Ref], tuple[Ref, ...]]) -> set[Ref]:
+    """Artifacts and all that they were made of."""
+    found: set[Ref] = set()
+    new = set(refs)
+    while new:
+        found |= new
+        new = {one for ref in new for one in inputs(ref)} - found
+    return found
+
+
+def _inputs(store: Store, ref: Ref) -> tuple[Ref, ...]:
+    manifest = manifest_of(store, ref)
+    if manifest is None:
+        return ()
+    return tuple(Ref.named(name) for names in manifest.inputs.values() for name in names)
+
+
+def _stale_results(store: Store, needed: Container[Ref]) -> Iterator[Path]:
+    for path in sorted((store.root / RESULTS).glob("*-*-*")):
+        stage, key, _ = path.name.split("-", 2)
+        if KEY.fullmatch(key) and Ref.of(stage, key) not in needed:
+            yield path
+
+
+def _write(store: Store, pinned: dict[Ref, Pin]) -> None:
+    fields = {f"{ref.stage}/{ref.key}": asdict(one) for ref, one in sorted(pinned.items())}
+    write_text(store.root / PINS, json.dumps(fields, indent=1) + "\n")

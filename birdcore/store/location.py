@@ -1,0 +1,52 @@
+"""Where a store is: a folder, or a URL with a folder on this machine."""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from birdcore.store.remote import (
+    FarError,
+    far_side,
+)
+from birdcore.store.store import Store
+
+
+def open_store(place: str | Path, *, make: bool = True) -> Store:
+    """The store in a folder, or at a URL such as s3://bucket/prefix.
+
+    Raises StoreError or FarError where it can't be used, and without `make` FarError where there
+    is none at the URL.
+    """
+    if not is_url(place):
+        return Store(Path(place))
+    return Store(folder_of(place), far_side(_plain(str(place)), make=make))
+
+
+def folder_of(place: str | Path) -> Path:
+    """The store's folder on this machine: for a URL under BIRDFLOW_NEAR, or the user's cache."""
+    if not is_url(place):
+        return Path(place)
+    url = _plain(str(place))
+    given = os.environ.get("BIRDFLOW_NEAR")
+    cached = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "birdflow"
+    parts = urlsplit(url)
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", parts.netloc + parts.path).strip("-")
+    digest = hashlib.sha256(url.encode()).hexdigest()
+    return (Path(given) if given else cached) / f"{name}-{digest[:8]}"
+
+
+def is_url(place: str | Path) -> bool:
+    return "://" in str(place)
+
+
+def _plain(url: str) -> str:
+    """The URL, by which one store has one name; raises FarError where it holds a key."""
+    where, mark, query = url.partition("?")
+    if "@" in where and not where.startswith("file:"):
+        raise FarError(
+            "a store's URL is written into logs: give keys in AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, not in the URL"
+        )
+    return f"{where.rstrip('/')}{mark}{query}"

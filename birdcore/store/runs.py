@@ -1,0 +1,197 @@
+"""The runs of a store: what each was asked for, which artifacts it needs, how it ended.
+
+So nobody has to ask a server which runs there were, what the last of them needs to be kept, and
+whether one that says it is running still is. How they lie there: `birdcore/store/run_records.py`.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from birdcore.store.artifact import Step
+from birdcore.store.run_records import (
+    FOLDER,
+    Asked,
+    Run,
+    State,
+    asked_for,
+    lock,
+    locked,
+    read_own_record,
+    read_record,
+    record,
+    write_record,
+)
+from birdcore.store.store import Store
+
+__all__ = [
+    "FOLDER", "LOCK", "WELL", "Asked", "Run", "RunFailed", "State", "asked_for", "forget",
+    "needs", "recorded", "run_named", "run_to_retry", "runs", "unfinished_since",
+]  # fmt: skip
+
+LOCK = "runs"
+"""The store's lock that a run holds while it goes on record, and whoever decides what runs need."""
+WELL = ("running", "completed")
+"""States of a run that needs nobody to start it again."""
+_ours: ContextVar[tuple[Path, Run] | None] = ContextVar("_ours", default=None)
+"""The store and the run that has begun in this process before Prefect knows of it."""
+
+
+class RunFailed(RuntimeError):
+    """Steps of a run failed; `failed` has the reason of each, and the message names them."""
+
+    def __init__(self, failed: Mapping[str, str]) -> None:
+        super().__init__("\n".join(f"{name}: {reason}" for name, reason in failed.items()))
+        self.failed = failed
+
+
+@contextmanager
+def recorded(
+    store: Store, asked: Asked, steps: Sequence[Step] = (), flow_run: str | None = None
+) -> Iterator[Run]:
+    """A run from its beginning to its end, on record; the same run where Prefect's id is known.
+
+    It begins before anything is read, so that what goes wrong with recipe or data is on record
+    too; which steps it has, `needs` puts on record when they are known. A flow that this process
+    starts in its run is that run. Where another process still has that very run, this waits for it.
+    """
+    root, begun = _ours.get() or (None, None)
+    if flow_run and begun and (root, begun.asked, begun.flow_run) == (store.root, asked, None):
+        yield _update(store, begun, flow_run=flow_run)
+        return
+    earlier = [run for run in runs(store) if run.flow_run == flow_run and flow_run is not None]
+    (store.root / FOLDER).mkdir(exist_ok=True)
+    with ExitStack() as held:
+        if earlier:
+            held.enter_context(locked(store, earlier[0].name))
+            again = replace(earlier[0], asked=asked, state="running", ended=None, failed={})
+            run = replace(again, resumed=_now(), cwd=os.getcwd())
+        else:
+            name = held.enter_context(_new(store, asked))
+            run = Run(name, asked, _now(), (), flow_run, cwd=os.getcwd())
+        with store.lock(LOCK):
+            write_record(store, run)
+        held.callback(_ours.reset, _ours.set((store.root, run)))
+        try:
+            yield needs(store, run, steps) if steps else run
+        except BaseException as error:
+            with suppress(OSError):  # of a disk so full that the record can't say why it is
+                _end(store, run, error)
+            raise
+        _update(store, run, state="completed", ended=_now())
+
+
+def needs(store: Store, run: Run, steps: Sequence[Step]) -> Run:
+    """Put on record which steps a run has: from then on what it needs is kept.
+
+    What a run needs is safe from `birdcore.store.gc.clear` as soon as this is written, and not
+    before: look for artifacts to count on after this only.
+    """
+    with store.lock(LOCK):
+        return _update(store, run, steps=tuple((s.name, s.stage, s.key) for s in steps))
+
+
+def runs(store: Store) -> list[Run]:
+    """All runs that there are records of, the latest first."""
+    found = []
+    for path in (store.root / FOLDER).glob("*.json"):
+        with suppress(OSError, ValueError):  # of a later birdflow, or being removed
+            found.append(read_record(store, path.stem))
+    return sorted(found, key=lambda run: (run.latest, run.name), reverse=True)
+
+
+def unfinished_since(store: Store, asked: Asked, run: Run | None = None) -> str | None:
+    """When a run was first asked for that has been asked for since, and has never ended well.
+
+    What it was to make anew and has made since then, it need not make once more. `run` is the one
+    that asks now.
+    """
+    since = run.began if run is not None and run.resumed else None
+    for other in runs(store):
+        if (run is None or other.name != run.name) and replace(other.asked, out=asked.out) == asked:
+            if other.state in WELL:
+                break
+            since = min(since or other.began, other.began)
+    return since
+
+
+def run_named(store: Store, name: str | None) -> Run:
+    """The run of that name or how it begins, or the latest; raises ValueError without one."""
+    known = runs(store)
+    if not known:
+        raise ValueError(f"there is no run in {store.root}")
+    if name is None:
+        return known[0]
+    found = [run for run in known if run.name == name] or [
+        run for run in known if run.name.startswith(name)
+    ]
+    if len(found) != 1:
+        listed = ", ".join(run.name for run in (found or known)[:5])
+        problem = f"{len(found)} runs begin with {name}" if found else f"there is no run {name}"
+        raise ValueError(f"{problem} in {store.root}: there are {listed}")
+    return found[0]
+
+
+def run_to_retry(store: Store, name: str | None) -> Run:
+    """The run of that name, or the latest if it has not ended well: never another one.
+
+    Raises ValueError where it goes on or has nothing left to do, and where its record is
+    somebody else's.
+    """
+    run = run_named(store, name)
+    if run.state == "running":
+        raise ValueError(f"{run.name} goes on: there is nothing to retry")
+    if name is None and run.state == "completed":
+        others = [one.name for one in runs(store) if one.state not in WELL]
+        more = f"; the last that did not is {others[0]}: name it to retry it" if others else ""
+        raise ValueError(f"the latest run, {run.name}, ended well{more}")
+    return read_own_record(store, run.name)
+
+
+def forget(store: Store, run: Run) -> None:
+    """Remove a run's record; a run that goes on, or is just being begun again, keeps it."""
+    with locked(store, run.name, wait=False) as ours:
+        if ours:
+            record(store, run.name).unlink(missing_ok=True)
+            lock(store, run.name).unlink(missing_ok=True)
+
+
+def _end(store: Store, run: Run, error: BaseException) -> None:
+    if not isinstance(error, Exception):  # Ctrl-C, and a worker that cancels
+        _update(store, run, state="stopped", ended=_now())
+        return
+    failed = (
+        error.failed if isinstance(error, RunFailed) else {"": str(error) or type(error).__name__}
+    )
+    _update(store, run, state="failed", ended=_now(), failed=dict(failed))
+
+
+def _update(store: Store, run: Run, **fields: object) -> Run:
+    """Write what is new of a run over what its record says."""
+    with suppress(OSError, ValueError):  # else over what we know
+        run = read_record(store, run.name)
+    run = replace(run, **fields)  # type: ignore[arg-type]
+    write_record(store, run)
+    return run
+
+
+@contextmanager
+def _new(store: Store, asked: Asked) -> Iterator[str]:
+    """A name that no run had, and its lock: of two that begin in one second, one waits a number."""
+    recipe = re.sub(r"[^\w.-]+", "-", Path(asked.recipe).stem)[:80]
+    stem = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{recipe}"
+    for name in [stem, *(f"{stem}-{at:02}" for at in range(2, 100))]:
+        with locked(store, name, wait=False) as ours:
+            if ours and not record(store, name).exists():
+                yield name
+                return
+    raise RuntimeError(f"a hundred runs began at once in {store.root}")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

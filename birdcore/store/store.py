@@ -1,0 +1,367 @@
+"""The store: artifacts at `<stage>/<key>/`, each whole or not there.
+
+An artifact is made under `work/` and renamed when it is whole: what lies under a final name is
+complete, and a killed step leaves nothing but its work folder, from which it may go on.
+
+A store of many machines has a far side (birdcore/store/remote.py), which says what there is. The
+folder on
+each machine is then what that one has made or fetched of it.
+"""
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from birdcore.names import located
+from birdcore.store.artifact import (
+    Artifact,
+    Facts,
+    Manifest,
+    Progress,
+    Ref,
+    Step,
+)
+from birdcore.store.files import (
+    file_sha256,
+    write_bytes,
+)
+from birdcore.store.format import (
+    StoreError,
+    mark,
+)
+from birdcore.store.locks import held
+from birdcore.store.manifest import (
+    ManifestError,
+    read_manifest,
+    whole,
+    write_manifest,
+)
+from birdcore.store.publish import (
+    manifest_of,
+    settle,
+)
+from birdcore.store.regular import (
+    Irregular,
+    empty,
+    read_regular,
+    refuse_links,
+    regular_files,
+    remove,
+)
+from birdcore.store.remote import (
+    Far,
+    believed_there,
+    fetch,
+    manifest_there,
+    read,
+    send,
+    write,
+)
+
+WORK, TRASH = "work", "trash"
+COMING = ".coming"
+"""In a work folder: what is on its way from the far side."""
+FETCHES = 10
+"""So often an artifact may be made again elsewhere while it is fetched."""
+SHARED_BYTES = 1 << 28
+"""Of a file beside the artifacts: a ledger of a million recordings has a fifth of it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a stage gets to work with: its step, the store to read from, a folder to write to."""
+
+    step: Step
+    store: "Store"
+    folder: Path
+    progress: Progress
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return self.step.config
+
+    def inputs(self, name: str) -> list[Artifact]:
+        return [self.store.get(ref) for ref in self.step.inputs.get(name, ())]
+
+    def input(self, name: str) -> Artifact:
+        (artifact,) = self.inputs(name)
+        return artifact
+
+    def source(self, path: str) -> Path:
+        """A raw file of the step, where it lies on this machine."""
+        assert path in self.step.files, path
+        return located(Path(self.step.root), path)
+
+
+def no_progress(done: int, total: int, text: str) -> None:
+    """The progress of a caller who does not look."""
+
+
+class Store:
+    """A folder of artifacts, and where there is one its far side.
+
+    Raises StoreError where the folder is no store, or one of another layout.
+    """
+
+    def __init__(self, root: Path, far: Far | None = None) -> None:
+        self.root = Path(root).absolute()
+        self.far = far
+        mark(self.root)
+
+    @property
+    def place(self) -> str:
+        """What `birdcore.store.location.open_store` finds it by: its folder, or the URL of its far
+        side."""
+        return str(self.root) if self.far is None else self.far.url
+
+    def path(self, ref: Ref) -> Path:
+        return self.root / ref.stage / ref.key
+
+    def work(self, ref: Ref) -> Path:
+        """Where the artifact is made."""
+        return self.root / WORK / ref.stage / ref.key
+
+    def _own_work(self, ref: Ref) -> Path:
+        """The work folder; raises Irregular where a link leads elsewhere."""
+        refuse_links(self.root, self.work(ref))
+        return self.work(ref)
+
+    def find(self, ref: Ref) -> Artifact | None:
+        """The artifact, or None where it is not there in full (any file missing or cut).
+
+        Of a store with a far side its files may still be there: `get` brings them.
+        """
+        if self.far is None:
+            return self._near(ref)
+        manifest = manifest_there(self.far, ref)
+        return Artifact(self.path(ref), manifest) if manifest else None
+
+    def _near(self, ref: Ref) -> Artifact | None:
+        """What of an artifact is on this machine, in full."""
+        try:
+            refuse_links(self.root, self.path(ref))
+        except OSError:
+            return None
+        manifest = whole(self.path(ref), ref)
+        return Artifact(self.path(ref), manifest) if manifest else None
+
+    def get(self, ref: Ref) -> Artifact:
+        """The artifact, its files on this machine; raises StoreError where it is not there."""
+        for _ in range(FETCHES):
+            artifact = self.find(ref)
+            if artifact is None:
+                raise StoreError(
+                    f"{ref} is not in the store {self.place}{self._why_not(ref)}: "
+                    "run again, it will be made anew"
+                )
+            if self.far is None or self._is_near(artifact):
+                return artifact
+            self._fetch(self.far, ref)
+        raise StoreError(
+            f"{ref} in the store {self.place} is another whenever it is fetched: "
+            "find out who writes to it"
+        )
+
+    def _why_not(self, ref: Ref) -> str:
+        """Why the manifest that is there is not believed; empty where there is none."""
+        try:
+            if self.far is not None:
+                believed_there(self.far, ref)
+            else:
+                refuse_links(self.root, self.path(ref))
+                read_manifest(self.path(ref), ref)
+        except (ManifestError, Irregular) as error:
+            return f" ({error})"
+        except OSError:
+            pass
+        return ""
+
+    def _is_near(self, artifact: Artifact) -> bool:
+        """Whether the very files are here; facts may be NaN, which is like nothing."""
+        near, there = self._near(artifact.ref), artifact.manifest
+        return near is not None and (
+            (near.manifest.files, near.manifest.made_at) == (there.files, there.made_at)
+        )
+
+    def _fetch(self, far: Far, ref: Ref) -> None:
+        """Have the files here; of an artifact that was made again elsewhere, the new ones."""
+        work = self._own_work(ref)
+        coming = work / COMING
+        with held(work) as ours:
+            manifest = manifest_there(far, ref) if ours else None
+            if manifest is None:  # another process was first, or it is gone
+                return
+            try:
+                if not self._is_near(Artifact(self.path(ref), manifest)):
+                    remove(coming)
+                    fetch(far, manifest, coming)
+                    write_manifest(manifest, coming)
+                    self._settle(manifest, coming)
+            finally:
+                with suppress(OSError):
+                    remove(coming)
+                with suppress(OSError):  # a killed training's checkpoint stays where it is
+                    work.rmdir()
+
+    def is_being_made(self, ref: Ref) -> bool:
+        """Whether a process holds the artifact's work folder now."""
+        try:
+            handle = os.open(self._own_work(ref), os.O_RDONLY | os.O_DIRECTORY)
+        except (FileNotFoundError, NotADirectoryError, Irregular):
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(handle)
+        return False
+
+    def damage(self, ref: Ref) -> list[str]:
+        """Files of an artifact whose content is not what its manifest says (reads every byte).
+
+        Raises StoreError where it is not on this machine.
+        """
+        artifact = self._near(ref)
+        if artifact is None:
+            raise StoreError(f"{ref} is not in the folder {self.root}")
+        return [
+            f.name for f in artifact.manifest.files if file_sha256(artifact / f.name) != f.sha256
+        ]
+
+    def make(
+        self,
+        step: Step,
+        run: Callable[[Job], Facts],
+        progress: Progress = no_progress,
+        *,
+        resumes: bool = False,
+        refresh: bool = False,
+    ) -> Artifact:
+        """The step's artifact: the one in the store, or made now by `run` and published.
+
+        `run` writes its files to `job.folder` and returns facts (counts, metrics; JSON). A stage
+        that `resumes` finds there what a killed run of the same step had left. Whoever makes the
+        same step at the same time waits and gets the one result.
+        """
+        while True:
+            if not refresh and self.find(step.ref):
+                return self.get(step.ref)
+            work = self._own_work(step.ref)
+            with held(work) as ours:
+                if not ours:
+                    continue
+                if not refresh and self._is_made(step.ref):
+                    shutil.rmtree(work, ignore_errors=True)
+                    continue
+                remove(work / COMING)
+                manifest = whole(work, step.ref)  # made, and then the far side was away
+                if manifest is None:
+                    manifest = self._made(step, run, progress, work, resumes)
+                if self.far is not None:
+                    send(self.far, manifest, work)
+                return self._settle(manifest, work)
+
+    def _made(
+        self,
+        step: Step,
+        run: Callable[[Job], Facts],
+        progress: Progress,
+        work: Path,
+        resumes: bool,
+    ) -> Manifest:
+        """Run the stage in its work folder; one that fails and does not resume leaves nothing."""
+        if not resumes:
+            empty(work)
+        list(regular_files(work))  # raises at a link, through which nothing is written
+        began = time.monotonic()
+        try:
+            facts = run(Job(step, self, work, progress))
+            manifest = manifest_of(step, work, facts, time.monotonic() - began)
+            write_manifest(manifest, work)
+        except BaseException:
+            if not resumes:
+                with suppress(OSError):  # what went wrong first is what a person must know
+                    empty(work)
+            raise
+        return manifest
+
+    def _is_made(self, ref: Ref) -> bool:
+        """Whether it is there; what was made before there was a far side is sent there."""
+        if self.find(ref):
+            return True
+        near = self._near(ref) if self.far is not None else None
+        if self.far is not None and near is not None:
+            send(self.far, near.manifest, near.folder)
+        return near is not None
+
+    def _settle(self, manifest: Manifest, folder: Path) -> Artifact:
+        final = self.path(Ref(manifest.stage, manifest.key))
+        refuse_links(self.root, final.parent)
+        if os.path.lexists(final):
+            # A damaged or refreshed artifact makes room in one rename, so that no reader
+            # ever finds a folder that is half the old one and half the new one.
+            gone = self.discard(final)
+            with suppress(OSError):
+                remove(gone)
+        settle(folder, final)
+        return Artifact(final, manifest)
+
+    def discard(self, folder: Path) -> Path:
+        """Move a folder out of the store in one rename; returns where it waits for its removal."""
+        trash = self.trash() / f"{folder.name}-{os.getpid()}-{time.time_ns()}"
+        trash.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # another process was first
+            folder.rename(trash)
+        return trash
+
+    def trash(self) -> Path:
+        """Where folders wait for their removal; raises Irregular where a link leads there."""
+        trash = self.root / WORK / TRASH
+        refuse_links(self.root, trash)
+        return trash
+
+    def abandon(self, ref: Ref) -> None:
+        """Discard what a dead process left of an artifact; leave what is being made now."""
+        work = self.work(ref)
+        refuse_links(self.root, work.parent)
+        if work.is_symlink() or not work.is_dir():  # which no process of ours makes
+            self.discard(work)
+            return
+        with suppress(BlockingIOError), held(work, wait=False) as ours:
+            if ours:
+                self.discard(work)
+
+    def read_shared(self, name: str) -> bytes | None:
+        """A file beside the artifacts that all machines share, or None where it is not there.
+
+        Raises ValueError where it has more bytes than any has, and Irregular where it is a link.
+        """
+        if self.far is not None:
+            return read(self.far, SHARED_BYTES, name)
+        try:
+            return read_regular(self.root / name, SHARED_BYTES)
+        except FileNotFoundError:
+            return None
+
+    def write_shared(self, name: str, content: bytes) -> None:
+        if self.far is not None:
+            write(self.far, content, name)
+        else:
+            write_bytes(self.root / name, content)
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """A lock across processes that ends with its holder, however that ends."""
+        path = self.root / WORK / f"{name}.lock"
+        refuse_links(self.root, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield

@@ -1,0 +1,134 @@
+"""Pseudo-labelled segments of soundscapes, as arrays, and how often each is drawn.
+
+Letters in names: B crops, K classes, S segments.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import Tensor
+
+from birdcore.features.columns import stacked
+from birdcore.features.recordings import Recordings
+from birdcore.pseudo_labels.soft import (
+    cap_sum,
+    keep_top,
+    minmax_by_class,
+    soundscape_weights,
+)
+
+TOLERANCE_S = 0.1
+"""A segment that sticks out of a crop by less lies in it: frames round times."""
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Pseudo-labelled pieces of soundscapes: S segments with soft labels (S, K).
+
+    mask (S, K) tells which classes of a label count; weights (S,) how often each is drawn.
+    """
+
+    soundscapes: Recordings
+    rows: Tensor
+    offsets: Tensor
+    labels: Tensor
+    mask: Tensor
+    weights: Tensor
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        return torch.multinomial(self.weights, count, replacement=True, generator=generator)
+
+    def draw_same(self, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """For each clip's labels (B, K) a segment in which the teacher heard its class, and
+        whether there is one (both B,); the surer, the more often."""
+        wanted = labels.argmax(dim=1)
+        sure = torch.where(self.labels >= 0.5, self.labels, 0.0).double() * self.weights[:, None]
+        of_class = sure.T[wanted]
+        found = of_class.sum(dim=1) > 0
+        of_class[~found] = 1.0
+        return torch.multinomial(of_class, 1, generator=generator)[:, 0], found
+
+
+def read_segments(
+    soundscapes: Recordings,
+    labels: Sequence[Path],
+    crop_s: float,
+    settings: Mapping[str, Any] | None = None,
+    left_out: Collection[str] = (),
+) -> Segments:
+    """Segments of label artifacts, drawn as 1st place 2025 did: soundscapes by their certainty.
+
+    A crop that is longer than its segment has, class by class, the maximum of the segments that
+    lie in it. `settings` are those of a round's labels that look at all segments at once: minmax,
+    keep, cap. Soundscapes that are `left_out` count there and are not drawn. Raises ValueError
+    where no segment passed the teacher's threshold.
+    """
+    table = pd.concat([pd.read_parquet(path) for path in labels], ignore_index=True)
+    if settings is not None:
+        table = _over_all(table, settings)
+    table = table[table["kept"] & ~table["recording"].isin(left_out)]
+    table = table.sort_values(["recording", "start"]).reset_index(drop=True)
+    if table.empty:
+        raise ValueError(
+            "no soundscape segment passed round.label.threshold: set it lower, or train the "
+            "teacher longer"
+        )
+    row_of = {name: r for r, name in enumerate(soundscapes.names)}
+    rows = torch.tensor([row_of[name] for name in table["recording"]])
+    probabilities = stacked(table["probabilities"], np.float32)
+    by_soundscape = soundscape_weights(probabilities, rows.numpy())
+    weights = (
+        torch.from_numpy(np.asarray(by_soundscape, np.float64))[rows] / torch.bincount(rows)[rows]
+    )
+    frames = torch.from_numpy(np.rint(table["start"].to_numpy() * soundscapes.spec.frame_rate))
+    last = soundscapes.lengths.cpu()[rows] - soundscapes.spec.fixed_length(crop_s)
+    offsets = torch.minimum(frames.long(), last.clamp(min=0))
+    loudest = _loudest_in_crop(table, offsets.numpy() / soundscapes.spec.frame_rate, crop_s)
+    return Segments(
+        soundscapes,
+        rows.to(soundscapes.device),
+        offsets.to(soundscapes.device),
+        torch.from_numpy(np.take_along_axis(stacked(table["labels"], np.float32), loudest, 0)),
+        torch.from_numpy(np.take_along_axis(stacked(table["mask"], np.bool_), loudest, 0)),
+        weights + 1e-12,
+    )
+
+
+def _over_all(table: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
+    if table.empty:
+        return table
+    labels = stacked(table["labels"], np.float32)
+    if settings["minmax"]:
+        labels = minmax_by_class(labels)
+    kept = table["kept"].to_numpy() & keep_top(labels, settings["keep"])
+    if settings["cap"] is not None:
+        labels = cap_sum(labels, settings["cap"])
+    return table.assign(labels=list(labels), kept=kept)
+
+
+def _loudest_in_crop(
+    table: pd.DataFrame, crop_starts: npt.NDArray[np.float64], crop_s: float
+) -> npt.NDArray[np.int64]:
+    """For each crop and class (S, K) the row of the surest segment that lies in the crop.
+
+    The table is sorted by recording and start; row i is the segment that crop i was drawn for.
+    """
+    probabilities = stacked(table["probabilities"], np.float32)
+    starts, ends = table["start"].to_numpy(), table["end"].to_numpy()
+    loudest = np.empty(probabilities.shape, np.int64)
+    for rows in table.groupby("recording", sort=False).indices.values():
+        base = int(rows[0])
+        inside = slice(base, base + len(rows))
+        begin = crop_starts[inside]
+        first = base + np.searchsorted(starts[inside], begin - TOLERANCE_S)
+        after = base + np.searchsorted(ends[inside], begin + crop_s + TOLERANCE_S, "right")
+        for row, a, b in zip(range(base, base + len(rows)), first, after, strict=True):
+            a, b = min(a, row), max(b, row + 1)
+            loudest[row] = a + probabilities[a:b].argmax(axis=0)
+    return loudest

@@ -1,0 +1,305 @@
+"""Recordings from the archive into a collection: each once, whole, byte for byte.
+
+A recording arrives in its partial, which a killed or cut download leaves to the next, is checked
+there (its length, and that all of it decodes) and then renamed: what lies under `recordings/` was
+whole before it had that name. Its note follows the rename, so a recording without one was published
+by a process that was killed between the two, and is taken in. Passing setbacks are tried again here
+and by whoever runs the shard again; what stays as it is, is noted with its reason.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from birdcore.audio.decode import Rejected, decode
+from birdcore.store.artifact import (
+    Facts,
+    Progress,
+)
+from birdcore.store.files import (
+    file_sha256,
+    sync,
+)
+from birdcore.store.store import no_progress
+from birdcore.xeno_canto import folder as collection
+from birdcore.xeno_canto.client import (
+    Archive,
+    ArchiveError,
+    Refused,
+    is_api,
+)
+from birdcore.xeno_canto.folder import (
+    RECORDINGS,
+    Failed,
+    Fetched,
+)
+from birdcore.xeno_canto.partial import (
+    Partial,
+    held,
+)
+from birdcore.xeno_canto.pause import back_off_s
+from birdcore.xeno_canto.quota import Room
+from birdcore.xeno_canto.receive import (
+    ask,
+    take,
+)
+from birdcore.xeno_canto.record import Record
+
+KEEP_FREE_BYTES = 1 << 30
+PATIENCE_S = 60.0
+UNKNOWN_KEY, GONE = 401, (404, 410)
+A_DAY_S = 20 * 3600
+"""What an archive says twice, so long apart, is so: a bad night of its own ends."""
+IN_A_ROW = 3
+"""So many setbacks, one after the other, are the archive's and not the recordings'."""
+
+
+class Unusable(ValueError):
+    """A recording that can't be had or used; `permanent`: it is not asked for again."""
+
+    def __init__(self, number: int, reason: str, permanent: bool, sha256: str = "") -> None:
+        super().__init__(f"XC{number}: {reason}")
+        self.id, self.reason, self.permanent, self.sha256 = number, reason, permanent, sha256
+
+    def __reduce__(self) -> tuple[type["Unusable"], tuple[int, str, bool, str]]:
+        return Unusable, (self.id, self.reason, self.permanent, self.sha256)
+
+    @property
+    def failed(self) -> Failed:
+        return Failed(self.id, self.reason, self.permanent, collection.now(), self.sha256)
+
+
+@dataclass(frozen=True)
+class Haul:
+    """What came of a list of recordings; `fetched` are those that were not there before."""
+
+    fetched: tuple[Fetched, ...]
+    there: tuple[Fetched, ...]
+    unusable: tuple[Failed, ...]
+
+    @property
+    def facts(self) -> Facts:
+        return {
+            "fetched": len(self.fetched),
+            "there": len(self.there),
+            "unusable": {f"XC{f.id}": f.reason for f in self.unusable},
+            "bytes": sum(f.bytes for f in self.fetched),
+        }
+
+
+@dataclass(frozen=True)
+class _Download:
+    """What all recordings of a call share."""
+
+    archive: Archive
+    folder: Path
+    room: Room
+    patience_s: float
+
+
+def fetch(
+    archive: Archive,
+    record: Record,
+    folder: Path,
+    *,
+    keep_free_bytes: int = KEEP_FREE_BYTES,
+    patience_s: float = PATIENCE_S,
+) -> Fetched:
+    """The recording in the collection `folder`: the one that is there, or downloaded now.
+
+    An answer may take `patience_s` and a second more for every 20 kB. Who else downloads the same
+    recording is waited for. Raises Unusable for a recording that can't be had or used, ArchiveError
+    where it could not be had in passing, Refused where the archive refuses us (401), and OSError
+    (ENOSPC) where the disk would be left with less than `keep_free_bytes`.
+    """
+    way = _Download(archive, folder, Room(folder, keep_free_bytes), patience_s)
+    return _fetch(way, record, wait=True)[0]
+
+
+def fetch_all(
+    archive: Archive,
+    records: Iterable[Record],
+    folder: Path,
+    progress: Progress = no_progress,
+    *,
+    keep_free_bytes: int = KEEP_FREE_BYTES,
+    patience_s: float = PATIENCE_S,
+) -> Haul:
+    """All the recordings, last those that others are at; one that fails does not stop the next.
+
+    Raises ArchiveError at the end where some could not be had in passing, and at once where three
+    in a row could not: asked again, only what is missing is fetched. Refused and OSError (ENOSPC),
+    as of `fetch`, stop at once.
+    """
+    way = _Download(archive, folder, Room(folder, keep_free_bytes), patience_s)
+    waiting = list({record.id: record for record in records}.values())
+    # Last those that failed before, and of these the latest: a few that always do must not keep us
+    # from the others, nor from each other.
+    before = {record.id: collection.failure(folder, record.id) for record in waiting}
+    waiting.sort(key=lambda record: failed.when if (failed := before[record.id]) else "")
+    total, fetched, there = len(waiting), list[Fetched](), list[Fetched]()
+    unusable, setbacks, in_a_row = list[Failed](), list[str](), 0
+    for wait in (False, True):
+        busy: list[Record] = []
+        for record in waiting:
+            try:
+                recording, is_new = _fetch(way, record, wait)
+                (fetched if is_new else there).append(recording)
+            except BlockingIOError:
+                busy.append(record)
+                continue
+            except Unusable as why:
+                unusable.append(why.failed)
+            except ArchiveError as error:
+                setbacks.append(str(error))
+                if (in_a_row := in_a_row + 1) == IN_A_ROW:
+                    raise _setback(setbacks, total) from None
+            else:
+                in_a_row = 0
+            done = len(fetched) + len(there) + len(unusable) + len(setbacks)
+            progress(done, total, f"XC{record.id}")
+        waiting = busy
+    if setbacks:
+        raise _setback(setbacks, total)
+    return Haul(tuple(fetched), tuple(there), tuple(unusable))
+
+
+def _setback(setbacks: list[str], total: int) -> ArchiveError:
+    return ArchiveError(
+        f"{len(setbacks)} of {total} recordings could not be fetched; the first: {setbacks[0]}"
+    )
+
+
+def _fetch(way: _Download, record: Record, wait: bool) -> tuple[Fetched, bool]:
+    """The recording, and whether it was downloaded now."""
+    if there := collection.find(way.folder, record.id):
+        return there, False
+    with way.room.or_full():
+        collection.set_up(way.folder)
+        with held(way.folder, record.id, wait) as partial:
+            if there := collection.find(way.folder, record.id) or _taken_in(record, way.folder):
+                partial.remove()
+                return there, False
+            with _noting_failure(record, way, partial):
+                _download(way, record, partial)
+            return _publish(record, way.folder, partial), True
+
+
+@contextmanager
+def _noting_failure(record: Record, way: _Download, partial: Partial) -> Iterator[None]:
+    folder = way.folder
+    try:
+        yield
+    except Refused as error:
+        if error.status == UNKNOWN_KEY and is_api(way.archive, record.file_url or ""):
+            raise  # it was shown the key, and says nothing of the recording
+        partial.remove()
+        before = collection.failure(folder, record.id)
+        if before is None or before.reason != str(error):
+            before = Failed(record.id, str(error), False, collection.now())
+        gone = error.status in GONE and _age_s(before) >= A_DAY_S
+        # The first time stays, so that it is seen how long it has been so.
+        collection.note_failed(folder, replace(before, permanent=before.permanent or gone))
+        why = Unusable(record.id, str(error), before.permanent or gone)
+        raise why from None
+    except Unusable as why:
+        partial.remove()
+        collection.note_failed(folder, why.failed)
+        raise
+    except ArchiveError as error:
+        if not partial.size:
+            partial.remove()
+        before = collection.failure(folder, record.id)
+        met = before.sha256 if before else ""
+        note = Failed(record.id, str(error), False, collection.now(), met)
+        collection.note_failed(folder, note)
+        raise ArchiveError(f"XC{record.id}: {error}") from None
+
+
+def _age_s(failed: Failed) -> float:
+    """Seconds since a failure was noted; none where its time can't be read."""
+    try:
+        return (datetime.now(UTC) - datetime.fromisoformat(failed.when)).total_seconds()
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def _download(way: _Download, record: Record, partial: Partial) -> None:
+    """Fill the partial with the whole recording, checked.
+
+    Bytes that can't be used are doubted once: the archive is asked for more of them, or again.
+    Where it has no others the recording is unusable, for good if an earlier run met the same.
+    """
+    before = collection.failure(way.folder, record.id)
+    if before and before.permanent:
+        raise Unusable(record.id, before.reason, True, before.sha256)
+    if record.file_url is None:
+        raise Unusable(record.id, "the archive does not give its file away", False)
+    way.room.check(0)
+    why, doubted = "", ""
+    for attempt in range(way.archive.retries + 1):
+        if attempt:
+            way.archive.sleep(back_off_s(attempt - 1, way.archive.rng))
+        response = ask(way.archive, record.file_url, partial)
+        try:
+            if response is not None:
+                take(response, record.file_url, partial, way.room, way.patience_s)
+            return _check(record, partial.path)
+        except ArchiveError as error:
+            why = str(error)
+        except Rejected as error:
+            why, sha256 = str(error), file_sha256(partial.path)
+            if sha256 == doubted:
+                for_good = before is not None and before.sha256 == sha256
+                raise Unusable(record.id, why, for_good, sha256) from None
+            doubted = sha256
+            partial.doubt()
+    raise ArchiveError(f"{why}; tried {way.archive.retries + 1} times")
+
+
+def _check(record: Record, path: Path) -> None:
+    """Raises Rejected where the file is not the whole recording, as far as one can tell.
+
+    An mp3 that was cut decodes as a shorter one: only the length that the archive lists, in whole
+    seconds, tells.
+    """
+    audio = decode(path)
+    seconds = audio.duration_s
+    if audio.truncated:
+        raise Rejected(f"it ends early, after {seconds:.1f} s")
+    if audio.problem:
+        raise Rejected(audio.problem)
+    if record.length_s is not None and seconds < 0.98 * record.length_s - 1.0:
+        raise Rejected(f"{seconds:.1f} s of the {record.length_s:.0f} s that the archive lists")
+
+
+def _publish(record: Record, folder: Path, partial: Partial) -> Fetched:
+    path = folder / RECORDINGS / collection.recording_name(record.id, record.suffix)
+    sync(partial.path)
+    partial.path.rename(path)
+    sync(path.parent)
+    fetched = _noted(record, folder, path)
+    partial.remove()
+    return fetched
+
+
+def _taken_in(record: Record, folder: Path) -> Fetched | None:
+    """The recording whose process was killed after it had published it, before it had noted it."""
+    path = folder / RECORDINGS / collection.recording_name(record.id, record.suffix)
+    if not path.exists() or collection.has_note(folder, record.id):
+        return None
+    try:
+        _check(record, path)
+    except Rejected:
+        return None
+    return _noted(record, folder, path)
+
+
+def _noted(record: Record, folder: Path, path: Path) -> Fetched:
+    whence = (record.file_url or "").partition("?")[0]
+    size, sha256 = path.stat().st_size, file_sha256(path)
+    note = Fetched(record.id, path.name, sha256, size, whence, collection.now())
+    collection.note_fetched(folder, note)
+    return note

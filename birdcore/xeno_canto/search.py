@@ -1,0 +1,261 @@
+"""Searching Xeno-canto: queries in its tags, page after page, and searches of the day re-used.
+
+The archive has no OR: wishes of several kinds (species, countries, …) become one query for each
+combination. A listing may shift while it is read, so a recording may come twice or a last page
+may be gone; the next search sees what this one missed. One that lacks more than that is none.
+"""
+
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import product
+from pathlib import Path
+
+import requests
+
+from birdcore.store.artifact import Progress
+from birdcore.store.store import no_progress
+from birdcore.xeno_canto.client import (
+    Archive,
+    get,
+)
+from birdcore.xeno_canto.errors import (
+    KEY_NAME,
+    ArchiveError,
+    Refused,
+    error_text,
+)
+from birdcore.xeno_canto.record import (
+    Record,
+    RecordError,
+    parse_record,
+    read_notes,
+    read_records,
+    write_records,
+)
+
+PER_PAGE = 500
+NEARLY_ALL = 0.9
+"""So many of the records that an archive counts must have come: less is no shift of a listing."""
+IDLE_PAGES = 3
+"""Pages in a row without a new recording, after which no more is asked for."""
+MOST_RECORDS, MOST_PAGES = 3_000_000, 20_000
+"""Some times what the archive has, and as many pages as that are of its smallest size."""
+DEEPEST = 20
+UNREADABLE = (OSError, ValueError, KeyError, TypeError)
+Box = tuple[float, float, float, float]
+"""South, west, north, east, in degrees."""
+
+
+def queries(
+    species: Sequence[str] = (),
+    countries: Sequence[str] = (),
+    boxes: Sequence[Box] = (),
+    areas: Sequence[str] = (),
+    tags: Sequence[str] = (),
+) -> list[str]:
+    """The queries for all that fits one wish of each kind that has any.
+
+    `tags` are queries of the user's own, such as `grp:birds q:A`. Raises ValueError where there is
+    no wish, or one that can't be put into a query.
+    """
+    kinds = [
+        [_tag("sp", name) for name in species],
+        [_tag("cnt", name) for name in countries],
+        [_box(box) for box in boxes],
+        [_tag("area", name) for name in areas],
+        [" ".join(text.split()) for text in tags],
+    ]
+    wishes = [kind for kind in kinds if kind]
+    if not wishes or not all(part for kind in wishes for part in kind):
+        raise ValueError("say which recordings: species, countries, boxes, areas or queries")
+    return list(dict.fromkeys(" ".join(parts) for parts in product(*wishes)))
+
+
+def search(
+    archive: Archive, query: str, progress: Progress = no_progress, per_page: int = PER_PAGE
+) -> list[Record]:
+    """All recordings that the archive lists for a query, each once, in its order.
+
+    Records without a usable id are left out, and counted in the progress. Raises Refused for the
+    query or the key, ArchiveError where the archive can't be had or does not answer with records.
+    """
+    if not archive.key:
+        raise Refused(
+            f"{archive.site} can't be searched without a key: set {KEY_NAME}, or keep it as Secret "
+            "block xeno-canto-key on your Prefect server",
+            401,
+        )
+    found: dict[int, Record] = {}
+    page, pages, unusable, listed, idle = 1, 1, 0, sys.maxsize, 0
+    while page <= min(pages, MOST_PAGES) and idle < IDLE_PAGES:
+        rows, pages, count = _page(archive, query, page, per_page)
+        listed = min(listed, count)
+        if not rows:
+            break
+        known = len(found)
+        for row in rows:
+            try:
+                record = parse_record(row)
+            except RecordError:
+                unusable += 1
+            else:
+                found.setdefault(record.id, record)
+        if not found:
+            raise ArchiveError(f"{archive.site}: none of {unusable} records has a usable id")
+        idle = idle + 1 if len(found) == known else 0
+        without = f", {unusable} unusable" if unusable else ""
+        progress(page, max(page, pages), f"{len(found)} recordings{without}")
+        page += 1
+        if len(found) > MOST_RECORDS:
+            raise ArchiveError(f"{archive.site} lists more than {MOST_RECORDS} recordings")
+    if len(found) + unusable < NEARLY_ALL * (listed if listed < sys.maxsize else 0):
+        raise ArchiveError(
+            f"{archive.site} listed {len(found) + unusable} of {listed} records for {query!r}"
+        )
+    return list(found.values())
+
+
+def fresh_search(
+    archive: Archive,
+    query: str,
+    folder: Path,
+    max_age_s: float,
+    now: datetime | None = None,
+    progress: Progress = no_progress,
+    per_page: int = PER_PAGE,
+) -> list[Record]:
+    """What `search` found up to `max_age_s` ago, from its file in the folder, or finds now.
+
+    The file's notes say for which query, of which site, and when the archive was asked. `now` has
+    a time zone.
+    """
+    now = now or datetime.now(UTC)
+    known = known_search(folder, archive.site, query, max_age_s, now)
+    if known is not None:
+        return known
+    records = search(archive, query, progress, per_page)
+    folder.mkdir(parents=True, exist_ok=True)
+    notes = {"site": archive.site, "query": query, "asked": now.isoformat()}
+    write_records(_file(folder, archive.site, query), records, notes)
+    return records
+
+
+def known_search(
+    folder: Path, site: str, query: str, max_age_s: float | None, now: datetime
+) -> list[Record] | None:
+    """What the archive answered up to `max_age_s` ago, or whenever; None where it must be asked."""
+    if not is_known(folder, site, query, max_age_s, now):
+        return None
+    try:
+        return read_records(_file(folder, site, query))
+    except UNREADABLE:
+        return None
+
+
+def is_known(folder: Path, site: str, query: str, max_age_s: float | None, now: datetime) -> bool:
+    """Whether the archive answered up to `max_age_s` ago, or ever: the file's notes say so."""
+    try:
+        asked = datetime.fromisoformat(read_notes(_file(folder, site, query))["asked"])
+        return max_age_s is None or 0 <= (now - asked).total_seconds() < max_age_s
+    except UNREADABLE:
+        return False
+
+
+def _file(folder: Path, site: str, query: str) -> Path:
+    name = hashlib.sha256(f"{site}\n{query}".encode()).hexdigest()
+    return folder / f"{name}.parquet"
+
+
+def _tag(tag: str, value: str) -> str:
+    value = " ".join(value.split())
+    if not value:
+        return ""
+    if '"' in value:
+        raise ValueError(f"{tag} {value!r} can't be searched for: leave out the quotation mark")
+    return f"{tag}:{value}" if re.fullmatch(r"\w+", value) else f'{tag}:"{value}"'
+
+
+def _box(box: Box) -> str:
+    south, west, north, east = box
+    if not (-90 <= south < north <= 90 and -180 <= west < east <= 180):
+        raise ValueError(f"box {list(box)} is not [south, west, north, east] in degrees")
+    return f"box:{','.join(f'{edge:.10g}' for edge in box)}"
+
+
+def _page(archive: Archive, query: str, page: int, per_page: int) -> tuple[list[object], int, int]:
+    """The records of a page, and how many pages and records there are now."""
+    params = {"query": query, "per_page": str(per_page), "page": str(page)}
+    try:
+        response = get(archive, f"{archive.site}/api/3/recordings", params, wrong=_wrong)
+    except Refused as error:
+        if page > 1 and error.status in (400, 404):
+            # The query was fine a page ago: the listing has become shorter, or is at fault.
+            return [], 0, sys.maxsize
+        raise
+    answer = _answer(response.content)
+    assert isinstance(answer, dict)
+    if "error" in answer:
+        raise Refused(f"{archive.site} refuses {query!r}: {error_text(answer, archive.key)}")
+    listed = _count(answer.get("numRecordings"))
+    pages = _count(answer["numPages"]) or 0
+    return answer["recordings"], pages, sys.maxsize if listed is None else listed
+
+
+def _wrong(response: requests.Response) -> str:
+    """Why an answer of status 200 is none."""
+    try:
+        answer = _answer(response.content)
+    except (ValueError, RecursionError):
+        html = response.content.lstrip()[:1] == b"<"
+        return f"answers with {'a web page' if html else 'what is no JSON'} instead of records"
+    if isinstance(answer, dict) and "error" in answer:
+        return ""
+    rows = answer.get("recordings") if isinstance(answer, dict) else None
+    if not isinstance(rows, list) or (rows and not any(isinstance(row, dict) for row in rows)):
+        return "answers without a list of records"
+    assert isinstance(answer, dict)
+    if _count(answer.get("numPages")) is None:
+        return "answers without the number of pages"
+    return ""
+
+
+def _count(value: object) -> int | None:
+    """A count as text or number, None for what is none."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    text = str(value)
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
+
+
+def _answer(content: bytes) -> object:
+    """An answer's JSON. What is nested too deep is null in it, and long numbers are text.
+
+    So what is wrong with one record makes nothing of the others.
+    """
+
+    def number(text: str) -> int | str:
+        return int(text) if len(text) < 20 else text
+
+    try:
+        return json.loads(content, parse_int=number)
+    except RecursionError:
+        return json.loads(_shallow(content), parse_int=number)
+
+
+def _shallow(content: bytes) -> bytes:
+    """JSON with null for whatever is nested deeper than `DEEPEST`."""
+    kept, depth, at = bytearray(), 0, 0
+    for token in re.finditer(rb'"(?:[^"\\]++|\\.)*+"|[][{}]', content, re.DOTALL):
+        if token[0] in (b"[", b"{"):
+            depth += 1
+            if depth == DEEPEST + 1:
+                kept += content[at : token.start()] + b"null"
+        elif token[0] in (b"]", b"}"):
+            depth -= 1
+            if depth == DEEPEST:
+                at = token.end()
+    return bytes(kept + content[at:]) if depth <= DEEPEST else b""

@@ -1,0 +1,198 @@
+"""What a recipe wants of the archive, and how much of it is there.
+
+    selections/<digest of the wishes>/chosen.parquet    records that are wanted
+                                      left_out.csv      the others, each with its reason
+                                      failed.csv        what is wanted and not there, and why
+
+Everything below a search is a function of the collection's folder, so that a plan and a second run
+need no network. The chosen records are written anew only where they changed: their file's digest
+is part of keys.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from birdcore.config.section import defaults_of
+from birdcore.config.xeno_canto import XenoCanto
+from birdcore.sources.birdclef import SourceFile
+from birdcore.spreadsheet import to_csv
+from birdcore.store.artifact import differing
+from birdcore.store.digests import digests
+from birdcore.store.files import (
+    file_sha256,
+    write_text,
+)
+from birdcore.xeno_canto.folder import (
+    RECORDINGS,
+    collected,
+    failures,
+    recording_path,
+)
+from birdcore.xeno_canto.record import (
+    Record,
+    read_records,
+    write_records,
+)
+from birdcore.xeno_canto.search import (
+    is_known,
+    known_search,
+    queries,
+)
+from birdcore.xeno_canto.selection import (
+    Competition,
+    Selected,
+    select,
+)
+
+SEARCHES, SELECTIONS, CHOSEN, LEFT_OUT, FAILED = (
+    "searches", "selections", "chosen.parquet", "left_out.csv", "failed.csv",
+)  # fmt: skip
+DIGESTS = "digests.parquet"
+MANNERS = {"site", "per_second", "search_age_h", "per_page"}
+"""How the archive is asked: no part of what is wanted."""
+VERSION = 1
+"""Of what wishes mean: raise it when a default of [xeno_canto] changes."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """The part of a collection that a recipe wants and has: `chosen` is the records' table."""
+
+    root: Path
+    chosen: SourceFile
+    audio: tuple[SourceFile, ...]
+
+
+def queries_of(wanted: XenoCanto) -> list[str]:
+    return queries(wanted.species, wanted.countries, wanted.boxes, wanted.areas, wanted.queries)
+
+
+def stale(folder: Path, wanted: XenoCanto, now: datetime | None = None) -> list[str]:
+    """The queries whose last answer is missing or too old."""
+    now = now or datetime.now(UTC)
+    age_s = 3600 * wanted.search_age_h
+    return [
+        query
+        for query in queries_of(wanted)
+        if not is_known(folder / SEARCHES, wanted.site, query, age_s, now)
+    ]
+
+
+def select_again(folder: Path, wanted: XenoCanto, competition: Competition) -> Selected:
+    """Choose from all that the searches found, however old they are, and write both tables."""
+    now = datetime.now(UTC)
+    found: list[Record] = []
+    for query in queries_of(wanted):
+        found += known_search(folder / SEARCHES, wanted.site, query, None, now) or []
+    selected = select(found, wanted, competition)
+    home = _home(folder, wanted, competition)
+    home.mkdir(parents=True, exist_ok=True)
+    chosen = home / CHOSEN
+    if _selection(chosen) != selected.chosen:
+        write_records(chosen, selected.chosen)
+    left_out = pd.DataFrame([(o.id, o.why) for o in selected.left_out], columns=["id", "why"])
+    write_text(home / LEFT_OUT, to_csv(left_out))
+    return selected
+
+
+def write_failed(folder: Path, wanted: XenoCanto, competition: Competition) -> dict[str, int]:
+    """Write the table of what is wanted and not there; how many there are for each reason."""
+    there, failed = collected(folder), failures(folder)
+    rows = [
+        (r.id, failed[r.id].reason if r.id in failed else "not tried yet")
+        for r in chosen_records(folder, wanted, competition)
+        if r.id not in there
+    ]
+    table = pd.DataFrame(rows, columns=["id", "why"])
+    write_text(_home(folder, wanted, competition) / FAILED, to_csv(table))
+    reasons = table["why"].str.replace(r"/\d+/", "/…/", regex=True)
+    return {str(why): int(count) for why, count in reasons.value_counts().items()}
+
+
+def tables_of(folder: Path, wanted: XenoCanto, competition: Competition) -> tuple[Path, Path]:
+    """Where people find why recordings are left out, and why they are not there."""
+    home = _home(folder, wanted, competition)
+    return home / LEFT_OUT, home / FAILED
+
+
+def chosen_path(folder: Path, wanted: XenoCanto, competition: Competition) -> Path:
+    """The table of the last selection."""
+    return _home(folder, wanted, competition) / CHOSEN
+
+
+def due(folder: Path, wanted: XenoCanto, competition: Competition) -> bool:
+    """Whether collecting has anything to do that was never tried since the last searches."""
+    chosen = _selection(chosen_path(folder, wanted, competition))
+    if stale(folder, wanted) or chosen is None:
+        return True
+    tried = collected(folder).keys() | failures(folder).keys()
+    return any(r.id not in tried for r in chosen)
+
+
+def missing(folder: Path, chosen: Sequence[Record]) -> list[Record]:
+    """The chosen recordings that are not there, without those that can't be had."""
+    there, failed = collected(folder), failures(folder)
+    hopeless = {number for number, failure in failed.items() if failure.permanent}
+    return [r for r in chosen if r.id not in there and r.id not in hopeless]
+
+
+def chosen_records(folder: Path, wanted: XenoCanto, competition: Competition) -> list[Record]:
+    """The last selection; empty where there was none."""
+    return _selection(chosen_path(folder, wanted, competition)) or []
+
+
+def _selection(path: Path) -> list[Record] | None:
+    """None where there is none, or none that can be read: the next search makes it again."""
+    try:
+        return read_records(path)
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def collected_part(folder: Path, wanted: XenoCanto, competition: Competition) -> Collected:
+    """What is there of the last selection; raises ValueError where there is nothing.
+
+    A recording that holds something else than its note says (two of one size that changed names)
+    is none of them.
+    """
+    home = _home(folder, wanted, competition)
+    chosen = chosen_records(folder, wanted, competition)
+    there = collected(folder)
+    notes = [there[record.id] for record in chosen if record.id in there]
+    read = digests([recording_path(folder, note) for note in notes], folder / DIGESTS)
+    audio = [
+        SourceFile(f"{RECORDINGS}/{note.name}", note.bytes, note.sha256)
+        for note in notes
+        if read[recording_path(folder, note)].sha256 == note.sha256
+    ]
+    if not audio:
+        raise ValueError(
+            f"the collection {folder} holds no recording that [xeno_canto] wants: "
+            f"run birdflow collect with this recipe, or see why in {home / LEFT_OUT} and "
+            f"{home / FAILED}"
+        )
+    table = home / CHOSEN
+    name = table.relative_to(folder).as_posix()
+    return Collected(
+        folder.absolute(),
+        SourceFile(name, table.stat().st_size, file_sha256(table)),
+        tuple(audio),
+    )
+
+
+def _home(folder: Path, wanted: XenoCanto, competition: Competition) -> Path:
+    meaning = {
+        "version": VERSION,
+        "wanted": differing(wanted.model_dump(mode="json", exclude=MANNERS), defaults_of(wanted)),
+        "site": wanted.site,
+        "species": sorted(competition.species),
+        "ids": sorted(competition.ids),
+    }
+    text = json.dumps(meaning, sort_keys=True)
+    return folder / SELECTIONS / hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,119 @@
+"""Runs that the server takes for running though their process is gone: marked, and started again.
+
+Automations do both by the events of a run (flows/server_setup.py). But a server that died with the
+run,
+as in a power cut, holds an event back for 15 minutes where it has not itself seen the one before,
+and loses events where SQLite is locked. The store knows better who lives: a run holds a lock there
+(birdcore/store/runs.py). And who has crashed is on record, whatever events say.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+    TaskRunFilter,
+    TaskRunFilterState,
+    TaskRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.states import AwaitingRetry, Cancelled, Crashed
+
+from birdcore.store.format import StoreError
+from birdcore.store.location import folder_of
+from birdcore.store.runs import runs
+from birdcore.store.store import Store
+from flows.environment import ROOT
+from flows.server_setup import (
+    GOES_ON,
+    RESTART,
+    SETTLED_S,
+    SILENT_S,
+    TAG,
+    TRIES,
+)
+
+GONE = "its process is gone: nobody holds its lock in the store"
+NEVER_BEGAN = "its worker died before it began"
+OVER = "its run was cancelled"
+FORGOTTEN_S = 600
+"""Who has crashed before that is left to a person."""
+
+
+def mark_dead() -> None:
+    """Mark our runs that have no process: by their record, or as their worker died beforehand.
+
+    Those that have just begun (again) are left alone.
+    """
+    with get_client(sync_client=True) as client:
+        for run in client.read_flow_runs(flow_run_filter=_ours(StateType.RUNNING)):
+            if _age(run) > SILENT_S and _died(run):
+                client.set_flow_run_state(run.id, Crashed(message=GONE))
+        for run in client.read_flow_runs(flow_run_filter=_ours(StateType.PENDING)):
+            if _age(run) > 2 * SILENT_S:  # longer than the automation waits
+                client.set_flow_run_state(run.id, Crashed(message=NEVER_BEGAN))
+
+
+def go_on() -> None:
+    """Start again what has crashed and what the automation should have started by now.
+
+    Who switches that off in the UI has switched this off too.
+    """
+    with get_client(sync_client=True) as client:
+        if not any(one.enabled for one in client.read_automations_by_name(GOES_ON)):
+            return
+        for run in client.read_flow_runs(flow_run_filter=_ours(StateType.CRASHED)):
+            due = 2 * SETTLED_S < _age(run) < FORGOTTEN_S
+            if due and run.deployment_id and _restarts(client, run) < TRIES - 1:
+                client.set_flow_run_state(run.id, AwaitingRetry(message=RESTART))
+
+
+def cancel_tasks() -> None:
+    """Mark the tasks of cancelled runs, which have no process any more, as cancelled too."""
+    unfinished = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING]
+    task_states = TaskRunFilterState(type=TaskRunFilterStateType(any_=unfinished))
+    with get_client(sync_client=True) as client:
+        for task in client.read_task_runs(
+            flow_run_filter=_ours(StateType.CANCELLED),
+            task_run_filter=TaskRunFilter(state=task_states),
+        ):
+            client.set_task_run_state(task.id, Cancelled(message=OVER), force=True)
+
+
+def _restarts(client: SyncPrefectClient, run: FlowRun) -> int:
+    """How often the run was started again after a crash, since a person last did so."""
+    count, over = 0, False
+    for state in sorted(client.read_flow_run_states(run.id), key=lambda one: one.timestamp):
+        if state.type == StateType.SCHEDULED and state.message == RESTART:
+            count += 1
+        elif state.type == StateType.SCHEDULED and over:
+            count = 0
+        over = state.is_final()
+    return count
+
+
+def _ours(state: StateType) -> FlowRunFilter:
+    return FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[state])),
+        tags=FlowRunFilterTags(all_=[TAG]),
+    )
+
+
+def _age(run: FlowRun) -> float:
+    """Seconds in its state; none for a run without one."""
+    since = run.state.timestamp if run.state else datetime.now(UTC)
+    return (datetime.now(UTC) - since) / timedelta(seconds=1)
+
+
+def _died(run: FlowRun) -> bool:
+    folder = ROOT / folder_of(str(run.parameters.get("store", "")))
+    if not (folder / "store.json").is_file():  # on another machine, or not begun
+        return False
+    try:
+        known = runs(Store(folder))
+    except StoreError:  # of another birdflow, which knows better
+        return False
+    return any(one.flow_run == str(run.id) and one.state == "died" for one in known)

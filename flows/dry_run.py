@@ -1,0 +1,103 @@
+"""What collecting would fetch, said before it is fetched: searches are made, nothing is kept back.
+
+Without a server of ours: one process asks, at the recipe's rate.
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+from rich.table import Table
+
+from birdcore.config import XenoCanto
+from birdcore.sources.tables import Tables
+from birdcore.xeno_canto.client import (
+    Refused,
+    open_archive,
+    pace,
+)
+from birdcore.xeno_canto.errors import KEY_NAME
+from birdcore.xeno_canto.record import Record
+from birdcore.xeno_canto.search import fresh_search
+from birdcore.xeno_canto.selection import competition_of
+from birdcore.xeno_canto.selection_state import (
+    SEARCHES,
+    missing,
+    select_again,
+    stale,
+)
+from flows.environment import use_users_server, users_server
+
+BYTES_PER_S = 32_000
+"""The archive does not say how large a file is: 61 of 61 real mp3s have about 256 kbit/s."""
+BYTES_PER_SAMPLE = {".flac": 0.73, ".wav": 4.0}
+"""What 59 real flac files, of one channel, have on average; 16 bits of two channels are assumed."""
+RATE = 44_100
+"""Where a record does not say it."""
+SLACK_S = 0.4
+"""What a request takes beyond its turn, by experience: the server that gives turns is asked."""
+
+
+def dry_run(wanted: XenoCanto, tables: Tables, folder: Path) -> Table:
+    """A table by species of what would be fetched, with what it all comes to in its caption."""
+    if queries := stale(folder, wanted):
+        with open_archive(wanted.site, _key(), pace(wanted.per_second)) as archive:
+            for query in queries:
+                age_s = 3600 * wanted.search_age_h
+                fresh_search(archive, query, folder / SEARCHES, age_s, per_page=wanted.per_page)
+    selected = select_again(folder, wanted, competition_of(tables))
+    todo = missing(folder, selected.chosen)
+    by_species: dict[str, list[Record]] = defaultdict(list)
+    for record in todo:
+        by_species[record.scientific_name].append(record)
+    table = Table(
+        "species", "recordings", "hours", "MB, about", "licences", box=None, pad_edge=False
+    )
+    for species, records in sorted(by_species.items()):
+        table.add_row(species, *_numbers(records))
+    table.add_row("all", *_numbers(todo), style="bold")
+    table.caption = (
+        f"{len(selected.chosen)} wanted, {len(selected.chosen) - len(todo)} there or not to be "
+        f"had, {len(selected.left_out)} left out; {len(todo)} requests at {wanted.per_second:g} "
+        f"a second take about {len(todo) * (1 / wanted.per_second + SLACK_S) / 60:.1f} minutes"
+    )
+    return table
+
+
+def _key() -> str:
+    """The key as the tasks find it; a server is asked where the user has one, and none started."""
+    if key := os.environ.get(KEY_NAME):
+        return key
+    if users_server():
+        use_users_server()
+        import httpx
+
+        from tasks.archive import archive_key  # and Prefect, which reads its settings only now
+
+        try:
+            key = archive_key()
+        except (httpx.HTTPError, RuntimeError):
+            key = ""  # the server is down, refuses us, or is of another version
+    if not key:
+        raise Refused(
+            f"the archive can't be searched without a key: set {KEY_NAME}, or keep it as Secret "
+            "block xeno-canto-key on a Prefect server that is up and that PREFECT_API_URL names",
+            401,
+        )
+    return key
+
+
+def about_bytes(record: Record) -> float:
+    """What the recording's file may have, by its length and format."""
+    per_sample = BYTES_PER_SAMPLE.get(record.suffix)
+    rate = BYTES_PER_S if per_sample is None else per_sample * (record.sample_rate or RATE)
+    return rate * (record.length_s or 0)
+
+
+def _numbers(records: Iterable[Record]) -> tuple[str, str, str, str]:
+    records = list(records)
+    hours = sum(r.length_s or 0 for r in records) / 3600
+    size = sum(map(about_bytes, records))
+    licences = sorted({r.licence or "unknown" for r in records})
+    return str(len(records)), f"{hours:.2f}", f"{size / 1e6:.0f}", ", ".join(licences)

@@ -1,0 +1,54 @@
+"""`birdflow status` and `birdflow retry`: what became of runs, and one of them once more."""
+
+import argparse
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from birdcore.store.runs import (
+    Run,
+    run_named,
+    run_to_retry,
+    runs,
+)
+from birdcore.text import plain_text
+from flows.commands import run_asked, store_there
+from flows.status import failures, last_runs, shown_first, stages
+from flows.terminal import out
+
+
+def status(options: argparse.Namespace) -> None:
+    store = store_there(options.store)
+    known = shown_first(runs(store))
+    out.print(last_runs(store, known[: options.last]))
+    run = run_named(store, options.name) if options.name or not known else known[0]
+    out.print(f"\n{plain_text(run.name)}: {plain_text(run.asked.title)}")
+    if run.steps:
+        out.print(stages(store, run))
+    out.print(failures(store, run), end="")
+
+
+def retry(options: argparse.Namespace) -> None:
+    """Say all that the run was asked for, and ask for the same, from where it was asked."""
+    store = store_there(options.store)
+    run = run_to_retry(store, options.name)
+    options.store = store.place
+    for name, value in _told(run, store.place):
+        out.print(f"{name:<11}{plain_text(value)}")
+    with suppress(OSError):  # gone: whatever led from there says so itself
+        os.chdir(run.cwd or ".")
+    run_asked(run.asked, options)
+
+
+def _told(run: Run, store: str) -> Iterator[tuple[str, str]]:
+    asked = run.asked
+    yield "again", f"{run.name}, which {run.state}"
+    for name, place in (("recipe", asked.recipe), ("data", asked.data), ("out", asked.out)):
+        yield name, str(Path(place).absolute())
+    yield "collection", str(Path(asked.collection).absolute())
+    yield "store", store
+    yield from (("set", setting) for setting in asked.settings)
+    yield from [("only", asked.only)] if asked.only else []
+    yield from [("from", asked.since)] if asked.since else []
+    yield from (("refresh", what) for what in asked.refresh)

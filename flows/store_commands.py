@@ -1,0 +1,254 @@
+"""`birdflow store`: what lies in a store, whether it is sound, what may go, and what must stay."""
+
+import argparse
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from shlex import quote
+from typing import TypeAlias
+
+from rich.filesize import decimal
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from birdcore.store.artifact import (
+    Manifest,
+    Ref,
+)
+from birdcore.store.gc import (
+    RESULTS,
+    Waste,
+    clear,
+    kept_runs,
+    pin,
+    pins,
+    reasons,
+    remove_damaged,
+    unpin,
+    waste,
+)
+from birdcore.store.inventory import (
+    Entry,
+    entries,
+    measure,
+    trash_bytes,
+    trouble,
+    works,
+)
+from birdcore.store.provenance import manifest_of
+from birdcore.store.remote import refs_there
+from birdcore.store.runs import runs
+from birdcore.store.store import Store
+from flows.lineage import artifact_of
+from flows.terminal import err, out
+
+NAMED = 3
+"""Runs, inputs and the like that are named; of the others the number is said."""
+
+Command: TypeAlias = Callable[[Store, argparse.Namespace], int | None]
+
+
+def ls(store: Store, options: argparse.Namespace) -> None:
+    known = [e for e in entries(store) if options.stage in (None, e.ref.stage)]
+    if options.stage is not None:
+        if not known:
+            raise ValueError(f"there is no artifact of a stage {options.stage} in {store.root}")
+        out.print(_of_stage(store, known))
+        return
+    out.print(_by_stage(known))
+    out.print(_beside(store))
+
+
+def show(store: Store, options: argparse.Namespace) -> None:
+    ref = artifact_of(store, options.artifact)
+    manifest = manifest_of(store, ref)
+    if manifest is None:
+        raise ValueError(f"the manifest of {ref} can't be read: birdflow store verify --remove")
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for name, value in _told(store, ref, manifest):
+        table.add_row(name, value)
+    out.print(table)
+
+
+def verify(store: Store, options: argparse.Namespace) -> int:
+    wanted = {artifact_of(store, text) for text in options.artifacts}
+    chosen = [e for e in entries(store) if not wanted or e.ref in wanted]
+    if gone := sorted(wanted - {entry.ref for entry in chosen}):
+        raise ValueError(f"{gone[0]} is not on this machine: there is nothing here to verify")
+    damaged = kept = 0
+    with _bytes_on_terminal() as bar:
+        task = bar.add_task("", total=sum(entry.bytes for entry in chosen))
+        for entry in chosen:
+            bar.update(task, description=str(entry.ref))
+            if wrong := trouble(store, entry.ref):
+                damaged += 1
+                out.print(f"{entry.ref} {entry.name}: {'; '.join(wrong)}")
+                if options.remove and (needed_by := remove_damaged(store, entry.ref)):
+                    kept += 1
+                    out.print(f"  stays: {_some(needed_by)} goes on and needs it")
+            bar.advance(task, entry.bytes)
+    read = decimal(sum(entry.bytes for entry in chosen))
+    out.print(f"{len(chosen)} artifacts read, {read}: {damaged or 'none'} damaged")
+    if damaged and not options.remove:
+        out.print("with --remove the next run makes them again")
+    elif damaged > kept:
+        out.print(f"{damaged - kept} removed: the next run that needs them makes them again")
+    if kept:
+        out.print(f"{kept} left: end that run or wait for it, then verify --remove again")
+    return 1 if damaged else 0
+
+
+def gc(store: Store, options: argparse.Namespace) -> None:
+    trash = trash_bytes(store)
+    found = (clear if options.yes else waste)(store, options.keep_runs)
+    total = trash + sum(e.bytes for e in found.entries) + sum(w.bytes for w in found.works)
+    out.print(_waste_table(found, trash))
+    if options.yes:
+        out.print(f"removed {decimal(total)}")
+    else:
+        where = f"--store {quote(store.place)} --keep-runs {options.keep_runs}"
+        command = f"birdflow store gc {where} --yes"
+        out.print(f"this would remove {decimal(total)}; to do it: {command}")
+
+
+def pin_one(store: Store, options: argparse.Namespace) -> None:
+    ref = artifact_of(store, options.artifact)
+    pin(store, ref, options.why)
+    out.print(f"{ref} stays, and all that it was made of")
+
+
+def unpin_one(store: Store, options: argparse.Namespace) -> None:
+    ref = _pinned(store, options.artifact) or artifact_of(store, options.artifact)
+    unpin(store, ref)
+    out.print(f"{ref} stays as long as a run needs it")
+
+
+COMMANDS: Mapping[str, Command] = {
+    "ls": ls,
+    "show": show,
+    "verify": verify,
+    "gc": gc,
+    "pin": pin_one,
+    "unpin": unpin_one,
+}
+
+
+def _by_stage(known: Sequence[Entry]) -> Table:
+    of_stage: dict[str, list[Entry]] = defaultdict(list)
+    for entry in known:
+        of_stage[entry.ref.stage].append(entry)
+    table = _table("stage", "artifacts>", "files>", "size>", "last made")
+    for stage, some in [*of_stage.items(), ("total", list(known))]:
+        files, size = sum(e.files for e in some), decimal(sum(e.bytes for e in some))
+        last = max((e.made_at for e in some), default="")
+        table.add_row(stage, str(len(some)), str(files), size, last)
+    return table
+
+
+def _of_stage(store: Store, known: Sequence[Entry]) -> Table:
+    why, pinned = reasons(store, kept_runs(runs(store))), pins(store)
+    table = _table("made", "key", "name", "size>", "pinned", "needed by")
+    for entry in sorted(known, key=lambda e: (e.made_at, e.ref), reverse=True):
+        table.add_row(
+            entry.made_at,
+            entry.ref.key[:12],
+            entry.name or "its manifest can't be read",
+            decimal(entry.bytes),
+            "pinned" if entry.ref in pinned else "",
+            _some(why.get(entry.ref, ["nothing"])),
+        )
+    return table
+
+
+def _beside(store: Store) -> Table:
+    """What is in a store that is no artifact."""
+    names = {Ref(stage, key): name for run in runs(store) for name, stage, key in run.steps}
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for work in works(store):
+        state = "being made" if work.live else "left behind"
+        more = ", with a checkpoint" if work.checkpoint else ""
+        name = f"{work.ref} {names.get(work.ref, '')}".strip()
+        table.add_row(state, name, decimal(work.bytes) + more)
+    if store.far is not None:
+        table.add_row("far side", store.far.url, f"{len(refs_there(store.far))} artifacts")
+        table.add_row("this machine", str(store.root), "what is listed above")
+    home = store.root / "prefect"
+    database = sum(path.stat().st_size for path in home.glob("prefect.db*"))
+    count, results = measure(store.root / RESULTS)
+    table.add_row("trash", "", decimal(trash_bytes(store)))
+    table.add_row("Prefect", "database", decimal(database))
+    table.add_row("", f"{count} results", decimal(results))
+    for ref, one in pins(store).items():
+        gone = "" if store.find(ref) else " (not in the store)"
+        table.add_row("pinned", str(ref), f"{one.why}{gone}")
+    return table
+
+
+def _told(store: Store, ref: Ref, manifest: Manifest) -> Iterable[tuple[str, str]]:
+    """What `show` says of an artifact, a line each."""
+    pinned = pins(store).get(ref)
+    needed = reasons(store, kept_runs(runs(store))).get(ref, [])
+    yield "name", manifest.name
+    yield "artifact", f"{ref.stage}/{ref.key}"
+    yield "made", f"{manifest.made_at}, in {manifest.took_s:.1f} s, version {manifest.version}"
+    yield "pinned", f"since {pinned.since}: {pinned.why}".rstrip(": ") if pinned else "no"
+    yield "needed by", ", ".join(needed) or "nothing: birdflow store gc removes it"
+    if store.find(ref) is None:
+        yield "damaged", f"files are missing or cut: birdflow store verify {ref}"
+    yield from _rows("facts", [f"{key} {json.dumps(v)}" for key, v in manifest.facts.items()])
+    yield from _rows("config", [f"{key} {json.dumps(v)}" for key, v in manifest.config.items()])
+    for role, names in manifest.inputs.items():
+        refs = [Ref.named(name) for name in names]
+        yield f"from {role}", _some([str(one) for one in refs])
+        if gone := [str(one) for one in refs if store.find(one) is None]:
+            yield "", f"not in the store: {_some(gone)}"
+    if manifest.sources:
+        yield "from files", _some(list(manifest.sources))
+    yield from _rows("files", [f"{f.name} {decimal(f.bytes)}" for f in manifest.files])
+
+
+def _waste_table(found: Waste, trash: int) -> Table:
+    counts, sizes = Counter[str](), Counter[str]()
+    for entry in found.entries:
+        counts[entry.ref.stage] += 1
+        sizes[entry.ref.stage] += entry.bytes
+    left = sum(work.bytes for work in found.works)
+    table = _table("not needed", "number>", "size>")
+    for stage, count in sorted(counts.items()):
+        table.add_row(stage, str(count), decimal(sizes[stage]))
+    table.add_row("left behind by dead processes", str(len(found.works)), decimal(left))
+    table.add_row("trash", "", decimal(trash))
+    table.add_row("records of runs", str(len(found.runs)), "")
+    table.add_row("results in Prefect's cache", str(len(found.results)), "")
+    return table
+
+
+def _pinned(store: Store, text: str) -> Ref | None:
+    """The one pin that a text names, also of an artifact that is gone."""
+    found = [ref for ref in pins(store) if f"{ref.stage}/{ref.key}".startswith(text)]
+    return found[0] if len(found) == 1 else None
+
+
+def _bytes_on_terminal() -> Progress:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
+    return Progress(
+        *columns, TimeRemainingColumn(), console=err, transient=True, disable=not err.is_terminal
+    )
+
+
+def _table(*columns: str) -> Table:
+    """A table; a column whose name ends in `>` is of numbers."""
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        justify = "right" if column.endswith(">") else "left"
+        table.add_column(column.removesuffix(">"), justify=justify)  # type: ignore[arg-type]
+    return table
+
+
+def _rows(name: str, lines: Sequence[str]) -> Iterable[tuple[str, str]]:
+    yield from ((name if at == 0 else "", line) for at, line in enumerate(lines))
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

@@ -1,0 +1,207 @@
+"""Shards: nothing is lost, nothing comes twice, the order is kept."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from birdcore.features.mels import (
+    crop,
+    median_codes,
+)
+from birdcore.features.scale import (
+    Codes,
+    Scale,
+)
+from birdcore.features.shard import (
+    BLOCK_FRAMES,
+    ROW_GROUP,
+    MelShard,
+    ShardWriter,
+    read_shards,
+)
+from birdcore.features.spec import MelSpec
+
+SPEC = MelSpec(n_mels=4)
+lengths = st.one_of(
+    st.integers(1, 5 * BLOCK_FRAMES),
+    st.sampled_from([BLOCK_FRAMES, 2 * BLOCK_FRAMES, ROW_GROUP * BLOCK_FRAMES + 1]),
+)
+
+
+def random_codes(frames: int, rng: np.random.Generator, dtype: str = "uint8") -> Codes:
+    return rng.integers(0, 256, (frames, SPEC.n_mels)).astype(dtype)
+
+
+def write(path: Path, mels: dict[str, Codes], scale: Scale, spec: MelSpec = SPEC) -> Path:
+    with ShardWriter(path, spec, scale) as shard:
+        for i, (recording, codes) in enumerate(mels.items()):
+            shard.write(recording, np.array_split(codes, 1 + i % 3), peak=0.5 + i)
+    return path
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(st.lists(lengths, max_size=6), min_size=1, max_size=3),
+    st.sampled_from(["uint8", "float16"]),
+)
+def test_what_is_written_is_read(shards: list[list[int]], dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    scale = Scale(dtype=dtype)
+    mels = [
+        {f"r{s}-{i}": random_codes(n, rng, dtype) for i, n in enumerate(shard)}
+        for s, shard in enumerate(shards)
+    ]
+    with TemporaryDirectory() as folder:
+        read = read_shards(
+            [write(Path(folder) / f"{s}.parquet", m, scale) for s, m in enumerate(mels)]
+        )
+    written = {name: codes for shard in mels for name, codes in shard.items()}
+    assert read.recordings == tuple(written)
+    assert (read.spec, read.scale) == (SPEC, scale)
+    assert read.starts.dtype == np.int64
+    assert read.codes.dtype == dtype
+    assert read.codes.flags.c_contiguous
+    assert len(read.codes) == read.starts[-1] == sum(map(len, written.values()))
+    for name, codes in written.items():
+        np.testing.assert_array_equal(read.frames_of(name), codes)
+        assert np.shares_memory(read.frames_of(name), read.codes)
+    np.testing.assert_array_equal(read.peaks, [0.5 + i for m in mels for i in range(len(m))])
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(lengths, min_size=1, max_size=6), st.data())
+def test_a_part_is_a_slice_of_the_recording(shard: list[int], data: st.DataObject) -> None:
+    rng = np.random.default_rng(0)
+    mels = {f"r{i}": random_codes(n, rng) for i, n in enumerate(shard)}
+    with TemporaryDirectory() as folder:
+        stored = MelShard.open(write(Path(folder) / "a.parquet", mels, Scale()))
+        assert stored.lengths.tolist() == shard
+        for name, codes in mels.items():
+            at = stored.index[name]
+            first = data.draw(st.integers(0, len(codes) - 1))
+            stop = data.draw(st.integers(first + 1, len(codes)))
+            np.testing.assert_array_equal(stored.part(at, first, stop), codes[first:stop])
+            np.testing.assert_array_equal(np.concatenate(list(stored.parts(at, 300))), codes)
+
+
+@given(
+    st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    st.sampled_from(["uint8", "float16"]),
+    st.integers(0, 9),
+)
+def test_the_median_of_blocks_is_torch_s(blocks: list[int], dtype: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    codes = [(rng.integers(0, 20, (n, 4)) * 0.5).astype(dtype) for n in blocks]
+    whole = torch.from_numpy(np.concatenate(codes)).float()
+    found = median_codes(iter(codes))
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, whole.median(dim=0).values.numpy())
+
+
+def test_the_file_is_plain_parquet(tmp_path: Path) -> None:
+    codes = random_codes(2 * BLOCK_FRAMES + 3, np.random.default_rng(0))
+    path = write(tmp_path / "a.parquet", {"XC1": codes, "XC2": codes[:5]}, Scale())
+    rows = pq.read_table(path).to_pylist()
+    assert [(r["recording"], r["block"], r["frames"]) for r in rows] == [
+        ("XC1", 0, BLOCK_FRAMES),
+        ("XC1", 1, BLOCK_FRAMES),
+        ("XC1", 2, 3),
+        ("XC2", 0, 5),
+    ]
+    assert rows[2]["codes"] == codes[-3:].tobytes().ljust(BLOCK_FRAMES * 4, b"\0")
+    column = pq.ParquetFile(path).metadata.row_group(0).column(4)
+    assert column.path_in_schema == "codes"
+    assert column.compression == "UNCOMPRESSED"
+    assert not column.has_dictionary_page
+    assert not column.is_stats_set
+
+
+def test_an_empty_shard_is_valid(tmp_path: Path) -> None:
+    empty = write(tmp_path / "empty.parquet", {}, Scale())
+    mels = read_shards([empty])
+    assert mels.codes.shape == (0, SPEC.n_mels)
+    assert mels.starts.tolist() == [0]
+    codes = random_codes(7, np.random.default_rng(0))
+    full = write(tmp_path / "full.parquet", {"XC1": codes}, Scale())
+    np.testing.assert_array_equal(
+        read_shards(
+            [
+                empty,
+                full,
+            ]
+        ).frames_of("XC1"),
+        codes,
+    )
+
+
+def test_shards_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    codes = random_codes(7, np.random.default_rng(0))
+    a = write(tmp_path / "a.parquet", {"XC1": codes}, Scale())
+    b = write(tmp_path / "b.parquet", {"XC2": codes}, Scale(), SPEC.model_copy(update={"power": 1}))
+    c = write(tmp_path / "c.parquet", {"XC2": codes}, Scale(floor_db=-80.0))
+    d = write(tmp_path / "d.parquet", {"XC1": codes}, Scale())
+    with pytest.raises(ValueError, match=r"a\.parquet and .*b\.parquet .*power 2 and 1"):
+        read_shards([a, b])
+    with pytest.raises(ValueError, match=r"c\.parquet .*floor_db -70\.0 and -80\.0"):
+        read_shards([a, c])
+    with pytest.raises(ValueError, match=r"'XC1' is in .*a\.parquet and in .*d\.parquet"):
+        read_shards([a, d])
+    with pytest.raises(ValueError, match="no mel shards"):
+        read_shards([])
+
+
+def test_what_is_no_shard_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet", {}, Scale())
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    with pytest.raises(ValueError, match=r"a\.parquet is not a mel shard"):
+        read_shards([path])
+    table = pq.read_table(write(path, {}, Scale())).replace_schema_metadata({})
+    pq.write_table(table, path, store_schema=False)
+    with pytest.raises(ValueError, match=r"a\.parquet is not a mel shard"):
+        read_shards([path])
+
+
+def test_the_writer_refuses_what_does_not_fit_and_leaves_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    codes = random_codes(7, np.random.default_rng(0))
+    with ShardWriter(path, SPEC, Scale()) as shard:
+        shard.write("XC1", [codes], 1.0)
+        with pytest.raises(ValueError, match="write it once"):
+            shard.write("XC1", [codes], 1.0)
+        with pytest.raises(ValueError, match="'XC2' have no frame"):
+            shard.write("XC2", [codes[:0]], 1.0)
+        with pytest.raises(ValueError, match=r"shape \(7, 3\)"):
+            shard.write("XC2", [codes[:, :3]], 1.0)
+        with pytest.raises(ValueError, match="are float16, but the scale is uint8"):
+            shard.write("XC2", [codes.astype(np.float16)], 1.0)
+    assert read_shards([path]).recordings == ("XC1",)
+
+    def fail() -> None:
+        with ShardWriter(path, SPEC, Scale()) as shard:
+            shard.write("XC1", [codes], 1.0)
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        fail()
+    assert not path.exists()
+
+
+@given(st.data())
+def test_a_crop_is_a_slice_and_silence_after_the_end(data: st.DataObject) -> None:
+    codes = random_codes(50, np.random.default_rng(0))
+    starts = np.array(data.draw(st.lists(st.integers(0, 55), max_size=5)), np.int64)
+    ends = np.array([data.draw(st.integers(0, 50)) for _ in starts], np.int64)
+    length = data.draw(st.integers(1, 60))
+    windows = crop(codes, starts, ends, length)
+    assert windows.shape == (len(starts), length, SPEC.n_mels)
+    for window, start, end in zip(windows, starts, ends, strict=True):
+        for t in range(length):
+            expected = codes[start + t] if start + t < end else 0
+            np.testing.assert_array_equal(window[t], expected)

@@ -1,0 +1,286 @@
+"""The far side of a store, on a folder and on an S3 server on loopback."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from birdcore.sources.birdclef import SourceFile
+from birdcore.sources.shards import shards
+from birdcore.store import (
+    remote as far,
+)
+from birdcore.store import (
+    store,
+)
+from birdcore.store.artifact import (
+    MANIFEST,
+    Facts,
+    Step,
+)
+from birdcore.store.format import StoreError
+from birdcore.store.location import (
+    folder_of,
+    open_store,
+)
+from birdcore.store.provenance import manifest_of
+from birdcore.store.remote import (
+    FarAway,
+    FarError,
+    far_side,
+    refs_there,
+)
+from birdcore.store.store import (
+    Job,
+    Store,
+)
+
+STEP = Step("stage", 1, "a step", {"rows": 2})
+OTHER = Step("stage", 1, "another step", {"rows": 3})
+
+made: list[str] = []
+
+
+def stage(job: Job) -> Facts:
+    made.append(job.step.name)
+    (job.folder / "sub").mkdir(exist_ok=True)
+    (job.folder / "half").write_text("h" * 1000)
+    (job.folder / "sub" / "whole").write_text(job.step.name)
+    (job.folder / "empty").touch()
+    return {"rows": job.config["rows"]}
+
+
+@pytest.fixture(autouse=True)
+def nothing_made() -> None:
+    made.clear()
+
+
+@pytest.fixture(params=["file", "s3"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "file":
+        return f"file://{tmp_path}/far"
+    return f"s3://birds/{tmp_path.name}?{request.getfixturevalue('s3')}"
+
+
+@pytest.fixture
+def machine(url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):  # type: ignore[no-untyped-def]
+    """The store as another machine has it: the same far side, a folder of its own."""
+
+    def named(name: str) -> Store:
+        monkeypatch.setenv("BIRDFLOW_NEAR", str(tmp_path / name))
+        far_side.cache_clear()
+        return open_store(url)
+
+    return named
+
+
+def test_what_one_machine_made_another_reads(machine) -> None:  # type: ignore[no-untyped-def]
+    one = machine("one")
+    ours = one.make(STEP, stage)
+    two = machine("two")
+    assert two.root != one.root
+    found = two.find(STEP.ref)
+    assert found is not None
+    assert not found.folder.exists()  # to know that it is there costs no bytes
+    assert two.get(STEP.ref).manifest == ours.manifest
+    assert {path.relative_to(two.root): path.read_bytes() for path in files(two)} == {
+        path.relative_to(one.root): path.read_bytes() for path in files(one)
+    }
+    assert two.make(STEP, stage).facts == {"rows": 2}
+    assert made == [STEP.name]
+
+
+def test_what_was_made_before_there_was_a_far_side_is_sent_and_not_made_again(
+    machine,  # type: ignore[no-untyped-def]
+) -> None:
+    one = machine("one")
+    Store(one.root).make(STEP, stage)
+    assert one.find(STEP.ref) is None
+    one.make(STEP, stage)
+    assert machine("two").get(STEP.ref).facts == {"rows": 2}
+    assert made == [STEP.name]
+
+
+def test_what_is_made_anew_replaces_what_other_machines_had(machine) -> None:  # type: ignore[no-untyped-def]
+    machine("one").make(STEP, stage)
+    two = machine("two")
+    two.get(STEP.ref)
+    one = machine("one")
+    one.make(STEP, lambda job: (job.folder / "new").write_text("n") and {"rows": 9}, refresh=True)
+    assert two.get(STEP.ref).facts == {"rows": 9}
+    assert [path.name for path in files(two)] == [MANIFEST, "new"]
+
+
+@pytest.mark.parametrize("harm", ["gone", "damaged"])
+def test_a_file_lost_over_there_takes_its_artifact_away(machine, harm: str) -> None:  # type: ignore[no-untyped-def]
+    one = machine("one")
+    manifest = one.make(STEP, stage).manifest
+    two = machine("two")
+    (half,) = (file for file in manifest.files if file.name == "half")
+    parts = (STEP.stage, STEP.key, half.sha256, half.name)
+    if harm == "gone":
+        two.far.files.delete_file(two.far.path(*parts))
+    else:
+        far.write(two.far, b"x" * 1000, *parts)
+    with pytest.raises(FarError, match=r"half of stage/.* missing or damaged .* made anew"):
+        two.get(STEP.ref)
+    assert two.find(STEP.ref) is None
+    assert not two.path(STEP.ref).exists()
+    assert not two.work(STEP.ref).exists()
+    two.make(STEP, stage)
+    assert two.get(STEP.ref).facts == {"rows": 2}
+    assert machine("three").get(STEP.ref).facts == {"rows": 2}
+
+
+def test_what_is_made_and_not_sent_is_sent_the_next_time(
+    machine,  # type: ignore[no-untyped-def]
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def counted(job: Job) -> Facts:
+        return {**stage(job), "time": len(made)}
+
+    one = machine("one")
+    one.make(STEP, counted)
+
+    def away(*given: object) -> None:
+        raise FarAway("no network")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "send", away)
+        with pytest.raises(FarAway):
+            one.make(STEP, counted, refresh=True)
+    assert one.get(STEP.ref).facts["time"] == 1
+    assert made == [STEP.name] * 2
+    newer = one.make(STEP, counted, refresh=True).manifest
+    assert made == [STEP.name] * 2
+    assert newer.facts["time"] == 2
+    assert machine("two").get(STEP.ref).manifest == newer
+
+
+def test_a_reader_in_the_middle_of_a_refresh_harms_nothing(
+    machine,  # type: ignore[no-untyped-def]
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = machine("one")
+    one.make(STEP, stage)
+    sent, real = [], store.send
+
+    def read_meanwhile(*given: Any) -> None:
+        sent.append(one.get(STEP.ref).facts)  # the old one, or it would wait for us for ever
+        real(*given)
+
+    monkeypatch.setattr(store, "send", read_meanwhile)
+    one.make(STEP, lambda job: (job.folder / "new").write_text("n") and {"rows": 9}, refresh=True)
+    assert sent == [{"rows": 2}]
+    assert one.get(STEP.ref).facts == {"rows": 9}
+    assert machine("two").get(STEP.ref).facts == {"rows": 9}
+
+
+def test_an_artifact_that_is_not_whole_over_there_is_not_there(machine) -> None:  # type: ignore[no-untyped-def]
+    one = machine("one")
+    one.make(STEP, stage)
+    far.write(one.far, b'{"stage": "stage", "ke', STEP.stage, STEP.key, MANIFEST)
+    assert one.find(STEP.ref) is None
+    with pytest.raises(StoreError, match="run again"):
+        one.get(STEP.ref)
+
+
+def test_all_that_is_over_there_is_listed_and_told_of(machine) -> None:  # type: ignore[no-untyped-def]
+    one = machine("one")
+    assert refs_there(one.far) == []
+    for step in (STEP, OTHER):
+        one.make(step, stage)
+    two = machine("two")
+    assert refs_there(two.far) == sorted([STEP.ref, OTHER.ref])
+    told = manifest_of(two, OTHER.ref)
+    assert told is not None
+    assert told.name == OTHER.name
+
+
+def test_all_machines_cut_the_same_shards(machine) -> None:  # type: ignore[no-untyped-def]
+    files = [SourceFile(f"{at}.ogg", 1, str(at)) for at in range(5)]
+    first = shards({"train_audio": files[:3]}, machine("one"), 2, keep=True)
+    again = shards({"train_audio": files}, machine("two"), 2, keep=True)
+    assert [one.files for one in first["train_audio"]] == [tuple(files[:2]), tuple(files[2:3])]
+    assert [one.files for one in again["train_audio"]][:2] == [
+        one.files for one in first["train_audio"]
+    ]
+
+
+def test_who_only_looks_makes_no_store(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BIRDFLOW_NEAR", str(tmp_path / "near"))
+    with pytest.raises(FarError, match="is no store"):
+        open_store(url, make=False)
+
+
+def test_another_layout_is_refused(machine, url: str) -> None:  # type: ignore[no-untyped-def]
+    far.write(machine("one").far, json.dumps({"layout": 99}).encode(), "store.json")
+    with pytest.raises(StoreError, match="layout 99"):
+        machine("two")
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("s3://key:secret@birds/x", "not in the URL"),
+        ("s3://key:se/cret@birds/x", "not in the URL"),
+        ("ftp://birds/x", "can't be a store"),
+        ("s3://", "can't be a store"),
+    ],
+)
+def test_a_url_that_is_no_store_is_refused(place: str, reason: str) -> None:
+    with pytest.raises(FarError, match=reason) as refused:
+        open_store(place)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_bucket_that_is_not_there_is_no_matter_of_trying_again(
+    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BIRDFLOW_NEAR", str(tmp_path))
+    with pytest.raises(FarError, match="refuses us"):
+        open_store(f"s3://no-birds/x?{s3}")
+
+
+def test_a_server_that_is_away_may_be_back_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "for-loopback")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "for-loopback")
+    monkeypatch.setenv("BIRDFLOW_NEAR", str(tmp_path))
+    with pytest.raises(FarAway, match="can't be reached"):
+        open_store("s3://birds/x?scheme=http&endpoint_override=127.0.0.1:9&region=us-east-1")
+
+
+def test_a_bucket_whose_region_nobody_tells_may_be_there_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Offline:
+        @staticmethod
+        def from_uri(url: str) -> None:
+            raise OSError(f"When resolving region of {url}: AWS Error NETWORK_CONNECTION")
+
+    monkeypatch.setattr(far, "FileSystem", Offline)
+    with pytest.raises(FarAway, match=r"s3://birds/offline can't be reached: .*region"):
+        far_side("s3://birds/offline")
+
+
+def test_a_store_at_a_url_has_a_folder_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BIRDFLOW_NEAR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    one, two = folder_of("s3://birds/a/b?region=x"), folder_of("s3://birds/a-b?region=x")
+    assert one.parent == Path("/cache/birdflow")
+    assert one.name.startswith("birds-a-b-")
+    assert one != two
+    assert folder_of("s3://birds/a/b/?region=x") == one
+    assert folder_of("a/store") == Path("a/store")
+    with pytest.raises(FarError, match="not in the URL"):
+        folder_of("s3://key:secret@birds/x")
+
+
+def files(of: Store) -> list[Path]:
+    """Of the one artifact of a store."""
+    return sorted(path for path in of.path(STEP.ref).rglob("*") if path.is_file())

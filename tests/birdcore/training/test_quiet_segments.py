@@ -1,0 +1,50 @@
+"""Which pieces of soundscapes count as quiet."""
+
+import numpy as np
+import torch
+
+from birdcore.features.recordings import Recordings
+from birdcore.features.scale import (
+    Scale,
+    encode,
+)
+from birdcore.features.spec import MelSpec
+from birdcore.training.quiet_segments import (
+    QUIETEST,
+    STEPS,
+    quiet_pieces,
+)
+
+SPEC = MelSpec(n_mels=10)
+FRAMES = 100
+
+
+def soundscapes(lengths: list[int], birds: list[list[tuple[int, int]]]) -> Recordings:
+    """Noise of another level in each, with a bird 20 dB above it in two bins at these frames."""
+    rng = np.random.default_rng(0)
+    codes = []
+    for at, (length, sung) in enumerate(zip(lengths, birds, strict=True)):
+        power = rng.gamma(2.0, 0.5, (length, 10)) * 10.0 ** (-4 - at)
+        for begin, end in sung:
+            power[begin:end, 3:5] *= 100.0
+        codes.append(encode(power.astype(np.float32), 2, Scale()))
+    starts = torch.tensor([0, *np.cumsum(lengths)[:-1].tolist()])
+    names = tuple(f"s{at}" for at in range(len(lengths)))
+    every = torch.from_numpy(np.concatenate(codes))
+    return Recordings(names, every, starts, torch.tensor(lengths), SPEC, Scale())
+
+
+def test_no_piece_holds_a_bird_and_level_does_not_matter() -> None:
+    birds = [[(0, 300), (700, 1000)], [(400, 1000)]]
+    rows, offsets = quiet_pieces(soundscapes([1000, 1000], birds), FRAMES)
+    count = round(QUIETEST * (900 // (FRAMES // STEPS) + 1))
+    assert torch.bincount(rows).tolist() == [count, count]
+    for row, offset in zip(rows.tolist(), offsets.tolist(), strict=True):
+        assert 0 <= offset <= 1000 - FRAMES
+        assert all(offset + FRAMES <= a or b <= offset for a, b in birds[row])
+
+
+def test_a_soundscape_shorter_than_a_piece_is_one_piece() -> None:
+    rows, offsets = quiet_pieces(soundscapes([30, 1, 100], [[], [], []]), FRAMES)
+    assert rows.tolist() == [0, 1, 2]
+    assert offsets.tolist() == [0, 0, 0]
