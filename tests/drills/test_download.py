@@ -34,9 +34,9 @@ RESTRICTED, MISSING, NOISE = 551456, 999_999_998, 999_999_999
 DOWNLOADER = """
 import sys, time
 from pathlib import Path
-from birdcore.collect.download import fetch_all
-from birdcore.collect.polite import ArchiveError, open_archive, pace
-from birdcore.collect.record import read_records
+from birdcore.xeno_canto.download import fetch_all
+from birdcore.xeno_canto.client import ArchiveError, open_archive, pace
+from birdcore.xeno_canto.record import read_records
 
 site, records, folder = sys.argv[1:]
 def soon(seconds):

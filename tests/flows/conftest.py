@@ -112,7 +112,7 @@ def in_haste(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 HASTY = """
 import json, os, shutil, sys
-from birdcore.collect import disk, pause
+from birdcore.xeno_canto import pause, quota
 from flows import cli, commands
 
 pause.LONGEST_S = 0.01
@@ -128,7 +128,7 @@ for at, (key, full, arguments) in enumerate(json.load(sys.stdin)):
     os.environ.pop("XENO_CANTO_KEY", None)
     if key is not None:
         os.environ["XENO_CANTO_KEY"] = key
-    disk.shutil.disk_usage = (lambda path: usage(path)._replace(free=0)) if full else usage
+    quota.shutil.disk_usage = (lambda path: usage(path)._replace(free=0)) if full else usage
     code = cli.main(arguments)
     print(f"\\n<end of {at}: {code}>\\n", file=sys.stderr, flush=True)
 """

@@ -44,8 +44,8 @@ STEP = Step(
 STAGE = """
 import sys, time
 from pathlib import Path
-from birdcore.artifact import Step
-from birdcore.store import Store
+from birdcore.store.artifact import Step
+from birdcore.store.store import Store
 
 def run(job):
     with Path(sys.argv[2]).open("a") as log:

@@ -350,9 +350,9 @@ def test_a_run_is_on_record_before_the_decision_or_looks_after_the_last_removal(
 RUN = """
 import sys, time
 from pathlib import Path
-from birdcore.artifact import Step
-from birdcore.runs import asked_for, recorded
-from birdcore.store import Store
+from birdcore.store.artifact import Step
+from birdcore.store.runs import asked_for, recorded
+from birdcore.store.store import Store
 
 def run(job):
     text = "".join((one / "file").read_text() for one in job.inputs("in"))

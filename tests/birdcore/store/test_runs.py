@@ -39,8 +39,8 @@ STEPS = [Step("mel", 1, "mel 0000"), Step("train", 1, "train student", {"fold": 
 HOLDS = """
 import sys, time
 from pathlib import Path
-from birdcore.runs import Asked, recorded
-from birdcore.store import Store
+from birdcore.store.runs import Asked, recorded
+from birdcore.store.store import Store
 
 with recorded(Store(Path(sys.argv[1])), Asked("mini.toml", "data", "out"), []) as run:
     print(run.name, flush=True)
