@@ -12,12 +12,7 @@ from typing import TypeVar
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from birdcore.metrics import (
-    bootstrap,
-    class_auc,
-    cmap,
-    macro_auc,
-)
+from birdcore.metrics import bootstrap, class_auc, cmap, macro_auc
 
 Result = TypeVar("Result")
 

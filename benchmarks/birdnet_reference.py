@@ -25,21 +25,14 @@ import torch
 from numpy.typing import NDArray
 
 from birdcore.config import Clean
-from birdcore.sources.birdclef import (
-    Kind,
-    Source,
-    scan,
-)
+from birdcore.sources.birdclef import Kind, Source, scan
 from birdcore.sources.shards import shards
 from birdcore.stages import catalog, clean
 from birdcore.stages import external_teacher as outside
 from birdcore.stages.external_teacher import outside_teacher
 from birdcore.store.store import Store
 from birdcore.teachers.external_teacher import columns_of
-from birdcore.teachers.outputs import (
-    Heard,
-    read_heard,
-)
+from birdcore.teachers.outputs import Heard, read_heard
 
 ROW_S = 5
 SURE = 0.1

@@ -18,11 +18,7 @@ from birdcore.demo.archive import KEY, generated, serve
 from birdcore.xeno_canto.client import open_archive
 from birdcore.xeno_canto.search import fresh_search
 from birdcore.xeno_canto.selection import Competition
-from birdcore.xeno_canto.selection_state import (
-    SEARCHES,
-    queries_of,
-    select_again,
-)
+from birdcore.xeno_canto.selection_state import SEARCHES, queries_of, select_again
 
 
 def archive(folder: Path, records: int, site: Connection) -> None:

@@ -21,41 +21,15 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.validation import heard_rows, made_soundscapes
-from birdcore.config import (
-    Recipe,
-    read_recipe,
-)
-from birdcore.features.recordings import (
-    Recordings,
-    read_mels,
-)
+from birdcore.config import Recipe, read_recipe
+from birdcore.features.recordings import Recordings, read_mels
 from birdcore.inference.predict import load_listeners
 from birdcore.metrics import class_auc
-from birdcore.sources.birdclef import (
-    Source,
-    scan,
-)
-from birdcore.stages import (
-    catalog,
-    clean,
-    folds,
-    label,
-    mel,
-    train,
-)
-from birdcore.store.artifact import (
-    Ref,
-    Step,
-)
-from birdcore.store.store import (
-    Job,
-    Store,
-    no_progress,
-)
-from birdcore.training.training_set import (
-    TrainingSet,
-    training_set,
-)
+from birdcore.sources.birdclef import Source, scan
+from birdcore.stages import catalog, clean, folds, label, mel, train
+from birdcore.store.artifact import Ref, Step
+from birdcore.store.store import Job, Store, no_progress
+from birdcore.training.training_set import TrainingSet, training_set
 from flows.dag import build_dag
 
 RUNS = {

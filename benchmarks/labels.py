@@ -19,30 +19,14 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.validation import SECONDS, made_soundscapes
-from birdcore.config import (
-    Round,
-    read_recipe,
-)
+from birdcore.config import Round, read_recipe
 from birdcore.features.recordings import read_mels
-from birdcore.inference.predict import (
-    cell_count,
-    cell_rate,
-    listen,
-    load_listeners,
-)
+from birdcore.inference.predict import cell_count, cell_rate, listen, load_listeners
 from birdcore.inference.windows import segment_mean
-from birdcore.pseudo_labels.soft import (
-    high_low_mask,
-    minmax_by_class,
-    power_transform,
-)
+from birdcore.pseudo_labels.soft import high_low_mask, minmax_by_class, power_transform
 from birdcore.sources.birdclef import scan
 from birdcore.stages.label import segment_starts
-from birdcore.store.store import (
-    Job,
-    Store,
-    no_progress,
-)
+from birdcore.store.store import Job, Store, no_progress
 from birdcore.training.training_set import training_set
 from flows.dag import Dag, build_dag
 

@@ -28,17 +28,11 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.birdnet_reference import ear_of
-from birdcore.config import (
-    Recipe,
-    read_recipe,
-)
+from birdcore.config import Recipe, read_recipe
 from birdcore.demo.archive import KEY, serve
 from birdcore.features.columns import stacked
 from birdcore.metrics import macro_auc
-from birdcore.sources.birdclef import (
-    Source,
-    scan,
-)
+from birdcore.sources.birdclef import Source, scan
 from birdcore.stages import predict
 from birdcore.stages.catalog import read_labels
 from birdcore.stages.external_teacher import outside_teacher

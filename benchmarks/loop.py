@@ -24,30 +24,14 @@ from tempfile import TemporaryDirectory
 import torch
 from torch.optim import AdamW
 
-from birdcore.config import (
-    Round,
-    read_recipe,
-)
+from birdcore.config import Round, read_recipe
 from birdcore.features.recordings import Recordings
 from birdcore.features.scale import Scale
 from birdcore.features.spec import MelSpec
-from birdcore.models.input import (
-    InputSpec,
-    computes_bf16,
-    model_input,
-    pick_device,
-)
-from birdcore.models.sed import (
-    ModelSpec,
-    SedModel,
-    place_model,
-)
+from birdcore.models.input import InputSpec, computes_bf16, model_input, pick_device
+from birdcore.models.sed import ModelSpec, SedModel, place_model
 from birdcore.stages.train import step
-from birdcore.store.store import (
-    Job,
-    Store,
-    no_progress,
-)
+from birdcore.store.store import Job, Store, no_progress
 from birdcore.training.batch import draw_batch
 from birdcore.training.checkpoint import Training
 from birdcore.training.data import crops_of

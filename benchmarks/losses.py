@@ -24,12 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
-from birdcore.training.ranking import (
-    halves_auc,
-    hinge_auc,
-    soft_auc,
-    weighted_hinge_auc,
-)
+from birdcore.training.ranking import halves_auc, hinge_auc, soft_auc, weighted_hinge_auc
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

@@ -14,14 +14,8 @@ import torch
 from torchaudio.transforms import MelSpectrogram
 
 from birdcore.features.mels import crop
-from birdcore.features.scale import (
-    Scale,
-    encode,
-)
-from birdcore.features.shard import (
-    ShardWriter,
-    read_shards,
-)
+from birdcore.features.scale import Scale, encode
+from birdcore.features.shard import ShardWriter, read_shards
 from birdcore.features.spec import PRESETS
 from birdcore.features.spectrogram import mel_energy
 

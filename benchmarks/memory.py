@@ -20,42 +20,15 @@ import numpy as np
 import soundfile as sf
 import torch
 
-from birdcore.config import (
-    Clean,
-    Mel,
-    Predict,
-)
-from birdcore.models.input import (
-    InputSpec,
-    save_input,
-)
-from birdcore.models.sed import (
-    ModelSpec,
-    SedModel,
-    save_model,
-)
-from birdcore.sources.birdclef import (
-    FOLDERS,
-    Kind,
-    SourceFile,
-)
+from birdcore.config import Clean, Mel, Predict
+from birdcore.models.input import InputSpec, save_input
+from birdcore.models.sed import ModelSpec, SedModel, save_model
+from birdcore.sources.birdclef import FOLDERS, Kind, SourceFile
 from birdcore.sources.shards import Shard
-from birdcore.stages import (
-    clean,
-    fingerprint,
-    mel,
-    predict,
-)
-from birdcore.store.artifact import (
-    Facts,
-    Ref,
-    Step,
-)
+from birdcore.stages import clean, fingerprint, mel, predict
+from birdcore.store.artifact import Facts, Ref, Step
 from birdcore.store.files import file_sha256
-from birdcore.store.store import (
-    Job,
-    Store,
-)
+from birdcore.store.store import Job, Store
 
 CLASSES = tuple(f"species{at}" for at in range(206))
 STEP_S = 5.0

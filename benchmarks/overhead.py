@@ -33,10 +33,7 @@ from birdcore.stages import (
     submission,
 )
 from birdcore.stages.training_process import step_to_json
-from birdcore.store.artifact import (
-    Ref,
-    Step,
-)
+from birdcore.store.artifact import Ref, Step
 from birdcore.store.store import Store
 from flows.dag import build_dag
 from flows.runner import threads, workers

@@ -20,10 +20,7 @@ from pathlib import Path
 import pandas as pd
 
 from birdcore.config import read_recipe
-from birdcore.sources.birdclef import (
-    Source,
-    SourceFile,
-)
+from birdcore.sources.birdclef import Source, SourceFile
 from birdcore.sources.tables import Tables
 from birdcore.store.store import Store
 from flows.dag import Dag, build_dag

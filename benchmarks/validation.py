@@ -20,36 +20,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from birdcore.config import (
-    Output,
-    read_recipe,
-)
-from birdcore.features.recordings import (
-    Recordings,
-    read_mels,
-)
+from birdcore.config import Output, read_recipe
+from birdcore.features.recordings import Recordings, read_mels
 from birdcore.features.scale import encode
-from birdcore.inference.predict import (
-    Listener,
-    cell_count,
-    cell_rate,
-    listen,
-    load_listeners,
-)
+from birdcore.inference.predict import Listener, cell_count, cell_rate, listen, load_listeners
 from birdcore.inference.windows import segment_max
 from birdcore.metrics import class_auc
 from birdcore.sources.birdclef import scan
 from birdcore.store.artifact import Step
-from birdcore.store.store import (
-    Job,
-    Store,
-    no_progress,
-)
+from birdcore.store.store import Job, Store, no_progress
 from birdcore.training.quiet_segments import quiet_pieces
-from birdcore.training.training_set import (
-    TrainingSet,
-    training_set,
-)
+from birdcore.training.training_set import TrainingSet, training_set
 from flows.dag import Dag, build_dag, gathered
 
 SECONDS = 60.0

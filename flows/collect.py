@@ -13,10 +13,7 @@ from prefect.futures import wait
 from prefect.runtime import deployment, flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from birdcore.config import (
-    XenoCanto,
-    read_recipe,
-)
+from birdcore.config import XenoCanto, read_recipe
 from birdcore.sources.tables import read_tables
 from birdcore.text import plain_text
 from birdcore.xeno_canto.folder import failures

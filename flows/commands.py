@@ -16,17 +16,11 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from flows.messages import (
-    earlier_results_told,
-    say_results,
-)
+from flows.messages import earlier_results_told, say_results
 from flows.terminal import ends_on_interrupt, err, out, quiet_prefect
 
 if TYPE_CHECKING:
-    from birdcore.store.runs import (
-        Asked,
-        Run,
-    )
+    from birdcore.store.runs import Asked, Run
     from birdcore.store.store import Store
 
 
@@ -105,10 +99,7 @@ def do_retry(options: argparse.Namespace) -> None:
 
 
 def do_collect(options: argparse.Namespace) -> None:
-    from birdcore.store.location import (
-        folder_of,
-        open_store,
-    )
+    from birdcore.store.location import folder_of, open_store
     from flows.server import server, ui_of
 
     store = open_store(options.store)
@@ -148,10 +139,7 @@ def _read(recipe, settings, data, store: Store):  # type: ignore[no-untyped-def]
 
 
 def store_there(place: str) -> Store:
-    from birdcore.store.location import (
-        is_url,
-        open_store,
-    )
+    from birdcore.store.location import is_url, open_store
 
     if not is_url(place) and not (Path(place) / "store.json").is_file():  # it would be made
         raise ValueError(f"{place} is no store: say with --store where it is")
@@ -171,10 +159,7 @@ def _planned(  # type: ignore[no-untyped-def]
     recipe, source, store: Store, asked: Asked, run: Run | None = None
 ):
     """The DAG, and what of it will run; says what a person should know before."""
-    from birdcore.store.runs import (
-        needs,
-        unfinished_since,
-    )
+    from birdcore.store.runs import needs, unfinished_since
     from flows.dag import build_dag, gathered
     from flows.plan import plan
     from flows.problems import notes
@@ -215,10 +200,7 @@ def _counts(planned) -> str:  # type: ignore[no-untyped-def]
 
 
 def do_lineage(options: argparse.Namespace) -> None:
-    from birdcore.store.provenance import (
-        lineage,
-        lineage_text,
-    )
+    from birdcore.store.provenance import lineage, lineage_text
     from flows.lineage import artifact_of
 
     store = store_there(options.store)

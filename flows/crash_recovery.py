@@ -27,14 +27,7 @@ from birdcore.store.location import folder_of
 from birdcore.store.runs import runs
 from birdcore.store.store import Store
 from flows.environment import ROOT
-from flows.server_setup import (
-    GOES_ON,
-    RESTART,
-    SETTLED_S,
-    SILENT_S,
-    TAG,
-    TRIES,
-)
+from flows.server_setup import GOES_ON, RESTART, SETTLED_S, SILENT_S, TAG, TRIES
 
 GONE = "its process is gone: nobody holds its lock in the store"
 NEVER_BEGAN = "its worker died before it began"

@@ -8,10 +8,7 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
 
-from birdcore.store.artifact import (
-    MANIFEST,
-    Ref,
-)
+from birdcore.store.artifact import MANIFEST, Ref
 from birdcore.store.files import file_sha256
 from birdcore.store.provenance import manifest_of
 from birdcore.store.remote import refs_there

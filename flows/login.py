@@ -16,10 +16,7 @@ from base64 import b64encode
 from contextlib import closing, suppress
 from pathlib import Path
 
-from birdcore.store.private import (
-    open_private,
-    write_private,
-)
+from birdcore.store.private import open_private, write_private
 
 HOST = "127.0.0.1"
 USER = "birdflow"

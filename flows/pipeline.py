@@ -11,33 +11,13 @@ from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, wait
 from prefect.runtime import deployment, flow_run
 
-from birdcore.config import (
-    Recipe,
-    read_recipe,
-)
+from birdcore.config import Recipe, read_recipe
 from birdcore.models.backbone import build_backbone
-from birdcore.sources.birdclef import (
-    Source,
-    scan,
-)
-from birdcore.store.artifact import (
-    Ref,
-    Step,
-)
+from birdcore.sources.birdclef import Source, scan
+from birdcore.store.artifact import Ref, Step
 from birdcore.store.location import open_store
-from birdcore.store.remote import (
-    FarAway,
-    FarError,
-)
-from birdcore.store.runs import (
-    Asked,
-    Run,
-    RunFailed,
-    asked_for,
-    needs,
-    recorded,
-    unfinished_since,
-)
+from birdcore.store.remote import FarAway, FarError
+from birdcore.store.runs import Asked, Run, RunFailed, asked_for, needs, recorded, unfinished_since
 from birdcore.store.store import Store
 from birdcore.xeno_canto.selection import competition_of
 from birdcore.xeno_canto.selection_state import due
@@ -47,20 +27,10 @@ from flows.error_messages import plain
 from flows.problems import notes, write_problems
 from flows.result_folder import refuse_foreign
 from flows.results import write_results
-from flows.run_lock import (
-    refused,
-    turn,
-)
+from flows.run_lock import refused, turn
 from flows.runner import task_runner, threads
-from flows.selection import (
-    Chosen,
-    choose,
-    lacking,
-)
-from flows.ui_artifacts import (
-    show_results,
-    show_stages,
-)
+from flows.selection import Chosen, choose, lacking
+from flows.ui_artifacts import show_results, show_stages
 from tasks.catalog import catalog
 from tasks.clean import clean
 from tasks.collection import collection as collection_task

@@ -5,12 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from birdcore.store.artifact import (
-    MANIFEST,
-    Artifact,
-    Ref,
-    Step,
-)
+from birdcore.store.artifact import MANIFEST, Artifact, Ref, Step
 from birdcore.store.provenance import near_manifest
 from birdcore.store.store import Store
 from flows.selection import Chosen

@@ -9,19 +9,10 @@ import pandas as pd
 
 from birdcore.spreadsheet import to_csv
 from birdcore.stages.score import ENSEMBLE
-from birdcore.store.artifact import (
-    Artifact,
-    Step,
-)
+from birdcore.store.artifact import Artifact, Step
 from birdcore.store.store import Store
 from birdcore.text import markdown, plain_text
-from birdcore.training.attribution import (
-    FILE,
-    OUTSIDE,
-    merged,
-    read_attribution,
-    terms,
-)
+from birdcore.training.attribution import FILE, OUTSIDE, merged, read_attribution, terms
 from flows.dag import Dag
 from flows.problems import PROBLEMS, problems_csv
 from flows.result_folder import replace_results

@@ -6,12 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from birdcore.store.runs import (
-    Run,
-    run_named,
-    run_to_retry,
-    runs,
-)
+from birdcore.store.runs import Run, run_named, run_to_retry, runs
 from birdcore.text import plain_text
 from flows.commands import run_asked, store_there
 from flows.status import failures, last_runs, shown_first, stages

@@ -2,20 +2,11 @@
 
 from pathlib import Path
 
-from birdcore.config import (
-    Recipe,
-    Round,
-)
+from birdcore.config import Recipe, Round
 from birdcore.config.validation import OUTSIDE
-from birdcore.sources.birdclef import (
-    Kind,
-    Source,
-)
+from birdcore.sources.birdclef import Kind, Source
 from birdcore.stages import label, train
-from birdcore.store.artifact import (
-    Ref,
-    Step,
-)
+from birdcore.store.artifact import Ref, Step
 
 
 def refuse_what_lacks(one: Round, source: Source) -> None:

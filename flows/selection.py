@@ -13,10 +13,7 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from birdcore.store.artifact import (
-    Ref,
-    Step,
-)
+from birdcore.store.artifact import Ref, Step
 from birdcore.store.store import Store
 from flows.dag import Dag
 

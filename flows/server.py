@@ -19,11 +19,7 @@ from contextlib import chdir, contextmanager
 from pathlib import Path
 from socket import gethostname
 
-from birdcore.store.private import (
-    NotPrivateError,
-    open_private,
-    private_folder,
-)
+from birdcore.store.private import NotPrivateError, open_private, private_folder
 from flows.environment import (
     keep_loopback_from_proxies,
     server_environment,

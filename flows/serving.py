@@ -13,10 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-from birdcore.store.private import (
-    open_private,
-    write_private,
-)
+from birdcore.store.private import open_private, write_private
 
 WATCH_S = 2.0
 END_S = 20.0

@@ -9,10 +9,7 @@ from shlex import quote
 from rich.table import Table
 
 from birdcore.store.artifact import Ref
-from birdcore.store.runs import (
-    WELL,
-    Run,
-)
+from birdcore.store.runs import WELL, Run
 from birdcore.store.store import Store
 from birdcore.text import plain_text
 

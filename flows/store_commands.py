@@ -11,10 +11,7 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from birdcore.store.artifact import (
-    Manifest,
-    Ref,
-)
+from birdcore.store.artifact import Manifest, Ref
 from birdcore.store.gc import (
     RESULTS,
     Waste,
@@ -27,14 +24,7 @@ from birdcore.store.gc import (
     unpin,
     waste,
 )
-from birdcore.store.inventory import (
-    Entry,
-    entries,
-    measure,
-    trash_bytes,
-    trouble,
-    works,
-)
+from birdcore.store.inventory import Entry, entries, measure, trash_bytes, trouble, works
 from birdcore.store.provenance import manifest_of
 from birdcore.store.remote import refs_there
 from birdcore.store.runs import runs

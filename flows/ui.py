@@ -99,11 +99,7 @@ def _work(folder: Path) -> None:
     """Keep workers running, and runs that lost their process, until the process is to end."""
     from prefect.exceptions import PrefectException
 
-    from flows.crash_recovery import (
-        cancel_tasks,
-        go_on,
-        mark_dead,
-    )
+    from flows.crash_recovery import cancel_tasks, go_on, mark_dead
     from flows.server_setup import POOLS
 
     workers = {pool: _start(pool, folder) for pool in POOLS}

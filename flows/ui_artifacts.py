@@ -7,17 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 from prefect import get_run_logger
-from prefect.artifacts import (
-    create_link_artifact,
-    create_markdown_artifact,
-    create_table_artifact,
-)
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from birdcore.stages.train import history
-from birdcore.store.artifact import (
-    Artifact,
-    Step,
-)
+from birdcore.store.artifact import Artifact, Step
 from birdcore.store.runs import Run
 from birdcore.store.store import Store
 from birdcore.text import plain_text

@@ -9,10 +9,7 @@ from prefect.client.orchestration import get_client
 from prefect.concurrency.sync import rate_limit
 from prefect.exceptions import ObjectNotFound
 
-from birdcore.xeno_canto.client import (
-    Archive,
-    open_archive,
-)
+from birdcore.xeno_canto.client import Archive, open_archive
 from birdcore.xeno_canto.errors import KEY_NAME
 
 LIMIT = "xeno-canto"

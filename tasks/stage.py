@@ -16,16 +16,8 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 from prefect.tasks import exponential_backoff
 
-from birdcore.store.artifact import (
-    Facts,
-    Progress,
-    Ref,
-    Step,
-)
-from birdcore.store.location import (
-    folder_of,
-    open_store,
-)
+from birdcore.store.artifact import Facts, Progress, Ref, Step
+from birdcore.store.location import folder_of, open_store
 from birdcore.store.private import private_folder
 from birdcore.store.regular import remove
 from birdcore.store.store import Job

@@ -22,19 +22,9 @@ from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from birdcore.stages import train as stage
-from birdcore.stages.training_process import (
-    PASSING,
-    step_to_json,
-)
-from birdcore.store.artifact import (
-    Progress,
-    Step,
-)
-from birdcore.store.private import (
-    NotPrivateError,
-    open_private,
-    private_folder,
-)
+from birdcore.stages.training_process import PASSING, step_to_json
+from birdcore.store.artifact import Progress, Step
+from birdcore.store.private import NotPrivateError, open_private, private_folder
 from tasks.stage import Recoverable, stage_task
 from tasks.stop import check, stopping
 

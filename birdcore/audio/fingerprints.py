@@ -25,10 +25,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d
 
-from birdcore.audio.blocks import (
-    Block,
-    Reader,
-)
+from birdcore.audio.blocks import Block, Reader
 from birdcore.audio.resample import resampled
 from birdcore.store.files import write_bytes
 

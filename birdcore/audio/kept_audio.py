@@ -8,11 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from birdcore.audio.blocks import (
-    Block,
-    Blocks,
-    held,
-)
+from birdcore.audio.blocks import Block, Blocks, held
 from birdcore.audio.decode import Audio, decode
 from birdcore.audio.resample import resampled
 from birdcore.audio.trim import cut

@@ -12,11 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from birdcore.audio.blocks import (
-    Block,
-    Blocks,
-    Reader,
-)
+from birdcore.audio.blocks import Block, Blocks, Reader
 
 STEP = 2.0**-15  # one step of 16-bit audio
 NEAR_FULL_SCALE = 0.9

@@ -10,10 +10,7 @@ from typing import cast
 import numpy as np
 import soxr
 
-from birdcore.audio.blocks import (
-    BLOCK,
-    Block,
-)
+from birdcore.audio.blocks import BLOCK, Block
 
 
 def resample(samples: Block, source_rate: int, target_rate: int) -> Block:

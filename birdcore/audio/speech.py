@@ -26,10 +26,7 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor
 
-from birdcore.audio.blocks import (
-    Block,
-    Reader,
-)
+from birdcore.audio.blocks import Block, Reader
 
 T = TypeVar("T")
 

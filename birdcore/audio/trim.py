@@ -13,10 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from birdcore.audio.blocks import (
-    Block,
-    Reader,
-)
+from birdcore.audio.blocks import Block, Reader
 
 Action = Literal["keep", "cut"]
 UNDECIDED, CUT, KEEP = 0, 1, 2

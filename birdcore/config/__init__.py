@@ -5,34 +5,11 @@ key or value is refused before any work, with file, line, key, what is allowed a
 right spelling.
 """
 
-from birdcore.config.augment import (
-    Background,
-    Mask,
-    Mixup,
-    Sumix,
-)
-from birdcore.config.read import (
-    RecipeError,
-    read_recipe,
-)
-from birdcore.config.recipe import (
-    Clean,
-    Ensemble,
-    Folds,
-    Mel,
-    Predict,
-    Recipe,
-    Score,
-    Shards,
-)
-from birdcore.config.round import (
-    PseudoLabels,
-    Round,
-)
-from birdcore.config.section import (
-    Output,
-    defaults_of,
-)
+from birdcore.config.augment import Background, Mask, Mixup, Sumix
+from birdcore.config.read import RecipeError, read_recipe
+from birdcore.config.recipe import Clean, Ensemble, Folds, Mel, Predict, Recipe, Score, Shards
+from birdcore.config.round import PseudoLabels, Round
+from birdcore.config.section import Output, defaults_of
 from birdcore.config.xeno_canto import XenoCanto
 
 __all__ = [

@@ -8,12 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from birdcore.config.section import (
-    Positive,
-    Seconds,
-    Section,
-    Share,
-)
+from birdcore.config.section import Positive, Seconds, Section, Share
 
 
 class Mixup(Section):

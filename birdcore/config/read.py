@@ -11,20 +11,8 @@ from pydantic import ValidationError
 
 from birdcore.config.expand import unrolled
 from birdcore.config.recipe import Recipe
-from birdcore.config.toml import (
-    DEEPEST,
-    MOST_BYTES,
-    Key,
-    NotARecipe,
-    lines_of,
-    parse,
-    parse_value,
-)
-from birdcore.config.validation_errors import (
-    SHOWN,
-    complaints,
-    dotted,
-)
+from birdcore.config.toml import DEEPEST, MOST_BYTES, Key, NotARecipe, lines_of, parse, parse_value
+from birdcore.config.validation_errors import SHOWN, complaints, dotted
 
 BASE = "base"
 """The recipe that this one is laid over: a file beside it."""

@@ -6,25 +6,11 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from birdcore.config.round import Round
-from birdcore.config.section import (
-    Count,
-    Name,
-    Output,
-    Positive,
-    Seconds,
-    Section,
-    Share,
-)
+from birdcore.config.section import Count, Name, Output, Positive, Seconds, Section, Share
 from birdcore.config.validation import rounds_fit
-from birdcore.config.validation_errors import (
-    WrongSetting,
-    nearest,
-)
+from birdcore.config.validation_errors import WrongSetting, nearest
 from birdcore.config.xeno_canto import XenoCanto
-from birdcore.features.spec import (
-    PRESETS,
-    MelSpec,
-)
+from birdcore.features.spec import PRESETS, MelSpec
 
 
 class Shards(Section):

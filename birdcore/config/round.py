@@ -15,15 +15,7 @@ from birdcore.config.augment import (
     Shift,
     Sumix,
 )
-from birdcore.config.section import (
-    Count,
-    Name,
-    Output,
-    Positive,
-    Seconds,
-    Section,
-    Share,
-)
+from birdcore.config.section import Count, Name, Output, Positive, Seconds, Section, Share
 from birdcore.config.validation_errors import WrongSetting
 
 Loss: TypeAlias = Literal[

@@ -4,10 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from birdcore.config.round import Round
-from birdcore.config.validation_errors import (
-    WrongSetting,
-    nearest,
-)
+from birdcore.config.validation_errors import WrongSetting, nearest
 
 if TYPE_CHECKING:
     from birdcore.config.recipe import Recipe

@@ -5,12 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from birdcore.config.section import (
-    Count,
-    Positive,
-    Seconds,
-    Section,
-)
+from birdcore.config.section import Count, Positive, Seconds, Section
 from birdcore.config.validation_errors import WrongSetting
 
 Words = Annotated[

@@ -7,10 +7,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from birdcore.features.scale import (
-    Codes,
-    Scale,
-)
+from birdcore.features.scale import Codes, Scale
 from birdcore.features.spec import MelSpec
 
 Ints = npt.NDArray[np.int64]

@@ -14,18 +14,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from birdcore.features.mels import (
-    Ints,
-    median_codes,
-)
-from birdcore.features.scale import (
-    Scale,
-    power_table,
-)
-from birdcore.features.shard import (
-    MelShard,
-    read_shards,
-)
+from birdcore.features.mels import Ints, median_codes
+from birdcore.features.scale import Scale, power_table
+from birdcore.features.shard import MelShard, read_shards
 from birdcore.features.spec import MelSpec
 
 MEDIAN_CELLS = 1 << 24

@@ -22,14 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from birdcore.audio.blocks import Reader
-from birdcore.features.mels import (
-    Ints,
-    Mels,
-)
-from birdcore.features.scale import (
-    Codes,
-    Scale,
-)
+from birdcore.features.mels import Ints, Mels
+from birdcore.features.scale import Codes, Scale
 from birdcore.features.spec import MelSpec
 
 FORMAT = 1

@@ -13,10 +13,7 @@ from numpy.typing import NDArray
 
 from birdcore.store.artifact import Artifact
 from birdcore.teachers.external_teacher import columns_of
-from birdcore.teachers.outputs import (
-    Heard,
-    read_heard,
-)
+from birdcore.teachers.outputs import Heard, read_heard
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,7 @@ from birdcore.metrics.files import (
     read_submission,
     score_files,
 )
-from birdcore.metrics.metrics import (
-    bootstrap,
-    class_auc,
-    cmap,
-    macro_auc,
-)
+from birdcore.metrics.metrics import bootstrap, class_auc, cmap, macro_auc
 
 __all__ = [
     "Matched",

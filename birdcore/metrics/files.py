@@ -9,13 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from birdcore.metrics.metrics import (
-    bootstrap,
-    class_auc,
-    cmap,
-    macro_auc,
-    mean_scored,
-)
+from birdcore.metrics.metrics import bootstrap, class_auc, cmap, macro_auc, mean_scored
 from birdcore.names import nfc
 
 

@@ -1,16 +1,8 @@
 """The network: a timm backbone under an attention head for sound event detection."""
 
 from birdcore.models.backbone import build_backbone
-from birdcore.models.head import (
-    AttBlockV2,
-    SedOutput,
-)
-from birdcore.models.sed import (
-    ModelSpec,
-    SedModel,
-    load_model,
-    save_model,
-)
+from birdcore.models.head import AttBlockV2, SedOutput
+from birdcore.models.sed import ModelSpec, SedModel, load_model, save_model
 
 __all__ = [
     "AttBlockV2",

@@ -8,12 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from birdcore.features.spec import MelSpec
-from birdcore.models.normalise import (
-    Normalisation,
-    normalise,
-    over_floor,
-    to_db,
-)
+from birdcore.models.normalise import Normalisation, normalise, over_floor, to_db
 
 INPUT_FILE = "input.json"
 

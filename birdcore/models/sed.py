@@ -14,11 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from birdcore.models.backbone import build_backbone
-from birdcore.models.head import (
-    AttBlockV2,
-    ClipForm,
-    SedOutput,
-)
+from birdcore.models.head import AttBlockV2, ClipForm, SedOutput
 
 SPEC_FILE = "model.json"
 WEIGHTS_FILE = "model.safetensors"

@@ -15,14 +15,8 @@ from numpy.typing import NDArray
 
 from birdcore.features.columns import stacked
 from birdcore.inference.weights import blend
-from birdcore.metrics import (
-    class_auc,
-    match_files,
-)
-from birdcore.sources.row_names import (
-    row_names,
-    stem_of,
-)
+from birdcore.metrics import class_auc, match_files
+from birdcore.sources.row_names import row_names, stem_of
 from birdcore.stages.ensemble import members_of
 from birdcore.store.artifact import Artifact
 

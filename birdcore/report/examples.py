@@ -13,18 +13,11 @@ import pandas as pd
 import soundfile as sf
 from numpy.typing import NDArray
 
-from birdcore.audio.blocks import (
-    Block,
-    Reader,
-)
+from birdcore.audio.blocks import Block, Reader
 from birdcore.audio.decode import Rejected, decode
 from birdcore.audio.resample import resample
 from birdcore.audio.trim import cut
-from birdcore.features.scale import (
-    Scale,
-    decode_db,
-    encode,
-)
+from birdcore.features.scale import Scale, decode_db, encode
 from birdcore.features.shard import MelShard
 from birdcore.features.spec import MelSpec
 from birdcore.features.spectrogram import mel_energy

@@ -10,19 +10,10 @@ import pandas as pd
 
 from birdcore.report.evaluation import Judged
 from birdcore.stages.catalog import read_recordings
-from birdcore.store.artifact import (
-    Artifact,
-    Ref,
-)
+from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.provenance import manifest_of
 from birdcore.store.store import Store
-from birdcore.training.attribution import (
-    FILE,
-    OUTSIDE,
-    merged,
-    read_attribution,
-    terms,
-)
+from birdcore.training.attribution import FILE, OUTSIDE, merged, read_attribution, terms
 
 KINDS = {
     "train_audio": "Labelled recordings",

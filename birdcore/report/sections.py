@@ -8,26 +8,15 @@ import numpy as np
 from markupsafe import Markup
 
 from birdcore.config.validation import OUTSIDE
-from birdcore.report import (
-    charts,
-)
-from birdcore.report import (
-    run_metadata as material,
-)
+from birdcore.report import charts
+from birdcore.report import run_metadata as material
 from birdcore.report.calibration import calibration, expected_error
 from birdcore.report.confusion import confused_pairs, confusion, most_confused
 from birdcore.report.evaluation import Judged
-from birdcore.report.round_summary import (
-    Rung,
-    links,
-    rungs,
-)
+from birdcore.report.round_summary import Rung, links, rungs
 from birdcore.stages.score import ENSEMBLE
 from birdcore.store.artifact import Artifact
-from birdcore.store.provenance import (
-    lineage,
-    lineage_text,
-)
+from birdcore.store.provenance import lineage, lineage_text
 from birdcore.store.store import Job
 
 PAIRS = 200

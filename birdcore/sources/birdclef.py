@@ -7,24 +7,10 @@ from typing import Literal, TypeAlias
 
 from birdcore.audio.trim import Override
 from birdcore.names import is_text, printable
-from birdcore.sources.listing import (
-    AUDIO_SUFFIXES,
-    list_audio,
-)
-from birdcore.sources.overrides import (
-    OVERRIDES,
-    read_overrides,
-)
-from birdcore.sources.table import (
-    TableError,
-    is_there,
-)
-from birdcore.sources.tables import (
-    TABLES,
-    Problem,
-    Tables,
-    read_tables,
-)
+from birdcore.sources.listing import AUDIO_SUFFIXES, list_audio
+from birdcore.sources.overrides import OVERRIDES, read_overrides
+from birdcore.sources.table import TableError, is_there
+from birdcore.sources.tables import TABLES, Problem, Tables, read_tables
 from birdcore.store.digests import digests
 from birdcore.store.store import Store
 

@@ -17,10 +17,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from birdcore.audio.fingerprints import (
-    FRAMES_PER_S,
-    Fingerprints,
-)
+from birdcore.audio.fingerprints import FRAMES_PER_S, Fingerprints
 
 MIN_AGREEING = 20
 """Of 120 real recordings and 220 of a competition, the same recording in another encoding has 119

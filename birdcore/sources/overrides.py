@@ -12,11 +12,7 @@ from pathlib import Path
 
 from birdcore.audio.trim import Override
 from birdcore.names import by_case, nfc
-from birdcore.sources.table import (
-    TableError,
-    is_there,
-    read_table,
-)
+from birdcore.sources.table import TableError, is_there, read_table
 from birdcore.spreadsheet import from_spreadsheet_cell
 
 OVERRIDES = "overrides.csv"

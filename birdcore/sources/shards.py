@@ -22,14 +22,8 @@ from typing import TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from birdcore.sources.birdclef import (
-    Kind,
-    SourceFile,
-)
-from birdcore.store.artifact import (
-    Manifest,
-    Ref,
-)
+from birdcore.sources.birdclef import Kind, SourceFile
+from birdcore.store.artifact import Manifest, Ref
 from birdcore.store.manifest import read_manifest
 from birdcore.store.store import Store
 

@@ -4,12 +4,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from birdcore.sources.birdclef import Source
-from birdcore.sources.row_names import (
-    decides_rows,
-    refuse_one_for_two,
-    row_names,
-    stem_of,
-)
+from birdcore.sources.row_names import decides_rows, refuse_one_for_two, row_names, stem_of
 from birdcore.sources.tables import Problem
 
 SAMPLE = "sample_submission.csv"

@@ -15,11 +15,7 @@ import pandas as pd
 
 from birdcore.names import nfc
 from birdcore.sources.label_lists import label_list
-from birdcore.sources.table import (
-    TableError,
-    is_there,
-    read_table,
-)
+from birdcore.sources.table import TableError, is_there, read_table
 
 TABLES = ("train.csv", "taxonomy.csv", "sample_submission.csv")
 TRAIN_NEEDS = ("primary_label", "filename")

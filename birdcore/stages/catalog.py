@@ -17,18 +17,8 @@ import pyarrow.parquet as pq
 
 from birdcore.names import by_case, nfc
 from birdcore.sources.birdclef import Source
-from birdcore.sources.tables import (
-    TRAIN_NUMBERS,
-    TRAIN_TEXT,
-    Problem,
-    Tables,
-    read_tables,
-)
-from birdcore.store.artifact import (
-    Artifact,
-    Facts,
-    Step,
-)
+from birdcore.sources.tables import TRAIN_NUMBERS, TRAIN_TEXT, Problem, Tables, read_tables
+from birdcore.store.artifact import Artifact, Facts, Step
 from birdcore.store.store import Job
 
 VERSION = 2

@@ -22,21 +22,11 @@ from birdcore.audio.decode import Rejected, decode
 from birdcore.audio.quality import Quality, quality
 from birdcore.audio.resample import resampled
 from birdcore.audio.speech import SPEECH_RATE, SpeechSettings, speech_intervals, speech_of
-from birdcore.audio.trim import (
-    Override,
-    kept_intervals,
-)
-from birdcore.config import (
-    Clean,
-    defaults_of,
-)
+from birdcore.audio.trim import Override, kept_intervals
+from birdcore.config import Clean, defaults_of
 from birdcore.sources.birdclef import LABELLED
 from birdcore.sources.shards import Shard
-from birdcore.store.artifact import (
-    Artifact,
-    Facts,
-    Step,
-)
+from birdcore.store.artifact import Artifact, Facts, Step
 from birdcore.store.store import Job
 
 VERSION = 2

@@ -11,17 +11,9 @@ import pyarrow.parquet as pq
 
 from birdcore.sources.duplicates import xeno_canto_id
 from birdcore.stages.catalog import RECORDINGS
-from birdcore.store.artifact import (
-    Facts,
-    Ref,
-    Step,
-)
+from birdcore.store.artifact import Facts, Ref, Step
 from birdcore.store.store import Job
-from birdcore.xeno_canto.record import (
-    Record,
-    rating,
-    read_records,
-)
+from birdcore.xeno_canto.record import Record, rating, read_records
 from birdcore.xeno_canto.selection_state import Collected
 
 VERSION = 1

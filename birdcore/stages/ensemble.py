@@ -20,35 +20,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from birdcore.config import (
-    Ensemble,
-    defaults_of,
-)
+from birdcore.config import Ensemble, defaults_of
 from birdcore.features.columns import stacked
-from birdcore.inference.ensemble_choice import (
-    Judged,
-    choose,
-    judge,
-)
-from birdcore.inference.teacher_predictions import (
-    of_recordings,
-    read_told,
-)
-from birdcore.inference.weights import (
-    Blend,
-    blend,
-    nnls_weights,
-    nnls_weights_by_class,
-    ranks,
-)
+from birdcore.inference.ensemble_choice import Judged, choose, judge
+from birdcore.inference.teacher_predictions import of_recordings, read_told
+from birdcore.inference.weights import Blend, blend, nnls_weights, nnls_weights_by_class, ranks
 from birdcore.metrics import class_auc
 from birdcore.models.sed import load_spec
-from birdcore.store.artifact import (
-    Artifact,
-    Facts,
-    Ref,
-    Step,
-)
+from birdcore.store.artifact import Artifact, Facts, Ref, Step
 from birdcore.store.files import write_text
 from birdcore.store.store import Job
 

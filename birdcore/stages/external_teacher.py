@@ -12,31 +12,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from birdcore.audio.blocks import (
-    Block,
-    Reader,
-)
+from birdcore.audio.blocks import Block, Reader
 from birdcore.audio.kept_audio import kept_recordings
 from birdcore.config import Clean
 from birdcore.sources.birdclef import LABELLED
 from birdcore.sources.shards import Shard
 from birdcore.stages.label import segment_starts
-from birdcore.store.artifact import (
-    Facts,
-    Ref,
-    Step,
-)
+from birdcore.store.artifact import Facts, Ref, Step
 from birdcore.store.store import Job
 from birdcore.teachers.birdnet import birdnet
-from birdcore.teachers.external_teacher import (
-    Floats,
-    OutsideTeacher,
-    columns_of,
-)
-from birdcore.teachers.outputs import (
-    About,
-    write_heard,
-)
+from birdcore.teachers.external_teacher import Floats, OutsideTeacher, columns_of
+from birdcore.teachers.outputs import About, write_heard
 
 VERSION = 1
 

@@ -7,17 +7,9 @@ are, before anything is cut. What can't be decoded has no landmarks: cleaning sa
 from pathlib import Path
 
 from birdcore.audio.decode import Rejected, decode
-from birdcore.audio.fingerprints import (
-    Landmarks,
-    fingerprint,
-    gather,
-    write_fingerprints,
-)
+from birdcore.audio.fingerprints import Landmarks, fingerprint, gather, write_fingerprints
 from birdcore.sources.shards import Shard
-from birdcore.store.artifact import (
-    Facts,
-    Step,
-)
+from birdcore.store.artifact import Facts, Step
 from birdcore.store.store import Job
 
 VERSION = 2

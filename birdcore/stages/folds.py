@@ -15,11 +15,7 @@ import numpy as np
 import pandas as pd
 
 from birdcore.stages.catalog import read_recordings
-from birdcore.store.artifact import (
-    Facts,
-    Ref,
-    Step,
-)
+from birdcore.store.artifact import Facts, Ref, Step
 from birdcore.store.store import Job
 
 VERSION = 2

@@ -15,29 +15,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from birdcore.config import (
-    Round,
-    defaults_of,
-)
-from birdcore.inference.predict import (
-    duration_s,
-    read_soundscapes,
-)
-from birdcore.pseudo_labels.soft import (
-    drop_small,
-    high_low_mask,
-    keep_segments,
-    power_transform,
-)
-from birdcore.pseudo_labels.teacher import (
-    probabilities,
-    read_teacher,
-)
-from birdcore.store.artifact import (
-    Facts,
-    Ref,
-    Step,
-)
+from birdcore.config import Round, defaults_of
+from birdcore.inference.predict import duration_s, read_soundscapes
+from birdcore.pseudo_labels.soft import drop_small, high_low_mask, keep_segments, power_transform
+from birdcore.pseudo_labels.teacher import probabilities, read_teacher
+from birdcore.store.artifact import Facts, Ref, Step
 from birdcore.store.store import Job
 from birdcore.teachers.external_teacher import Credit
 

@@ -11,19 +11,9 @@ import pyarrow.parquet as pq
 
 from birdcore.audio.fingerprints import read_fingerprints
 from birdcore.sources.birdclef import SourceFile
-from birdcore.sources.duplicates import (
-    Leak,
-    by_audio,
-    by_content,
-    by_id,
-    xeno_canto_id,
-)
+from birdcore.sources.duplicates import Leak, by_audio, by_content, by_id, xeno_canto_id
 from birdcore.sources.shards import Shard
-from birdcore.store.artifact import (
-    Facts,
-    Ref,
-    Step,
-)
+from birdcore.store.artifact import Facts, Ref, Step
 from birdcore.store.store import Job
 
 VERSION = 1

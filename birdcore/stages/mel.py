@@ -12,26 +12,14 @@ import numpy as np
 
 from birdcore.audio.blocks import Block
 from birdcore.audio.kept_audio import kept_recordings
-from birdcore.config import (
-    Clean,
-    Mel,
-    defaults_of,
-)
-from birdcore.features.scale import (
-    Codes,
-    Scale,
-    encode,
-)
+from birdcore.config import Clean, Mel, defaults_of
+from birdcore.features.scale import Codes, Scale, encode
 from birdcore.features.shard import ShardWriter
 from birdcore.features.spec import MelSpec
 from birdcore.features.spectrogram import mel_blocks
 from birdcore.sources.birdclef import LABELLED
 from birdcore.sources.shards import Shard
-from birdcore.store.artifact import (
-    Facts,
-    Ref,
-    Step,
-)
+from birdcore.store.artifact import Facts, Ref, Step
 from birdcore.store.store import Job
 
 VERSION = 1

@@ -13,10 +13,7 @@ from typing import TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from birdcore.config import (
-    Predict,
-    defaults_of,
-)
+from birdcore.config import Predict, defaults_of
 from birdcore.inference.predict import (
     Listener,
     Probabilities,
@@ -28,19 +25,9 @@ from birdcore.inference.predict import (
     load_listeners,
     read_soundscapes,
 )
-from birdcore.inference.teacher_predictions import (
-    of_segments,
-    read_told,
-)
-from birdcore.inference.windows import (
-    segment_ends,
-    segment_max,
-)
-from birdcore.store.artifact import (
-    Facts,
-    Ref,
-    Step,
-)
+from birdcore.inference.teacher_predictions import of_segments, read_told
+from birdcore.inference.windows import segment_ends, segment_max
+from birdcore.store.artifact import Facts, Ref, Step
 from birdcore.store.store import Job
 
 VERSION = 1

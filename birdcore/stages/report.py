@@ -8,30 +8,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from birdcore.config import (
-    Recipe,
-    defaults_of,
-)
+from birdcore.config import Recipe, defaults_of
 from birdcore.features.scale import Scale
 from birdcore.features.spec import MelSpec
 from birdcore.report import examples
-from birdcore.report.evaluation import (
-    Judged,
-    judged_on_held_out,
-    judged_on_soundscapes,
-)
+from birdcore.report.evaluation import Judged, judged_on_held_out, judged_on_soundscapes
 from birdcore.report.page import render
 from birdcore.report.sections import ladder, origins, quality, settings, species
-from birdcore.sources.birdclef import (
-    Kind,
-    Source,
-)
-from birdcore.store.artifact import (
-    Artifact,
-    Facts,
-    Ref,
-    Step,
-)
+from birdcore.sources.birdclef import Kind, Source
+from birdcore.store.artifact import Artifact, Facts, Ref, Step
 from birdcore.store.files import write_text
 from birdcore.store.store import Job
 

@@ -9,32 +9,15 @@ from dataclasses import asdict
 
 import numpy as np
 
-from birdcore.config import (
-    Score,
-    defaults_of,
-)
-from birdcore.metrics.files import (
-    NothingToScore,
-    read_submission,
-    score_files,
-)
+from birdcore.config import Score, defaults_of
+from birdcore.metrics.files import NothingToScore, read_submission, score_files
 from birdcore.sources.birdclef import Source
-from birdcore.sources.row_names import (
-    refuse_one_for_two,
-    stem_of,
-)
+from birdcore.sources.row_names import refuse_one_for_two, stem_of
 from birdcore.sources.soundscapes import rows_of
 from birdcore.sources.table import is_there
 from birdcore.stages.submission import rounds_of
-from birdcore.store.artifact import (
-    Facts,
-    Ref,
-    Step,
-)
-from birdcore.store.files import (
-    file_sha256,
-    write_text,
-)
+from birdcore.store.artifact import Facts, Ref, Step
+from birdcore.store.files import file_sha256, write_text
 from birdcore.store.store import Job
 
 VERSION = 2

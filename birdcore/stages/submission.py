@@ -18,33 +18,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from birdcore.config import (
-    Predict,
-    defaults_of,
-)
+from birdcore.config import Predict, defaults_of
 from birdcore.features.columns import stacked
-from birdcore.inference.smooth import (
-    delta_shift,
-    file_maximum,
-    gaussian,
-    neighbours,
-)
+from birdcore.inference.smooth import delta_shift, file_maximum, gaussian, neighbours
 from birdcore.inference.weights import blend
 from birdcore.names import nfc
 from birdcore.sources.birdclef import Source
-from birdcore.sources.soundscapes import (
-    SAMPLE,
-    rows_of,
-    sample_decides,
-)
+from birdcore.sources.soundscapes import SAMPLE, rows_of, sample_decides
 from birdcore.sources.tables import read_tables
 from birdcore.stages.catalog import read_labels
-from birdcore.store.artifact import (
-    Artifact,
-    Facts,
-    Ref,
-    Step,
-)
+from birdcore.store.artifact import Artifact, Facts, Ref, Step
 from birdcore.store.store import Job
 
 VERSION = 2

@@ -16,44 +16,18 @@ import torch
 from torch.optim import AdamW
 from torch.utils.tensorboard import SummaryWriter
 
-from birdcore.config import (
-    Round,
-    defaults_of,
-)
-from birdcore.models.input import (
-    InputSpec,
-    pick_device,
-    save_input,
-)
-from birdcore.models.sed import (
-    ModelSpec,
-    SedModel,
-    load_model,
-    place_model,
-    save_model,
-)
-from birdcore.stages.catalog import (
-    read_labels,
-    read_recordings,
-)
-from birdcore.stages.label import (
-    OVER_ALL,
-    outside_credit,
-)
-from birdcore.store.artifact import (
-    Facts,
-    Ref,
-    Step,
-)
+from birdcore.config import Round, defaults_of
+from birdcore.models.input import InputSpec, pick_device, save_input
+from birdcore.models.sed import ModelSpec, SedModel, load_model, place_model, save_model
+from birdcore.stages.catalog import read_labels, read_recordings
+from birdcore.stages.label import OVER_ALL, outside_credit
+from birdcore.store.artifact import Facts, Ref, Step
 from birdcore.store.files import file_sha256
 from birdcore.store.store import Job
 from birdcore.teachers.external_teacher import Credit
 from birdcore.teachers.outputs import read_about
 from birdcore.training.attribution import FILE as ATTRIBUTION
-from birdcore.training.attribution import (
-    attribution,
-    write_attribution,
-)
+from birdcore.training.attribution import attribution, write_attribution
 from birdcore.training.checkpoint import (
     Training,
     drop_checkpoints,
@@ -62,21 +36,9 @@ from birdcore.training.checkpoint import (
     soup,
 )
 from birdcore.training.ema import ema
-from birdcore.training.epoch import (
-    run_epoch,
-    seed_of,
-)
-from birdcore.training.training_set import (
-    TrainingSet,
-    files_of,
-    is_soundscape,
-    training_set,
-)
-from birdcore.training.validate import (
-    held_out_auc,
-    held_out_cosine,
-    held_out_probabilities,
-)
+from birdcore.training.epoch import run_epoch, seed_of
+from birdcore.training.training_set import TrainingSet, files_of, is_soundscape, training_set
+from birdcore.training.validate import held_out_auc, held_out_cosine, held_out_probabilities
 
 VERSION = 6
 

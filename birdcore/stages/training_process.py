@@ -16,10 +16,7 @@ import traceback
 from dataclasses import asdict
 from typing import Any
 
-from birdcore.store.artifact import (
-    Ref,
-    Step,
-)
+from birdcore.store.artifact import Ref, Step
 from birdcore.store.location import open_store
 
 PASSING = "passing"

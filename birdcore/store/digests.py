@@ -19,10 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from birdcore.store.files import (
-    file_sha256,
-    write_bytes,
-)
+from birdcore.store.files import file_sha256, write_bytes
 
 SETTLED_NS = 3_000_000_000
 """FAT counts its times by two seconds."""

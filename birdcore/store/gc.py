@@ -23,26 +23,11 @@ from pathlib import Path
 from birdcore.store.artifact import Ref
 from birdcore.store.files import write_text
 from birdcore.store.format import StoreError
-from birdcore.store.inventory import (
-    KEY,
-    Entry,
-    Work,
-    entries,
-    works,
-)
+from birdcore.store.inventory import KEY, Entry, Work, entries, works
 from birdcore.store.provenance import manifest_of
-from birdcore.store.regular import (
-    read_regular,
-    remove,
-)
+from birdcore.store.regular import read_regular, remove
 from birdcore.store.run_records import is_alive
-from birdcore.store.runs import (
-    FOLDER,
-    LOCK,
-    Run,
-    forget,
-    runs,
-)
+from birdcore.store.runs import FOLDER, LOCK, Run, forget, runs
 from birdcore.store.store import Store
 
 PINS = "pins.json"

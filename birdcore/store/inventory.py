@@ -10,10 +10,7 @@ from pathlib import Path
 from birdcore.store.artifact import Ref
 from birdcore.store.provenance import near_manifest
 from birdcore.store.regular import regular_bytes
-from birdcore.store.store import (
-    WORK,
-    Store,
-)
+from birdcore.store.store import WORK, Store
 
 KEY = re.compile(r"[0-9a-f]{64}")
 CHECKPOINTS = "checkpoint-*.pt"

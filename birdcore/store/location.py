@@ -6,10 +6,7 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from birdcore.store.remote import (
-    FarError,
-    far_side,
-)
+from birdcore.store.remote import FarError, far_side
 from birdcore.store.store import Store
 
 

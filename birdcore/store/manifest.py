@@ -11,18 +11,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from birdcore.store.artifact import (
-    MANIFEST,
-    Manifest,
-    Ref,
-    StoredFile,
-)
+from birdcore.store.artifact import MANIFEST, Manifest, Ref, StoredFile
 from birdcore.store.files import write_text
 from birdcore.store.format import StoreError
-from birdcore.store.regular import (
-    read_regular,
-    regular_bytes,
-)
+from birdcore.store.regular import read_regular, regular_bytes
 
 MOST_BYTES = 1 << 27
 """Of a manifest: that of a million source files has about half of it."""

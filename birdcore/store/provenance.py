@@ -13,14 +13,8 @@ from functools import cache, partial
 from typing import TypeAlias
 
 from birdcore.config.round import PseudoLabels
-from birdcore.store.artifact import (
-    Manifest,
-    Ref,
-)
-from birdcore.store.manifest import (
-    ManifestError,
-    read_manifest,
-)
+from birdcore.store.artifact import Manifest, Ref
+from birdcore.store.manifest import ManifestError, read_manifest
 from birdcore.store.regular import refuse_links
 from birdcore.store.remote import manifest_there
 from birdcore.store.store import Store

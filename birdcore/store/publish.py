@@ -5,16 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from birdcore.store.artifact import (
-    MANIFEST,
-    Manifest,
-    Step,
-    StoredFile,
-)
-from birdcore.store.files import (
-    file_sha256,
-    sync,
-)
+from birdcore.store.artifact import MANIFEST, Manifest, Step, StoredFile
+from birdcore.store.files import file_sha256, sync
 from birdcore.store.regular import regular_files
 
 

@@ -24,30 +24,11 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow.fs import FileSelector, FileSystem, LocalFileSystem, copy_files
 
-from birdcore.store.artifact import (
-    MANIFEST,
-    Manifest,
-    Ref,
-    StoredFile,
-)
-from birdcore.store.files import (
-    replacing,
-    write_bytes,
-)
-from birdcore.store.format import (
-    MARK,
-    NAME,
-    refuse_other,
-)
-from birdcore.store.manifest import (
-    MOST_BYTES,
-    ManifestError,
-    parse_manifest,
-)
-from birdcore.store.regular import (
-    Irregular,
-    refuse_links,
-)
+from birdcore.store.artifact import MANIFEST, Manifest, Ref, StoredFile
+from birdcore.store.files import replacing, write_bytes
+from birdcore.store.format import MARK, NAME, refuse_other
+from birdcore.store.manifest import MOST_BYTES, ManifestError, parse_manifest
+from birdcore.store.regular import Irregular, refuse_links
 
 AT_ONCE = 8
 """Files of an artifact under way at once."""

@@ -19,33 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from birdcore.names import located
-from birdcore.store.artifact import (
-    Artifact,
-    Facts,
-    Manifest,
-    Progress,
-    Ref,
-    Step,
-)
-from birdcore.store.files import (
-    file_sha256,
-    write_bytes,
-)
-from birdcore.store.format import (
-    StoreError,
-    mark,
-)
+from birdcore.store.artifact import Artifact, Facts, Manifest, Progress, Ref, Step
+from birdcore.store.files import file_sha256, write_bytes
+from birdcore.store.format import StoreError, mark
 from birdcore.store.locks import held
-from birdcore.store.manifest import (
-    ManifestError,
-    read_manifest,
-    whole,
-    write_manifest,
-)
-from birdcore.store.publish import (
-    manifest_of,
-    settle,
-)
+from birdcore.store.manifest import ManifestError, read_manifest, whole, write_manifest
+from birdcore.store.publish import manifest_of, settle
 from birdcore.store.regular import (
     Irregular,
     empty,
@@ -54,15 +33,7 @@ from birdcore.store.regular import (
     regular_files,
     remove,
 )
-from birdcore.store.remote import (
-    Far,
-    believed_there,
-    fetch,
-    manifest_there,
-    read,
-    send,
-    write,
-)
+from birdcore.store.remote import Far, believed_there, fetch, manifest_there, read, send, write
 
 WORK, TRASH = "work", "trash"
 COMING = ".coming"

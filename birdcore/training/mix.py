@@ -7,17 +7,8 @@ import torch
 from torch import Generator, Tensor
 
 from birdcore.features.recordings import Recordings
-from birdcore.training.augment import (
-    draw_mixup,
-    draw_sumix,
-    mix_constant,
-    mixup,
-    sumix,
-)
-from birdcore.training.data import (
-    Crops,
-    draw_offsets,
-)
+from birdcore.training.augment import draw_mixup, draw_sumix, mix_constant, mixup, sumix
+from birdcore.training.data import Crops, draw_offsets
 from birdcore.training.segments import Segments
 
 

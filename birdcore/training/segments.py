@@ -16,12 +16,7 @@ from torch import Tensor
 
 from birdcore.features.columns import stacked
 from birdcore.features.recordings import Recordings
-from birdcore.pseudo_labels.soft import (
-    cap_sum,
-    keep_top,
-    minmax_by_class,
-    soundscape_weights,
-)
+from birdcore.pseudo_labels.soft import cap_sum, keep_top, minmax_by_class, soundscape_weights
 
 TOLERANCE_S = 0.1
 """A segment that sticks out of a crop by less lies in it: frames round times."""

@@ -9,30 +9,15 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from birdcore.features.recordings import (
-    Recordings,
-    read_mels,
-)
+from birdcore.features.recordings import Recordings, read_mels
 from birdcore.stages.catalog import read_recordings
-from birdcore.stages.folds import (
-    EVERYWHERE,
-    soundscape_fold,
-)
+from birdcore.stages.folds import EVERYWHERE, soundscape_fold
 from birdcore.store.store import Job
-from birdcore.teachers.outputs import (
-    Heard,
-    read_heard,
-)
+from birdcore.teachers.outputs import Heard, read_heard
 from birdcore.training.data import hard_labels
 from birdcore.training.quiet_segments import quiet_pieces
-from birdcore.training.segments import (
-    Segments,
-    read_segments,
-)
-from birdcore.training.targets import (
-    ClipLabels,
-    read_clip_labels,
-)
+from birdcore.training.segments import Segments, read_segments
+from birdcore.training.targets import ClipLabels, read_clip_labels
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,7 @@ from torch.nn.functional import cosine_similarity
 
 from birdcore.metrics import class_auc
 from birdcore.models.head import SedOutput
-from birdcore.models.input import (
-    InputSpec,
-    model_input,
-)
+from birdcore.models.input import InputSpec, model_input
 from birdcore.models.sed import SedModel
 from birdcore.training.training_set import TrainingSet
 

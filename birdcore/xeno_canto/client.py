@@ -21,10 +21,7 @@ from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
 from urllib3.exceptions import HTTPError
 
 from birdcore import __version__
-from birdcore.xeno_canto.connection import (
-    ended_after,
-    new_session,
-)
+from birdcore.xeno_canto.connection import ended_after, new_session
 from birdcore.xeno_canto.errors import (
     ArchiveError,
     Refused,
@@ -33,11 +30,7 @@ from birdcore.xeno_canto.errors import (
     reason,
     refusal,
 )
-from birdcore.xeno_canto.pause import (
-    back_off_s,
-    pace,
-    retry_after_s,
-)
+from birdcore.xeno_canto.pause import back_off_s, pace, retry_after_s
 
 __all__ = ["Archive", "ArchiveError", "Refused", "chunks", "get", "is_api", "open_archive", "pace"]
 

@@ -14,37 +14,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from birdcore.audio.decode import Rejected, decode
-from birdcore.store.artifact import (
-    Facts,
-    Progress,
-)
-from birdcore.store.files import (
-    file_sha256,
-    sync,
-)
+from birdcore.store.artifact import Facts, Progress
+from birdcore.store.files import file_sha256, sync
 from birdcore.store.store import no_progress
 from birdcore.xeno_canto import folder as collection
-from birdcore.xeno_canto.client import (
-    Archive,
-    ArchiveError,
-    Refused,
-    is_api,
-)
-from birdcore.xeno_canto.folder import (
-    RECORDINGS,
-    Failed,
-    Fetched,
-)
-from birdcore.xeno_canto.partial import (
-    Partial,
-    held,
-)
+from birdcore.xeno_canto.client import Archive, ArchiveError, Refused, is_api
+from birdcore.xeno_canto.folder import RECORDINGS, Failed, Fetched
+from birdcore.xeno_canto.partial import Partial, held
 from birdcore.xeno_canto.pause import back_off_s
 from birdcore.xeno_canto.quota import Room
-from birdcore.xeno_canto.receive import (
-    ask,
-    take,
-)
+from birdcore.xeno_canto.receive import ask, take
 from birdcore.xeno_canto.record import Record
 
 KEEP_FREE_BYTES = 1 << 30

@@ -19,18 +19,8 @@ from io import FileIO
 from pathlib import Path
 
 from birdcore.store.files import write_text
-from birdcore.store.regular import (
-    open_content,
-    read_regular,
-)
-from birdcore.xeno_canto.folder import (
-    FAILED,
-    FETCHED,
-    LARGEST_NOTE,
-    PARTIAL,
-    failure,
-    find,
-)
+from birdcore.store.regular import open_content, read_regular
+from birdcore.xeno_canto.folder import FAILED, FETCHED, LARGEST_NOTE, PARTIAL, failure, find
 
 OURS = re.compile(r"XC([0-9]+)\.(?:part|json)|\.XC([0-9]+)\.json\..*")
 TORN = re.compile(r"\.XC[0-9]+\.json\.")

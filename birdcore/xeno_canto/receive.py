@@ -9,17 +9,8 @@ import re
 
 import requests
 
-from birdcore.xeno_canto.client import (
-    Archive,
-    ArchiveError,
-    Refused,
-    chunks,
-    get,
-)
-from birdcore.xeno_canto.partial import (
-    Origin,
-    Partial,
-)
+from birdcore.xeno_canto.client import Archive, ArchiveError, Refused, chunks, get
+from birdcore.xeno_canto.partial import Origin, Partial
 from birdcore.xeno_canto.quota import Room
 
 SLOWEST = 20_000  # bytes per second

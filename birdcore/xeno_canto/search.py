@@ -18,16 +18,8 @@ import requests
 
 from birdcore.store.artifact import Progress
 from birdcore.store.store import no_progress
-from birdcore.xeno_canto.client import (
-    Archive,
-    get,
-)
-from birdcore.xeno_canto.errors import (
-    KEY_NAME,
-    ArchiveError,
-    Refused,
-    error_text,
-)
+from birdcore.xeno_canto.client import Archive, get
+from birdcore.xeno_canto.errors import KEY_NAME, ArchiveError, Refused, error_text
 from birdcore.xeno_canto.record import (
     Record,
     RecordError,

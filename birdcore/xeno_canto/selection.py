@@ -15,10 +15,7 @@ from typing import TypeAlias
 from birdcore.config.xeno_canto import XenoCanto
 from birdcore.sources.duplicates import xeno_canto_id
 from birdcore.sources.tables import Tables
-from birdcore.xeno_canto.record import (
-    Record,
-    rating,
-)
+from birdcore.xeno_canto.record import Record, rating
 
 
 @dataclass(frozen=True)

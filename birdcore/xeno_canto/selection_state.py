@@ -24,31 +24,11 @@ from birdcore.sources.birdclef import SourceFile
 from birdcore.spreadsheet import to_csv
 from birdcore.store.artifact import differing
 from birdcore.store.digests import digests
-from birdcore.store.files import (
-    file_sha256,
-    write_text,
-)
-from birdcore.xeno_canto.folder import (
-    RECORDINGS,
-    collected,
-    failures,
-    recording_path,
-)
-from birdcore.xeno_canto.record import (
-    Record,
-    read_records,
-    write_records,
-)
-from birdcore.xeno_canto.search import (
-    is_known,
-    known_search,
-    queries,
-)
-from birdcore.xeno_canto.selection import (
-    Competition,
-    Selected,
-    select,
-)
+from birdcore.store.files import file_sha256, write_text
+from birdcore.xeno_canto.folder import RECORDINGS, collected, failures, recording_path
+from birdcore.xeno_canto.record import Record, read_records, write_records
+from birdcore.xeno_canto.search import is_known, known_search, queries
+from birdcore.xeno_canto.selection import Competition, Selected, select
 
 SEARCHES, SELECTIONS, CHOSEN, LEFT_OUT, FAILED = (
     "searches", "selections", "chosen.parquet", "left_out.csv", "failed.csv",

@@ -13,41 +13,17 @@ import pytest
 import soundfile as sf
 import torch
 
-from birdcore.config import (
-    Clean,
-    Mel,
-)
+from birdcore.config import Clean, Mel
 from birdcore.features.spec import MelSpec
-from birdcore.models.input import (
-    InputSpec,
-    save_input,
-)
-from birdcore.models.sed import (
-    ModelSpec,
-    SedModel,
-    save_model,
-)
-from birdcore.sources.birdclef import (
-    Kind,
-    SourceFile,
-)
+from birdcore.models.input import InputSpec, save_input
+from birdcore.models.sed import ModelSpec, SedModel, save_model
+from birdcore.sources.birdclef import Kind, SourceFile
 from birdcore.sources.shards import Shard
 from birdcore.stages import clean, mel
-from birdcore.store.artifact import (
-    Artifact,
-    Facts,
-    Ref,
-    Step,
-)
+from birdcore.store.artifact import Artifact, Facts, Ref, Step
 from birdcore.store.files import file_sha256
-from birdcore.store.store import (
-    Job,
-    Store,
-)
-from birdcore.training.attribution import (
-    COLUMNS,
-    FILE,
-)
+from birdcore.store.store import Job, Store
+from birdcore.training.attribution import COLUMNS, FILE
 
 SMALL_MEL = Mel(n_mels=32)
 MadeShard: TypeAlias = Callable[..., Shard]

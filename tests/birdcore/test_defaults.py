@@ -15,19 +15,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, create_model
 
-from birdcore.config import (
-    Mixup,
-    Recipe,
-    Round,
-)
+from birdcore.config import Mixup, Recipe, Round
 from birdcore.config import recipe as tables
 from birdcore.config.recipe import Outside
 from birdcore.config.xeno_canto import XenoCanto
-from birdcore.sources.birdclef import (
-    Source,
-    SourceFile,
-    scan,
-)
+from birdcore.sources.birdclef import Source, SourceFile, scan
 from birdcore.sources.shards import Shard
 from birdcore.stages import (
     catalog,
@@ -46,26 +38,13 @@ from birdcore.stages import (
     train,
 )
 from birdcore.stages import external_teacher as outside
-from birdcore.stages.training_process import (
-    step_from_json,
-    step_to_json,
-)
-from birdcore.store.artifact import (
-    Ref,
-    Step,
-    differing,
-)
+from birdcore.stages.training_process import step_from_json, step_to_json
+from birdcore.store.artifact import Ref, Step, differing
 from birdcore.store.store import Store
-from birdcore.teachers.external_teacher import (
-    Credit,
-    OutsideTeacher,
-)
+from birdcore.teachers.external_teacher import Credit, OutsideTeacher
 from birdcore.xeno_canto import selection_state as wanted
 from birdcore.xeno_canto.selection import competition_of
-from birdcore.xeno_canto.selection_state import (
-    Collected,
-    chosen_path,
-)
+from birdcore.xeno_canto.selection_state import Collected, chosen_path
 from flows.pipeline import STAGES
 
 FILE = Path(__file__).with_name("defaults.json")

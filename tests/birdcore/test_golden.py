@@ -26,21 +26,10 @@ import pytest
 import soundfile as sf
 
 from birdcore.audio.trim import Override
-from birdcore.config import (
-    Clean,
-    Ensemble,
-    Mel,
-    Predict,
-    Recipe,
-    Round,
-    Score,
-)
+from birdcore.config import Clean, Ensemble, Mel, Predict, Recipe, Round, Score
 from birdcore.features.scale import decode_db
 from birdcore.features.shard import read_shards
-from birdcore.sources.birdclef import (
-    SourceFile,
-    scan,
-)
+from birdcore.sources.birdclef import SourceFile, scan
 from birdcore.sources.shards import shards
 from birdcore.stages import (
     catalog,
@@ -59,23 +48,12 @@ from birdcore.stages import (
     train,
 )
 from birdcore.stages import external_teacher as outside
-from birdcore.store.artifact import (
-    Artifact,
-    Ref,
-)
+from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.files import file_sha256
 from birdcore.store.store import Store
-from birdcore.teachers.external_teacher import (
-    Credit,
-    Floats,
-    Hear,
-    OutsideTeacher,
-)
+from birdcore.teachers.external_teacher import Credit, Floats, Hear, OutsideTeacher
 from birdcore.teachers.outputs import read_heard
-from birdcore.xeno_canto.record import (
-    Record,
-    write_records,
-)
+from birdcore.xeno_canto.record import Record, write_records
 from birdcore.xeno_canto.selection_state import Collected
 from flows.pipeline import STAGES
 

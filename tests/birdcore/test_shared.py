@@ -8,38 +8,16 @@ from typing import Any
 
 import pytest
 
-from birdcore.store import (
-    gc as keeping,
-)
-from birdcore.store import (
-    remote as far,
-)
-from birdcore.store import (
-    store,
-)
-from birdcore.store.artifact import (
-    MANIFEST,
-    Artifact,
-    Facts,
-    Ref,
-    Step,
-)
+from birdcore.store import gc as keeping
+from birdcore.store import remote as far
+from birdcore.store import store
+from birdcore.store.artifact import MANIFEST, Artifact, Facts, Ref, Step
 from birdcore.store.format import StoreError
-from birdcore.store.inventory import (
-    entries,
-    trouble,
-    works,
-)
+from birdcore.store.inventory import entries, trouble, works
 from birdcore.store.location import open_store
 from birdcore.store.regular import Irregular
-from birdcore.store.remote import (
-    FarError,
-    far_side,
-)
-from birdcore.store.store import (
-    Job,
-    Store,
-)
+from birdcore.store.remote import FarError, far_side
+from birdcore.store.store import Job, Store
 
 STEP = Step("stage", 1, "a step")
 

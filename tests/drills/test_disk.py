@@ -7,10 +7,7 @@ from typing import Any
 
 import pytest
 
-from birdcore.store.inventory import (
-    entries,
-    trouble,
-)
+from birdcore.store.inventory import entries, trouble
 from birdcore.store.store import Store
 from birdcore.training.checkpoint import CHECKPOINTS
 

@@ -17,16 +17,9 @@ import numpy as np
 import pytest
 
 from birdcore.demo.archive import Faults, Served, serve
-from birdcore.xeno_canto.folder import (
-    collected,
-    failures,
-    recording_path,
-)
+from birdcore.xeno_canto.folder import collected, failures, recording_path
 from birdcore.xeno_canto.partial import sweep
-from birdcore.xeno_canto.record import (
-    parse_record,
-    write_records,
-)
+from birdcore.xeno_canto.record import parse_record, write_records
 
 KILLS = 3
 FAULTS = 0.2

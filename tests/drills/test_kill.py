@@ -8,10 +8,7 @@ from typing import Any
 
 import pytest
 
-from birdcore.store.artifact import (
-    MANIFEST,
-    Ref,
-)
+from birdcore.store.artifact import MANIFEST, Ref
 from birdcore.store.manifest import read_manifest
 from birdcore.training.checkpoint import CHECKPOINTS
 

@@ -10,12 +10,7 @@ from typing import Any
 
 import pytest
 
-from birdcore.store.artifact import (
-    MANIFEST,
-    Manifest,
-    Ref,
-    StoredFile,
-)
+from birdcore.store.artifact import MANIFEST, Manifest, Ref, StoredFile
 from birdcore.store.manifest import read_manifest
 
 CLOCKED = ("history.jsonl", "tb/")

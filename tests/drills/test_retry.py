@@ -7,11 +7,7 @@ from typing import Any
 
 from birdcore.config import read_recipe
 from birdcore.sources.birdclef import scan
-from birdcore.store.artifact import (
-    MANIFEST,
-    Ref,
-    Step,
-)
+from birdcore.store.artifact import MANIFEST, Ref, Step
 from birdcore.store.manifest import read_manifest
 from birdcore.store.store import Store
 from flows.dag import build_dag

@@ -7,11 +7,7 @@ from typing import Any
 import pytest
 
 from birdcore.store.artifact import MANIFEST
-from birdcore.store.inventory import (
-    entries,
-    trouble,
-    works,
-)
+from birdcore.store.inventory import entries, trouble, works
 from birdcore.store.store import Store
 
 

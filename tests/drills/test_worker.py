@@ -8,10 +8,7 @@ from typing import Any
 
 import pytest
 
-from birdcore.store.artifact import (
-    MANIFEST,
-    Ref,
-)
+from birdcore.store.artifact import MANIFEST, Ref
 from birdcore.store.manifest import read_manifest
 from birdcore.training.checkpoint import CHECKPOINTS
 
@@ -139,10 +136,7 @@ def test_ctrl_c_leaves_nothing_running_and_the_next_start_goes_on(
 def test_a_run_that_crashes_each_time_is_left_alone(
     ui: Any, asked: dict[str, Any], tmp_path: Path
 ) -> None:
-    from flows.server_setup import (
-        SETTLED_S,
-        TRIES,
-    )
+    from flows.server_setup import SETTLED_S, TRIES
 
     run = ui.new_run("pipeline", **asked)
     for begun in range(1, TRIES + 1):

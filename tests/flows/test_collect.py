@@ -15,16 +15,10 @@ from birdcore.config import read_recipe
 from birdcore.demo.archive import KEY, generated
 from birdcore.demo.uploads import LEAKS
 from birdcore.sources.birdclef import scan
-from birdcore.store.artifact import (
-    MANIFEST,
-    Ref,
-)
+from birdcore.store.artifact import MANIFEST, Ref
 from birdcore.store.store import Store
 from birdcore.xeno_canto.errors import KEY_NAME
-from birdcore.xeno_canto.folder import (
-    collected,
-    failures,
-)
+from birdcore.xeno_canto.folder import collected, failures
 from birdcore.xeno_canto.search import PER_PAGE
 from flows.cli import main
 from flows.dag import Dag, build_dag, gathered

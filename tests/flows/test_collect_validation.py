@@ -8,10 +8,7 @@ from types import ModuleType
 import pytest
 
 from birdcore.config import read_recipe
-from birdcore.sources.birdclef import (
-    SourceFile,
-    scan,
-)
+from birdcore.sources.birdclef import SourceFile, scan
 from birdcore.store.store import Store
 from birdcore.xeno_canto.selection_state import Collected
 from flows.dag import Dag, build_dag

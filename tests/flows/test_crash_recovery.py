@@ -9,36 +9,13 @@ import pytest
 from prefect import flow, task
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import State
-from prefect.states import (
-    AwaitingRetry,
-    Cancelled,
-    Completed,
-    Crashed,
-    Pending,
-    Running,
-    Scheduled,
-)
+from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Pending, Running, Scheduled
 
-from birdcore.store.runs import (
-    FOLDER,
-    Asked,
-    recorded,
-    runs,
-)
+from birdcore.store.runs import FOLDER, Asked, recorded, runs
 from birdcore.store.store import Store
 from flows import crash_recovery as dead
-from flows.crash_recovery import (
-    cancel_tasks,
-    go_on,
-    mark_dead,
-)
-from flows.server_setup import (
-    GOES_ON,
-    RESTART,
-    TAG,
-    TRIES,
-    set_up,
-)
+from flows.crash_recovery import cancel_tasks, go_on, mark_dead
+from flows.server_setup import GOES_ON, RESTART, TAG, TRIES, set_up
 
 ASKED = Asked("mini.toml", "data", "out")
 

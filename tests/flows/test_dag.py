@@ -5,14 +5,8 @@ from pathlib import Path
 import pytest
 
 from birdcore.config import read_recipe
-from birdcore.sources.birdclef import (
-    SourceFile,
-    scan,
-)
-from birdcore.store.artifact import (
-    Ref,
-    Step,
-)
+from birdcore.sources.birdclef import SourceFile, scan
+from birdcore.store.artifact import Ref, Step
 from birdcore.store.store import Store
 from birdcore.xeno_canto.selection_state import Collected
 from flows.dag import Dag, build_dag, gathered

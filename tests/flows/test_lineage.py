@@ -7,15 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from birdcore.store.artifact import (
-    Facts,
-    Ref,
-    Step,
-)
-from birdcore.store.store import (
-    Job,
-    Store,
-)
+from birdcore.store.artifact import Facts, Ref, Step
+from birdcore.store.store import Job, Store
 from flows.cli import main
 
 

@@ -9,42 +9,18 @@ import pandas as pd
 import pytest
 import torch
 
-from birdcore.config import (
-    RecipeError,
-    read_recipe,
-)
+from birdcore.config import RecipeError, read_recipe
 from birdcore.features.columns import stacked
-from birdcore.inference.teacher_predictions import (
-    of_recordings,
-    read_told,
-)
+from birdcore.inference.teacher_predictions import of_recordings, read_told
 from birdcore.models.sed import load_model
 from birdcore.sources.birdclef import scan
-from birdcore.stages import (
-    catalog,
-    clean,
-    ensemble,
-    folds,
-    label,
-    mel,
-    predict,
-    submission,
-    train,
-)
+from birdcore.stages import catalog, clean, ensemble, folds, label, mel, predict, submission, train
 from birdcore.stages import external_teacher as outside
 from birdcore.store.artifact import Artifact
 from birdcore.store.store import Store
-from birdcore.teachers.external_teacher import (
-    Credit,
-    Floats,
-    Hear,
-    OutsideTeacher,
-)
+from birdcore.teachers.external_teacher import Credit, Floats, Hear, OutsideTeacher
 from birdcore.teachers.outputs import read_heard
-from birdcore.training.attribution import (
-    FILE,
-    OUTSIDE,
-)
+from birdcore.training.attribution import FILE, OUTSIDE
 from flows.dag import Dag, build_dag
 
 RUN = {

@@ -10,15 +10,8 @@ import pytest
 
 from birdcore.config import read_recipe
 from birdcore.sources.birdclef import scan
-from birdcore.store.artifact import (
-    MANIFEST,
-    Facts,
-    Step,
-)
-from birdcore.store.store import (
-    Job,
-    Store,
-)
+from birdcore.store.artifact import MANIFEST, Facts, Step
+from birdcore.store.store import Job, Store
 from flows.dag import Dag, build_dag
 from flows.plan import plan
 from flows.selection import Chosen

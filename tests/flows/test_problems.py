@@ -8,14 +8,8 @@ import pandas as pd
 import pytest
 
 from birdcore.sources.tables import Problem
-from birdcore.store.artifact import (
-    Facts,
-    Step,
-)
-from birdcore.store.store import (
-    Job,
-    Store,
-)
+from birdcore.store.artifact import Facts, Step
+from birdcore.store.store import Job, Store
 from flows.dag import Dag
 from flows.problems import notes, write_problems
 from flows.results import not_scored

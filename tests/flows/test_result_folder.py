@@ -6,13 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.result_folder import (
-    MARK,
-    NotOurs,
-    refuse_foreign,
-    replace_results,
-    write_results_to,
-)
+from flows.result_folder import MARK, NotOurs, refuse_foreign, replace_results, write_results_to
 
 FILES: dict[str, str | Path] = {
     "submission.csv": "row_id,a\n",

@@ -10,25 +10,10 @@ import pandas as pd
 import pytest
 
 from birdcore.sources.tables import Problem
-from birdcore.stages.clean import (
-    UNREADABLE,
-    USED,
-)
-from birdcore.store.artifact import (
-    MANIFEST,
-    Facts,
-    Step,
-)
-from birdcore.store.store import (
-    Job,
-    Store,
-)
-from birdcore.training.attribution import (
-    COLUMNS,
-    FILE,
-    OUTSIDE,
-    read_attribution,
-)
+from birdcore.stages.clean import UNREADABLE, USED
+from birdcore.store.artifact import MANIFEST, Facts, Step
+from birdcore.store.store import Job, Store
+from birdcore.training.attribution import COLUMNS, FILE, OUTSIDE, read_attribution
 from flows.dag import Dag
 from flows.result_folder import MARK
 from flows.results import card, write_results

@@ -13,12 +13,7 @@ import pytest
 
 from birdcore.store.artifact import Step
 from birdcore.store.run_records import record
-from birdcore.store.runs import (
-    Asked,
-    Run,
-    recorded,
-    runs,
-)
+from birdcore.store.runs import Asked, Run, recorded, runs
 from birdcore.store.store import Store
 from flows import commands
 from flows.cli import main

@@ -4,20 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from birdcore.store.artifact import (
-    Facts,
-    Ref,
-    Step,
-)
-from birdcore.store.store import (
-    Job,
-    Store,
-)
+from birdcore.store.artifact import Facts, Ref, Step
+from birdcore.store.store import Job, Store
 from flows.dag import Dag
-from flows.selection import (
-    choose,
-    lacking,
-)
+from flows.selection import choose, lacking
 
 
 def small_dag() -> Dag:

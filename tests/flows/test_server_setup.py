@@ -16,11 +16,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 
 from flows.deployments import Spec, merge
-from flows.server_setup import (
-    POOLS,
-    automations,
-    set_up,
-)
+from flows.server_setup import POOLS, automations, set_up
 from tasks.archive import LIMIT as ARCHIVE
 from tasks.archive import set_limit
 from tasks.train import LIMIT as GPU

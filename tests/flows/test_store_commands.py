@@ -12,29 +12,13 @@ from typing import Any
 
 import pytest
 
-from birdcore.store.artifact import (
-    Facts,
-    Step,
-)
+from birdcore.store.artifact import Facts, Step
 from birdcore.store.format import LAYOUT
-from birdcore.store.gc import (
-    RESULTS,
-    pins,
-    remove_damaged,
-)
+from birdcore.store.gc import RESULTS, pins, remove_damaged
 from birdcore.store.inventory import entries
 from birdcore.store.location import open_store
-from birdcore.store.runs import (
-    FOLDER,
-    Asked,
-    needs,
-    recorded,
-    runs,
-)
-from birdcore.store.store import (
-    Job,
-    Store,
-)
+from birdcore.store.runs import FOLDER, Asked, needs, recorded, runs
+from birdcore.store.store import Job, Store
 from flows.cli import main
 
 

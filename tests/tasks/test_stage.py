@@ -7,15 +7,8 @@ from pathlib import Path
 import pytest
 from prefect.client.schemas.objects import State
 
-from birdcore.store.artifact import (
-    Facts,
-    Ref,
-    Step,
-)
-from birdcore.store.store import (
-    Job,
-    Store,
-)
+from birdcore.store.artifact import Facts, Ref, Step
+from birdcore.store.store import Job, Store
 from tasks.stage import RESULTS, Recoverable, StageTask, in_store, stage_task
 from tasks.stop import Stopped
 

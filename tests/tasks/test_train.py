@@ -19,16 +19,10 @@ from prefect.exceptions import ObjectNotFound
 import tasks.train
 from birdcore.config import read_recipe
 from birdcore.sources.birdclef import scan
-from birdcore.stages.training_process import (
-    PASSING,
-    step_to_json,
-)
+from birdcore.stages.training_process import PASSING, step_to_json
 from birdcore.store.artifact import Step
 from birdcore.store.private import NotPrivateError
-from birdcore.store.store import (
-    Store,
-    no_progress,
-)
+from birdcore.store.store import Store, no_progress
 from flows.dag import build_dag
 from tasks.stage import Recoverable
 from tasks.stop import Stopped, stopping

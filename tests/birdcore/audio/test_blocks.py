@@ -6,13 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdcore.audio.blocks import (
-    BLOCK,
-    Block,
-    Reader,
-    held,
-    in_blocks,
-)
+from birdcore.audio.blocks import BLOCK, Block, Reader, held, in_blocks
 
 
 @given(

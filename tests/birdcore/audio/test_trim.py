@@ -9,10 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from birdcore.audio import trim as room
-from birdcore.audio.trim import (
-    Override,
-    kept_intervals,
-)
+from birdcore.audio.trim import Override, kept_intervals
 
 RATE = 1_000
 seconds = st.integers(0, 60).map(lambda n: n / 4)

@@ -4,12 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from birdcore.config import (
-    Mel,
-    Recipe,
-    RecipeError,
-    read_recipe,
-)
+from birdcore.config import Mel, Recipe, RecipeError, read_recipe
 
 GOOD = """\
 # Two rounds.

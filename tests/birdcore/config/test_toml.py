@@ -7,12 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdcore.config.toml import (
-    NotARecipe,
-    lines_of,
-    parse,
-    parse_value,
-)
+from birdcore.config.toml import NotARecipe, lines_of, parse, parse_value
 
 KEYS = st.sampled_from(["a", "b", "c-d", "e_f"])
 VALUES = st.recursive(

@@ -5,11 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from birdcore.config import (
-    Recipe,
-    RecipeError,
-    read_recipe,
-)
+from birdcore.config import Recipe, RecipeError, read_recipe
 
 BIRDS = """\
 [xeno_canto]

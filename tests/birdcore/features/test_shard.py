@@ -10,21 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdcore.features.mels import (
-    crop,
-    median_codes,
-)
-from birdcore.features.scale import (
-    Codes,
-    Scale,
-)
-from birdcore.features.shard import (
-    BLOCK_FRAMES,
-    ROW_GROUP,
-    MelShard,
-    ShardWriter,
-    read_shards,
-)
+from birdcore.features.mels import crop, median_codes
+from birdcore.features.scale import Codes, Scale
+from birdcore.features.shard import BLOCK_FRAMES, ROW_GROUP, MelShard, ShardWriter, read_shards
 from birdcore.features.spec import MelSpec
 
 SPEC = MelSpec(n_mels=4)

@@ -4,12 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from birdcore.inference.ensemble_choice import (
-    Judged,
-    choose,
-    judge,
-    resampled_auc,
-)
+from birdcore.inference.ensemble_choice import Judged, choose, judge, resampled_auc
 
 
 def drawn(rows: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -24,10 +24,7 @@ from birdcore.inference.predict import (
 )
 from birdcore.inference.windows import window_starts
 from birdcore.models.input import model_input
-from birdcore.store.artifact import (
-    Artifact,
-    Ref,
-)
+from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.store import Store
 
 MadeMel = Callable[..., Artifact]

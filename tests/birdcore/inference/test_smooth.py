@@ -7,13 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdcore.inference.smooth import (
-    delta_shift,
-    file_maximum,
-    file_peak,
-    gaussian,
-    neighbours,
-)
+from birdcore.inference.smooth import delta_shift, file_maximum, file_peak, gaussian, neighbours
 
 SMOOTHERS = [lambda rows: gaussian(rows, 1.3), neighbours, delta_shift]
 

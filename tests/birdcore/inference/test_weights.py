@@ -6,12 +6,7 @@ from scipy.optimize import nnls
 from scipy.stats import pmean, rankdata
 
 from birdcore.inference import weights as module
-from birdcore.inference.weights import (
-    blend,
-    nnls_weights,
-    nnls_weights_by_class,
-    ranks,
-)
+from birdcore.inference.weights import blend, nnls_weights, nnls_weights_by_class, ranks
 
 
 @pytest.mark.parametrize("rows_at_once", [1, 7, 4096])

@@ -10,10 +10,7 @@ from torch import Tensor, nn
 
 from birdcore.models import backbone
 from birdcore.models.backbone import build_backbone
-from birdcore.models.sed import (
-    ModelSpec,
-    SedModel,
-)
+from birdcore.models.sed import ModelSpec, SedModel
 
 SMALL = "mobilenetv3_small_050"
 

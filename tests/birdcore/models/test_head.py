@@ -4,11 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from birdcore.models.head import (
-    AttBlockV2,
-    ClipForm,
-    SedOutput,
-)
+from birdcore.models.head import AttBlockV2, ClipForm, SedOutput
 
 CLIPS: tuple[ClipForm, ...] = ("probability", "logit")
 

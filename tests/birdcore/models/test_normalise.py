@@ -10,13 +10,7 @@ from scipy import stats
 from scipy.signal import lfilter
 from torch import Tensor
 
-from birdcore.models.normalise import (
-    Normalisation,
-    normalise,
-    over_floor,
-    pcen,
-    to_db,
-)
+from birdcore.models.normalise import Normalisation, normalise, over_floor, pcen, to_db
 
 HOWS: tuple[Normalisation, ...] = get_args(Normalisation)
 

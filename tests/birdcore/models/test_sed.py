@@ -6,12 +6,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from birdcore.models.sed import (
-    ModelSpec,
-    SedModel,
-    load_model,
-    save_model,
-)
+from birdcore.models.sed import ModelSpec, SedModel, load_model, save_model
 
 SPEC = ModelSpec(backbone="mobilenetv3_small_050", classes=("crow", "wren", "tit"), n_mels=64)
 

@@ -12,45 +12,15 @@ import pandas as pd
 import pytest
 
 from birdcore.audio.trim import Override
-from birdcore.config import (
-    Ensemble,
-    Recipe,
-    read_recipe,
-)
+from birdcore.config import Ensemble, Recipe, read_recipe
 from birdcore.models.sed import ModelSpec
-from birdcore.sources.birdclef import (
-    Kind,
-    Source,
-    scan,
-)
+from birdcore.sources.birdclef import Kind, Source, scan
 from birdcore.sources.shards import shards
-from birdcore.stages import (
-    catalog,
-    clean,
-    ensemble,
-    mel,
-    report,
-    score,
-    submission,
-)
-from birdcore.stages.catalog import (
-    read_labels,
-    read_recordings,
-)
-from birdcore.store.artifact import (
-    Artifact,
-    Facts,
-    Ref,
-    Step,
-)
-from birdcore.store.store import (
-    Job,
-    Store,
-)
-from birdcore.training.attribution import (
-    COLUMNS,
-    FILE,
-)
+from birdcore.stages import catalog, clean, ensemble, mel, report, score, submission
+from birdcore.stages.catalog import read_labels, read_recordings
+from birdcore.store.artifact import Artifact, Facts, Ref, Step
+from birdcore.store.store import Job, Store
+from birdcore.training.attribution import COLUMNS, FILE
 
 BACKBONE = "resnet10t"
 ROW_S, LENGTH_S = 5, 15

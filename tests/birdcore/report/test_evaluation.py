@@ -8,10 +8,7 @@ import pandas as pd
 import pytest
 
 from birdcore.metrics import class_auc
-from birdcore.report.evaluation import (
-    judged_on_held_out,
-    judged_on_soundscapes,
-)
+from birdcore.report.evaluation import judged_on_held_out, judged_on_soundscapes
 
 
 def test_on_soundscapes_it_is_what_the_score_says(made: Any) -> None:

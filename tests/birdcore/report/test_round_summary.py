@@ -3,10 +3,7 @@ from typing import Any
 import pytest
 
 from birdcore.config import Round
-from birdcore.report.round_summary import (
-    links,
-    rungs,
-)
+from birdcore.report.round_summary import links, rungs
 
 
 def settings(**own: Any) -> dict[str, Any]:

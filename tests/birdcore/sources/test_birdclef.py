@@ -5,10 +5,7 @@ from pathlib import Path
 import pytest
 
 from birdcore.audio.trim import Override
-from birdcore.sources.birdclef import (
-    FOLDERS,
-    scan,
-)
+from birdcore.sources.birdclef import FOLDERS, scan
 from birdcore.sources.table import TableError
 from birdcore.store import digests
 from birdcore.store.files import file_sha256

@@ -9,23 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from birdcore.audio.decode import decode
-from birdcore.audio.fingerprints import (
-    RATE,
-    Fingerprints,
-    Landmarks,
-    fingerprint,
-    gather,
-)
+from birdcore.audio.fingerprints import RATE, Fingerprints, Landmarks, fingerprint, gather
 from birdcore.audio.resample import resample
 from birdcore.sources import duplicates as room
-from birdcore.sources.duplicates import (
-    Leak,
-    by_audio,
-    by_content,
-    by_id,
-    match,
-    xeno_canto_id,
-)
+from birdcore.sources.duplicates import Leak, by_audio, by_content, by_id, match, xeno_canto_id
 
 
 @pytest.mark.parametrize(

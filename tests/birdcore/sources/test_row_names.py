@@ -2,12 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdcore.sources.row_names import (
-    decides_rows,
-    refuse_one_for_two,
-    row_names,
-    stem_of,
-)
+from birdcore.sources.row_names import decides_rows, refuse_one_for_two, row_names, stem_of
 from birdcore.sources.table import TableError
 
 PATHS = st.lists(

@@ -7,17 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdcore.sources.birdclef import (
-    Kind,
-    SourceFile,
-)
-from birdcore.sources.shards import (
-    MOST,
-    Ledger,
-    Shard,
-    assign,
-    shards,
-)
+from birdcore.sources.birdclef import Kind, SourceFile
+from birdcore.sources.shards import MOST, Ledger, Shard, assign, shards
 from birdcore.store.artifact import Step
 from birdcore.store.store import Store
 

@@ -9,12 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdcore.sources.tables import (
-    Problem,
-    TableError,
-    read_table,
-    read_tables,
-)
+from birdcore.sources.tables import Problem, TableError, read_table, read_tables
 
 TRAIN = """\
 primary_label,secondary_labels,filename,author,rating

@@ -12,15 +12,9 @@ from scipy.stats import pmean, rankdata
 from sklearn.metrics import roc_auc_score
 
 from birdcore.config import Ensemble
-from birdcore.inference.weights import (
-    Blend,
-    nnls_weights_by_class,
-)
+from birdcore.inference.weights import Blend, nnls_weights_by_class
 from birdcore.stages import ensemble
-from birdcore.store.artifact import (
-    Artifact,
-    Ref,
-)
+from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.store import Store
 
 MadeModel = Callable[..., Ref]

@@ -10,30 +10,16 @@ import soundfile as sf
 import torch
 
 from birdcore.audio.trim import Override
-from birdcore.config import (
-    Clean,
-    Mel,
-)
+from birdcore.config import Clean, Mel
 from birdcore.features.shard import read_shards
 from birdcore.sources.birdclef import Kind
 from birdcore.sources.shards import Shard
 from birdcore.stages import clean, mel
 from birdcore.stages import external_teacher as stage
-from birdcore.store.artifact import (
-    Artifact,
-    Step,
-)
+from birdcore.store.artifact import Artifact, Step
 from birdcore.store.store import Store
-from birdcore.teachers.external_teacher import (
-    Credit,
-    Floats,
-    Hear,
-    OutsideTeacher,
-)
-from birdcore.teachers.outputs import (
-    Heard,
-    read_heard,
-)
+from birdcore.teachers.external_teacher import Credit, Floats, Hear, OutsideTeacher
+from birdcore.teachers.outputs import Heard, read_heard
 
 MadeShard = Callable[..., Shard]
 RATE = 8_000

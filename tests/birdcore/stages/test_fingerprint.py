@@ -7,11 +7,7 @@ import numpy as np
 import soundfile as sf
 
 from birdcore.audio.decode import decode
-from birdcore.audio.fingerprints import (
-    fingerprint,
-    gather,
-    read_fingerprints,
-)
+from birdcore.audio.fingerprints import fingerprint, gather, read_fingerprints
 from birdcore.sources.shards import Shard
 from birdcore.stages import fingerprint as stage
 from birdcore.store.store import Store

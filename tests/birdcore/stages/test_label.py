@@ -13,30 +13,15 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from birdcore.config import (
-    Output,
-    PseudoLabels,
-    Round,
-)
+from birdcore.config import Output, PseudoLabels, Round
 from birdcore.features.columns import stacked
 from birdcore.features.recordings import read_mels
-from birdcore.inference.predict import (
-    cell_rate,
-    listen,
-    load_listeners,
-    read_soundscapes,
-)
+from birdcore.inference.predict import cell_rate, listen, load_listeners, read_soundscapes
 from birdcore.inference.windows import segment_mean
 from birdcore.stages import label
-from birdcore.stages.folds import (
-    EVERYWHERE,
-    soundscape_fold,
-)
+from birdcore.stages.folds import EVERYWHERE, soundscape_fold
 from birdcore.stages.label import segment_starts
-from birdcore.store.artifact import (
-    Artifact,
-    Ref,
-)
+from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.store import Store
 from birdcore.training.segments import read_segments
 

@@ -9,17 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile as sf
 
-from birdcore.sources.birdclef import (
-    Kind,
-    SourceFile,
-)
+from birdcore.sources.birdclef import Kind, SourceFile
 from birdcore.sources.shards import Shard
 from birdcore.sources.tables import read_tables
 from birdcore.stages import fingerprint, leaks
-from birdcore.store.artifact import (
-    Artifact,
-    Ref,
-)
+from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.files import file_sha256
 from birdcore.store.store import Store
 

@@ -13,23 +13,11 @@ from torchaudio.transforms import MelSpectrogram
 
 from birdcore.audio.decode import decode
 from birdcore.audio.resample import resample
-from birdcore.audio.trim import (
-    Override,
-    cut,
-)
-from birdcore.config import (
-    Clean,
-    Mel,
-)
+from birdcore.audio.trim import Override, cut
+from birdcore.config import Clean, Mel
 from birdcore.features.recordings import read_mels
-from birdcore.features.scale import (
-    decode_energy,
-    encode,
-)
-from birdcore.features.shard import (
-    BLOCK_FRAMES,
-    read_shards,
-)
+from birdcore.features.scale import decode_energy, encode
+from birdcore.features.shard import BLOCK_FRAMES, read_shards
 from birdcore.features.spectrogram import mel_energy
 from birdcore.sources.shards import Shard
 from birdcore.stages import clean, mel

@@ -7,21 +7,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from birdcore.config import (
-    Output,
-    Predict,
-)
+from birdcore.config import Output, Predict
 from birdcore.features.columns import stacked
-from birdcore.inference.predict import (
-    listen,
-    load_listeners,
-    read_soundscapes,
-)
+from birdcore.inference.predict import listen, load_listeners, read_soundscapes
 from birdcore.stages import predict
-from birdcore.store.artifact import (
-    Artifact,
-    Ref,
-)
+from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.store import Store
 
 MadeMel = Callable[..., Artifact]

@@ -5,10 +5,7 @@ from typing import Any
 
 import pytest
 
-from birdcore.config import (
-    Recipe,
-    read_recipe,
-)
+from birdcore.config import Recipe, read_recipe
 from birdcore.stages.report import settings_of
 
 

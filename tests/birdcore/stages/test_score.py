@@ -10,22 +10,12 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from birdcore.config import Score
-from birdcore.sources.birdclef import (
-    Source,
-    SourceFile,
-)
+from birdcore.sources.birdclef import Source, SourceFile
 from birdcore.sources.table import TableError
 from birdcore.sources.tables import Tables
 from birdcore.stages import score
-from birdcore.store.artifact import (
-    Facts,
-    Ref,
-    Step,
-)
-from birdcore.store.store import (
-    Job,
-    Store,
-)
+from birdcore.store.artifact import Facts, Ref, Step
+from birdcore.store.store import Job, Store
 
 TRUTH = "test_soundscapes_labels.csv"
 ROWS = [f"s{i}_{end}" for i in range(4) for end in (5, 10, 15)]

@@ -13,20 +13,11 @@ from scipy.stats import pmean, rankdata
 
 from birdcore.config import Predict
 from birdcore.metrics import read_submission
-from birdcore.sources.birdclef import (
-    Source,
-    SourceFile,
-)
+from birdcore.sources.birdclef import Source, SourceFile
 from birdcore.sources.table import TableError
-from birdcore.sources.tables import (
-    Tables,
-    read_tables,
-)
+from birdcore.sources.tables import Tables, read_tables
 from birdcore.stages import submission
-from birdcore.store.artifact import (
-    Artifact,
-    Ref,
-)
+from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.store import Store
 
 Published = Callable[..., Ref]

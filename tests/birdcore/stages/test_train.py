@@ -20,20 +20,11 @@ from sklearn.metrics import roc_auc_score
 from birdcore.config import Round
 from birdcore.stages import train
 from birdcore.stages.training_process import step_to_json
-from birdcore.store.artifact import (
-    Artifact,
-    Step,
-)
+from birdcore.store.artifact import Artifact, Step
 from birdcore.store.store import Store
 from birdcore.training import epoch
-from birdcore.training.attribution import (
-    FILE,
-    read_attribution,
-)
-from birdcore.training.checkpoint import (
-    CHECKPOINTS,
-    DAMAGED,
-)
+from birdcore.training.attribution import FILE, read_attribution
+from birdcore.training.checkpoint import CHECKPOINTS, DAMAGED
 
 CLASSES = ("a", "b", "c")
 NAMES = [f"train_audio/{label}{at}.wav" for label in CLASSES for at in range(4)]

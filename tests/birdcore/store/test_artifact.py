@@ -12,24 +12,10 @@ from pathlib import Path
 import pytest
 
 import birdcore
-from birdcore.store.artifact import (
-    MANIFEST,
-    Facts,
-    Ref,
-    Step,
-)
-from birdcore.store.files import (
-    file_sha256,
-    write_text,
-)
-from birdcore.store.format import (
-    LAYOUT,
-    StoreError,
-)
-from birdcore.store.store import (
-    Job,
-    Store,
-)
+from birdcore.store.artifact import MANIFEST, Facts, Ref, Step
+from birdcore.store.files import file_sha256, write_text
+from birdcore.store.format import LAYOUT, StoreError
+from birdcore.store.store import Job, Store
 
 STEP = Step(
     stage="mel",

@@ -7,10 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from birdcore.store import digests as module
-from birdcore.store.digests import (
-    Seen,
-    digests,
-)
+from birdcore.store.digests import Seen, digests
 from birdcore.store.files import file_sha256
 
 

@@ -17,44 +17,12 @@ from hypothesis import strategies as st
 
 import birdcore
 from birdcore.store import gc as keeping
-from birdcore.store.artifact import (
-    MANIFEST,
-    Artifact,
-    Facts,
-    Ref,
-    Step,
-)
+from birdcore.store.artifact import MANIFEST, Artifact, Facts, Ref, Step
 from birdcore.store.format import StoreError
-from birdcore.store.gc import (
-    PINS,
-    RESULTS,
-    clear,
-    kept_runs,
-    pin,
-    pins,
-    reasons,
-    unpin,
-    waste,
-)
-from birdcore.store.inventory import (
-    entries,
-    works,
-)
-from birdcore.store.runs import (
-    FOLDER,
-    Asked,
-    Run,
-    State,
-    asked_for,
-    recorded,
-    runs,
-)
-from birdcore.store.store import (
-    TRASH,
-    WORK,
-    Job,
-    Store,
-)
+from birdcore.store.gc import PINS, RESULTS, clear, kept_runs, pin, pins, reasons, unpin, waste
+from birdcore.store.inventory import entries, works
+from birdcore.store.runs import FOLDER, Asked, Run, State, asked_for, recorded, runs
+from birdcore.store.store import TRASH, WORK, Job, Store
 
 COUNT = 7
 """Artifacts of a made-up past; each may read those before it."""

@@ -6,23 +6,9 @@ from pathlib import Path
 import pytest
 
 from birdcore.store import inventory
-from birdcore.store.artifact import (
-    MANIFEST,
-    Facts,
-    Ref,
-    Step,
-)
-from birdcore.store.inventory import (
-    entries,
-    measure,
-    trash_bytes,
-    trouble,
-    works,
-)
-from birdcore.store.store import (
-    Job,
-    Store,
-)
+from birdcore.store.artifact import MANIFEST, Facts, Ref, Step
+from birdcore.store.inventory import entries, measure, trash_bytes, trouble, works
+from birdcore.store.store import Job, Store
 from birdcore.training import checkpoint
 
 STEPS = [Step("mel", 1, "mel 0000"), Step("clean", 1, "clean 0000"), Step("mel", 2, "mel 0001")]

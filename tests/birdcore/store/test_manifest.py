@@ -7,10 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdcore.store.artifact import (
-    MANIFEST,
-    Ref,
-)
+from birdcore.store.artifact import MANIFEST, Ref
 from birdcore.store.manifest import (
     ManifestError,
     parse_manifest,

@@ -6,12 +6,7 @@ from pathlib import Path
 import pytest
 
 from birdcore.store import private
-from birdcore.store.private import (
-    NotPrivateError,
-    open_private,
-    private_folder,
-    write_private,
-)
+from birdcore.store.private import NotPrivateError, open_private, private_folder, write_private
 
 
 def mode(path: Path) -> int:

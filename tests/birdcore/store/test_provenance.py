@@ -7,20 +7,9 @@ from typing import Any
 import pytest
 
 from birdcore.config.round import PseudoLabels
-from birdcore.store.artifact import (
-    MANIFEST,
-    Facts,
-    Ref,
-    Step,
-)
-from birdcore.store.provenance import (
-    lineage,
-    lineage_text,
-)
-from birdcore.store.store import (
-    Job,
-    Store,
-)
+from birdcore.store.artifact import MANIFEST, Facts, Ref, Step
+from birdcore.store.provenance import lineage, lineage_text
+from birdcore.store.store import Job, Store
 
 FULL = PseudoLabels(power=1.54, threshold=0.3, segment_s=5.0, overlap=0.25, keep=0.8)
 AT_ONCE = {"minmax", "keep", "cap"}

@@ -8,33 +8,14 @@ import pytest
 
 from birdcore.sources.birdclef import SourceFile
 from birdcore.sources.shards import shards
-from birdcore.store import (
-    remote as far,
-)
-from birdcore.store import (
-    store,
-)
-from birdcore.store.artifact import (
-    MANIFEST,
-    Facts,
-    Step,
-)
+from birdcore.store import remote as far
+from birdcore.store import store
+from birdcore.store.artifact import MANIFEST, Facts, Step
 from birdcore.store.format import StoreError
-from birdcore.store.location import (
-    folder_of,
-    open_store,
-)
+from birdcore.store.location import folder_of, open_store
 from birdcore.store.provenance import manifest_of
-from birdcore.store.remote import (
-    FarAway,
-    FarError,
-    far_side,
-    refs_there,
-)
-from birdcore.store.store import (
-    Job,
-    Store,
-)
+from birdcore.store.remote import FarAway, FarError, far_side, refs_there
+from birdcore.store.store import Job, Store
 
 STEP = Step("stage", 1, "a step", {"rows": 2})
 OTHER = Step("stage", 1, "another step", {"rows": 3})

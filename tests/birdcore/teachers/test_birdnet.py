@@ -20,10 +20,7 @@ from birdcore.stages import clean
 from birdcore.stages import external_teacher as stage
 from birdcore.store.store import Store
 from birdcore.teachers import birdnet as room
-from birdcore.teachers.external_teacher import (
-    OutsideTeacher,
-    columns_of,
-)
+from birdcore.teachers.external_teacher import OutsideTeacher, columns_of
 from birdcore.teachers.outputs import read_heard
 
 MadeShard = Callable[..., Shard]

@@ -11,13 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from birdcore.teachers.external_teacher import Credit
-from birdcore.teachers.outputs import (
-    About,
-    Heard,
-    read_about,
-    read_heard,
-    write_heard,
-)
+from birdcore.teachers.outputs import About, Heard, read_about, read_heard, write_heard
 
 CREDIT = Credit("Merlin", "a wizard", "CC BY-NC 4.0", "https://example.org", "Merlin (537)")
 ABOUT = About(3.0, ("Parus major", "Turdus merula"), CREDIT)

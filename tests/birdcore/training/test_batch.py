@@ -11,38 +11,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdcore.config import (
-    Background,
-    Mixup,
-    Round,
-    Sumix,
-)
-from birdcore.config.augment import (
-    Band,
-    Filter,
-    Noise,
-    Padding,
-    Shift,
-)
+from birdcore.config import Background, Mixup, Round, Sumix
+from birdcore.config.augment import Band, Filter, Noise, Padding, Shift
 from birdcore.features.recordings import Recordings
 from birdcore.features.scale import Scale
 from birdcore.features.spec import MelSpec
-from birdcore.stages.folds import (
-    EVERYWHERE,
-    assign_folds,
-)
+from birdcore.stages.folds import EVERYWHERE, assign_folds
 from birdcore.training.batch import draw_batch
-from birdcore.training.data import (
-    Crops,
-    batches,
-    crops_of,
-    epoch_rows,
-)
+from birdcore.training.data import Crops, batches, crops_of, epoch_rows
 from birdcore.training.segments import Segments
-from birdcore.training.targets import (
-    ClipLabels,
-    targets_of,
-)
+from birdcore.training.targets import ClipLabels, targets_of
 from birdcore.training.training_set import TrainingSet
 
 SPEC = MelSpec(n_mels=4)

@@ -11,10 +11,7 @@ from hypothesis import strategies as st
 
 from birdcore.config import Round
 from birdcore.features.recordings import Recordings
-from birdcore.features.scale import (
-    Scale,
-    decode_energy,
-)
+from birdcore.features.scale import Scale, decode_energy
 from birdcore.features.spec import MelSpec
 from birdcore.training.data import (
     Crops,

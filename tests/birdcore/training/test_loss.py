@@ -13,10 +13,7 @@ from torch.nn.functional import cross_entropy as torch_cross_entropy
 
 from birdcore.config.round import Loss as Name
 from birdcore.config.round import LossSettings
-from birdcore.models.head import (
-    AttBlockV2,
-    SedOutput,
-)
+from birdcore.models.head import AttBlockV2, SedOutput
 from birdcore.training.loss import (
     bce,
     bce_focal,
@@ -28,12 +25,7 @@ from birdcore.training.loss import (
     smoothed,
     symmetric_kl,
 )
-from birdcore.training.ranking import (
-    halves_auc,
-    hinge_auc,
-    soft_auc,
-    weighted_hinge_auc,
-)
+from birdcore.training.ranking import halves_auc, hinge_auc, soft_auc, weighted_hinge_auc
 
 Loss = Callable[..., Tensor]
 

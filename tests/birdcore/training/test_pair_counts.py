@@ -8,10 +8,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from birdcore.training import pair_counts as pairs
-from birdcore.training.pair_counts import (
-    softplus_over_pairs,
-    sums_below,
-)
+from birdcore.training.pair_counts import softplus_over_pairs, sums_below
 
 
 def plain(low: Tensor, v: Tensor, high: Tensor, w: Tensor) -> tuple[Tensor, Tensor, Tensor]:

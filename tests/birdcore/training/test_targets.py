@@ -12,11 +12,7 @@ from hypothesis import strategies as st
 from birdcore.features.recordings import Recordings
 from birdcore.features.scale import Scale
 from birdcore.features.spec import MelSpec
-from birdcore.training.targets import (
-    ClipLabels,
-    read_clip_labels,
-    targets_of,
-)
+from birdcore.training.targets import ClipLabels, read_clip_labels, targets_of
 
 SPEC = MelSpec(n_mels=4)
 STARTS_S = {"b": [0.0], "a": [0.0, 1.0, 2.0, 2.4], "c": [0.0, 1.0]}

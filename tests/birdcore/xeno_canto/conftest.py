@@ -11,10 +11,7 @@ import pytest
 import soundfile as sf
 
 from birdcore.demo.archive import Faults, Served, serve
-from birdcore.xeno_canto.client import (
-    Archive,
-    open_archive,
-)
+from birdcore.xeno_canto.client import Archive, open_archive
 from birdcore.xeno_canto.record import Record
 
 KEY = "a-key-that-nobody-may-read"

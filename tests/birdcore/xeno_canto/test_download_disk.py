@@ -5,10 +5,7 @@ from typing import Any
 
 import pytest
 
-from birdcore.xeno_canto.download import (
-    fetch,
-    fetch_all,
-)
+from birdcore.xeno_canto.download import fetch, fetch_all
 from birdcore.xeno_canto.folder import failures
 from birdcore.xeno_canto.partial import Partial
 

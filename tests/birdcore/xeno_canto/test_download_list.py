@@ -7,14 +7,8 @@ import pytest
 from birdcore.demo.archive import Fault
 from birdcore.xeno_canto import folder as collection
 from birdcore.xeno_canto.client import ArchiveError
-from birdcore.xeno_canto.download import (
-    fetch,
-    fetch_all,
-)
-from birdcore.xeno_canto.folder import (
-    collected,
-    failures,
-)
+from birdcore.xeno_canto.download import fetch, fetch_all
+from birdcore.xeno_canto.folder import collected, failures
 from birdcore.xeno_canto.partial import held
 
 

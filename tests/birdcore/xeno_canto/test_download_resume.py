@@ -12,16 +12,8 @@ from birdcore.xeno_canto import download
 from birdcore.xeno_canto import folder as collection
 from birdcore.xeno_canto.client import ArchiveError
 from birdcore.xeno_canto.download import fetch
-from birdcore.xeno_canto.folder import (
-    collected,
-    failures,
-    recording_path,
-)
-from birdcore.xeno_canto.partial import (
-    Origin,
-    Partial,
-    held,
-)
+from birdcore.xeno_canto.folder import collected, failures, recording_path
+from birdcore.xeno_canto.partial import Origin, Partial, held
 
 
 @pytest.mark.parametrize(

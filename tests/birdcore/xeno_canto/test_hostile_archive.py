@@ -15,24 +15,11 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from birdcore.xeno_canto.client import (
-    Archive,
-    ArchiveError,
-    Refused,
-    chunks,
-    get,
-    open_archive,
-)
+from birdcore.xeno_canto.client import Archive, ArchiveError, Refused, chunks, get, open_archive
 from birdcore.xeno_canto.folder import set_up
-from birdcore.xeno_canto.partial import (
-    Partial,
-    held,
-)
+from birdcore.xeno_canto.partial import Partial, held
 from birdcore.xeno_canto.quota import Room
-from birdcore.xeno_canto.receive import (
-    ask,
-    take,
-)
+from birdcore.xeno_canto.receive import ask, take
 
 Send: TypeAlias = Callable[[bytes], None]
 Script: TypeAlias = Callable[[Send], None]

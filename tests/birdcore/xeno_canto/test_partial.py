@@ -16,11 +16,7 @@ from birdcore.xeno_canto.folder import (
     note_fetched,
     set_up,
 )
-from birdcore.xeno_canto.partial import (
-    Origin,
-    held,
-    sweep,
-)
+from birdcore.xeno_canto.partial import Origin, held, sweep
 
 ORIGIN = Origin("https://a.example/1/download", '"tag"', 10)
 

@@ -9,12 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdcore.xeno_canto.pause import (
-    LONGEST_S,
-    back_off_s,
-    pace,
-    retry_after_s,
-)
+from birdcore.xeno_canto.pause import LONGEST_S, back_off_s, pace, retry_after_s
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 

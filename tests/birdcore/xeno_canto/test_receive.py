@@ -11,16 +11,9 @@ import requests
 from urllib3 import HTTPResponse
 
 from birdcore.xeno_canto import receive
-from birdcore.xeno_canto.client import (
-    ArchiveError,
-    Refused,
-)
+from birdcore.xeno_canto.client import ArchiveError, Refused
 from birdcore.xeno_canto.folder import set_up
-from birdcore.xeno_canto.partial import (
-    Origin,
-    Partial,
-    held,
-)
+from birdcore.xeno_canto.partial import Origin, Partial, held
 from birdcore.xeno_canto.quota import Room
 
 URL = "https://a.example/1/download"

@@ -14,23 +14,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from birdcore.xeno_canto.client import (
-    Archive,
-    open_archive,
-)
-from birdcore.xeno_canto.errors import (
-    ArchiveError,
-    Refused,
-)
-from birdcore.xeno_canto.record import (
-    Record,
-    read_notes,
-)
-from birdcore.xeno_canto.search import (
-    fresh_search,
-    queries,
-    search,
-)
+from birdcore.xeno_canto.client import Archive, open_archive
+from birdcore.xeno_canto.errors import ArchiveError, Refused
+from birdcore.xeno_canto.record import Record, read_notes
+from birdcore.xeno_canto.search import fresh_search, queries, search
 
 KEY = "k3yk3yk3y"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

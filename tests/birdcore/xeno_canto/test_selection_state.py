@@ -12,22 +12,9 @@ from birdcore.config import XenoCanto
 from birdcore.store.files import file_sha256
 from birdcore.xeno_canto import search as room
 from birdcore.xeno_canto.client import open_archive
-from birdcore.xeno_canto.folder import (
-    Failed,
-    Fetched,
-    note_failed,
-    note_fetched,
-    set_up,
-)
-from birdcore.xeno_canto.record import (
-    Record,
-    read_records,
-    write_records,
-)
-from birdcore.xeno_canto.search import (
-    known_search,
-    queries,
-)
+from birdcore.xeno_canto.folder import Failed, Fetched, note_failed, note_fetched, set_up
+from birdcore.xeno_canto.record import Record, read_records, write_records
+from birdcore.xeno_canto.search import known_search, queries
 from birdcore.xeno_canto.selection import Competition
 from birdcore.xeno_canto.selection_state import (
     SEARCHES,
