@@ -1,6 +1,6 @@
 """What tables of the recipe are made of."""
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,10 +17,21 @@ Output: TypeAlias = Literal["framewise", "clipwise", "both"]
 mean of the two."""
 
 
+def _add_renamed(schema: dict[str, Any], section: type["Section"]) -> None:
+    """Old keys travel with the JSON schema, from which messages about a recipe are written."""
+    if section.renamed:
+        schema["renamed"] = section.renamed
+
+
 class Section(BaseModel):
     """A table of the recipe."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, json_schema_extra=_add_renamed
+    )
+
+    renamed: ClassVar[dict[str, str]] = {}
+    """Keys of earlier versions and what they are called now; an old one is refused with the new."""
 
 
 def defaults_of(settings: BaseModel) -> dict[str, Any]:

@@ -75,7 +75,10 @@ def _key_of(error: Mapping[str, Any], schema: Schema) -> Key:
 
 def _mistake(key: Key, error: Mapping[str, Any], schema: Schema, tree: Tree) -> str:
     if error["type"] == "extra_forbidden":
-        allowed = list(_schema_at(schema, key[:-1])["properties"])
+        table = _schema_at(schema, key[:-1])
+        if new := table.get("renamed", {}).get(key[-1]):
+            return f"unknown key {dotted(key)}: `{key[-1]}` is now `{new}`"
+        allowed = list(table["properties"])
         return (
             f"unknown key {dotted(key)}{_nearest_key(str(key[-1]), schema, key[:-1]) or '.'} "
             f"Allowed here: {', '.join(allowed)}"

@@ -1,10 +1,15 @@
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
+from pydantic import ValidationError
 
 from birdcore.config import Mel, Recipe, RecipeError, read_recipe
+from birdcore.config.section import Section
+from birdcore.config.validation_errors import complaints, dotted
 
 GOOD = """\
 # Two rounds.
@@ -145,6 +150,32 @@ def test_a_wrong_value_is_named_with_its_line_and_what_is_allowed(
     refuse: Refuse, setting: str, says: str
 ) -> None:
     assert refuse(f"{GOOD}{setting}\n") == [f"r.toml:16: {says}"]
+
+
+class Wing(Section):
+    renamed: ClassVar[dict[str, str]] = {"length": "length_m"}
+    length_m: float = 1.0
+
+
+class Bird(Section):
+    renamed: ClassVar[dict[str, str]] = {"wing": "wings", "old_name": "name"}
+    wings: tuple[Wing, ...] = ()
+    name: str = "robin"
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ({"wing": {}}, "wing: unknown key wing: `wing` is now `wings`"),
+        ({"old_name": "a", "name": "b"}, "unknown key old_name: `old_name` is now `name`"),
+        ({"wings": [{}, {"length": 2}]}, "unknown key wings.1.length: `length` is now `length_m`"),
+    ],
+)
+def test_renamed_key_is_refused_with_its_new_name(tree: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Bird.model_validate_json(json.dumps(tree))
+    (line,) = complaints(refused.value, Bird, tree, dotted)
+    assert line.endswith(message)
 
 
 @pytest.mark.parametrize("value", ["'some'", "3", "true", "-0.1", "['all']"])
