@@ -26,14 +26,14 @@ from birdcore.models.sed import ModelSpec, SedModel, save_model
 from birdcore.sources.birdclef import FOLDERS, Kind, SourceFile
 from birdcore.sources.shards import Shard
 from birdcore.stages import clean, fingerprint, mel, predict
-from birdcore.store.artifact import Facts, Ref, Step
+from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.files import file_sha256
 from birdcore.store.store import Job, Store
 
 CLASSES = tuple(f"species{at}" for at in range(206))
 STEP_S = 5.0
 
-Run = Callable[[Job], Facts]
+Run = Callable[[Job], Metrics]
 
 
 def make_recording(path: Path, hours: float, rate: int) -> None:
@@ -52,7 +52,7 @@ def model(store: Store, seed: int) -> Ref:
     shape = ModelSpec(backbone="test_resnet", classes=CLASSES, n_mels=128, dropout=0.0)
     reads = InputSpec(mel=Mel().spec(), frames=313, normalise="floor", top_db=80.0)
 
-    def run(job: Job) -> Facts:
+    def run(job: Job) -> Metrics:
         torch.manual_seed(seed)
         save_model(job.folder, SedModel(shape).eval(), shape)
         save_input(job.folder, reads)
@@ -84,8 +84,8 @@ def make(work: Path, kind: Kind, stage: str) -> None:
     before, start = peak_mb(), time.process_time()
     artifact = store.make(step, run)
     took = time.process_time() - start
-    facts = ", ".join(f"{value} {name}" for name, value in artifact.facts.items() if value)
-    print(f"| {stage} | {before:,.0f} | {peak_mb():,.0f} | {took:,.0f} | {facts} |", flush=True)
+    metrics = ", ".join(f"{value} {name}" for name, value in artifact.metrics.items() if value)
+    print(f"| {stage} | {before:,.0f} | {peak_mb():,.0f} | {took:,.0f} | {metrics} |", flush=True)
 
 
 def peak_mb() -> float:

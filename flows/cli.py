@@ -139,7 +139,7 @@ def _store_commands(parser: argparse.ArgumentParser) -> None:
     artifact = "as `birdflow lineage` names it: STAGE/KEY or how it begins, or a path"
     ls = part("ls", "What there is by stage, what is being made, what was left behind.")
     ls.add_argument("--stage", help="each artifact of this stage, and which runs need it")
-    show = part("show", "One artifact: facts, settings, inputs, files, and who needs it.")
+    show = part("show", "One artifact: metrics, settings, inputs, files, and who needs it.")
     show.add_argument("artifact", help=artifact)
     verify = part("verify", "Read every byte; exit with 1 where something is damaged.")
     verify.add_argument("artifacts", nargs="*", metavar="artifact", help=f"{artifact}; all")

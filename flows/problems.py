@@ -70,7 +70,7 @@ def found_by_steps(dag: Dag, store: Store) -> Iterator[Problem]:
             for name, reason in rejected[["recording", "reason"]].itertuples(index=False):
                 why[dag.names.get(name, name)] = reason
     for step, artifact in _made(dag.of("folds"), store):
-        if note := artifact.facts.get("note"):
+        if note := artifact.metrics.get("note"):
             yield Problem("folds", step.name, str(note))
     for _, artifact in _made(dag.of("submission"), store):
         unheard = pd.read_parquet(artifact / "unheard.parquet")["row_id"]
@@ -81,7 +81,7 @@ def found_by_steps(dag: Dag, store: Store) -> Iterator[Problem]:
         scores = json.loads((artifact / SCORES).read_text())
         (truth,) = step.files
         if not scores:
-            yield Problem("nothing to score", truth, str(artifact.facts["why"]))
+            yield Problem("nothing to score", truth, str(artifact.metrics["why"]))
             continue
         for where, rows, reason in _by_soundscape(scores[ENSEMBLE]["rows_missing"], why, dag):
             yield Problem("rows of the truth not scored", where, f"{rows} rows: {reason}")

@@ -84,9 +84,9 @@ def card(dag: Dag, store: Store, used: pd.DataFrame, scores: dict[str, Any]) -> 
     lines += ["", "| model | recordings | validation macro ROC-AUC |", "|---|---|---|"]
     for step in dag.steps:
         if step.stage == "train":
-            facts = store.get(step.ref).facts
-            auc = "" if facts["auc"] is None else f"{facts['auc']:.4f}"
-            lines.append(f"| {markdown(step.name)} | {facts['trained_on']} | {auc} |")
+            metrics = store.get(step.ref).metrics
+            auc = "" if metrics["auc"] is None else f"{metrics['auc']:.4f}"
+            lines.append(f"| {markdown(step.name)} | {metrics['trained_on']} | {auc} |")
     if scores:
         lines += ["", f"On the labelled test soundscapes: {scores[ENSEMBLE]['macro_auc']:.4f}."]
     return "\n".join(lines) + "\n"
@@ -108,7 +108,7 @@ def summary(dag: Dag, store: Store, scores: dict[str, Any]) -> str:
         ]
     for line in not_scored(scores):
         lines += [line, ""]
-    lines += ["| step | took | facts |", "|---|---|---|"]
+    lines += ["| step | took | metrics |", "|---|---|---|"]
     for step in dag.steps:
         if artifact := store.find(step.ref):
             took = f"{artifact.manifest.took_s:.1f} s"
@@ -129,7 +129,7 @@ def not_scored(scores: dict[str, Any], why: str = "; problems.csv says why") -> 
 
 
 def facts_text(artifact: Artifact) -> str:
-    return ", ".join(f"{key} {value}" for key, value in artifact.facts.items())
+    return ", ".join(f"{key} {value}" for key, value in artifact.metrics.items())
 
 
 def stage_table(steps: list[Step], store: Store, began: str) -> list[dict[str, Any]]:
@@ -137,11 +137,11 @@ def stage_table(steps: list[Step], store: Store, began: str) -> list[dict[str, A
     rows = []
     for step in steps:
         if artifact := store.find(step.ref):
-            facts = {key: plain_text(str(value)) for key, value in artifact.facts.items()}
+            metrics = {key: plain_text(str(value)) for key, value in artifact.metrics.items()}
             took = f"{artifact.manifest.took_s:.1f} s"
             cached = "cached" if artifact.manifest.made_at < began else "made"
             about = {"step": plain_text(step.name), "": cached, "key": step.key[:12], "took": took}
-            rows.append(about | facts)
+            rows.append(about | metrics)
     return rows
 
 

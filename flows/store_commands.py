@@ -185,7 +185,7 @@ def _told(store: Store, ref: Ref, manifest: Manifest) -> Iterable[tuple[str, str
     yield "needed by", ", ".join(needed) or "nothing: birdflow store gc removes it"
     if store.find(ref) is None:
         yield "damaged", f"files are missing or cut: birdflow store verify {ref}"
-    yield from _rows("facts", [f"{key} {json.dumps(v)}" for key, v in manifest.facts.items()])
+    yield from _rows("metrics", [f"{key} {json.dumps(v)}" for key, v in manifest.metrics.items()])
     yield from _rows("config", [f"{key} {json.dumps(v)}" for key, v in manifest.config.items()])
     for role, names in manifest.inputs.items():
         refs = [Ref.named(name) for name in names]

@@ -34,4 +34,4 @@ def download(
     wanted = set(ids)
     records = [record for record in read_records(Path(chosen)) if record.id in wanted]
     with archive_of(site) as archive, progress_of(f"download {number:04d}") as progress:
-        return dict(fetch_all(archive, records, Path(collection), progress).facts)
+        return dict(fetch_all(archive, records, Path(collection), progress).metrics)

@@ -16,7 +16,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 from prefect.tasks import exponential_backoff
 
-from birdcore.store.artifact import Facts, Progress, Ref, Step
+from birdcore.store.artifact import Metrics, Progress, Ref, Step
 from birdcore.store.location import folder_of, open_store
 from birdcore.store.private import private_folder
 from birdcore.store.regular import remove
@@ -38,7 +38,7 @@ class Recoverable(RuntimeError):
 
 def stage_task(
     stage: str,
-    run: Callable[[Job], Facts],
+    run: Callable[[Job], Metrics],
     *,
     resumes: bool = False,
     make: Callable[[Step, str, Progress, bool], None] | None = None,

@@ -43,8 +43,8 @@ def rungs(
 
 
 def _rung(name: str, one: Mapping[str, Any], models: list[Artifact]) -> Rung:
-    facts = [model.facts for model in models]
-    aucs = [fact["auc"] for fact in facts if fact["auc"] is not None]
+    metrics = [model.metrics for model in models]
+    aucs = [each["auc"] for each in metrics if each["auc"] is not None]
     curves = [[line["loss"] for line in history(model.folder)] for model in models]
     shortest = min(map(len, curves))
     return Rung(
@@ -52,8 +52,8 @@ def _rung(name: str, one: Mapping[str, Any], models: list[Artifact]) -> Rung:
         models=len(models),
         backbones=tuple(one["backbones"]),
         epochs=one["epochs"],
-        trained_on=round(np.mean([fact["trained_on"] for fact in facts])),
-        segments=round(np.mean([fact["segments"] for fact in facts])),
+        trained_on=round(np.mean([each["trained_on"] for each in metrics])),
+        segments=round(np.mean([each["segments"] for each in metrics])),
         learns=_learns(one),
         auc=float(np.mean(aucs)) if aucs else None,
         low=min(aucs, default=0.0),

@@ -84,7 +84,7 @@ def heard(cleaned: Mapping[str, Sequence[Artifact]]) -> list[dict[str, Any]]:
     names = ("recordings", "rejected", "hours", "with_speech", "cut_s")
     return [
         {"kind": KINDS[kind]}
-        | {name: sum(artifact.facts[name] for artifact in of_kind) for name in names}
+        | {name: sum(artifact.metrics[name] for artifact in of_kind) for name in names}
         for kind, of_kind in cleaned.items()
         if of_kind
     ]

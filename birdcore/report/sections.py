@@ -124,8 +124,8 @@ def origins(job: Job, rounds: Rounds, cleaned: Mapping[str, list[Artifact]]) -> 
     submission = job.input("submission")
     ends = [submission, *models, *job.inputs("score")]
     return {
-        "catalog": catalog.facts,
-        "collections": [one.facts for one in collections],
+        "catalog": catalog.metrics,
+        "collections": [one.metrics for one in collections],
         "sources": material.heard(cleaned),
         "rejected": material.rejected(cleaned),
         "rejected_shown": material.REJECTED,

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from birdcore.names import by_case, nfc
 from birdcore.sources.birdclef import Source
 from birdcore.sources.tables import TRAIN_NUMBERS, TRAIN_TEXT, Problem, Tables, read_tables
-from birdcore.store.artifact import Artifact, Facts, Step
+from birdcore.store.artifact import Artifact, Metrics, Step
 from birdcore.store.store import Job
 
 VERSION = 2
@@ -62,7 +62,7 @@ def _unused(source: Source) -> dict[str, str]:
     }
 
 
-def run(job: Job) -> Facts:
+def run(job: Job) -> Metrics:
     tables = replace(read_tables(Path(job.step.root)), labels=tuple(job.config["labels"]))
     audio = {path: sha for path, sha in job.step.files.items() if path not in TRAINING_TABLES}
     problems = list(_problems(tables, audio, job.config.get("unused", {})))

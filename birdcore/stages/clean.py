@@ -26,7 +26,7 @@ from birdcore.audio.trim import Override, kept_intervals
 from birdcore.config import Clean, defaults_of
 from birdcore.sources.birdclef import LABELLED
 from birdcore.sources.shards import Shard
-from birdcore.store.artifact import Artifact, Facts, Step
+from birdcore.store.artifact import Artifact, Metrics, Step
 from birdcore.store.store import Job
 
 VERSION = 2
@@ -102,7 +102,7 @@ class _Measured:
     quality: Quality
 
 
-def run(job: Job) -> Facts:
+def run(job: Job) -> Metrics:
     rejected: dict[str, str] = {}
     measured: list[dict[str, Any]] = []
     cuts: list[dict[str, Any]] = []

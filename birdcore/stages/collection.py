@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from birdcore.sources.duplicates import xeno_canto_id
 from birdcore.stages.catalog import RECORDINGS
-from birdcore.store.artifact import Facts, Ref, Step
+from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job
 from birdcore.xeno_canto.record import Record, rating, read_records
 from birdcore.xeno_canto.selection_state import Collected
@@ -28,7 +28,7 @@ def step(collected: Collected, leaks: tuple[Ref, ...]) -> Step:
     )
 
 
-def run(job: Job) -> Facts:
+def run(job: Job) -> Metrics:
     chosen = job.config["chosen"]
     records: dict[int | None, Record] = {r.id: r for r in read_records(job.source(chosen))}
     leaks = pd.concat([pd.read_parquet(a / "leaks.parquet") for a in job.inputs("leaks")])

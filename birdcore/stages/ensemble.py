@@ -27,7 +27,7 @@ from birdcore.inference.teacher_predictions import of_recordings, read_told
 from birdcore.inference.weights import Blend, blend, nnls_weights, nnls_weights_by_class, ranks
 from birdcore.metrics import class_auc
 from birdcore.models.sed import load_spec
-from birdcore.store.artifact import Artifact, Facts, Ref, Step
+from birdcore.store.artifact import Artifact, Metrics, Ref, Step
 from birdcore.store.files import write_text
 from birdcore.store.store import Job
 
@@ -72,7 +72,7 @@ def step(
     return Step("ensemble", VERSION, "ensemble", config, inputs, defaults=defaults_of(settings))
 
 
-def run(job: Job) -> Facts:
+def run(job: Job) -> Metrics:
     rounds = {name: job.inputs(name) for name in job.step.inputs if name not in (HEARD, CATALOG)}
     members, classes = members_of(rounds)
     common = sorted(set.intersection(*(set(table.index) for table in members.values())))

@@ -3,7 +3,7 @@
 Windows as long as the teacher's go over the kept audio of each recording, on the time axis of its
 mel, the last one to its end. Publishes `heard.parquet` (see `birdcore/teachers/outputs.py`): the
 embedding of each window, and probabilities of the species that the competition asks for, by
-scientific name. Which of these the teacher does not know is told in the facts.
+scientific name. Which of these the teacher does not know is told in the metrics.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,7 +18,7 @@ from birdcore.config import Clean
 from birdcore.sources.birdclef import LABELLED
 from birdcore.sources.shards import Shard
 from birdcore.stages.label import segment_starts
-from birdcore.store.artifact import Facts, Ref, Step
+from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job
 from birdcore.teachers.birdnet import birdnet
 from birdcore.teachers.external_teacher import Floats, OutsideTeacher, columns_of
@@ -69,7 +69,7 @@ def step(
     return Step("outside", VERSION, name, config, {"clean": (cleaned,)}, files, str(root))
 
 
-def run(job: Job) -> Facts:
+def run(job: Job) -> Metrics:
     teacher = outside_teacher(job.config["teacher"])
     if dict(teacher.files) != job.config["model"]:
         raise ValueError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from birdcore.audio.decode import Rejected, decode
 from birdcore.audio.fingerprints import Landmarks, fingerprint, gather, write_fingerprints
 from birdcore.sources.shards import Shard
-from birdcore.store.artifact import Facts, Step
+from birdcore.store.artifact import Metrics, Step
 from birdcore.store.store import Job
 
 VERSION = 2
@@ -20,7 +20,7 @@ def step(shard: Shard, root: Path) -> Step:
     return Step("fingerprint", VERSION, f"fingerprint {shard.name}", files=files, root=str(root))
 
 
-def run(job: Job) -> Facts:
+def run(job: Job) -> Metrics:
     found: dict[str, Landmarks] = {}
     for done, name in enumerate(job.step.files):
         job.progress(done, len(job.step.files), name)

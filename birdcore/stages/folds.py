@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from birdcore.stages.catalog import read_recordings
-from birdcore.store.artifact import Facts, Ref, Step
+from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job
 
 VERSION = 2
@@ -26,7 +26,7 @@ def step(catalog: Ref, count: int, seed: int) -> Step:
     return Step("folds", VERSION, "folds", {"count": count, "seed": seed}, {"catalog": (catalog,)})
 
 
-def run(job: Job) -> Facts:
+def run(job: Job) -> Metrics:
     recordings = read_recordings(job.input("catalog"))
     usable = recordings[recordings["usable"]]
     count = job.config["count"]

@@ -19,7 +19,7 @@ from birdcore.config import Round, defaults_of
 from birdcore.inference.predict import duration_s, read_soundscapes
 from birdcore.pseudo_labels.soft import drop_small, high_low_mask, keep_segments, power_transform
 from birdcore.pseudo_labels.teacher import probabilities, read_teacher
-from birdcore.store.artifact import Facts, Ref, Step
+from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job
 from birdcore.teachers.external_teacher import Credit
 
@@ -76,7 +76,7 @@ def step(
     return Step("label", VERSION, name, config, inputs, defaults=defaults_of(one.label))
 
 
-def run(job: Job) -> Facts:
+def run(job: Job) -> Metrics:
     config = job.config
     soundscapes = read_soundscapes(job.input("mel") / "mel.parquet")
     teacher = read_teacher(job, soundscapes)

@@ -13,7 +13,7 @@ from birdcore.audio.fingerprints import read_fingerprints
 from birdcore.sources.birdclef import SourceFile
 from birdcore.sources.duplicates import Leak, by_audio, by_content, by_id, xeno_canto_id
 from birdcore.sources.shards import Shard
-from birdcore.store.artifact import Facts, Ref, Step
+from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job
 
 VERSION = 1
@@ -46,7 +46,7 @@ def step(
     )
 
 
-def run(job: Job) -> Facts:
+def run(job: Job) -> Metrics:
     candidates = read_fingerprints([job.input("fingerprints") / "fingerprints.parquet"])
     known = read_fingerprints([a / "fingerprints.parquet" for a in job.inputs("competition")])
     leaks = [Leak(*row) for row in job.config["told"]] + by_audio(candidates, known)

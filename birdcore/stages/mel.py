@@ -19,7 +19,7 @@ from birdcore.features.spec import MelSpec
 from birdcore.features.spectrogram import mel_blocks
 from birdcore.sources.birdclef import LABELLED
 from birdcore.sources.shards import Shard
-from birdcore.store.artifact import Facts, Ref, Step
+from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job
 
 VERSION = 1
@@ -44,7 +44,7 @@ def _scale(mel: Mel) -> Scale:
     return Scale(ceiling_db=45.0 if mel.spec().power == 1 else 35.0, dtype=mel.dtype)
 
 
-def run(job: Job) -> Facts:
+def run(job: Job) -> Metrics:
     spec = MelSpec(**job.config["spec"])
     scale = Scale(**job.config["scale"])
     path = job.folder / "mel.parquet"

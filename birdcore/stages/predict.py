@@ -27,7 +27,7 @@ from birdcore.inference.predict import (
 )
 from birdcore.inference.teacher_predictions import of_segments, read_told
 from birdcore.inference.windows import segment_ends, segment_max
-from birdcore.store.artifact import Facts, Ref, Step
+from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job
 
 VERSION = 1
@@ -61,7 +61,7 @@ def outside_step(
     return Step("predict", VERSION, name, config, inputs, defaults=defaults_of(settings))
 
 
-def run(job: Job) -> Facts:
+def run(job: Job) -> Metrics:
     soundscapes = read_soundscapes(job.input("mel") / "mel.parquet")
     members = _told(job, soundscapes) if job.step.inputs.get("heard") else _heard(job, soundscapes)
     segment_s = job.config["segment_s"]

@@ -16,7 +16,7 @@ from birdcore.report.evaluation import Judged, judged_on_held_out, judged_on_sou
 from birdcore.report.page import render
 from birdcore.report.sections import ladder, origins, quality, settings, species
 from birdcore.sources.birdclef import Kind, Source
-from birdcore.store.artifact import Artifact, Facts, Ref, Step
+from birdcore.store.artifact import Artifact, Metrics, Ref, Step
 from birdcore.store.files import write_text
 from birdcore.store.store import Job
 
@@ -85,7 +85,7 @@ def defaults_of_settings(recipe: Recipe) -> dict[str, Any]:
     return defaults
 
 
-def run(job: Job) -> Facts:
+def run(job: Job) -> Metrics:
     rounds, cleaned = _inputs_after(job, ROUND), _inputs_after(job, CLEAN)
     judged = _judged(job, rounds)
     job.progress(0, 3, "what to look at")

@@ -16,7 +16,7 @@ from birdcore.sources.row_names import refuse_one_for_two, stem_of
 from birdcore.sources.soundscapes import rows_of
 from birdcore.sources.table import is_there
 from birdcore.stages.submission import rounds_of
-from birdcore.store.artifact import Facts, Ref, Step
+from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.files import file_sha256, write_text
 from birdcore.store.store import Job
 
@@ -49,7 +49,7 @@ def step(settings: Score, source: Source, submission: Ref) -> Step | None:
     )
 
 
-def run(job: Job) -> Facts:
+def run(job: Job) -> Metrics:
     (truth,) = job.step.files
     submission = job.input("submission")
     tables = {name: submission / "rounds" / f"{name}.csv" for name in rounds_of(submission)}

@@ -27,7 +27,7 @@ from birdcore.sources.birdclef import Source
 from birdcore.sources.soundscapes import SAMPLE, rows_of, sample_decides
 from birdcore.sources.tables import read_tables
 from birdcore.stages.catalog import read_labels
-from birdcore.store.artifact import Artifact, Facts, Ref, Step
+from birdcore.store.artifact import Artifact, Metrics, Ref, Step
 from birdcore.store.store import Job
 
 VERSION = 2
@@ -57,7 +57,7 @@ def step(
     return Step("submission", VERSION, "submission", config, inputs, files, root, defaults)
 
 
-def run(job: Job) -> Facts:
+def run(job: Job) -> Metrics:
     labels = read_labels(job.input("catalog"))
     weighed = json.loads((job.input("weights") / "weights.json").read_text())
     rounds = {

@@ -21,7 +21,7 @@ from birdcore.models.input import InputSpec, pick_device, save_input
 from birdcore.models.sed import ModelSpec, SedModel, load_model, place_model, save_model
 from birdcore.stages.catalog import read_labels, read_recordings
 from birdcore.stages.label import OVER_ALL, outside_credit
-from birdcore.store.artifact import Facts, Ref, Step
+from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.files import file_sha256
 from birdcore.store.store import Job
 from birdcore.teachers.external_teacher import Credit
@@ -70,7 +70,7 @@ def step(
     return Step("train", VERSION, name, config, inputs, files, root, defaults_of(one))
 
 
-def run(job: Job) -> Facts:
+def run(job: Job) -> Metrics:
     began = time.monotonic()
     device = pick_device()
     classes = read_labels(job.input("catalog"))

@@ -12,13 +12,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import AliasChoices, Field
 
 MANIFEST = "manifest.json"
 NAME = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 """What a stage and a key look like: they are folders of a store."""
 
-Facts: TypeAlias = Mapping[str, Any]
+Metrics: TypeAlias = Mapping[str, Any]
 Progress: TypeAlias = Callable[[int, int, str], None]
 
 
@@ -133,7 +135,8 @@ class Manifest:
     inputs: Mapping[str, list[str]]
     sources: Mapping[str, str]
     files: tuple[StoredFile, ...]
-    facts: Facts
+    metrics: Annotated[Metrics, Field(validation_alias=AliasChoices("metrics", "facts"))]
+    """What `run` returned; manifests of versions up to 0.1 call them facts."""
     made_at: str
     took_s: float
 
@@ -150,8 +153,8 @@ class Artifact:
         return Ref(self.manifest.stage, self.manifest.key)
 
     @property
-    def facts(self) -> Facts:
-        return self.manifest.facts
+    def metrics(self) -> Metrics:
+        return self.manifest.metrics
 
     def __truediv__(self, name: str) -> Path:
         return self.folder / name

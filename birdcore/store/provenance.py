@@ -114,9 +114,9 @@ def _leaf(role: str, ref: Ref, store: Store, read: Read) -> Branch:
     trouble = "" if store.find(ref) else "files missing or cut"
     names = COUNTS.get(ref.stage, {"recordings": "recordings"})
     counts = {
-        name: manifest.facts[fact]
+        name: manifest.metrics[fact]
         for fact, name in names.items()
-        if isinstance(manifest.facts.get(fact), int)
+        if isinstance(manifest.metrics.get(fact), int)
     }
     return Branch(role, (ref,), manifest.name, _settings(manifest, read), counts, trouble)
 
@@ -174,8 +174,8 @@ def _settings(manifest: Manifest, read: Read) -> tuple[str, ...]:
         case "train":
             return tuple(_training(manifest, read))
         case "ensemble":
-            shares = manifest.facts.get("weights", {}).items()
-            chosen = [manifest.facts["chosen"]] if "chosen" in manifest.facts else []
+            shares = manifest.metrics.get("weights", {}).items()
+            chosen = [manifest.metrics["chosen"]] if "chosen" in manifest.metrics else []
             return (*chosen, *(f"{member} {_word(share)}" for member, share in shares))
     return ()
 

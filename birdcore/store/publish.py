@@ -10,7 +10,7 @@ from birdcore.store.files import file_sha256, sync
 from birdcore.store.regular import regular_files
 
 
-def manifest_of(step: Step, folder: Path, facts: Mapping[str, Any], took_s: float) -> Manifest:
+def manifest_of(step: Step, folder: Path, metrics: Mapping[str, Any], took_s: float) -> Manifest:
     """What the files of a folder are, once `step` has written them.
 
     Raises Irregular for a link or a device among them.
@@ -28,7 +28,7 @@ def manifest_of(step: Step, folder: Path, facts: Mapping[str, Any], took_s: floa
             StoredFile(p.relative_to(folder).as_posix(), p.stat().st_size, file_sha256(p))
             for p in paths
         ),
-        facts=facts,
+        metrics=metrics,
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
         took_s=round(took_s, 3),
     )

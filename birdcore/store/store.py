@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from birdcore.names import located
-from birdcore.store.artifact import Artifact, Facts, Manifest, Progress, Ref, Step
+from birdcore.store.artifact import Artifact, Manifest, Metrics, Progress, Ref, Step
 from birdcore.store.files import file_sha256, write_bytes
 from birdcore.store.format import StoreError, mark
 from birdcore.store.locks import held
@@ -154,7 +154,7 @@ class Store:
         return ""
 
     def _is_near(self, artifact: Artifact) -> bool:
-        """Whether the very files are here; facts may be NaN, which is like nothing."""
+        """Whether the very files are here; metrics may be NaN, which is like nothing."""
         near, there = self._near(artifact.ref), artifact.manifest
         return near is not None and (
             (near.manifest.files, near.manifest.made_at) == (there.files, there.made_at)
@@ -209,7 +209,7 @@ class Store:
     def make(
         self,
         step: Step,
-        run: Callable[[Job], Facts],
+        run: Callable[[Job], Metrics],
         progress: Progress = no_progress,
         *,
         resumes: bool = False,
@@ -217,9 +217,9 @@ class Store:
     ) -> Artifact:
         """The step's artifact: the one in the store, or made now by `run` and published.
 
-        `run` writes its files to `job.folder` and returns facts (counts, metrics; JSON). A stage
-        that `resumes` finds there what a killed run of the same step had left. Whoever makes the
-        same step at the same time waits and gets the one result.
+        `run` writes its files to `job.folder` and returns metrics (JSON). A stage that
+        `resumes` finds there what a killed run of the same step had left. Whoever makes the same
+        step at the same time waits and gets the one result.
         """
         while True:
             if not refresh and self.find(step.ref):
@@ -242,7 +242,7 @@ class Store:
     def _made(
         self,
         step: Step,
-        run: Callable[[Job], Facts],
+        run: Callable[[Job], Metrics],
         progress: Progress,
         work: Path,
         resumes: bool,
@@ -253,8 +253,8 @@ class Store:
         list(regular_files(work))  # raises at a link, through which nothing is written
         began = time.monotonic()
         try:
-            facts = run(Job(step, self, work, progress))
-            manifest = manifest_of(step, work, facts, time.monotonic() - began)
+            metrics = run(Job(step, self, work, progress))
+            manifest = manifest_of(step, work, metrics, time.monotonic() - began)
             write_manifest(manifest, work)
         except BaseException:
             if not resumes:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from birdcore.audio.decode import Rejected, decode
-from birdcore.store.artifact import Facts, Progress
+from birdcore.store.artifact import Metrics, Progress
 from birdcore.store.files import file_sha256, sync
 from birdcore.store.store import no_progress
 from birdcore.xeno_canto import folder as collection
@@ -59,7 +59,7 @@ class Haul:
     unusable: tuple[Failed, ...]
 
     @property
-    def facts(self) -> Facts:
+    def metrics(self) -> Metrics:
         return {
             "fetched": len(self.fetched),
             "there": len(self.there),

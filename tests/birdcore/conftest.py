@@ -20,7 +20,7 @@ from birdcore.models.sed import ModelSpec, SedModel, save_model
 from birdcore.sources.birdclef import Kind, SourceFile
 from birdcore.sources.shards import Shard
 from birdcore.stages import clean, mel
-from birdcore.store.artifact import Artifact, Facts, Ref, Step
+from birdcore.store.artifact import Artifact, Metrics, Ref, Step
 from birdcore.store.files import file_sha256
 from birdcore.store.store import Job, Store
 from birdcore.training.attribution import COLUMNS, FILE
@@ -83,7 +83,7 @@ def publish(store: Store) -> Published:
     """An artifact of one JSON file or table per name, made of nothing: what a stage reads."""
 
     def make(stage: str, files: Mapping[str, Any], **config: Any) -> Ref:
-        def run(job: Job) -> Facts:
+        def run(job: Job) -> Metrics:
             for name, content in files.items():
                 if isinstance(content, pd.DataFrame):
                     content.to_parquet(job.folder / name, index=False)
@@ -116,7 +116,7 @@ def model_of(store: Store) -> MadeModel:
             mel=spec or SMALL_MEL.spec(), frames=frames, normalise="zscore", top_db=80.0
         )
 
-        def run(job: Job) -> Facts:
+        def run(job: Job) -> Metrics:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 model = _varied(SedModel(shape).eval())

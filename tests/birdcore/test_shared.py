@@ -11,7 +11,7 @@ import pytest
 from birdcore.store import gc as keeping
 from birdcore.store import remote as far
 from birdcore.store import store
-from birdcore.store.artifact import MANIFEST, Artifact, Facts, Ref, Step
+from birdcore.store.artifact import MANIFEST, Artifact, Metrics, Ref, Step
 from birdcore.store.format import StoreError
 from birdcore.store.inventory import entries, trouble, works
 from birdcore.store.location import open_store
@@ -22,7 +22,7 @@ from birdcore.store.store import Job, Store
 STEP = Step("stage", 1, "a step")
 
 
-def stage(job: Job) -> Facts:
+def stage(job: Job) -> Metrics:
     (job.folder / "sub").mkdir(exist_ok=True)
     (job.folder / "sub" / "file").write_text("content")
     return {"auc": float("nan")}
@@ -200,7 +200,7 @@ def test_a_hostile_manifest_over_there_is_refused_with_its_reason(
         two.get(STEP.ref)
     assert not two.path(STEP.ref).exists()
     two.make(STEP, stage)
-    assert machine("three").get(STEP.ref).facts.keys() == {"auc"}
+    assert machine("three").get(STEP.ref).metrics.keys() == {"auc"}
 
 
 def test_more_bytes_than_promised_are_not_fetched(

@@ -93,8 +93,8 @@ def test_a_kill_in_the_third_round_of_a_noisy_student_loses_at_most_one_epoch(
         if (manifest := read_manifest(path.parent, Ref(*path.parts[-3:-1])))
     }
     student = models["train student-2 test_resnet fold 0"]
-    assert student.facts["epochs"] == 8
-    assert student.facts["resumed_at"] >= max(before, 3)
+    assert student.metrics["epochs"] == 8
+    assert student.metrics["resumed_at"] >= max(before, 3)
     alike = [tmp_path / f"{folder}-out" / "submission.csv" for folder in ("undisturbed", "killed")]
     assert alike[0].read_bytes() == alike[1].read_bytes()
 

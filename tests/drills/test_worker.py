@@ -154,4 +154,4 @@ def resumed(store: Path) -> bool:
         read_manifest(path.parent, Ref(*path.parts[-3:-1]))
         for path in store.glob(f"train/*/{MANIFEST}")
     ]
-    return any(one.facts["resumed_at"] > 0 for one in manifests)
+    return any(one.metrics["resumed_at"] > 0 for one in manifests)

@@ -112,6 +112,6 @@ def test_out_of_fold_no_student_trains_on_the_soundscapes_that_it_is_to_label(
         labels = pd.concat([pd.read_parquet(store.get(ref) / "labels.parquet") for ref in refs])
         fold = model.manifest.config["fold"]
         others = [soundscape_fold(name, FOLDS) != fold for name in labels["recording"]]
-        assert model.facts["segments"] == sum(others)
+        assert model.metrics["segments"] == sum(others)
         left_out += len(labels) - sum(others)
     assert left_out

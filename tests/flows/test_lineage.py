@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from birdcore.store.artifact import Facts, Ref, Step
+from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job, Store
 from flows.cli import main
 
 
 def submission(store: Store, rows: int, text: str, catalog: Ref) -> Ref:
-    def run(job: Job) -> Facts:
+    def run(job: Job) -> Metrics:
         (job.folder / "submission.csv").write_text(text)
         (job.folder / "rounds").mkdir()
         (job.folder / "rounds" / "first.csv").write_text(f"{text} of the first round")
@@ -30,8 +30,8 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def catalog(store: Store) -> Ref:
-    facts = {"recordings": 3, "usable": 2, "species": 1}
-    return store.make(Step("catalog", 1, "catalog"), lambda job: facts).ref
+    metrics = {"recordings": 3, "usable": 2, "species": 1}
+    return store.make(Step("catalog", 1, "catalog"), lambda job: metrics).ref
 
 
 @pytest.fixture

@@ -100,11 +100,11 @@ def test_a_backbone_learns_embeddings_then_labels_and_all_name_the_teacher(
     store = Store(tmp_path / "store")
     made = ran(taught(), store)
     embed = made["train embed resnet10t fold 0"]
-    assert embed.facts["auc"] is None
-    assert -1 <= embed.facts["cosine"] <= 1
+    assert embed.metrics["auc"] is None
+    assert -1 <= embed.metrics["cosine"] <= 1
     clips = len(pd.concat(kept(made, "train_audio"))["recording"].unique())
     soundscapes = len(pd.concat(kept(made, "train_soundscapes"))["recording"].unique())
-    assert embed.facts["trained_on"] == clips + soundscapes - embed.facts["held_out"]
+    assert embed.metrics["trained_on"] == clips + soundscapes - embed.metrics["held_out"]
     assert not (embed / "held_out.parquet").exists()
     begun, shape = load_model(embed.folder)
     assert shape.embedding == 8

@@ -10,7 +10,7 @@ import pytest
 
 from birdcore.config import read_recipe
 from birdcore.sources.birdclef import scan
-from birdcore.store.artifact import MANIFEST, Facts, Step
+from birdcore.store.artifact import MANIFEST, Metrics, Step
 from birdcore.store.store import Job, Store
 from flows.dag import Dag, build_dag
 from flows.plan import plan
@@ -59,7 +59,7 @@ def done(dag: Callable[..., Dag], store: Store) -> Dag:
     return made
 
 
-def dummy(job: Job) -> Facts:
+def dummy(job: Job) -> Metrics:
     (job.folder / "dummy").write_text(job.step.name)
     return {}
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from birdcore.sources.tables import Problem
-from birdcore.store.artifact import Facts, Step
+from birdcore.store.artifact import Metrics, Step
 from birdcore.store.store import Job, Store
 from flows.dag import Dag
 from flows.problems import notes, write_problems
@@ -23,13 +23,13 @@ def store(tmp_path: Path) -> Store:
 
 
 def made(store: Store, stage: str, files: dict[str, Any], **config: Any) -> Step:
-    def run(job: Job) -> Facts:
+    def run(job: Job) -> Metrics:
         for name, content in files.items():
             if isinstance(content, pd.DataFrame):
                 content.to_parquet(job.folder / name)
             else:
                 (job.folder / name).write_text(json.dumps(content))
-        return dict(config.get("facts", {}))
+        return dict(config.get("metrics", {}))
 
     step = Step(stage, 1, stage, config, files={"truth.csv": "0"})
     store.make(step, run)
@@ -88,8 +88,8 @@ def test_a_soundscape_without_a_sound_is_named_with_its_rows(store: Store, tmp_p
 
 
 def test_folds_and_scores_that_could_not_be_are_told(store: Store, tmp_path: Path) -> None:
-    folded = made(store, "folds", {}, facts={"note": "by recording"})
-    scored = made(store, "score", {"scores.json": {}}, facts={"why": "no row in common"})
+    folded = made(store, "folds", {}, metrics={"note": "by recording"})
+    scored = made(store, "score", {"scores.json": {}}, metrics={"why": "no row in common"})
     submitted = Step("submission", 1, "submission")
     dag = Dag((folded, scored, submitted), submitted, scored)
     assert written(dag, store, tmp_path / "out") == [

@@ -11,7 +11,7 @@ import pytest
 
 from birdcore.sources.tables import Problem
 from birdcore.stages.clean import UNREADABLE, USED
-from birdcore.store.artifact import MANIFEST, Facts, Step
+from birdcore.store.artifact import MANIFEST, Metrics, Step
 from birdcore.store.store import Job, Store
 from birdcore.training.attribution import COLUMNS, FILE, OUTSIDE, read_attribution
 from flows.dag import Dag
@@ -33,7 +33,7 @@ def credits(licences: Mapping[str, str]) -> pd.DataFrame:
 
 
 def trained(store: Store, name: str, auc: float | None, licences: Mapping[str, str]) -> Step:
-    def run(job: Job) -> Facts:
+    def run(job: Job) -> Metrics:
         credits(licences).to_csv(job.folder / FILE, index=False)
         return {"auc": auc, "trained_on": len(licences)}
 
@@ -43,7 +43,7 @@ def trained(store: Store, name: str, auc: float | None, licences: Mapping[str, s
 
 
 def cleaned(store: Store) -> Step:
-    def nothing(job: Job) -> Facts:
+    def nothing(job: Job) -> Metrics:
         for name in ("cuts", "rejected", "problems"):
             columns: dict[str, list[str]] = {"recording": [], "problem": []}
             pd.DataFrame(columns).to_parquet(job.folder / f"{name}.parquet")
@@ -55,7 +55,7 @@ def cleaned(store: Store) -> Step:
 
 
 def soundscapes(store: Store) -> Step:
-    def run(job: Job) -> Facts:
+    def run(job: Job) -> Metrics:
         tables = {
             "cuts": {"recording": []},
             "rejected": {"recording": ["test_soundscapes/a.ogg"], "reason": ["empty file"]},
@@ -71,7 +71,7 @@ def soundscapes(store: Store) -> Step:
 
 
 def reported(store: Store, text: str, *sounds: str) -> Step:
-    def run(job: Job) -> Facts:
+    def run(job: Job) -> Metrics:
         (job.folder / "index.html").write_text(text)
         (job.folder / "sounds").mkdir()
         for name in sounds:
@@ -84,7 +84,7 @@ def reported(store: Store, text: str, *sounds: str) -> Step:
 
 
 def dag_of(store: Store, *models: Step, problems: tuple[Problem, ...] = ()) -> Dag:
-    def run(job: Job) -> Facts:
+    def run(job: Job) -> Metrics:
         (job.folder / "submission.csv").write_text("row_id,a\nt_5,0.5\n")
         pd.DataFrame({"row_id": pd.Series(dtype=str)}).to_parquet(job.folder / "unheard.parquet")
         return {}

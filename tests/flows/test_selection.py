@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from birdcore.store.artifact import Facts, Ref, Step
+from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job, Store
 from flows.dag import Dag
 from flows.selection import choose, lacking
@@ -43,7 +43,7 @@ def store(empty: Store) -> Store:
     return empty
 
 
-def dummy(job: Job) -> Facts:
+def dummy(job: Job) -> Metrics:
     (job.folder / "dummy").write_text(job.step.name)
     return {}
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from birdcore.store.artifact import Facts, Step
+from birdcore.store.artifact import Metrics, Step
 from birdcore.store.format import LAYOUT
 from birdcore.store.gc import RESULTS, pins, remove_damaged
 from birdcore.store.inventory import entries
@@ -22,7 +22,7 @@ from birdcore.store.store import Job, Store
 from flows.cli import main
 
 
-def write(job: Job) -> Facts:
+def write(job: Job) -> Metrics:
     (job.folder / "file").write_text("f" * 5000)
     return {"rows": 12, "of": {"a": 1}}
 
@@ -113,7 +113,7 @@ def test_show_says_all_of_one(
         f"artifact train/{steps[1].key}",
         "pinned no",
         f"needed by {run.name}",
-        "facts rows 12",
+        "metrics rows 12",
         'of {"a": 1}',
         'config mask {"bins": 8}',
         f"from mel {steps[0].ref}",
@@ -143,7 +143,7 @@ def test_verify_finds_damage_and_removes_it(
     assert say("verify", "train")[-1].endswith("none damaged")
     assert say("verify", steps[0].ref, "--remove", code=1)[0] == worse
     assert {entry.ref for entry in entries(store)} == {steps[1].ref, steps[2].ref}
-    assert store.make(steps[0], write).facts["rows"] == 12
+    assert store.make(steps[0], write).metrics["rows"] == 12
     say("verify", steps[2].ref, "--remove", code=1)
     assert say("verify")[-1].startswith("2 artifacts read")
 

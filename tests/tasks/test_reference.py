@@ -6,14 +6,14 @@ import pytest
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from birdcore.store.artifact import Facts, Ref, Step
+from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.format import StoreError
 from birdcore.store.store import Job, Store
 from tasks.reference import ReferenceSerializer
 from tasks.stage import in_store, stage_task
 
 
-def write(job: Job) -> Facts:
+def write(job: Job) -> Metrics:
     (job.folder / "file.txt").write_text("content")
     return {}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from prefect.client.schemas.objects import State
 
-from birdcore.store.artifact import Facts, Ref, Step
+from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job, Store
 from tasks.stage import RESULTS, Recoverable, StageTask, in_store, stage_task
 from tasks.stop import Stopped
@@ -34,7 +34,7 @@ class Flaky:
         self.errors = list(errors)
         self.calls = 0
 
-    def __call__(self, job: Job) -> Facts:
+    def __call__(self, job: Job) -> Metrics:
         self.calls += 1
         if self.errors:
             raise self.errors.pop(0)

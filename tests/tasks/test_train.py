@@ -91,7 +91,7 @@ def test_a_killed_training_is_recoverable_and_goes_on(
     assert said[0] == (1, 4)
     resumed: list[int] = []
     train_in_process(step, store.root, lambda done, *_: resumed.append(done), False)
-    at = store.get(step.ref).facts["resumed_at"]
+    at = store.get(step.ref).metrics["resumed_at"]
     assert at >= 1
     assert resumed == list(range(at + 1, 5))
 

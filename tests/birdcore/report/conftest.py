@@ -18,7 +18,7 @@ from birdcore.sources.birdclef import Kind, Source, scan
 from birdcore.sources.shards import shards
 from birdcore.stages import catalog, clean, ensemble, mel, report, score, submission
 from birdcore.stages.catalog import read_labels, read_recordings
-from birdcore.store.artifact import Artifact, Facts, Ref, Step
+from birdcore.store.artifact import Artifact, Metrics, Ref, Step
 from birdcore.store.store import Job, Store
 from birdcore.training.attribution import COLUMNS, FILE
 
@@ -165,7 +165,7 @@ def _trained(
     said = (0.5 * targets + 0.5 * rng.random(targets.shape)).astype(np.float32)
     shape = ModelSpec(backbone=BACKBONE, classes=labels, n_mels=32)
 
-    def run(job: Job) -> Facts:
+    def run(job: Job) -> Metrics:
         (job.folder / "model.json").write_text(shape.model_dump_json())
         lines = [json.dumps({"loss": 0.7 - 0.1 * at}) for at in range(4)]
         (job.folder / "history.jsonl").write_text("\n".join(lines) + "\n")
@@ -190,7 +190,7 @@ def _predicted(store: Store, source: Source, name: str, mels: Sequence[Ref]) -> 
         for end in range(ROW_S, LENGTH_S + 1, ROW_S)
     ]  # fmt: skip
 
-    def run(job: Job) -> Facts:
+    def run(job: Job) -> Metrics:
         pd.DataFrame(rows).to_parquet(job.folder / "predictions.parquet", index=False)
         return {}
 

@@ -41,7 +41,7 @@ def rewrite(data: Path, **columns: Any) -> pd.DataFrame:
 def test_real_recordings_are_catalogued_without_problems(shared_data: Path, store: Store) -> None:
     data = shared_data / "birdclef-mini"
     artifact = made(data, store)
-    assert artifact.facts == {
+    assert artifact.metrics == {
         "recordings": 148,
         "usable": 148,
         "species": 26,

@@ -104,7 +104,10 @@ def test_bad_files_are_rejected_with_their_reason_and_the_others_are_used(
     assert measured["rate"]["train_audio/slow.wav"] == 4_000
     assert measured["rate"]["train_audio/fast.wav"] == 192_000
     assert set(table(artifact, "kept")["recording"]) == set(measured.index)
-    assert (artifact.facts["recordings"], artifact.facts["rejected"]) == (len(USED), len(REJECTED))
+    assert (artifact.metrics["recordings"], artifact.metrics["rejected"]) == (
+        len(USED),
+        len(REJECTED),
+    )
 
 
 def test_soundscapes_keep_every_second_that_can_be_read(
@@ -131,7 +134,7 @@ def test_soundscapes_keep_every_second_that_can_be_read(
     lost = problems[problems["problem"] == clean.UNREADABLE]["detail"]
     assert set(lost.index) == rejected
     assert lost["test_soundscapes/empty.ogg"] == "empty file (0 bytes)"
-    assert artifact.facts["problems"] == len(used)
+    assert artifact.metrics["problems"] == len(used)
 
 
 def test_a_clip_with_a_note_is_used_and_told(
@@ -144,7 +147,7 @@ def test_a_clip_with_a_note_is_used_and_told(
     monkeypatch.setattr(clean, "decode", lambda path: replace(decode(path), note=note))
     shard = shard_of(tmp_path, "train_audio")
     artifact = cleaned(store, shard, tmp_path, Clean(remove="none"))
-    assert artifact.facts["recordings"] == 1
+    assert artifact.metrics["recordings"] == 1
     (told,) = clean.recording_problems([artifact]).to_dict("records")
     assert told == {"problem": clean.USED, "where": "train_audio/a.wav", "detail": note}
     assert clean.recording_problems([]).columns.tolist() == ["problem", "where", "detail"]
@@ -164,7 +167,7 @@ def test_recordings_too_long_to_wait_for_others_are_cleaned_alike(
     alone = cleaned(Store(tmp_path / "other"), shard, root, Clean())
     for name in ("recordings", "cuts", "kept", "rejected", "problems"):
         pd.testing.assert_frame_equal(table(alone, name), table(together, name))
-    assert together.facts["with_speech"]
+    assert together.metrics["with_speech"]
 
 
 @pytest.mark.parametrize("kind", ["train_soundscapes", "test_soundscapes"])
@@ -175,7 +178,7 @@ def test_speech_stays_in_soundscapes(
     folder.mkdir()
     (folder / "jfk.flac").symlink_to(shared_data / "speech" / "whisper_jfk.flac")
     artifact = cleaned(store, shard_of(tmp_path, kind), tmp_path, Clean())
-    assert artifact.facts["cut_s"] == 0
+    assert artifact.metrics["cut_s"] == 0
 
 
 def test_a_shard_with_too_many_bad_files_fails_and_says_what_is_wrong(
@@ -194,7 +197,7 @@ def test_a_shard_with_too_many_bad_files_fails_and_says_what_is_wrong(
     ):
         cleaned(store, shard, tmp_path, Clean())
     assert store.find(clean.step(shard, Clean(), {}, tmp_path).ref) is None
-    assert cleaned(store, shard, tmp_path, Clean(max_rejected=0.95)).facts["rejected"] == 11
+    assert cleaned(store, shard, tmp_path, Clean(max_rejected=0.95)).metrics["rejected"] == 11
 
 
 def test_a_small_shard_may_hold_bad_files_only(
@@ -265,7 +268,7 @@ def test_nothing_is_cut_when_nothing_shall_be(
     root, shard = spoken(shared_data, shard_of, SPOKEN)
     artifact = cleaned(store, shard, root, Clean(remove="none"))
     assert table(artifact, "cuts").empty
-    assert artifact.facts["with_speech"] == 0
+    assert artifact.metrics["with_speech"] == 0
 
 
 def test_a_share_cuts_that_part_of_the_recordings_and_more_of_them_when_it_rises(
@@ -278,7 +281,7 @@ def test_a_share_cuts_that_part_of_the_recordings_and_more_of_them_when_it_rises
     cut = {f.path for f in shard.files if int(f.sha256[:8], 16) / 16**8 < between}
     assert len(cut) == 1
     assert set(table(some, "cuts")["recording"]) == cut
-    assert some.facts["with_speech"] == 3
+    assert some.metrics["with_speech"] == 3
     every = cleaned(store, shard, root, Clean(remove=1.0))
     assert set(table(every, "cuts")["recording"]) == set(SPOKEN)
     assert length(table(cleaned(store, shard, root, Clean(remove=0.0)), "cuts")) == 0

@@ -79,7 +79,7 @@ def test_each_recording_is_a_row_of_what_the_archive_says(tmp_path: Path, made: 
         "longitude": 2.5,
     }
     assert pd.isna(table.loc["recordings/XC2.mp3", "rating"])
-    assert artifact.facts == {
+    assert artifact.metrics == {
         "recordings": 2, "usable": 2, "leaks": 0, "there_twice": 0, "species": 2
     }  # fmt: skip
 
@@ -102,7 +102,7 @@ def test_what_the_competition_has_is_not_usable_and_named(tmp_path: Path, made: 
     assert left_out[["recording", "why"]].to_numpy().tolist() == [
         ["recordings/XC1.mp3", "audio"], ["recordings/XC3.mp3", "id"]
     ]  # fmt: skip
-    assert artifact.facts["leaks"] == 2
+    assert artifact.metrics["leaks"] == 2
 
 
 def test_of_recordings_with_one_content_the_first_is_usable(tmp_path: Path, made: Made) -> None:
@@ -110,14 +110,14 @@ def test_of_recordings_with_one_content_the_first_is_usable(tmp_path: Path, made
     artifact = made(put(tmp_path, records, ["x", "y", "x", "x"]))
     usable = read_recordings(artifact)["usable"]
     assert usable.tolist() == [True, True, False, False]
-    assert artifact.facts["there_twice"] == 2
+    assert artifact.metrics["there_twice"] == 2
 
 
 def test_the_copy_of_a_leak_is_a_leak(tmp_path: Path, made: Made) -> None:
     records = [replace(UNA, id=number) for number in (4, 5, 6)]
     artifact = made(put(tmp_path, records, ["x", "x", "y"]), {5: "id"})
     assert read_recordings(artifact)["usable"].tolist() == [False, False, True]
-    assert artifact.facts["leaks"] == 2
+    assert artifact.metrics["leaks"] == 2
 
 
 def test_a_collection_of_leaks_alone_is_refused(tmp_path: Path, made: Made) -> None:
@@ -147,12 +147,12 @@ def test_real_records_become_folds_by_recordist(
     records = [parse_record(row) for row in rows]
     artifact = made(put(tmp_path, records))
     table = read_recordings(artifact)
-    assert artifact.facts["usable"] == len(table) == len(records) == 120
+    assert artifact.metrics["usable"] == len(table) == len(records) == 120
     assert table["license"].str.startswith("cc").all()
     assert table["rating"].isin([1, 2, 3, 4, 5]).sum() == sum(bool(r.quality) for r in records)
     assert set(read_labels(artifact)) == {r.scientific_name for r in records}
     folded = store.make(folds.step(artifact.ref, 2, 0), folds.run)
-    assert folded.facts["recordings"] == len(records)
+    assert folded.metrics["recordings"] == len(records)
 
 
 def test_its_key_is_that_of_records_recordings_and_leaks(tmp_path: Path) -> None:

@@ -102,8 +102,8 @@ def test_weights_are_scipys_nnls_on_the_held_out_recordings_of_all_folds(
     for name, blended in (("ensemble", unseen), ("mean", np.mean(columns, axis=0)[:, :3])):
         auc = roc_auc_score(truth, blended, average="macro")
         assert content["held_out_auc"][name] == pytest.approx(auc, abs=1e-6)
-        assert artifact.facts["held_out_auc"][name] == round(auc, 4)
-    assert artifact.facts["held_out_recordings"] == 40
+        assert artifact.metrics["held_out_auc"][name] == round(auc, 4)
+    assert artifact.metrics["held_out_recordings"] == 40
 
 
 def test_backbones_of_one_round_are_members_of_their_own(store: Store, model_of: MadeModel) -> None:
@@ -121,7 +121,7 @@ def test_backbones_of_one_round_are_members_of_their_own(store: Store, model_of:
 def test_only_recordings_that_all_members_left_out_count(store: Store, model_of: MadeModel) -> None:
     tables = [out_of_fold(RECORDINGS[:30], 0.7, 0), out_of_fold(RECORDINGS[10:], 1.0, 1)]
     artifact, content = weighed(store, rounds_of(tables, model_of))
-    assert artifact.facts["held_out_recordings"] == 20
+    assert artifact.metrics["held_out_recordings"] == 20
     common = RECORDINGS[10:30]
     same = rounds_of([table[table["recording"].isin(common)] for table in tables], model_of, 10)
     assert weighed(store, same)[1]["weights"] == content["weights"]
@@ -140,7 +140,7 @@ def test_without_a_common_held_out_recording_all_count_alike(
     nothing = rounds_of([out_of_fold([], 0.7, 0)] * 4, model_of, 10)  # all train everywhere
     artifact, content = weighed(store, nothing, how, blend)
     assert set(content["weights"].values()) == {0.25}
-    assert artifact.facts["held_out_auc"] == {}
+    assert artifact.metrics["held_out_auc"] == {}
 
 
 @pytest.mark.parametrize("how", ["nnls", "nnls-by-class"])
@@ -149,7 +149,7 @@ def test_one_common_recording_is_judged_by_equal_weights(
 ) -> None:
     tables = [out_of_fold(RECORDINGS[:1], noise, seed) for seed, noise in enumerate((0.1, 9.0))]
     artifact, content = weighed(store, rounds_of(tables, model_of), how)
-    assert artifact.facts["held_out_recordings"] == 1
+    assert artifact.metrics["held_out_recordings"] == 1
     assert content["held_out_auc"]["ensemble"] is None  # no negative beside the positive
     assert np.shape(list(content["weights"].values())) == ((2,) if how == "nnls" else (2, 4))
 
@@ -184,7 +184,7 @@ def test_each_class_may_have_weights_of_its_own(store: Store, model_of: MadeMode
     np.testing.assert_allclose(weights[:, 3], list(overall["weights"].values()), atol=1e-6)
     aucs = content["held_out_auc"]
     assert aucs["ensemble"] > max(aucs["mean"], overall["held_out_auc"]["ensemble"])
-    told = artifact.facts["weights"]
+    told = artifact.metrics["weights"]
     assert told == {name: round(np.mean(w), 4) for name, w in content["weights"].items()}
 
 
@@ -258,12 +258,12 @@ def test_weights_are_fitted_where_that_surely_holds_out_better(
     artifact, content = weighed(store, members, "auto", None)
     compared = content["compared"]
     assert list(compared) == ["mean", "rank mean", "nnls"]
-    assert content["chosen"] == artifact.facts["chosen"] == "nnls"
+    assert content["chosen"] == artifact.metrics["chosen"] == "nnls"
     assert compared["nnls"]["gain"] > 2 * compared["nnls"]["standard_error"] > 0
     assert compared["nnls"]["auc"] - compared["mean"]["auc"] == compared["nnls"]["gain"]
     assert content["held_out_auc"]["ensemble"] == compared["nnls"]["auc"]
     assert content["weights"]["one/test_resnet"] > 0.6
-    assert artifact.facts["compared"]["nnls"]["gain"] == round(compared["nnls"]["gain"], 4)
+    assert artifact.metrics["compared"]["nnls"]["gain"] == round(compared["nnls"]["gain"], 4)
 
 
 def test_of_members_alike_the_mean_is_taken(store: Store, model_of: MadeModel) -> None:

@@ -100,8 +100,8 @@ def test_windows_cover_every_recording_to_its_end(
         np.testing.assert_allclose(begin, starts, atol=0.01)
         np.testing.assert_allclose(end, starts + 2, atol=0.01)
     assert heard.count.tolist() == [1, 4, 5, 13]
-    assert artifact.facts["recordings"] == 4
-    assert artifact.facts["windows"] == 23
+    assert artifact.metrics["recordings"] == 4
+    assert artifact.metrics["windows"] == 23
 
 
 @pytest.mark.parametrize("rate", [RATE, 32_000])
@@ -140,9 +140,9 @@ def test_probabilities_are_of_known_species_by_name_and_facts_tell_the_others(
     assert heard.about.species == ("Parus major", "Turdus merula")
     np.testing.assert_allclose(heard.probabilities, [[0.05, 0.025]], rtol=1e-3)
     assert heard.about.credit == FAKE.credit
-    assert artifact.facts["species"] == 2
-    assert artifact.facts["unknown"] == ["Gryllus campestris"]
-    assert artifact.facts["teacher"] == "Fake, CC0"
+    assert artifact.metrics["species"] == 2
+    assert artifact.metrics["unknown"] == ["Gryllus campestris"]
+    assert artifact.metrics["teacher"] == "Fake, CC0"
 
 
 def test_what_cleaning_rejected_is_not_heard(

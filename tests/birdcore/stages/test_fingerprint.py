@@ -28,7 +28,7 @@ def test_each_recording_has_the_landmarks_of_all_of_it(
     assert found.recordings == whole.recordings == tuple(names)
     for field in ("bounds", "hashes", "frames"):
         np.testing.assert_array_equal(getattr(found, field), getattr(whole, field))
-    assert artifact.facts == {"recordings": 2, "landmarks": len(whole.hashes)}
+    assert artifact.metrics == {"recordings": 2, "landmarks": len(whole.hashes)}
 
 
 def test_what_cannot_be_decoded_has_no_landmarks_and_stops_nothing(
@@ -44,8 +44,8 @@ def test_what_cannot_be_decoded_has_no_landmarks_and_stops_nothing(
     assert read_fingerprints([artifact / "fingerprints.parquet"]).recordings == (
         "xeno_canto/XC1.wav",
     )
-    assert artifact.facts["recordings"] == 1
-    assert artifact.facts["landmarks"] > 10
+    assert artifact.metrics["recordings"] == 1
+    assert artifact.metrics["landmarks"] > 10
 
 
 def test_a_shard_of_nothing_joins_others(tmp_path: Path, store: Store, shard_of: MadeShard) -> None:

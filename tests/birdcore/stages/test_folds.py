@@ -113,10 +113,10 @@ def test_real_recordings_are_stratified(shared_data: Path, tmp_path: Path) -> No
     store = Store(tmp_path)
     cataloged = store.make(catalog.step(scan(shared_data / "birdclef-mini", store)), catalog.run)
     made = store.make(folds.step(cataloged.ref, 4, 0), folds.run)
-    assert made.facts["recordings"] == 148
-    assert made.facts["train_everywhere"] == 0
-    assert made.facts["species_scored"] == 26
-    assert np.ptp(made.facts["fold_sizes"]) <= 2
+    assert made.metrics["recordings"] == 148
+    assert made.metrics["train_everywhere"] == 0
+    assert made.metrics["species_scored"] == 26
+    assert np.ptp(made.metrics["fold_sizes"]) <= 2
     assigned = pd.read_parquet(made / "folds.parquet").set_index("recording")["fold"]
     labels = read_recordings(cataloged)["primary_label"]
     counts = pd.crosstab(labels.loc[assigned.index], assigned)
@@ -130,5 +130,5 @@ def test_only_usable_recordings_get_a_fold(tiny_data: Path, tmp_path: Path) -> N
     store = Store(tmp_path / "store")
     cataloged = store.make(catalog.step(scan(data, store)), catalog.run)
     made = store.make(folds.step(cataloged.ref, 2, 0), folds.run)
-    assert cataloged.facts["recordings"] == 10
+    assert cataloged.metrics["recordings"] == 10
     assert len(pd.read_parquet(made / "folds.parquet")) == 9

@@ -136,8 +136,8 @@ def test_columns_follow_the_settings(store: Store, mel_of: MadeMel, model_of: Ma
     kept = table["kept"].to_numpy()
     np.testing.assert_array_equal(kept, p.max(axis=1) >= threshold)
     assert 0 < kept.mean() < 1
-    assert artifact.facts["kept"] == kept.sum()
-    assert artifact.facts["segments"] == len(table)
+    assert artifact.metrics["kept"] == kept.sum()
+    assert artifact.metrics["segments"] == len(table)
     assert plain["kept"].all()
     assert stacked(plain["mask"], np.bool_).all()
 
@@ -177,7 +177,7 @@ def test_a_shard_without_soundscapes_joins_others(
 ) -> None:
     mels = [mel_of({}, "train_soundscapes"), mel_of({"a": sound(11)}, "train_soundscapes")]
     made = [labelled(store, (model_of(),), mel) for mel in mels]
-    assert made[0].facts == {"recordings": 0, "segments": 0, "kept": 0, "mean_label_sum": None}
+    assert made[0].metrics == {"recordings": 0, "segments": 0, "kept": 0, "mean_label_sum": None}
     schemas = [pq.read_schema(a / "labels.parquet").remove_metadata() for a in made]
     assert schemas[0] == schemas[1]
     soundscapes = read_mels([m / "mel.parquet" for m in mels], CPU)

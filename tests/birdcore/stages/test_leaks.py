@@ -102,7 +102,7 @@ def test_real_leaks_are_caught_with_their_ids_changed_and_nothing_else_is(
     assert {source for source, _ in pairs} == leaking
     for source, target in pairs:
         assert Path(target).stem == source or "soundscapes" in target
-    assert artifact.facts == {
+    assert artifact.metrics == {
         "recordings": len(leaking), "id": 0, "content": 0, "audio": len(pairs)
     }  # fmt: skip
 
@@ -159,7 +159,7 @@ def test_a_recording_may_be_known_by_id_content_and_sound(
         ("recordings/XC2.wav", "train_audio/a.wav", "content"),
         ("recordings/XC2.wav", "train_audio/a.wav", "audio"),
     ]
-    assert artifact.facts == {"recordings": 2, "id": 1, "content": 1, "audio": 1}
+    assert artifact.metrics == {"recordings": 2, "id": 1, "content": 1, "audio": 1}
 
 
 def test_where_nothing_leaks_the_table_has_the_same_columns(

@@ -77,7 +77,7 @@ def test_a_shard_without_recordings_can_be_read_with_others(mel_of: MadeMel) -> 
     empty = mel_of({}, "train_audio")
     silent = mel_of({"silent": np.zeros(32_000)}, "train_audio")
     full = mel_of({"a": noise(2), "b": noise(1, seed=1)}, "train_audio")
-    assert (empty.facts["recordings"], silent.facts["recordings"]) == (0, 0)
+    assert (empty.metrics["recordings"], silent.metrics["recordings"]) == (0, 0)
     shards = [a / "mel.parquet" for a in (empty, full, silent)]
     together = read_mels(shards, CPU)
     assert together.names == ("train_audio/a.wav", "train_audio/b.wav")
@@ -126,7 +126,7 @@ def test_a_cut_off_soundscape_has_the_frames_of_what_is_there(
     shard = shard_of(tmp_path, "test_soundscapes")
     cleaned = store.make(clean.step(shard, Clean(), {}, tmp_path), clean.run)
     step = mel.step(shard, cleaned.ref, Mel(), Clean(), tmp_path)
-    assert store.make(step, mel.run).facts["frames"] == pytest.approx(2 * 62.5, abs=1)
+    assert store.make(step, mel.run).metrics["frames"] == pytest.approx(2 * 62.5, abs=1)
 
 
 def test_a_long_soundscape_is_one_run_of_frames(mel_of: MadeMel) -> None:
@@ -140,7 +140,7 @@ def test_a_long_soundscape_is_one_run_of_frames(mel_of: MadeMel) -> None:
     expected = encode(mel_energy(part, mels.spec), 2, mels.scale)
     difference = mels.codes[first : first + 20].astype(int) - expected[20:40]
     assert np.abs(difference).max() <= 1
-    assert artifact.facts["hours"] == pytest.approx(seconds / 3600, abs=1e-4)
+    assert artifact.metrics["hours"] == pytest.approx(seconds / 3600, abs=1e-4)
 
 
 def test_float16_gives_the_same_power_as_uint8_when_a_model_learns(mel_of: MadeMel) -> None:

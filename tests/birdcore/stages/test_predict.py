@@ -66,7 +66,7 @@ def test_a_row_is_the_maximum_of_the_mean_over_folds(
     settings = Predict(output=output, step_s=step_s)
     artifact = predicted(store, models, mel, settings)
     table = rows(artifact)
-    assert artifact.facts == {"recordings": 2, "rows": 2 * (3 + 7), "models": 3}
+    assert artifact.metrics == {"recordings": 2, "rows": 2 * (3 + 7), "models": 3}
     assert set(table["backbone"]) == {"test_resnet", "test_efficientnet"}
     soundscapes = read_soundscapes(mel / "mel.parquet")
     listeners = load_listeners([store.get(ref) for ref in models])
@@ -106,7 +106,7 @@ def test_a_shard_without_soundscapes_gives_a_table_like_any_other(
     full = predicted(store, (model_of(),), mel_of({"a": sound(5)}))
     schemas = [pq.read_schema(a / "predictions.parquet") for a in (empty, full)]
     assert schemas[0] == schemas[1]
-    assert empty.facts == {"recordings": 0, "rows": 0, "models": 1}
+    assert empty.metrics == {"recordings": 0, "rows": 0, "models": 1}
     both = pd.concat([rows(empty), rows(full)])
     assert both["end"].dtype == np.int64
 

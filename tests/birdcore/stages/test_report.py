@@ -69,7 +69,7 @@ def test_all_that_a_page_names_is_beside_it_or_in_the_runs_results(made: Any) ->
 
 
 def test_it_says_what_it_is_judged_on(made: Any) -> None:
-    assert made.page.facts["judged_on"] == "labelled test soundscapes"
+    assert made.page.metrics["judged_on"] == "labelled test soundscapes"
     assert "6 rows of 5 s of labelled test soundscapes" in made.html
     assert made.html.count("not a readable sound file") == 3
     assert "Cut by hand" in made.html

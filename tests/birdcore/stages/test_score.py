@@ -14,7 +14,7 @@ from birdcore.sources.birdclef import Source, SourceFile
 from birdcore.sources.table import TableError
 from birdcore.sources.tables import Tables
 from birdcore.stages import score
-from birdcore.store.artifact import Facts, Ref, Step
+from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job, Store
 
 TRUTH = "test_soundscapes_labels.csv"
@@ -32,7 +32,7 @@ def table(values: np.ndarray, rows: list[str] = ROWS) -> pd.DataFrame:
 
 
 def submission(store: Store, tables: dict[str, pd.DataFrame]) -> Ref:
-    def run(job: Job) -> Facts:
+    def run(job: Job) -> Metrics:
         (job.folder / "rounds").mkdir()
         for name, content in tables.items():
             content.to_csv(job.folder / name)
@@ -74,8 +74,8 @@ def test_submission_and_rounds_are_scored_as_scikit_learn_does(
         expected = roc_auc_score(truth[:, :2], values[:, :2], average="macro")
         assert scores[name]["macro_auc"] == pytest.approx(expected, abs=1e-9)
         assert scores[name]["macro_auc_low"] < expected < scores[name]["macro_auc_high"]
-        assert artifact.facts[name] == round(expected, 4)
-    assert artifact.facts["classes_scored"] == 2
+        assert artifact.metrics[name] == round(expected, 4)
+    assert artifact.metrics["classes_scored"] == 2
     again = store.make(step, score.run, refresh=True)
     assert json.loads((again / "scores.json").read_text()) == scores
 
@@ -108,8 +108,8 @@ def test_rows_of_the_truth_that_the_submission_lacks_are_left_out_and_counted(
     assert scores["macro_auc"] == pytest.approx(expected, abs=1e-9)
     assert scores["rows_missing"] == ["s2_5", "s2_10", "s2_15"]
     assert scores["classes_missing"] == ["c"]
-    assert artifact.facts["rows_missing"] == 3
-    assert artifact.facts["classes_missing"] == 1
+    assert artifact.metrics["rows_missing"] == 3
+    assert artifact.metrics["classes_missing"] == 1
 
 
 def test_where_nothing_can_be_scored_the_stage_says_so_and_does_not_fail(
@@ -120,8 +120,8 @@ def test_where_nothing_can_be_scored_the_stage_says_so_and_does_not_fail(
     assert step is not None
     artifact = store.make(step, score.run)
     assert json.loads((artifact / "scores.json").read_text()) == {}
-    assert artifact.facts["classes_scored"] == 0
-    assert "none of the 12 rows" in artifact.facts["why"]
+    assert artifact.metrics["classes_scored"] == 0
+    assert "none of the 12 rows" in artifact.metrics["why"]
 
 
 def test_a_truth_of_other_soundscapes_is_no_step(tmp_path: Path, truth: np.ndarray) -> None:

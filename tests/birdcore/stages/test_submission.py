@@ -132,7 +132,7 @@ def test_rows_and_columns_are_those_of_the_competitions_sample(
     assert [line[0] for line in own_lines] == rows
     lost = [row for row in rows if row.startswith(f"{stems[-1]}_")]
     assert unheard(artifact) == lost
-    assert artifact.facts == {"rows": 288, "classes": 26, "unheard": 12}
+    assert artifact.metrics == {"rows": 288, "classes": 26, "unheard": 12}
     table = written(artifact)
     heard = [row for row in rows if row not in lost]
     expected = values_of(pd.concat(shards), heard)

@@ -120,9 +120,9 @@ def test_recordings_rated_below_the_least_are_not_trained_on(
     training: MadeStep, store: Store
 ) -> None:
     every = {"epochs": 1}
-    assert run(store, training(EVERYWHERE, **every)).facts["trained_on"] == 12
-    assert run(store, training(EVERYWHERE, min_rating=4.0, **every)).facts["trained_on"] == 10
-    held = run(store, training(ALTERNATE, min_rating=4.0, **every)).facts["held_out"]
+    assert run(store, training(EVERYWHERE, **every)).metrics["trained_on"] == 12
+    assert run(store, training(EVERYWHERE, min_rating=4.0, **every)).metrics["trained_on"] == 10
+    held = run(store, training(ALTERNATE, min_rating=4.0, **every)).metrics["held_out"]
     assert held == 6  # what a model is validated on is as it was
     with pytest.raises(ValueError, match="min_rating = 99 leave no recording"):
         run(store, training({NAMES[0]: 0} | dict.fromkeys(NAMES[1:], -1), min_rating=99.0))
@@ -153,8 +153,8 @@ def test_a_killed_training_goes_on_to_the_same_weights(training: MadeStep, store
     assert checkpoints(store, step)
 
     resumed, whole = run(store, step), run(undisturbed, step)
-    assert resumed.facts["resumed_at"] >= 1
-    assert whole.facts["resumed_at"] == 0
+    assert resumed.metrics["resumed_at"] >= 1
+    assert whole.metrics["resumed_at"] == 0
     assert (resumed / "model.safetensors").read_bytes() == (
         whole / "model.safetensors"
     ).read_bytes()
@@ -180,10 +180,10 @@ def test_it_goes_on_after_any_epoch(
     with pytest.raises(Killed):
         run(store, step, progress=stop_after(after))
     resumed = run(store, step)
-    assert resumed.facts["resumed_at"] == after
+    assert resumed.metrics["resumed_at"] == after
     resumed_rows, resumed_weights = rows(resumed), weights(resumed)
     again = run(store, step, refresh=True)
-    assert again.facts["resumed_at"] == 0
+    assert again.metrics["resumed_at"] == 0
     assert rows(again) == resumed_rows
     assert distance(weights(again), resumed_weights) == 0
 
@@ -199,7 +199,7 @@ def test_the_best_epoch_is_remembered_over_a_kill(
     saved = torch.load(checkpoints(store, step)[-1])
     best = saved["best"][0]["weights"]
     artifact = run(store, step)
-    assert artifact.facts["auc"] == 0.9
+    assert artifact.metrics["auc"] == 0.9
     assert all(torch.equal(value, best[name]) for name, value in weights(artifact).items())
 
 
@@ -238,7 +238,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_goes_on(
         assert first.exists() or done > 1
 
     resumed = run(store, step, progress=look)
-    assert resumed.facts["resumed_at"] == 1
+    assert resumed.metrics["resumed_at"] == 1
     assert said[0] == f"set aside {last.name}: damaged, or of another training"
     assert not list(resumed.folder.glob("*checkpoint*"))
     whole = weights(resumed)
@@ -254,7 +254,7 @@ def test_where_no_checkpoint_is_whole_the_training_starts_anew(
     for path in checkpoints(store, step):
         path.write_bytes(b"")
     resumed = run(store, step)
-    assert resumed.facts["resumed_at"] == 0
+    assert resumed.metrics["resumed_at"] == 0
     kept = weights(resumed)
     assert distance(weights(run(store, step, refresh=True)), kept) == 0
 
@@ -279,7 +279,7 @@ def test_a_checkpoint_of_another_training_is_none_of_this_one(
     for path in checkpoints(store, stranger):
         shutil.copy(path, work)
     resumed = run(store, step)
-    assert resumed.facts["resumed_at"] == 0
+    assert resumed.metrics["resumed_at"] == 0
     kept = weights(resumed)
     assert distance(weights(run(store, step, refresh=True)), kept) == 0
 
@@ -304,7 +304,7 @@ def test_the_best_epoch_by_auc_is_kept(
 
     monkeypatch.setattr(epoch, "held_out_auc", auc)
     artifact = run(store, training(ema=ema))
-    assert artifact.facts["auc"] == 0.9
+    assert artifact.metrics["auc"] == 0.9
     assert [row["auc"] for row in rows(artifact)] == [0.5, 0.9, 0.4]
     kept = weights(artifact)
     assert all(torch.equal(kept[name], value) for name, value in seen[1].items())
@@ -419,15 +419,15 @@ def test_a_class_that_is_not_held_out_is_left_out_of_the_score(
     probabilities = np.stack(held_out["probabilities"].to_list())
     assert sorted(held_out["recording"]) == [n for n in NAMES if folds[n] == 0]
     expected = np.mean([roc_auc_score(targets[:, k], probabilities[:, k]) for k in (0, 1)])
-    assert artifact.facts["auc"] == pytest.approx(expected)
+    assert artifact.metrics["auc"] == pytest.approx(expected)
 
 
 def test_without_held_out_recordings_the_latest_weights_are_kept(
     training: MadeStep, store: Store
 ) -> None:
     artifact = run(store, training(EVERYWHERE))
-    assert artifact.facts["auc"] is None
-    assert artifact.facts["trained_on"] == len(NAMES)
+    assert artifact.metrics["auc"] is None
+    assert artifact.metrics["trained_on"] == len(NAMES)
     assert [row["auc"] for row in rows(artifact)] == [None] * 3
     assert pd.read_parquet(artifact / "held_out.parquet").empty
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import birdcore
-from birdcore.store.artifact import MANIFEST, Facts, Ref, Step
+from birdcore.store.artifact import MANIFEST, Metrics, Ref, Step
 from birdcore.store.files import file_sha256, write_text
 from birdcore.store.format import LAYOUT, StoreError
 from birdcore.store.store import Job, Store
@@ -45,12 +45,12 @@ def run(job):
 
 print("begins", flush=True)
 artifact = Store(Path(sys.argv[1])).make(Step("stage", 1, "a step"), run)
-print(artifact.facts["rows"], flush=True)
+print(artifact.metrics["rows"], flush=True)
 """
 SMALL = Step("stage", 1, "a step")
 
 
-def small(job: Job) -> Facts:
+def small(job: Job) -> Metrics:
     (job.folder / "sub").mkdir(exist_ok=True)
     (job.folder / "half").write_text("h" * 1000)
     (job.folder / "sub" / "whole").write_text("w" * 1000)
@@ -138,7 +138,7 @@ def test_what_was_made_is_found_with_its_manifest(store: Store) -> None:
         ("sub/whole", 1000),
     ]
     assert found.manifest.files[0].sha256 == file_sha256(made / "half")
-    assert found.facts == {"rows": 2}
+    assert found.metrics == {"rows": 2}
     assert found.manifest.inputs["models"] == ["train/b", "train/c"]
     assert found.manifest.sources == step.files
     # Compared as a reader sees both: lists for tuples.
@@ -150,15 +150,15 @@ def test_what_was_made_is_found_with_its_manifest(store: Store) -> None:
 def test_a_made_artifact_is_not_made_again(store: Store) -> None:
     store.make(SMALL, small)
     again = store.make(SMALL, _never)
-    assert again.facts == {"rows": 2}
+    assert again.metrics == {"rows": 2}
 
 
 def test_refresh_makes_it_again_and_replaces_it(store: Store) -> None:
     store.make(SMALL, small)
     again = store.make(SMALL, lambda job: {"rows": 3}, refresh=True)
-    assert again.facts == {"rows": 3}
+    assert again.metrics == {"rows": 3}
     found = store.get(SMALL.ref)
-    assert found.facts == {"rows": 3}
+    assert found.metrics == {"rows": 3}
     assert not (found / "half").exists()
     assert list((store.root / "work" / "trash").iterdir()) == []
 
@@ -202,14 +202,14 @@ def test_damage_names_the_file_with_a_flipped_byte(store: Store) -> None:
 
 
 def test_a_failed_stage_leaves_nothing_under_the_final_name(store: Store) -> None:
-    def fails(job: Job) -> Facts:
+    def fails(job: Job) -> Metrics:
         small(job)
         raise ValueError("no good")
 
     with pytest.raises(ValueError, match="no good"):
         store.make(SMALL, fails)
     assert not store.path(SMALL.ref).exists()
-    assert store.make(SMALL, small).facts == {"rows": 2}
+    assert store.make(SMALL, small).metrics == {"rows": 2}
 
 
 def test_facts_that_are_no_json_publish_nothing(store: Store) -> None:
@@ -231,11 +231,11 @@ def test_a_killed_stage_is_made_anew_or_goes_on(
     assert not store.path(SMALL.ref).exists()
     left: list[str] = []
 
-    def look(job: Job) -> Facts:
+    def look(job: Job) -> Metrics:
         left.extend(p.name for p in job.folder.iterdir())
         return small(job)
 
-    assert store.make(SMALL, look, resumes=resumes).facts == {"rows": 2}
+    assert store.make(SMALL, look, resumes=resumes).metrics == {"rows": 2}
     assert left == (["half"] if resumes else [])
     assert store.damage(SMALL.ref) == []
 
@@ -259,7 +259,7 @@ def test_two_processes_that_make_the_same_run_it_once_and_both_get_it(
 def test_many_that_make_the_same_steps_at_once_run_each_once(tmp_path: Path) -> None:
     ran: list[str] = []
 
-    def run(job: Job) -> Facts:
+    def run(job: Job) -> Metrics:
         ran.append(job.step.key)
         return small(job)
 
@@ -351,5 +351,5 @@ def test_text_is_written_in_full_or_not_at_all(tmp_path: Path) -> None:
     assert path.read_text() == "before"
 
 
-def _never(job: Job) -> Facts:
+def _never(job: Job) -> Metrics:
     raise AssertionError("it is in the store")

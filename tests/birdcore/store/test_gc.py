@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import birdcore
 from birdcore.store import gc as keeping
-from birdcore.store.artifact import MANIFEST, Artifact, Facts, Ref, Step
+from birdcore.store.artifact import MANIFEST, Artifact, Metrics, Ref, Step
 from birdcore.store.format import StoreError
 from birdcore.store.gc import PINS, RESULTS, clear, kept_runs, pin, pins, reasons, unpin, waste
 from birdcore.store.inventory import entries, works
@@ -64,7 +64,7 @@ def steps_of(reads: list[set[int]]) -> list[Step]:
     return steps
 
 
-def write(job: Job) -> Facts:
+def write(job: Job) -> Metrics:
     (job.folder / "file").write_text(job.step.name)
     return {}
 
@@ -266,7 +266,7 @@ def test_what_is_being_made_is_never_touched(store: Store, chain: list[Step], st
     made: list[Artifact] = []
     half, go = threading.Event(), threading.Event()
 
-    def slow(job: Job) -> Facts:
+    def slow(job: Job) -> Metrics:
         half.set()
         assert go.wait(60)
         return {"read": (job.input("in") / "file").read_text()} | write(job)
@@ -284,7 +284,7 @@ def test_what_is_being_made_is_never_touched(store: Store, chain: list[Step], st
     finally:
         go.set()
         thread.join()
-    assert made[0].facts["read"] == chain[1].name
+    assert made[0].metrics["read"] == chain[1].name
 
 
 def test_a_run_is_on_record_before_the_decision_or_looks_after_the_last_removal(
@@ -391,7 +391,7 @@ def test_what_a_killed_run_would_go_on_with_stays_until_enough_later_ones_have_e
 def test_work_that_comes_alive_after_the_decision_is_left(store: Store, chain: list[Step]) -> None:
     half, go = threading.Event(), threading.Event()
 
-    def slow(job: Job) -> Facts:
+    def slow(job: Job) -> Metrics:
         half.set()
         assert go.wait(60)
         return write(job)

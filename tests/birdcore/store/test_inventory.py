@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from birdcore.store import inventory
-from birdcore.store.artifact import MANIFEST, Facts, Ref, Step
+from birdcore.store.artifact import MANIFEST, Metrics, Ref, Step
 from birdcore.store.inventory import entries, measure, trash_bytes, trouble, works
 from birdcore.store.store import Job, Store
 from birdcore.training import checkpoint
@@ -14,7 +14,7 @@ from birdcore.training import checkpoint
 STEPS = [Step("mel", 1, "mel 0000"), Step("clean", 1, "clean 0000"), Step("mel", 2, "mel 0001")]
 
 
-def write(job: Job) -> Facts:
+def write(job: Job) -> Metrics:
     (job.folder / "sub").mkdir()
     (job.folder / "sub" / "file").write_text("f" * 1000)
     (job.folder / "other").write_text(job.step.name)
@@ -48,7 +48,7 @@ def test_an_artifact_without_a_manifest_is_an_entry_of_no_name(
 def test_work_is_live_while_its_process_is(store: Store, made: list[Ref]) -> None:
     half, go = threading.Event(), threading.Event()
 
-    def slow(job: Job) -> Facts:
+    def slow(job: Job) -> Metrics:
         (job.folder / "half").write_text("h" * 10)
         half.set()
         assert go.wait(60)
@@ -70,7 +70,7 @@ def test_work_is_live_while_its_process_is(store: Store, made: list[Ref]) -> Non
 def test_work_left_behind_says_whether_it_can_go_on(store: Store) -> None:
     step = Step("train", 1, "train a")
 
-    def dies(job: Job) -> Facts:
+    def dies(job: Job) -> Metrics:
         (job.folder / checkpoint.CHECKPOINTS.replace("*", "1")).write_text("half")
         raise RuntimeError("out of memory")
 

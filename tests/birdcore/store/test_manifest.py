@@ -27,7 +27,7 @@ GOOD: dict[str, Any] = {
     "inputs": {"clean": ["clean/" + "b" * 64]},
     "sources": {"train_audio/a.ogg": "1" * 64},
     "files": [FILE],
-    "facts": {"rows": 2, "auc": float("nan")},
+    "metrics": {"rows": 2, "auc": float("nan")},
     "made_at": "2026-11-28T00:00:00+00:00",
     "took_s": 1.5,
 }
@@ -41,8 +41,13 @@ def of_file(**other: object) -> Any:
     return parsed(files=[FILE | other])
 
 
+def test_manifest_of_an_earlier_version_is_read() -> None:
+    earlier = {k: v for k, v in GOOD.items() if k != "metrics"} | {"facts": {"rows": 2}}
+    assert parse_manifest(json.dumps(earlier).encode(), REF) == parsed(metrics={"rows": 2})
+
+
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    manifest = parsed(facts={"rows": 2})
+    manifest = parsed(metrics={"rows": 2})
     write_manifest(manifest, tmp_path)
     assert read_manifest(tmp_path, REF) == manifest
     assert whole(tmp_path, REF) is None
@@ -98,7 +103,7 @@ def test_a_size_that_no_file_has_is_refused(size: object) -> None:
         {"files": {}},
         {"files": [[]]},
         {"files": None},
-        {"facts": []},
+        {"metrics": []},
         {"config": 3},
         {"version": "1"},
         {"version": True},

@@ -1,4 +1,4 @@
-"""The tree below an artifact, on stores whose steps made nothing but a file and their facts."""
+"""The tree below an artifact, on stores whose steps made nothing but a file and their metrics."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from birdcore.config.round import PseudoLabels
-from birdcore.store.artifact import MANIFEST, Facts, Ref, Step
+from birdcore.store.artifact import MANIFEST, Metrics, Ref, Step
 from birdcore.store.provenance import lineage, lineage_text
 from birdcore.store.store import Job, Store
 
@@ -18,16 +18,16 @@ AT_ONCE = {"minmax", "keep", "cap"}
 def publish(
     store: Store,
     name: str,
-    facts: Facts,
+    metrics: Metrics,
     config: Mapping[str, Any] | None = None,
     files: Mapping[str, str] | None = None,
     **inputs: tuple[Ref, ...],
 ) -> Ref:
     """An artifact of one file; its stage is the first word of its name."""
 
-    def run(job: Job) -> Facts:
+    def run(job: Job) -> Metrics:
         (job.folder / "table").write_text(name)
-        return facts
+        return metrics
 
     key = {"made for": name, **(config or {})} if name.startswith(("clean", "mel")) else config
     stage = name.partition(" ")[0]
@@ -37,17 +37,17 @@ def publish(
 
 def model(store: Store, of_round: str, fold: int, **inputs: Any) -> Ref:
     given = {"backbone": "resnet10t", "fold": fold, "pretrained": False} | inputs.pop("config", {})
-    facts = {"trained_on": 4, "held_out": 1, "segments": 6 if "labels" in inputs else 0}
-    return publish(store, f"train {of_round} resnet10t fold {fold}", facts, given, **inputs)
+    metrics = {"trained_on": 4, "held_out": 1, "segments": 6 if "labels" in inputs else 0}
+    return publish(store, f"train {of_round} resnet10t fold {fold}", metrics, given, **inputs)
 
 
 def mels(store: Store, kind: str, *counts: int) -> tuple[Ref, ...]:
     found = []
     for at, count in enumerate(counts):
         shard = f"{kind}/{at:04d}"
-        facts = {"recordings": count, "rejected": 0}
-        cleaned = publish(store, f"clean {shard}", facts)
-        found.append(publish(store, f"mel {shard}", facts, clean=(cleaned,)))
+        metrics = {"recordings": count, "rejected": 0}
+        cleaned = publish(store, f"clean {shard}", metrics)
+        found.append(publish(store, f"mel {shard}", metrics, clean=(cleaned,)))
     return tuple(found)
 
 
@@ -70,8 +70,8 @@ def made(store: Store) -> dict[str, Any]:
     reads = base | {"labels": labels, "soundscapes": heard, "start": (first[0],)}
     of_all = {"label": FULL.model_dump(include=AT_ONCE)}
     second = model(store, "second", 0, config=of_all, **reads)
-    facts = {"chosen": "mean", "weights": {"second/resnet10t": 1.0}}
-    ensemble = publish(store, "ensemble", facts, {"weights": "auto"}, second=(second,))
+    metrics = {"chosen": "mean", "weights": {"second/resnet10t": 1.0}}
+    ensemble = publish(store, "ensemble", metrics, {"weights": "auto"}, second=(second,))
     test = mels(store, "test_soundscapes", 1)
     predict = publish(store, "predict second 0000", {"recordings": 1}, models=(second,), mel=test)
     inputs = {"catalog": (catalog,), "weights": (ensemble,), "round second": (predict,)}

@@ -10,7 +10,7 @@ from birdcore.sources.birdclef import SourceFile
 from birdcore.sources.shards import shards
 from birdcore.store import remote as far
 from birdcore.store import store
-from birdcore.store.artifact import MANIFEST, Facts, Step
+from birdcore.store.artifact import MANIFEST, Metrics, Step
 from birdcore.store.format import StoreError
 from birdcore.store.location import folder_of, open_store
 from birdcore.store.provenance import manifest_of
@@ -23,7 +23,7 @@ OTHER = Step("stage", 1, "another step", {"rows": 3})
 made: list[str] = []
 
 
-def stage(job: Job) -> Facts:
+def stage(job: Job) -> Metrics:
     made.append(job.step.name)
     (job.folder / "sub").mkdir(exist_ok=True)
     (job.folder / "half").write_text("h" * 1000)
@@ -68,7 +68,7 @@ def test_what_one_machine_made_another_reads(machine) -> None:  # type: ignore[n
     assert {path.relative_to(two.root): path.read_bytes() for path in files(two)} == {
         path.relative_to(one.root): path.read_bytes() for path in files(one)
     }
-    assert two.make(STEP, stage).facts == {"rows": 2}
+    assert two.make(STEP, stage).metrics == {"rows": 2}
     assert made == [STEP.name]
 
 
@@ -79,7 +79,7 @@ def test_what_was_made_before_there_was_a_far_side_is_sent_and_not_made_again(
     Store(one.root).make(STEP, stage)
     assert one.find(STEP.ref) is None
     one.make(STEP, stage)
-    assert machine("two").get(STEP.ref).facts == {"rows": 2}
+    assert machine("two").get(STEP.ref).metrics == {"rows": 2}
     assert made == [STEP.name]
 
 
@@ -89,7 +89,7 @@ def test_what_is_made_anew_replaces_what_other_machines_had(machine) -> None:  #
     two.get(STEP.ref)
     one = machine("one")
     one.make(STEP, lambda job: (job.folder / "new").write_text("n") and {"rows": 9}, refresh=True)
-    assert two.get(STEP.ref).facts == {"rows": 9}
+    assert two.get(STEP.ref).metrics == {"rows": 9}
     assert [path.name for path in files(two)] == [MANIFEST, "new"]
 
 
@@ -110,15 +110,15 @@ def test_a_file_lost_over_there_takes_its_artifact_away(machine, harm: str) -> N
     assert not two.path(STEP.ref).exists()
     assert not two.work(STEP.ref).exists()
     two.make(STEP, stage)
-    assert two.get(STEP.ref).facts == {"rows": 2}
-    assert machine("three").get(STEP.ref).facts == {"rows": 2}
+    assert two.get(STEP.ref).metrics == {"rows": 2}
+    assert machine("three").get(STEP.ref).metrics == {"rows": 2}
 
 
 def test_what_is_made_and_not_sent_is_sent_the_next_time(
     machine,  # type: ignore[no-untyped-def]
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def counted(job: Job) -> Facts:
+    def counted(job: Job) -> Metrics:
         return {**stage(job), "time": len(made)}
 
     one = machine("one")
@@ -131,11 +131,11 @@ def test_what_is_made_and_not_sent_is_sent_the_next_time(
         patch.setattr(store, "send", away)
         with pytest.raises(FarAway):
             one.make(STEP, counted, refresh=True)
-    assert one.get(STEP.ref).facts["time"] == 1
+    assert one.get(STEP.ref).metrics["time"] == 1
     assert made == [STEP.name] * 2
     newer = one.make(STEP, counted, refresh=True).manifest
     assert made == [STEP.name] * 2
-    assert newer.facts["time"] == 2
+    assert newer.metrics["time"] == 2
     assert machine("two").get(STEP.ref).manifest == newer
 
 
@@ -148,14 +148,14 @@ def test_a_reader_in_the_middle_of_a_refresh_harms_nothing(
     sent, real = [], store.send
 
     def read_meanwhile(*given: Any) -> None:
-        sent.append(one.get(STEP.ref).facts)  # the old one, or it would wait for us for ever
+        sent.append(one.get(STEP.ref).metrics)  # the old one, or it would wait for us for ever
         real(*given)
 
     monkeypatch.setattr(store, "send", read_meanwhile)
     one.make(STEP, lambda job: (job.folder / "new").write_text("n") and {"rows": 9}, refresh=True)
     assert sent == [{"rows": 2}]
-    assert one.get(STEP.ref).facts == {"rows": 9}
-    assert machine("two").get(STEP.ref).facts == {"rows": 9}
+    assert one.get(STEP.ref).metrics == {"rows": 9}
+    assert machine("two").get(STEP.ref).metrics == {"rows": 9}
 
 
 def test_an_artifact_that_is_not_whole_over_there_is_not_there(machine) -> None:  # type: ignore[no-untyped-def]

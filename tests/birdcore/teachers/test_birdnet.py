@@ -125,7 +125,7 @@ def test_what_is_known_of_it_zero_shot(
     cleaned = store.make(clean.step(shard, Clean(), {}, mini), clean.run)
     step = stage.step(shard, cleaned.ref, birdnet, HOP_S, species, Clean(), mini)
     artifact = store.make(step, stage.run)
-    assert artifact.facts["unknown"] == []
+    assert artifact.metrics["unknown"] == []
     names = [f.path for f in shard.files]
     heard = read_heard([artifact / "heard.parquet"], names)
     row_of = {Path(name).stem: row for row, name in enumerate(names)}

@@ -22,7 +22,7 @@ def test_a_list_is_fetched_and_what_came_of_it_is_told(site: Any) -> None:
     assert [f.id for f in haul.fetched] == [1, 3]
     assert haul.there == (there,)
     assert [(f.id, f.permanent) for f in haul.unusable] == [(9, False), (7, False)]
-    assert haul.facts == {
+    assert haul.metrics == {
         "fetched": 2,
         "there": 1,
         "unusable": {"XC9": haul.unusable[0].reason, "XC7": haul.unusable[1].reason},
