@@ -33,8 +33,8 @@ from birdcore.demo.archive import KEY, serve
 from birdcore.features.columns import stacked
 from birdcore.metrics import macro_auc
 from birdcore.sources.birdclef import Source, scan
+from birdcore.sources.catalog import read_labels
 from birdcore.stages import predict
-from birdcore.stages.catalog import read_labels
 from birdcore.stages.external_teacher import outside_teacher
 from birdcore.store.artifact import Ref
 from birdcore.store.files import write_text

@@ -14,11 +14,11 @@ from prefect.runtime import deployment, flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from birdcore.config import XenoCanto, read_recipe
+from birdcore.sources.collection import competition_of
 from birdcore.sources.tables import read_tables
 from birdcore.text import plain_text
 from birdcore.xeno_canto.folder import failures
 from birdcore.xeno_canto.partial import sweep
-from birdcore.xeno_canto.selection import competition_of
 from birdcore.xeno_canto.selection_state import (
     chosen_path,
     missing,

@@ -149,7 +149,7 @@ def store_there(place: str) -> Store:
 def _is_due(recipe, source, asked: Asked) -> bool:  # type: ignore[no-untyped-def]
     if recipe.collects is None:
         return False
-    from birdcore.xeno_canto.selection import competition_of
+    from birdcore.sources.collection import competition_of
     from birdcore.xeno_canto.selection_state import due
 
     return due(Path(asked.collection), recipe.collects, competition_of(source.csv))

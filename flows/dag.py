@@ -10,6 +10,7 @@ from pathlib import Path
 from birdcore.config import Recipe
 from birdcore.config.validation import OUTSIDE
 from birdcore.sources.birdclef import FOLDERS, Kind, Source
+from birdcore.sources.collection import Collected, collected_part, competition_of
 from birdcore.sources.shards import Shard, shards
 from birdcore.sources.soundscapes import rows_of, soundscape_problems
 from birdcore.sources.tables import Problem
@@ -32,8 +33,6 @@ from birdcore.stages.catalog import training_problems
 from birdcore.stages.external_teacher import outside_teacher
 from birdcore.store.artifact import Ref, Step
 from birdcore.store.store import Store
-from birdcore.xeno_canto.selection import competition_of
-from birdcore.xeno_canto.selection_state import Collected, collected_part
 from flows.rounds import heard_by_outside, hears_soundscapes, models_of_round, refuse_what_lacks
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from rich.table import Table
 
 from birdcore.config import XenoCanto
+from birdcore.sources.collection import competition_of
 from birdcore.sources.tables import Tables
 from birdcore.xeno_canto.client import Refused, open_archive, pace
 from birdcore.xeno_canto.errors import KEY_NAME
 from birdcore.xeno_canto.record import Record
 from birdcore.xeno_canto.search import fresh_search
-from birdcore.xeno_canto.selection import competition_of
 from birdcore.xeno_canto.selection_state import SEARCHES, missing, select_again, stale
 from flows.environment import use_users_server, users_server
 

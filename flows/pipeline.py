@@ -14,12 +14,12 @@ from prefect.runtime import deployment, flow_run
 from birdcore.config import Recipe, read_recipe
 from birdcore.models.backbone import build_backbone
 from birdcore.sources.birdclef import Source, scan
+from birdcore.sources.collection import competition_of
 from birdcore.store.artifact import Ref, Step
 from birdcore.store.location import open_store
 from birdcore.store.remote import FarAway, FarError
 from birdcore.store.runs import Asked, Run, RunFailed, asked_for, needs, recorded, unfinished_since
 from birdcore.store.store import Store
-from birdcore.xeno_canto.selection import competition_of
 from birdcore.xeno_canto.selection_state import due
 from flows.collect import CollectFailed, collect
 from flows.dag import Dag, build_dag, gathered

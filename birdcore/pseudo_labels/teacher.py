@@ -19,7 +19,7 @@ from birdcore.inference.predict import (
 )
 from birdcore.inference.teacher_predictions import read_told
 from birdcore.inference.windows import segment_mean
-from birdcore.stages.catalog import read_labels
+from birdcore.sources.catalog import read_labels
 from birdcore.stages.folds import EVERYWHERE, soundscape_fold
 from birdcore.store.artifact import Artifact
 from birdcore.store.store import Job

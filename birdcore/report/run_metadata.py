@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from birdcore.report.evaluation import Judged
-from birdcore.stages.catalog import read_recordings
+from birdcore.sources.catalog import read_recordings
 from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.provenance import manifest_of
 from birdcore.store.store import Store

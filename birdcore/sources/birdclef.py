@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from birdcore.audio.suffixes import AUDIO_SUFFIXES
 from birdcore.audio.trim import Override
 from birdcore.names import is_text, printable
-from birdcore.sources.listing import AUDIO_SUFFIXES, list_audio
+from birdcore.sources.listing import list_audio
 from birdcore.sources.overrides import OVERRIDES, read_overrides
 from birdcore.sources.table import TableError, is_there
 from birdcore.sources.tables import TABLES, Problem, Tables, read_tables

@@ -9,7 +9,6 @@ Every landmark of the known recordings is one number, hash and place on a timeli
 recordings lie end to end. Sorted, they are the index: a hash is a range in it, found by bisection.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdcore.audio.fingerprints import FRAMES_PER_S, Fingerprints
+from birdcore.xeno_canto.record import xeno_canto_id
 
 MIN_AGREEING = 20
 """Of 120 real recordings and 220 of a competition, the same recording in another encoding has 119
@@ -29,7 +29,6 @@ CHANCES = 20
 COMMONEST = 500
 """A hash that the known recordings hold more often tells none of them from another."""
 
-XENO_CANTO = re.compile(r"(?:\bXC|xeno-canto\.org/)(\d+)", re.ASCII | re.IGNORECASE)
 SLOT_BITS = 8  # recordings begin at multiples of 256 frames, so that a place gives its recording
 BATCH = 50_000
 LAGS_AT_ONCE = 2
@@ -59,16 +58,6 @@ class Match(NamedTuple):
     landmarks: int
     lag_s: float
     by_chance: float
-
-
-def xeno_canto_id(text: str) -> int | None:
-    """The archive's id in a file name such as `amered/XC551413.ogg` or a URL of the archive.
-
-    It is the first number after an XC that no letter, digit or underscore precedes, or right after
-    the archive's address.
-    """
-    found = XENO_CANTO.search(text)
-    return int(found[1]) if found else None
 
 
 def by_id(candidates: Mapping[str, int], known: Iterable[tuple[str, str]]) -> list[Leak]:

@@ -10,15 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from birdcore.audio.suffixes import AUDIO_SUFFIXES
 from birdcore.names import first_choice, is_text, nfc, printable
 from birdcore.sources.tables import Problem
 
 # fmt: off
-AUDIO_SUFFIXES = frozenset({
-    ".ogg", ".oga", ".opus", ".spx", ".flac", ".wav", ".wave", ".rf64", ".w64", ".aif", ".aiff",
-    ".aifc", ".au", ".snd", ".caf", ".mp3", ".mp2", ".aac", ".ac3", ".m4a", ".m4b", ".mp4", ".mov",
-    ".3gp", ".amr", ".wma", ".webm", ".mka", ".mkv", ".wv", ".ape", ".tta", ".mpc", ".dsf", ".avi",
-})
 NO_RECORDINGS = frozenset({
     ".csv", ".tsv", ".txt", ".md", ".rst", ".json", ".jsonl", ".toml", ".yaml", ".yml", ".xml",
     ".html", ".htm", ".pdf", ".parquet", ".xlsx", ".ods", ".png", ".jpg", ".jpeg", ".gif", ".svg",

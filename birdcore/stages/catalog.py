@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from birdcore.names import by_case, nfc
 from birdcore.sources.birdclef import Source
 from birdcore.sources.tables import TRAIN_NUMBERS, TRAIN_TEXT, Problem, Tables, read_tables
-from birdcore.store.artifact import Artifact, Metrics, Step
+from birdcore.store.artifact import Metrics, Step
 from birdcore.store.store import Job
 
 VERSION = 2
@@ -154,13 +154,3 @@ def training_problems(source: Source) -> list[Problem]:
     """What the stage will find, before anything runs."""
     audio = {file.path: file.sha256 for file in source.audio["train_audio"]}
     return list(_problems(source.csv, audio, _unused(source)))
-
-
-def read_recordings(catalog: Artifact) -> pd.DataFrame:
-    """The recordings' table of a catalogue, indexed by recording."""
-    return pd.read_parquet(catalog / "recordings.parquet").set_index("recording", drop=False)
-
-
-def read_labels(catalog: Artifact) -> tuple[str, ...]:
-    """The classes of a catalogue, in the order of the submission's columns."""
-    return tuple(pd.read_parquet(catalog / "species.parquet")["label"])

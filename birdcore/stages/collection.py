@@ -9,12 +9,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from birdcore.sources.duplicates import xeno_canto_id
+from birdcore.sources.collection import Collected
 from birdcore.stages.catalog import RECORDINGS
 from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job
-from birdcore.xeno_canto.record import Record, rating, read_records
-from birdcore.xeno_canto.selection_state import Collected
+from birdcore.xeno_canto.record import Record, rating, read_records, xeno_canto_id
 
 VERSION = 1
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from birdcore.stages.catalog import read_recordings
+from birdcore.sources.catalog import read_recordings
 from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job
 

@@ -11,10 +11,11 @@ import pyarrow.parquet as pq
 
 from birdcore.audio.fingerprints import read_fingerprints
 from birdcore.sources.birdclef import SourceFile
-from birdcore.sources.duplicates import Leak, by_audio, by_content, by_id, xeno_canto_id
+from birdcore.sources.duplicates import Leak, by_audio, by_content, by_id
 from birdcore.sources.shards import Shard
 from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job
+from birdcore.xeno_canto.record import xeno_canto_id
 
 VERSION = 1
 LEAKS = pa.schema([(name, pa.string()) for name in Leak._fields])

@@ -24,9 +24,9 @@ from birdcore.inference.smooth import delta_shift, file_maximum, gaussian, neigh
 from birdcore.inference.weights import blend
 from birdcore.names import nfc
 from birdcore.sources.birdclef import Source
+from birdcore.sources.catalog import read_labels
 from birdcore.sources.soundscapes import SAMPLE, rows_of, sample_decides
 from birdcore.sources.tables import read_tables
-from birdcore.stages.catalog import read_labels
 from birdcore.store.artifact import Artifact, Metrics, Ref, Step
 from birdcore.store.store import Job
 

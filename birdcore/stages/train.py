@@ -19,7 +19,7 @@ from torch.utils.tensorboard import SummaryWriter
 from birdcore.config import Round, defaults_of
 from birdcore.models.input import InputSpec, pick_device, save_input
 from birdcore.models.sed import ModelSpec, SedModel, load_model, place_model, save_model
-from birdcore.stages.catalog import read_labels, read_recordings
+from birdcore.sources.catalog import read_labels, read_recordings
 from birdcore.stages.label import OVER_ALL, outside_credit
 from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.files import file_sha256

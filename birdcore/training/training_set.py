@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from birdcore.features.recordings import Recordings, read_mels
-from birdcore.stages.catalog import read_recordings
+from birdcore.sources.catalog import read_recordings
 from birdcore.stages.folds import EVERYWHERE, soundscape_fold
 from birdcore.store.store import Job
 from birdcore.teachers.outputs import Heard, read_heard

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from birdcore.sources.listing import AUDIO_SUFFIXES
+from birdcore.audio.suffixes import AUDIO_SUFFIXES
 from birdcore.store.files import write_text
 from birdcore.store.regular import open_content
 from birdcore.xeno_canto.record import OTHER_SUFFIX

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from birdcore.sources.listing import AUDIO_SUFFIXES
+from birdcore.audio.suffixes import AUDIO_SUFFIXES
 from birdcore.store.files import write_bytes
 from birdcore.text import plain_text
 
@@ -29,6 +29,7 @@ LONGEST_S = 7 * 86_400.0
 RESTRICTED = "restricted_species"
 RATINGS = {"A": 5.0, "B": 4.0, "C": 3.0, "D": 2.0, "E": 1.0}
 NO_SPECIES = frozenset({"sonus", "mystery"})
+XENO_CANTO_ID = re.compile(r"(?:\bXC|xeno-canto\.org/)(\d+)", re.ASCII | re.IGNORECASE)
 
 
 class RecordError(ValueError):
@@ -67,7 +68,7 @@ class Record:
     file_url: str | None = None
     """None where the archive does not give the file away."""
     suffix: str = OTHER_SUFFIX
-    """One of listing.AUDIO_SUFFIXES, or .audio."""
+    """One of AUDIO_SUFFIXES, or .audio."""
     sample_rate: int | None = None
     also: tuple[str, ...] = ()
     """Scientific names of the species in the background."""
@@ -221,6 +222,16 @@ def _suffix(name: str) -> str:
 def _is_redacted(meta: object) -> bool:
     redacted = meta.get("redacted_fields") if isinstance(meta, dict) else None
     return isinstance(redacted, dict) and redacted.get("file") == RESTRICTED
+
+
+def xeno_canto_id(text: str) -> int | None:
+    """The archive's id in a file name such as `amered/XC551413.ogg` or a URL of the archive.
+
+    It is the first number after an XC that no letter, digit or underscore precedes, or right after
+    the archive's address.
+    """
+    found = XENO_CANTO_ID.search(text)
+    return int(found[1]) if found else None
 
 
 _TYPES: dict[object, pa.DataType] = {

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from birdcore.config.xeno_canto import XenoCanto
-from birdcore.sources.duplicates import xeno_canto_id
-from birdcore.sources.tables import Tables
 from birdcore.xeno_canto.record import Record, rating
 
 
@@ -38,14 +36,6 @@ class Selected:
 
     chosen: list[Record]
     left_out: list[LeftOut]
-
-
-def competition_of(tables: Tables) -> Competition:
-    """The species of a data folder, and the ids in its training recordings' names and urls."""
-    names = {*tables.taxonomy["scientific_name"], *tables.train["scientific_name"]} - {""}
-    said = [*tables.train["filename"], *tables.train["url"]]
-    ids = {number for text in said if (number := xeno_canto_id(text)) is not None}
-    return Competition(frozenset(names), frozenset(ids))
 
 
 def select(records: Iterable[Record], wanted: XenoCanto, competition: Competition) -> Selected:

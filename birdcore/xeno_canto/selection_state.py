@@ -12,7 +12,6 @@ is part of keys.
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,12 +19,10 @@ import pandas as pd
 
 from birdcore.config.section import defaults_of
 from birdcore.config.xeno_canto import XenoCanto
-from birdcore.sources.birdclef import SourceFile
 from birdcore.spreadsheet import to_csv
 from birdcore.store.artifact import differing
-from birdcore.store.digests import digests
-from birdcore.store.files import file_sha256, write_text
-from birdcore.xeno_canto.folder import RECORDINGS, collected, failures, recording_path
+from birdcore.store.files import write_text
+from birdcore.xeno_canto.folder import collected, failures
 from birdcore.xeno_canto.record import Record, read_records, write_records
 from birdcore.xeno_canto.search import is_known, known_search, queries
 from birdcore.xeno_canto.selection import Competition, Selected, select
@@ -33,20 +30,10 @@ from birdcore.xeno_canto.selection import Competition, Selected, select
 SEARCHES, SELECTIONS, CHOSEN, LEFT_OUT, FAILED = (
     "searches", "selections", "chosen.parquet", "left_out.csv", "failed.csv",
 )  # fmt: skip
-DIGESTS = "digests.parquet"
 MANNERS = {"site", "per_second", "search_age_h", "per_page"}
 """How the archive is asked: no part of what is wanted."""
 VERSION = 1
 """Of what wishes mean: raise it when a default of [xeno_canto] changes."""
-
-
-@dataclass(frozen=True)
-class Collected:
-    """The part of a collection that a recipe wants and has: `chosen` is the records' table."""
-
-    root: Path
-    chosen: SourceFile
-    audio: tuple[SourceFile, ...]
 
 
 def queries_of(wanted: XenoCanto) -> list[str]:
@@ -71,7 +58,7 @@ def select_again(folder: Path, wanted: XenoCanto, competition: Competition) -> S
     for query in queries_of(wanted):
         found += known_search(folder / SEARCHES, wanted.site, query, None, now) or []
     selected = select(found, wanted, competition)
-    home = _home(folder, wanted, competition)
+    home = selection_folder(folder, wanted, competition)
     home.mkdir(parents=True, exist_ok=True)
     chosen = home / CHOSEN
     if _selection(chosen) != selected.chosen:
@@ -90,20 +77,20 @@ def write_failed(folder: Path, wanted: XenoCanto, competition: Competition) -> d
         if r.id not in there
     ]
     table = pd.DataFrame(rows, columns=["id", "why"])
-    write_text(_home(folder, wanted, competition) / FAILED, to_csv(table))
+    write_text(selection_folder(folder, wanted, competition) / FAILED, to_csv(table))
     reasons = table["why"].str.replace(r"/\d+/", "/…/", regex=True)
     return {str(why): int(count) for why, count in reasons.value_counts().items()}
 
 
 def tables_of(folder: Path, wanted: XenoCanto, competition: Competition) -> tuple[Path, Path]:
     """Where people find why recordings are left out, and why they are not there."""
-    home = _home(folder, wanted, competition)
+    home = selection_folder(folder, wanted, competition)
     return home / LEFT_OUT, home / FAILED
 
 
 def chosen_path(folder: Path, wanted: XenoCanto, competition: Competition) -> Path:
     """The table of the last selection."""
-    return _home(folder, wanted, competition) / CHOSEN
+    return selection_folder(folder, wanted, competition) / CHOSEN
 
 
 def due(folder: Path, wanted: XenoCanto, competition: Competition) -> bool:
@@ -135,38 +122,8 @@ def _selection(path: Path) -> list[Record] | None:
         return None
 
 
-def collected_part(folder: Path, wanted: XenoCanto, competition: Competition) -> Collected:
-    """What is there of the last selection; raises ValueError where there is nothing.
-
-    A recording that holds something else than its note says (two of one size that changed names)
-    is none of them.
-    """
-    home = _home(folder, wanted, competition)
-    chosen = chosen_records(folder, wanted, competition)
-    there = collected(folder)
-    notes = [there[record.id] for record in chosen if record.id in there]
-    read = digests([recording_path(folder, note) for note in notes], folder / DIGESTS)
-    audio = [
-        SourceFile(f"{RECORDINGS}/{note.name}", note.bytes, note.sha256)
-        for note in notes
-        if read[recording_path(folder, note)].sha256 == note.sha256
-    ]
-    if not audio:
-        raise ValueError(
-            f"the collection {folder} holds no recording that [xeno_canto] wants: "
-            f"run birdflow collect with this recipe, or see why in {home / LEFT_OUT} and "
-            f"{home / FAILED}"
-        )
-    table = home / CHOSEN
-    name = table.relative_to(folder).as_posix()
-    return Collected(
-        folder.absolute(),
-        SourceFile(name, table.stat().st_size, file_sha256(table)),
-        tuple(audio),
-    )
-
-
-def _home(folder: Path, wanted: XenoCanto, competition: Competition) -> Path:
+def selection_folder(folder: Path, wanted: XenoCanto, competition: Competition) -> Path:
+    """The folder of a selection: a digest of all that decides it."""
     meaning = {
         "version": VERSION,
         "wanted": differing(wanted.model_dump(mode="json", exclude=MANNERS), defaults_of(wanted)),

@@ -20,6 +20,7 @@ from birdcore.config import recipe as tables
 from birdcore.config.recipe import Outside
 from birdcore.config.xeno_canto import XenoCanto
 from birdcore.sources.birdclef import Source, SourceFile, scan
+from birdcore.sources.collection import Collected, competition_of
 from birdcore.sources.shards import Shard
 from birdcore.stages import (
     catalog,
@@ -43,8 +44,7 @@ from birdcore.store.artifact import Ref, Step, differing
 from birdcore.store.store import Store
 from birdcore.teachers.external_teacher import Credit, OutsideTeacher
 from birdcore.xeno_canto import selection_state as wanted
-from birdcore.xeno_canto.selection import competition_of
-from birdcore.xeno_canto.selection_state import Collected, chosen_path
+from birdcore.xeno_canto.selection_state import chosen_path
 from flows.pipeline import STAGES
 
 FILE = Path(__file__).with_name("defaults.json")

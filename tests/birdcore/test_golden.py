@@ -30,6 +30,7 @@ from birdcore.config import Clean, Ensemble, Mel, Predict, Recipe, Round, Score
 from birdcore.features.scale import decode_db
 from birdcore.features.shard import read_shards
 from birdcore.sources.birdclef import SourceFile, scan
+from birdcore.sources.collection import Collected
 from birdcore.sources.shards import shards
 from birdcore.stages import (
     catalog,
@@ -54,7 +55,6 @@ from birdcore.store.store import Store
 from birdcore.teachers.external_teacher import Credit, Floats, Hear, OutsideTeacher
 from birdcore.teachers.outputs import read_heard
 from birdcore.xeno_canto.record import Record, write_records
-from birdcore.xeno_canto.selection_state import Collected
 from flows.pipeline import STAGES
 
 GOLDEN = Path(__file__).with_name("golden.json")

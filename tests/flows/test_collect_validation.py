@@ -9,8 +9,8 @@ import pytest
 
 from birdcore.config import read_recipe
 from birdcore.sources.birdclef import SourceFile, scan
+from birdcore.sources.collection import Collected
 from birdcore.store.store import Store
-from birdcore.xeno_canto.selection_state import Collected
 from flows.dag import Dag, build_dag
 
 PATH = Path(__file__).parents[2] / "benchmarks" / "validation.py"

@@ -6,9 +6,9 @@ import pytest
 
 from birdcore.config import read_recipe
 from birdcore.sources.birdclef import SourceFile, scan
+from birdcore.sources.collection import Collected
 from birdcore.store.artifact import Ref, Step
 from birdcore.store.store import Store
-from birdcore.xeno_canto.selection_state import Collected
 from flows.dag import Dag, build_dag, gathered
 
 Build = Callable[..., Dag]

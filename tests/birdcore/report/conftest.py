@@ -15,9 +15,9 @@ from birdcore.audio.trim import Override
 from birdcore.config import Ensemble, Recipe, read_recipe
 from birdcore.models.sed import ModelSpec
 from birdcore.sources.birdclef import Kind, Source, scan
+from birdcore.sources.catalog import read_labels, read_recordings
 from birdcore.sources.shards import shards
 from birdcore.stages import catalog, clean, ensemble, mel, report, score, submission
-from birdcore.stages.catalog import read_labels, read_recordings
 from birdcore.store.artifact import Artifact, Metrics, Ref, Step
 from birdcore.store.store import Job, Store
 from birdcore.training.attribution import COLUMNS, FILE

@@ -12,7 +12,8 @@ from birdcore.audio.decode import decode
 from birdcore.audio.fingerprints import RATE, Fingerprints, Landmarks, fingerprint, gather
 from birdcore.audio.resample import resample
 from birdcore.sources import duplicates as room
-from birdcore.sources.duplicates import Leak, by_audio, by_content, by_id, match, xeno_canto_id
+from birdcore.sources.duplicates import Leak, by_audio, by_content, by_id, match
+from birdcore.xeno_canto.record import xeno_canto_id
 
 
 @pytest.mark.parametrize(

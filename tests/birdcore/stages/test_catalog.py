@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 
 from birdcore.sources.birdclef import scan
+from birdcore.sources.catalog import read_labels, read_recordings
 from birdcore.sources.soundscapes import soundscape_problems
 from birdcore.sources.table import TableError
 from birdcore.sources.tables import Problem
 from birdcore.stages import catalog
-from birdcore.stages.catalog import read_labels, read_recordings, training_problems
+from birdcore.stages.catalog import training_problems
 from birdcore.store.artifact import Artifact
 from birdcore.store.store import Store
 

@@ -10,14 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from birdcore.sources.birdclef import SourceFile, scan
+from birdcore.sources.catalog import read_labels, read_recordings
+from birdcore.sources.collection import Collected
 from birdcore.stages import catalog, collection, folds
-from birdcore.stages.catalog import read_labels, read_recordings
 from birdcore.stages.leaks import LEAKS
 from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.files import file_sha256
 from birdcore.store.store import Store
 from birdcore.xeno_canto.record import Record, parse_record, write_records
-from birdcore.xeno_canto.selection_state import Collected
 
 Published = Callable[..., Ref]
 Made = Callable[..., Artifact]

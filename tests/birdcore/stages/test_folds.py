@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from birdcore.sources.birdclef import scan
+from birdcore.sources.catalog import read_recordings
 from birdcore.stages import catalog, folds
-from birdcore.stages.catalog import read_recordings
 from birdcore.stages.folds import EVERYWHERE, assign_folds
 from birdcore.store.store import Store
 

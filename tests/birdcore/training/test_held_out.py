@@ -8,9 +8,9 @@ import torch
 
 from birdcore.config import Clean, Mel, Round
 from birdcore.sources.birdclef import scan
+from birdcore.sources.catalog import read_labels
 from birdcore.sources.shards import shards
 from birdcore.stages import catalog, clean, folds, mel, train
-from birdcore.stages.catalog import read_labels
 from birdcore.store.artifact import Ref
 from birdcore.store.store import Job, Store, no_progress
 from birdcore.training.data import epoch_rows

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from birdcore.config.xeno_canto import XenoCanto
+from birdcore.sources.collection import competition_of
 from birdcore.sources.duplicates import by_id
 from birdcore.sources.tables import read_tables
 from birdcore.xeno_canto.record import Record, parse_record
-from birdcore.xeno_canto.selection import Competition, competition_of, select, spread
+from birdcore.xeno_canto.selection import Competition, select, spread
 
 NO_COMPETITION = Competition()
 FINE = Record(

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from birdcore.config import XenoCanto
+from birdcore.sources.collection import collected_part
 from birdcore.store.files import file_sha256
 from birdcore.xeno_canto import search as room
 from birdcore.xeno_canto.client import open_archive
@@ -20,7 +21,6 @@ from birdcore.xeno_canto.selection_state import (
     SEARCHES,
     chosen_path,
     chosen_records,
-    collected_part,
     due,
     missing,
     queries_of,
