@@ -14,43 +14,18 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType
 
 import torch
 
 from birdcore.config import read_recipe
 from birdcore.sources.birdclef import scan
-from birdcore.stages import (
-    catalog,
-    clean,
-    ensemble,
-    folds,
-    label,
-    mel,
-    predict,
-    report,
-    score,
-    submission,
-)
+from birdcore.stages.table import load_run
 from birdcore.stages.training_process import step_to_json
 from birdcore.store.artifact import Ref, Step
 from birdcore.store.store import Store
 from flows.dag import build_dag
 from flows.runner import threads, workers
 from flows.server import server
-
-STAGES: dict[str, ModuleType] = {
-    "catalog": catalog,
-    "clean": clean,
-    "mel": mel,
-    "folds": folds,
-    "label": label,
-    "ensemble": ensemble,
-    "predict": predict,
-    "submission": submission,
-    "score": score,
-    "report": report,
-}
 
 
 def main() -> None:
@@ -97,7 +72,7 @@ def alone(options: argparse.Namespace, folder: Path) -> float:
         if step.stage == "train":
             train(step, store)
         else:
-            store.make(step, STAGES[step.stage].run)
+            store.make(step, load_run(step.stage))
 
     with ThreadPoolExecutor(workers()) as pool:
         for step in dag.steps:

@@ -12,9 +12,9 @@ from prefect.futures import PrefectFuture, wait
 from prefect.runtime import deployment, flow_run
 
 from birdcore.config import Recipe, read_recipe
-from birdcore.models.backbone import build_backbone
 from birdcore.sources.birdclef import Source, scan
 from birdcore.sources.collection import competition_of
+from birdcore.stages.table import STAGES
 from birdcore.store.artifact import Ref, Step
 from birdcore.store.location import open_store
 from birdcore.store.remote import FarAway, FarError
@@ -31,41 +31,11 @@ from flows.run_lock import refused, turn
 from flows.runner import task_runner, threads
 from flows.selection import Chosen, choose, lacking
 from flows.ui_artifacts import show_results, show_stages
-from tasks.catalog import catalog
-from tasks.clean import clean
-from tasks.collection import collection as collection_task
-from tasks.ensemble import ensemble
-from tasks.external_teacher import outside
-from tasks.fingerprint import fingerprint
-from tasks.folds import folds
-from tasks.label import label
-from tasks.leaks import leaks
-from tasks.mel import mel
-from tasks.predict import predict
-from tasks.report import report
-from tasks.score import score
-from tasks.stage import StageTask, in_store
+from tasks.stage import StageTask, in_store, stage_task
 from tasks.stop import end_with_starter, report_crash, stopping
-from tasks.submission import submission
 from tasks.train import train
 
-STAGES: dict[str, StageTask] = {
-    "catalog": catalog,
-    "clean": clean,
-    "mel": mel,
-    "fingerprint": fingerprint,
-    "leaks": leaks,
-    "collection": collection_task,
-    "folds": folds,
-    "outside": outside,
-    "train": train,
-    "label": label,
-    "ensemble": ensemble,
-    "predict": predict,
-    "submission": submission,
-    "score": score,
-    "report": report,
-}
+TASKS: dict[str, StageTask] = {name: stage_task(name) for name in STAGES} | {"train": train}
 
 
 def _title() -> str:
@@ -186,7 +156,7 @@ def run_steps(chosen: Chosen, store: Store) -> None:
             read = [ref for refs in step.inputs.values() for ref in refs]
             inputs = [futures[ref] for ref in read if ref in futures]
             anew = step.ref in chosen.anew
-            task = in_store(STAGES[step.stage], store.place, refresh=anew)
+            task = in_store(TASKS[step.stage], store.place, refresh=anew)
             futures[step.ref] = task.submit(step, store.place, anew, threads(), wait_for=inputs)  # type: ignore[call-overload]
         wait(list(futures.values()))
     except BaseException:  # Ctrl-C, and SIGTERM of a worker that cancels the flow
@@ -209,6 +179,10 @@ def _fetch_weights(recipe: Recipe, steps: Sequence[Step], store: Store) -> None:
         for step in steps
         if step.stage == "train" and step.config["pretrained"] and store.find(step.ref) is None
     }
+    if not runs:
+        return
+    from birdcore.models.backbone import build_backbone  # and torch
+
     for one in recipe.round:
         for backbone in one.backbones:
             if one.pretrained and backbone in runs:

@@ -6,21 +6,20 @@ import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpx
-import torch
 from prefect import Task
 from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 from prefect.tasks import exponential_backoff
 
-from birdcore.store.artifact import Metrics, Progress, Ref, Step
+from birdcore.stages.table import STAGES, load_run
+from birdcore.store.artifact import Progress, Ref, Step
 from birdcore.store.location import folder_of, open_store
 from birdcore.store.private import private_folder
 from birdcore.store.regular import remove
-from birdcore.store.store import Job
 from tasks.progress import progress_of
 from tasks.reference import ReferenceSerializer
 
@@ -29,40 +28,48 @@ PASSING = (errno.EAGAIN, errno.EIO, errno.ESTALE, errno.ETIMEDOUT)
 """Errors of a disk on the network that may be over at the next try."""
 RESULTS = Path("prefect") / "results"
 
-StageTask = Task[[Step, str, bool, int], Ref]
+StageTask: TypeAlias = Task[[Step, str, bool, int], Ref]
+Make: TypeAlias = Callable[[Step, str, Progress, bool], None]
+"""Makes a step's artifact in the store at a place, reports progress, anew where it is told so."""
 
 
 class Recoverable(RuntimeError):
     """A failure that may be over at the next try: a process that died, a full device."""
 
 
-def stage_task(
-    stage: str,
-    run: Callable[[Job], Metrics],
-    *,
-    resumes: bool = False,
-    make: Callable[[Step, str, Progress, bool], None] | None = None,
-) -> StageTask:
-    """The task of a stage: `(step, store, refresh, threads) -> Ref`, threads of torch.
+def make_here(step: Step, store: str, progress: Progress, refresh: bool) -> None:
+    """Make the step's artifact in this process."""
+    open_store(store).make(
+        step,
+        load_run(step.stage),
+        progress,
+        resumes=STAGES[step.stage].resumes,
+        refresh=refresh,
+    )
 
-    `make` replaces making the artifact in this process, for stages that need one of their own.
+
+def stage_task(stage: str, make: Make = make_here) -> StageTask:
+    """The Prefect task of a stage: `(step, store, refresh, threads) -> Ref`.
+
+    Args:
+        stage: The stage's name.
+        make: What makes the artifact of a step in a store; `train` takes a process of its own.
     """
 
     def body(step: Step, store: str, refresh: bool = False, threads: int = 0) -> Ref:
         if threads:
+            import torch  # here, so that a flow with nothing to do does not wait for it
+
             torch.set_num_threads(threads)
-        shelf = open_store(store)
-        if not refresh and (artifact := shelf.find(step.ref)):
+        opened = open_store(store)
+        if not refresh and (artifact := opened.find(step.ref)):
             return artifact.ref  # another run made it, one whose results Prefect does not know
         with progress_of(step.name) as progress:
-            if make is not None:
-                make(step, shelf.place, progress, refresh)
-            else:
-                shelf.make(step, run, progress, resumes=resumes, refresh=refresh)
-        return shelf.get(step.ref).ref
+            make(step, opened.place, progress, refresh)
+        return opened.get(step.ref).ref
 
     body.__name__ = stage
-    body.__doc__ = (run.__doc__ or f"Make one {stage} artifact.").strip()
+    body.__doc__ = f"Make one artifact of the stage {stage}."
     return Task(
         fn=body,
         name=stage,

@@ -21,7 +21,6 @@ from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
-from birdcore.stages import train as stage
 from birdcore.stages.training_process import PASSING, step_to_json
 from birdcore.store.artifact import Progress, Step
 from birdcore.store.private import NotPrivateError, open_private, private_folder
@@ -196,4 +195,4 @@ def _error(code: int, failure: dict[str, Any] | None, errors: str) -> Exception:
     return error
 
 
-train = stage_task("train", stage.run, make=train_in_process)
+train = stage_task("train", train_in_process)

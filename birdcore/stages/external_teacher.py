@@ -1,4 +1,4 @@
-"""Stage `outside`: what an outside teacher hears in one shard of recordings.
+"""Stage `external_teacher`: what an outside teacher hears in one shard of recordings.
 
 Windows as long as the teacher's go over the kept audio of each recording, on the time axis of its
 mel, the last one to its end. Publishes `heard.parquet` (see `birdcore/teachers/outputs.py`): the
@@ -65,8 +65,8 @@ def step(
         "fade_s": clean.fade_s if shard.kind in LABELLED else 0.0,
     }
     files = {f.path: f.sha256 for f in shard.files}
-    name = f"outside {teacher.name} {shard.name}"
-    return Step("outside", VERSION, name, config, {"clean": (cleaned,)}, files, str(root))
+    name = f"external_teacher {teacher.name} {shard.name}"
+    return Step("external_teacher", VERSION, name, config, {"clean": (cleaned,)}, files, str(root))
 
 
 def run(job: Job) -> Metrics:

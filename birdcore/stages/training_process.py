@@ -16,6 +16,7 @@ import traceback
 from dataclasses import asdict
 from typing import Any
 
+from birdcore.stages.table import load_run
 from birdcore.store.artifact import Ref, Step
 from birdcore.store.location import open_store
 
@@ -38,15 +39,17 @@ def main() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch  # here, so that the parent's death is noticed from the first second
 
-    from birdcore.stages import train
-
     def progress(done: int, total: int, text: str) -> None:
         _say(done=done, total=total, text=text)
 
     code = 1
     try:
         open_store(sys.argv[1]).make(
-            step, train.run, progress, resumes=True, refresh=sys.argv[2:] == ["--refresh"]
+            step,
+            load_run(step.stage),
+            progress,
+            resumes=True,
+            refresh=sys.argv[2:] == ["--refresh"],
         )
         code = 0
     except torch.OutOfMemoryError as error:

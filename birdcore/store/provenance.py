@@ -23,7 +23,7 @@ Read: TypeAlias = Callable[[Ref], Manifest | None]
 
 SHARD = re.compile(r"[ /]\d{4,}(?= fold \d+$|$)")
 FOLD = re.compile(r"([ /]\d{4,})?( fold \d+)?$")
-SHARDED = {"clean", "mel", "fingerprint", "leaks", "outside", "label", "predict"}
+SHARDED = {"clean", "mel", "fingerprint", "leaks", "external_teacher", "label", "predict"}
 SAID = {"start", "teacher"}
 """Inputs that are told by name: which a model is of them, its own name does not say."""
 
@@ -32,7 +32,7 @@ COUNTS = {
     "collection": {"recordings": "recordings", "usable": "usable", "species": "species"},
     "clean": {"recordings": "recordings", "rejected": "rejected"},
     "leaks": {"recordings": "leaks"},
-    "outside": {"recordings": "recordings", "windows": "windows"},
+    "external_teacher": {"recordings": "recordings", "windows": "windows"},
     "label": {"recordings": "recordings", "segments": "segments", "kept": "kept"},
     "train": {"trained_on": "trained on", "held_out": "held out", "segments": "segments"},
     "submission": {"rows": "rows", "classes": "classes"},

@@ -39,13 +39,13 @@ from birdcore.stages import (
     train,
 )
 from birdcore.stages import external_teacher as outside
+from birdcore.stages.table import STAGES
 from birdcore.stages.training_process import step_from_json, step_to_json
 from birdcore.store.artifact import Ref, Step, differing
 from birdcore.store.store import Store
 from birdcore.teachers.external_teacher import Credit, OutsideTeacher
 from birdcore.xeno_canto import selection_state as wanted
 from birdcore.xeno_canto.selection_state import chosen_path
-from flows.pipeline import STAGES
 
 FILE = Path(__file__).with_name("defaults.json")
 REF = Ref("stage", "0" * 64)

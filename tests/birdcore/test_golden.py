@@ -49,13 +49,13 @@ from birdcore.stages import (
     train,
 )
 from birdcore.stages import external_teacher as outside
+from birdcore.stages.table import STAGES
 from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.files import file_sha256
 from birdcore.store.store import Store
 from birdcore.teachers.external_teacher import Credit, Floats, Hear, OutsideTeacher
 from birdcore.teachers.outputs import read_heard
 from birdcore.xeno_canto.record import Record, write_records
-from flows.pipeline import STAGES
 
 GOLDEN = Path(__file__).with_name("golden.json")
 RATE = 32_000

@@ -14,8 +14,8 @@ from birdcore.features.columns import stacked
 from birdcore.inference.teacher_predictions import of_recordings, read_told
 from birdcore.models.sed import load_model
 from birdcore.sources.birdclef import scan
-from birdcore.stages import catalog, clean, ensemble, folds, label, mel, predict, submission, train
 from birdcore.stages import external_teacher as outside
+from birdcore.stages.table import load_run
 from birdcore.store.artifact import Artifact
 from birdcore.store.store import Store
 from birdcore.teachers.external_teacher import Credit, Floats, Hear, OutsideTeacher
@@ -23,11 +23,6 @@ from birdcore.teachers.outputs import read_heard
 from birdcore.training.attribution import FILE, OUTSIDE
 from flows.dag import Dag, build_dag
 
-RUN = {
-    "catalog": catalog.run, "clean": clean.run, "mel": mel.run, "folds": folds.run,
-    "outside": outside.run, "label": label.run, "train": train.run,
-    "ensemble": ensemble.run, "predict": predict.run, "submission": submission.run,
-}  # fmt: skip
 EMBED = """
 [[round]]
 name = "embed"
@@ -86,8 +81,8 @@ def taught(
 def ran(dag: Dag, store: Store, *, with_results: bool = False) -> dict[str, Artifact]:
     """All steps up to the last training, by their names; `with_results`, all to the submission."""
     after = () if with_results else ("ensemble", "predict", "submission")
-    steps = [step for step in dag.steps if step.stage in RUN and step.stage not in after]
-    return {step.name: store.make(step, RUN[step.stage]) for step in steps}
+    steps = [step for step in dag.steps if step.stage not in {"score", "report", *after}]
+    return {step.name: store.make(step, load_run(step.stage)) for step in steps}
 
 
 def segments(artifact: Artifact) -> pd.DataFrame:
@@ -137,7 +132,9 @@ def test_labels_are_what_the_outside_teacher_heard_of_the_species_it_knows(
     said = stacked(table["probabilities"], np.float32)
     mask = stacked(table["mask"], np.bool_)
     names = list(table["recording"].unique())
-    heard = read_heard([made["outside birdnet train_soundscapes/0000"] / "heard.parquet"], names)
+    heard = read_heard(
+        [made["external_teacher birdnet train_soundscapes/0000"] / "heard.parquet"], names
+    )
     rows = torch.tensor([names.index(name) for name in table["recording"]])
     seconds = float((table["end"] - table["start"]).iloc[0])
     told = heard.probability(rows, torch.tensor(table["start"].to_numpy()), seconds).numpy()
@@ -183,7 +180,9 @@ def test_as_a_member_it_predicts_and_is_weighed_as_a_round_is(
     assert list(told["recording"]) == list(ours["recording"])
     assert list(told["end"]) == list(ours["end"])
     names = list(told["recording"].unique())
-    heard = read_heard([made["outside birdnet test_soundscapes/0000"] / "heard.parquet"], names)
+    heard = read_heard(
+        [made["external_teacher birdnet test_soundscapes/0000"] / "heard.parquet"], names
+    )
     rows = torch.tensor([names.index(name) for name in told["recording"]])
     begin = torch.tensor(told["end"].to_numpy() - 5.0)
     said = stacked(told["probabilities"], np.float32)
@@ -204,7 +203,9 @@ def test_as_a_member_it_is_judged_by_its_loudest_window(
     store = Store(tmp_path / "store")
     dag = taught('ensemble.members=["first", "outside"]')
     made = ran(dag, store, with_results=True)
-    heard = [a for name, a in made.items() if name.startswith("outside birdnet train_audio")]
+    heard = [
+        a for name, a in made.items() if name.startswith("external_teacher birdnet train_audio")
+    ]
     name = pd.read_parquet(heard[0] / "heard.parquet", columns=["recording"])["recording"][0]
     told = read_told(heard, made["catalog"], [name])
     (said,) = of_recordings(told)
@@ -217,7 +218,7 @@ def test_only_what_a_round_asks_for_is_heard(taught: Callable[..., Dag]) -> None
         return {
             step.name.split()[2].split("/")[0]
             for step in taught(*settings).steps
-            if step.stage == "outside"
+            if step.stage == "external_teacher"
         }
 
     assert heard() == {"train_audio", "train_soundscapes"}

@@ -12,6 +12,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import Artifact, TaskRun
 
+from birdcore.stages.table import STAGES
 from birdcore.store.artifact import MANIFEST
 from flows.cli import main
 
@@ -89,7 +90,7 @@ def test_all_task_runs_of_a_second_flow_run_are_cached(
     tmp_path: Path,
     until: Callable[..., None],
 ) -> None:
-    from flows.pipeline import STAGES, pipeline
+    from flows.pipeline import pipeline
 
     state = pipeline(
         recipe=str(tiny_recipe),
@@ -112,7 +113,7 @@ def test_all_task_runs_of_a_second_flow_run_are_cached(
     }
     assert {one.key for one in artifacts(flow_run)} == {*STAGES, "summary", "lineage", *learnt} - {
         # Of Xeno-canto and an outside teacher, which this recipe does without.
-        "fingerprint", "leaks", "collection", "outside",
+        "fingerprint", "leaks", "collection", "external_teacher",
     }  # fmt: skip
 
 

@@ -1,16 +1,18 @@
 """What `tasks.reference` leans on: how Prefect reads a cached result."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from birdcore.store.artifact import Metrics, Ref, Step
+from birdcore.store.artifact import Metrics, Progress, Ref, Step
 from birdcore.store.format import StoreError
+from birdcore.store.location import open_store
 from birdcore.store.store import Job, Store
 from tasks.reference import ReferenceSerializer
-from tasks.stage import in_store, stage_task
+from tasks.stage import Make, in_store, stage_task
 
 
 def write(job: Job) -> Metrics:
@@ -18,11 +20,20 @@ def write(job: Job) -> Metrics:
     return {}
 
 
+def making(run: Callable[[Job], Metrics]) -> Make:
+    """What makes the artifact of a step by `run`, as the stages of the table are made."""
+
+    def make(step: Step, store: str, progress: Progress, refresh: bool) -> None:
+        open_store(store).make(step, run, progress, refresh=refresh)
+
+    return make
+
+
 @pytest.mark.usefixtures("prefect_server")
 def test_a_cached_result_whose_files_are_gone_runs_again(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     step = Step("write", 1, "one")
-    task = in_store(stage_task("write", write), str(store.root))
+    task = in_store(stage_task("write", making(write)), str(store.root))
 
     @flow
     def run() -> str:
@@ -70,7 +81,7 @@ def test_results_lie_where_nobody_else_can_write(tmp_path: Path) -> None:
     """Prefect reads a result with the serializer that its file names, which may be pickle."""
     store = Store(tmp_path / "store")
     (store.root / "prefect" / "results").mkdir(parents=True, mode=0o777)
-    task = in_store(stage_task("write", write), str(store.root))
+    task = in_store(stage_task("write", making(write)), str(store.root))
     folder = Path(str(task.result_storage))
     for part in (folder, folder.parent):
         assert part.stat().st_mode & 0o777 == 0o700
@@ -81,4 +92,4 @@ def test_results_of_a_linked_folder_are_refused(tmp_path: Path) -> None:
     (store.root / "prefect").mkdir()
     (store.root / "prefect" / "results").symlink_to(tmp_path)
     with pytest.raises(PermissionError, match="is a link"):
-        in_store(stage_task("write", write), str(store.root))
+        in_store(stage_task("write", making(write)), str(store.root))
