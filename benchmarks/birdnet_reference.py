@@ -29,10 +29,10 @@ from birdcore.sources.birdclef import Kind, Source, scan
 from birdcore.sources.shards import shards
 from birdcore.stages import catalog, clean
 from birdcore.stages import external_teacher as outside
-from birdcore.stages.external_teacher import outside_teacher
+from birdcore.stages.external_teacher import teacher_named
 from birdcore.store.store import Store
-from birdcore.teachers.external_teacher import columns_of
-from birdcore.teachers.outputs import Heard, read_heard
+from birdcore.teachers.external_teacher import species_columns
+from birdcore.teachers.outputs import TeacherOutputs, read_outputs
 
 ROW_S = 5
 SURE = 0.1
@@ -45,7 +45,7 @@ class Ear:
     """What BirdNET heard of some recordings, and where it knows each class, or -1."""
 
     names: list[str]
-    heard: Heard
+    heard: TeacherOutputs
     columns: NDArray[np.int64]
     labels: list[str]
 
@@ -90,7 +90,7 @@ def main() -> None:
 
 def ear_of(source: Source, store: Store, kind: Kind, settings: Clean, hop_s: float = HOP_S) -> Ear:
     """Let BirdNET hear all recordings of a kind."""
-    teacher = outside_teacher("birdnet")
+    teacher = teacher_named("birdnet")
     cataloged = store.make(catalog.step(source), catalog.run)
     species = pd.read_parquet(cataloged / "species.parquet")
     wanted, paths, names = list(species["scientific_name"]), [], []
@@ -100,8 +100,8 @@ def ear_of(source: Source, store: Store, kind: Kind, settings: Clean, hop_s: flo
         step = outside.step(shard, cleaned.ref, teacher, hop_s, wanted, settings, source.root)
         paths.append(store.make(step, outside.run) / "heard.parquet")
         names += [file.path for file in shard.files]
-    heard = read_heard(paths, names)
-    columns = columns_of(heard.about.species, wanted)
+    heard = read_outputs(paths, names)
+    columns = species_columns(heard.info.species, wanted)
     return Ear(names, heard, columns, list(species["label"]))
 
 
@@ -130,7 +130,7 @@ def seconds(ear: Ear, name: str) -> int:
     """How long a recording is, as far as its last window goes."""
     row = ear.names.index(name)
     last = int(ear.heard.first[row] + ear.heard.count[row]) - 1
-    return int(round(float(ear.heard.starts[last]) + ear.heard.about.window_s, 3))
+    return int(round(float(ear.heard.starts[last]) + ear.heard.info.window_s, 3))
 
 
 def link(at: Path, to: Path) -> None:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from benchmarks.validation import heard_rows, made_soundscapes
 from birdcore.config import Recipe, read_recipe
 from birdcore.features.recordings import Recordings, read_mels
-from birdcore.inference.predict import load_listeners
+from birdcore.inference.predict import load_predictors
 from birdcore.metrics import class_auc
 from birdcore.sources.birdclef import Source, scan
 from birdcore.stages import catalog, clean, folds, label, mel, train
@@ -107,11 +107,11 @@ def scored(
     recipe: Recipe, steps: list[Step], noise: Recordings, store: Store, bed: str
 ) -> tuple[float, float]:
     """Macro ROC-AUC of single models (their mean) and of the mean of what all say."""
-    listeners = load_listeners([store.get(step.ref) for step in steps])
-    data = held_out_data(steps[0], store, listeners[0].shape.classes)
+    predictors = load_predictors([store.get(step.ref) for step in steps])
+    data = held_out_data(steps[0], store, predictors[0].model_spec.classes)
     made, truth = made_soundscapes(data, noise, SOUNDSCAPES, bed, np.random.default_rng(11))
     how = recipe.predict
-    said = [heard_rows(one, made, how.output, how.step_s) for one in listeners]
+    said = [heard_rows(one, made, how.output, how.step_s) for one in predictors]
     return float(np.mean([auc(truth, one) for one in said])), auc(truth, np.mean(said, axis=0))
 
 

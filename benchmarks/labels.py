@@ -21,7 +21,7 @@ from sklearn.metrics import roc_auc_score
 from benchmarks.validation import SECONDS, made_soundscapes
 from birdcore.config import Round, read_recipe
 from birdcore.features.recordings import read_mels
-from birdcore.inference.predict import cell_count, cell_rate, listen, load_listeners
+from birdcore.inference.predict import cell_count, cell_rate, load_predictors, predict_recording
 from birdcore.inference.windows import segment_mean
 from birdcore.pseudo_labels.soft import high_low_mask, minmax_by_class, power_transform
 from birdcore.sources.birdclef import scan
@@ -73,13 +73,15 @@ def heard(dag: Dag, store: Store, student: Round, count: int):
     for step in dag.steps:
         if not step.name.startswith(f"train {student.teacher} "):
             continue
-        (teacher,) = load_listeners([store.get(step.ref)])
+        (teacher,) = load_predictors([store.get(step.ref)])
         data = training_set(Job(step, store, store.root, no_progress), teacher.shape.classes, cpu)
         made, truth = made_soundscapes(data, noise, count, "quiet", np.random.default_rng(11))
         starts = segment_starts(SECONDS, segment_s, hop_s)
         said, told = [], []
         for at, of_rows in enumerate(np.split(truth, count)):
-            cells = listen([teacher], made, at, settings.step_s or hop_s, settings.output)
+            cells = predict_recording(
+                [teacher], made, at, settings.step_s or hop_s, settings.output
+            )
             count, rate = cell_count(made, at), cell_rate(made)
             said.append(segment_mean(cells, count, rate, starts, starts + segment_s))
             # A segment has what the row of 5 s around its middle has.

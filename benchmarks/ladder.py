@@ -35,7 +35,7 @@ from birdcore.metrics import macro_auc
 from birdcore.sources.birdclef import Source, scan
 from birdcore.sources.catalog import read_labels
 from birdcore.stages import predict
-from birdcore.stages.external_teacher import outside_teacher
+from birdcore.stages.external_teacher import teacher_named
 from birdcore.store.artifact import Ref
 from birdcore.store.files import write_text
 from birdcore.store.store import Store
@@ -238,7 +238,7 @@ def table(name: str, seeds: list[dict[str, Row]]) -> Iterator[str]:
 
 def _has_outside() -> bool:
     try:
-        outside_teacher("birdnet")
+        teacher_named("birdnet")
     except ValueError:
         return False
     return True

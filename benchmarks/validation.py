@@ -23,7 +23,13 @@ import torch
 from birdcore.config import Output, read_recipe
 from birdcore.features.recordings import Recordings, read_mels
 from birdcore.features.scale import encode
-from birdcore.inference.predict import Listener, cell_count, cell_rate, listen, load_listeners
+from birdcore.inference.predict import (
+    Predictor,
+    cell_count,
+    cell_rate,
+    load_predictors,
+    predict_recording,
+)
 from birdcore.inference.windows import segment_max
 from birdcore.metrics import class_auc
 from birdcore.sources.birdclef import scan
@@ -82,13 +88,13 @@ def main() -> None:
     print("|---|" + "---|" * len(columns))
     for step in judged(dag):
         if store.find(step.ref) is not None:
-            (listener,) = load_listeners([store.get(step.ref)])
+            (predictor,) = load_predictors([store.get(step.ref)])
             job = Job(step, store, store.root, no_progress)
-            data = training_set(job, listener.shape.classes, torch.device("cpu"))
+            data = training_set(job, predictor.model_spec.classes, torch.device("cpu"))
             scapes, truth = made_soundscapes(
                 data, noise, options.count, options.bed, np.random.default_rng(11)
             )
-            said = [heard_rows(listener, scapes, *column) for column in columns]
+            said = [heard_rows(predictor, scapes, *column) for column in columns]
             scores = [np.nanmean(class_auc(truth, rows)) for rows in said]
             print("|", " | ".join([step.name, *(f"{s:.4f}" for s in scores)]), "|", flush=True)
 
@@ -100,12 +106,12 @@ def judged(dag: Dag) -> list[Step]:
 
 
 def heard_rows(
-    listener: Listener, scapes: Recordings, output: Output, step_s: float
+    predictor: Predictor, scapes: Recordings, output: Output, step_s: float
 ) -> npt.NDArray[np.floating]:
     """What one model says of the rows of all soundscapes (rows, K)."""
     rows = [
         segment_max(
-            listen([listener], scapes, at, step_s, output),
+            predict_recording([predictor], scapes, at, step_s, output),
             cell_count(scapes, at),
             cell_rate(scapes),
             SECONDS,

@@ -30,7 +30,7 @@ from birdcore.stages import (
 )
 from birdcore.stages import external_teacher as outside
 from birdcore.stages.catalog import training_problems
-from birdcore.stages.external_teacher import outside_teacher
+from birdcore.stages.external_teacher import teacher_named
 from birdcore.store.artifact import Ref, Step
 from birdcore.store.store import Store
 from flows.rounds import heard_by_outside, hears_soundscapes, models_of_round, refuse_what_lacks
@@ -212,7 +212,7 @@ def _heard(
     wanted = recipe.outside
     if wanted is None or kind not in heard_by_outside(recipe):
         return ()
-    teacher = outside_teacher(wanted.teacher)
+    teacher = teacher_named(wanted.teacher)
     species = () if kind == "xeno_canto" else tuple(source.csv.taxonomy["scientific_name"])
     heard = [
         outside.step(shard, before.ref, teacher, wanted.hop_s, species, recipe.clean, root)

@@ -20,7 +20,7 @@ DRAWS = 100
 
 
 @dataclass(frozen=True)
-class Judged:
+class Evaluation:
     """A candidate's macro ROC-AUC and, of all but the first one, its gain over that one with the
     gain's standard error; None where no class can be scored."""
 
@@ -29,22 +29,22 @@ class Judged:
     standard_error: float | None = None
 
     @property
-    def surely_better(self) -> bool:
+    def significantly_better(self) -> bool:
         if self.gain is None or self.standard_error is None:
             return False
         return self.gain > ERRORS * self.standard_error
 
 
-def judge(
+def evaluate(
     truth: NDArray[np.bool_], candidates: Mapping[str, NDArray[np.floating]]
-) -> dict[str, Judged]:
+) -> dict[str, Evaluation]:
     """`truth` (N, C), and what each candidate says of the same rows, the simplest first.
 
     Gains are paired: both are scored on the same recordings, drawn with replacement.
     """
     auc = {name: _mean(class_auc(truth, table)) for name, table in candidates.items()}
     first, *others = candidates
-    judged = {first: Judged(_number(auc[first]))}
+    judged = {first: Evaluation(_number(auc[first]))}
     if others:
         rng, rows = np.random.default_rng(0), len(truth)
         drawn = rng.multinomial(rows, np.full(rows, 1 / rows), size=DRAWS)
@@ -52,16 +52,16 @@ def judge(
     for name in others:
         gains = resampled_auc(truth, candidates[name], drawn) - beaten
         error = _mean((gains - _mean(gains)) ** 2) ** 0.5
-        judged[name] = Judged(*map(_number, (auc[name], auc[name] - auc[first], error)))
+        judged[name] = Evaluation(*map(_number, (auc[name], auc[name] - auc[first], error)))
     return judged
 
 
-def choose(judged: Mapping[str, Judged], positives: int, members: int) -> str:
+def choose_candidate(judged: Mapping[str, Evaluation], positives: int, members: int) -> str:
     """The name of the first candidate, or of the best of those that are surely better than it."""
     first, *others = judged
     if positives < POSITIVES_PER_MEMBER * members:
         return first
-    better = [name for name in others if judged[name].surely_better]
+    better = [name for name in others if judged[name].significantly_better]
     return max(better, key=lambda name: judged[name].auc or 0.0, default=first)
 
 

@@ -35,23 +35,23 @@ Soundscapes: TypeAlias = Recordings | StoredRecordings
 
 
 @dataclass(frozen=True)
-class Listener:
+class Predictor:
     """A trained model, with what it reads."""
 
     model: SedModel
-    shape: ModelSpec
-    reads: InputSpec
+    model_spec: ModelSpec
+    input_spec: InputSpec
 
 
-def load_listeners(models: Sequence[Artifact]) -> list[Listener]:
+def load_predictors(models: Sequence[Artifact]) -> list[Predictor]:
     device = pick_device()
-    listeners = []
+    predictors = []
     for artifact in models:
         model, shape = load_model(artifact.folder)
-        listeners.append(
-            Listener(place_model(model, device).eval(), shape, load_input(artifact.folder))
+        predictors.append(
+            Predictor(place_model(model, device).eval(), shape, load_input(artifact.folder))
         )
-    return listeners
+    return predictors
 
 
 def read_soundscapes(shard: Path) -> StoredRecordings:
@@ -65,47 +65,47 @@ def duration_s(soundscapes: Soundscapes, row: int) -> float:
 
 
 def cell_rate(soundscapes: Soundscapes) -> float:
-    """Probabilities a second that `listen` gives."""
+    """Probabilities a second that `predict_recording` gives."""
     return soundscapes.spec.frame_rate / CELL_FRAMES
 
 
 def cell_count(soundscapes: Soundscapes, row: int) -> int:
-    """How many probabilities `listen` gives of a recording."""
+    """How many probabilities `predict_recording` gives of a recording."""
     return -(-int(soundscapes.lengths[row]) // CELL_FRAMES)
 
 
-def listen(
-    listeners: Sequence[Listener],
+def predict_recording(
+    predictors: Sequence[Predictor],
     soundscapes: Soundscapes,
     row: int,
     step_s: float,
     output: Output = "framewise",
 ) -> Iterator[Probabilities]:
-    """Probabilities of one recording, (cells, K) in blocks: the mean over the listeners, of each
+    """Probabilities of one recording, (cells, K) in blocks: the mean over the predictors, of each
     the mean over the windows that cover a cell.
 
     A window says of a moment what its frames there say, or (clipwise) what its attention makes of
     all of it, or the mean of the two (both). Windows are as long as the model's round says.
     Raises ValueError where a model learnt another mel.
     """
-    cells = [Reader(_cells(one, soundscapes, row, step_s, output)) for one in listeners]
+    cells = [Reader(_cells(one, soundscapes, row, step_s, output)) for one in predictors]
     while len((parts := [reader.take(CELLS_AT_ONCE) for reader in cells])[0]):
         yield np.mean(parts, axis=0)
 
 
 def _cells(
-    listener: Listener, soundscapes: Soundscapes, row: int, step_s: float, output: Output
+    predictor: Predictor, soundscapes: Soundscapes, row: int, step_s: float, output: Output
 ) -> Iterator[Probabilities]:
-    """What one listener says of a recording, in blocks."""
-    if listener.reads.mel != soundscapes.spec:
+    """What one predictor says of a recording, in blocks."""
+    if predictor.input_spec.mel != soundscapes.spec:
         raise ValueError("the model learnt another mel than the soundscapes are cached in")
-    frames, window = int(soundscapes.lengths[row]), listener.reads.frames
+    frames, window = int(soundscapes.lengths[row]), predictor.input_spec.frames
     step = min(window, max(1, round(step_s * soundscapes.spec.frame_rate)))
     starts = window_starts(frames, window, step)
     centres = cell_centres(frames, CELL_FRAMES)
     cell, windows = 0, None
     for at in range(0, len(starts), BATCH):
-        heard = _heard(listener, soundscapes, row, starts[at : at + BATCH], output)
+        heard = _heard(predictor, soundscapes, row, starts[at : at + BATCH], output)
         windows = heard if windows is None else np.concatenate([windows, heard])
         covering = starts[: at + BATCH][-len(windows) :]
         # Cells before the next window are covered by these alone.
@@ -117,20 +117,20 @@ def _cells(
 
 
 def _heard(
-    listener: Listener,
+    predictor: Predictor,
     soundscapes: Soundscapes,
     row: int,
     starts: NDArray[np.int64],
     output: Output,
 ) -> Probabilities:
     """What the windows that begin at these frames say of their moments, (W, T, K)."""
-    window, over_floor = listener.reads.frames, listener.reads.over_floor
+    window, over_floor = predictor.input_spec.frames, predictor.input_spec.over_floor
     first, stop = int(starts[0]), min(int(starts[-1]) + window, int(soundscapes.lengths[row]))
     span = soundscapes.span(row, first, stop, with_floor=over_floor)
     offsets = torch.from_numpy(starts - first).to(span.device)
     with torch.inference_mode():
         power = span.power(torch.zeros_like(offsets), offsets, window, with_floor=over_floor)
-        said = _outputs(listener.model(model_input(power, listener.reads)), output)
+        said = _outputs(predictor.model(model_input(power, predictor.input_spec)), output)
     return said.cpu().transpose(1, 2).numpy()
 
 

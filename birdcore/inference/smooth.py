@@ -53,14 +53,3 @@ def file_maximum(rows: NDArray[np.floating], share: float) -> NDArray[np.floatin
     if not 0 <= share <= 1:
         raise ValueError(f"share must be in 0 to 1, not {share:g}")
     return np.asarray((1 - share) * rows + share * rows.max(axis=0, keepdims=True))
-
-
-def file_peak(rows: NDArray[np.floating], power: float = 1.0) -> NDArray[np.floating]:
-    """Scale each class by its peak in the recording to `power` (2nd place 2025, power 1).
-
-    Classes that never sound sure in a recording sink in all its rows; the order within the
-    recording stays. `rows` are probabilities; power 0 changes nothing.
-    """
-    if power < 0:
-        raise ValueError(f"power must not be negative, not {power:g}")
-    return np.asarray(rows * rows.max(axis=0, keepdims=True) ** power)

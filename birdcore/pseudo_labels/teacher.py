@@ -10,47 +10,47 @@ import torch
 from numpy.typing import NDArray
 
 from birdcore.inference.predict import (
-    Listener,
+    Predictor,
     Soundscapes,
     cell_count,
     cell_rate,
-    listen,
-    load_listeners,
+    load_predictors,
+    predict_recording,
 )
-from birdcore.inference.teacher_predictions import read_told
+from birdcore.inference.teacher_predictions import read_teacher_predictions
 from birdcore.inference.windows import segment_mean
 from birdcore.sources.catalog import read_labels
 from birdcore.stages.folds import EVERYWHERE, soundscape_fold
 from birdcore.store.artifact import Artifact
 from birdcore.store.store import Job
-from birdcore.teachers.outputs import Heard
+from birdcore.teachers.outputs import TeacherOutputs
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """listeners: those who are asked of each recording. heard: what an outside teacher said of all
+    """predictors: those who are asked of each recording. heard: what an outside teacher said of all
     of them, and columns (K,) where each class is among its species, or -1."""
 
     classes: tuple[str, ...]
-    listeners: Mapping[str, Sequence[Listener]]
-    heard: Heard | None
+    predictors: Mapping[str, Sequence[Predictor]]
+    heard: TeacherOutputs | None
     columns: NDArray[np.int64]
 
 
 def read_teacher(job: Job, recordings: Soundscapes) -> Teacher:
     """The teacher of a label step, for the recordings of its shard."""
     models = job.inputs("teacher")
-    listeners = load_listeners(models)
-    asked = {name: listeners for name in recordings.names}
+    predictors = load_predictors(models)
+    asked = {name: predictors for name in recordings.names}
     if job.step.inputs.get("folds"):
         for name, fold in _folds(job.input("folds"), recordings.names).items():
             own = [model.manifest.config["fold"] == fold for model in models]
-            asked[name] = [one for one, is_own in zip(listeners, own, strict=True) if is_own]
+            asked[name] = [one for one, is_own in zip(predictors, own, strict=True) if is_own]
     if not job.step.inputs.get("heard"):
-        classes = listeners[0].shape.classes
+        classes = predictors[0].model_spec.classes
         return Teacher(classes, asked, None, np.full(len(classes), -1))
     catalog = job.input("catalog")
-    told = read_told(job.inputs("heard"), catalog, recordings.names)
+    told = read_teacher_predictions(job.inputs("heard"), catalog, recordings.names)
     return Teacher(read_labels(catalog), asked, told.heard, told.columns)
 
 
@@ -63,15 +63,15 @@ def probabilities(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Probabilities (S, K) of segments of one recording, and of which classes (K,) they speak.
 
-    A segment's is the mean of its frames, over all listeners (6th place 2025: clipwise values were
+    A segment's is the mean of its frames, over all predictors (6th place 2025: clipwise values were
     too small), and of what the outside teacher heard in it, by `settings["outside"]`.
     """
     segment_s = settings["segment_s"]
     said = np.zeros((len(starts), len(teacher.classes)), np.float32)
-    listeners = teacher.listeners[recordings.names[row]]
-    if listeners:
+    predictors = teacher.predictors[recordings.names[row]]
+    if predictors:
         step_s = settings["step_s"] or segment_s * (1 - settings["overlap"])
-        cells = listen(listeners, recordings, row, step_s, settings["output"])
+        cells = predict_recording(predictors, recordings, row, step_s, settings["output"])
         count, rate = cell_count(recordings, row), cell_rate(recordings)
         said = segment_mean(cells, count, rate, starts, starts + segment_s).astype(np.float32)
     if teacher.heard is None:
@@ -81,7 +81,7 @@ def probabilities(
     known = teacher.columns >= 0
     share = settings["outside"]
     said[:, known] = (1 - share) * said[:, known] + share * outside[:, teacher.columns[known]]
-    return said, known | bool(listeners)
+    return said, known | bool(predictors)
 
 
 def _folds(folded: Artifact, names: Sequence[str]) -> dict[str, int]:

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from birdcore.config import Ensemble, defaults_of
 from birdcore.features.columns import stacked
-from birdcore.inference.ensemble_choice import Judged, choose, judge
-from birdcore.inference.teacher_predictions import of_recordings, read_told
+from birdcore.inference.ensemble_choice import Evaluation, choose_candidate, evaluate
+from birdcore.inference.teacher_predictions import read_teacher_predictions, recording_probabilities
 from birdcore.inference.weights import Blend, blend, nnls_weights, nnls_weights_by_class, ranks
 from birdcore.metrics import class_auc
 from birdcore.models.sed import load_spec
@@ -80,7 +80,7 @@ def run(job: Job) -> Metrics:
         members[f"outside/{job.config['teacher']}"] = _told(job, members, common)
     power = job.config.get("power", 1.0)
     ways = _ways(job.config, len(members))
-    chosen, compared = ways[0], dict[str, Judged]()
+    chosen, compared = ways[0], dict[str, Evaluation]()
     weights = np.full(len(members), 1 / len(members))
     aucs: dict[str, float | None] = {}
     if common:
@@ -88,8 +88,8 @@ def run(job: Job) -> Metrics:
         truth = _column(next(iter(members.values())), common, "targets") >= 1
         aucs = dict(zip(members, (_auc(truth, p) for p in predictions), strict=True))
         aucs["mean"] = _auc(truth, blend(predictions, weights))
-        compared = judge(truth, {w.name: _unseen(w, power, predictions, truth) for w in ways})
-        name = choose(compared, int(truth.sum()), len(members))
+        compared = evaluate(truth, {w.name: _unseen(w, power, predictions, truth) for w in ways})
+        name = choose_candidate(compared, int(truth.sum()), len(members))
         chosen = next(way for way in ways if way.name == name)
         weights = _fitted(chosen.weights, predictions, truth)
         aucs["ensemble"] = compared[name].auc
@@ -114,7 +114,7 @@ def run(job: Job) -> Metrics:
 
 
 def _ways(config: Mapping[str, Any], members: int) -> list[Way]:
-    """What there is to choose among, the simplest first; of one member there is one ensemble."""
+    """The candidates, the simplest first; of one member there is one ensemble."""
     blends: list[Blend] = [config["blend"] or "mean"]
     if config["weights"] != "auto":
         return [Way(config["weights"], blends[0])]
@@ -152,8 +152,8 @@ def _told(job: Job, members: Mapping[str, pd.DataFrame], common: list[str]) -> p
     """What the outside teacher, which held out nothing of ours, says of the recordings."""
     said = next(iter(members.values())).loc[common]
     if common:
-        told = read_told(job.inputs(HEARD), job.input(CATALOG), common)
-        said = said.assign(probabilities=list(of_recordings(told)))
+        told = read_teacher_predictions(job.inputs(HEARD), job.input(CATALOG), common)
+        said = said.assign(probabilities=list(recording_probabilities(told)))
     return said
 
 

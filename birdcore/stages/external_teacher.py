@@ -21,18 +21,18 @@ from birdcore.stages.label import segment_starts
 from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job
 from birdcore.teachers.birdnet import birdnet
-from birdcore.teachers.external_teacher import Floats, OutsideTeacher, columns_of
-from birdcore.teachers.outputs import About, write_heard
+from birdcore.teachers.external_teacher import ExternalTeacher, Floats, species_columns
+from birdcore.teachers.outputs import TeacherInfo, write_outputs
 
 VERSION = 1
 
-TEACHERS: dict[str, Callable[[], OutsideTeacher]] = {"birdnet": birdnet}
+TEACHERS: dict[str, Callable[[], ExternalTeacher]] = {"birdnet": birdnet}
 THREADS = 1
 """Of one shard: shards side by side hear more than threads in one."""
 BATCH = 64
 
 
-def outside_teacher(name: str) -> OutsideTeacher:
+def teacher_named(name: str) -> ExternalTeacher:
     """A teacher by its name; raises ValueError for another name, and where it is not installed."""
     if name not in TEACHERS:
         raise ValueError(f"no outside teacher {name!r}: there is {', '.join(TEACHERS)}")
@@ -42,7 +42,7 @@ def outside_teacher(name: str) -> OutsideTeacher:
 def step(
     shard: Shard,
     cleaned: Ref,
-    teacher: OutsideTeacher,
+    teacher: ExternalTeacher,
     hop_s: float,
     species: Sequence[str],
     clean: Clean,
@@ -70,14 +70,14 @@ def step(
 
 
 def run(job: Job) -> Metrics:
-    teacher = outside_teacher(job.config["teacher"])
+    teacher = teacher_named(job.config["teacher"])
     if dict(teacher.files) != job.config["model"]:
         raise ValueError(
             f"the files of {teacher.name} here are not those that were planned with: "
             "install one version of them everywhere"
         )
     species: list[str] = job.config["species"]
-    columns = columns_of(teacher.classes, species)
+    columns = species_columns(teacher.classes, species)
     known = tuple(name for name, at in zip(species, columns, strict=True) if at >= 0)
     hear = teacher.open(THREADS)
     names: list[str] = []
@@ -95,9 +95,9 @@ def run(job: Job) -> Metrics:
             p, embedding = hear(some)
             probabilities.append(p[:, columns[columns >= 0]].astype(np.float16))
             embeddings.append(embedding.astype(np.float16))
-    write_heard(
+    write_outputs(
         job.folder / "heard.parquet",
-        About(teacher.window_s, known, teacher.credit),
+        TeacherInfo(teacher.window_s, known, teacher.credit),
         names,
         np.concatenate(starts),
         np.concatenate(embeddings),
@@ -113,7 +113,7 @@ def run(job: Job) -> Metrics:
 
 
 def windows(
-    blocks: Iterable[Block], count: int, starts: NDArray[np.float64], teacher: OutsideTeacher
+    blocks: Iterable[Block], count: int, starts: NDArray[np.float64], teacher: ExternalTeacher
 ) -> Iterator[Floats]:
     """Windows (N, samples) that begin at `starts` (seconds, in order), a batch after the other.
 

@@ -110,7 +110,7 @@ def run(job: Job) -> Metrics:
         "classes": teacher.classes,
     }
     if teacher.heard is not None:
-        meaning["outside"] = asdict(teacher.heard.about.credit)
+        meaning["outside"] = asdict(teacher.heard.info.credit)
     table = table.replace_schema_metadata({"birdflow.labels": json.dumps(meaning)})
     pq.write_table(table, job.folder / "labels.parquet")
     return {

@@ -15,17 +15,17 @@ import pyarrow.parquet as pq
 
 from birdcore.config import Predict, defaults_of
 from birdcore.inference.predict import (
-    Listener,
+    Predictor,
     Probabilities,
     Soundscapes,
     cell_count,
     cell_rate,
     duration_s,
-    listen,
-    load_listeners,
+    load_predictors,
+    predict_recording,
     read_soundscapes,
 )
-from birdcore.inference.teacher_predictions import of_segments, read_told
+from birdcore.inference.teacher_predictions import read_teacher_predictions, segment_probabilities
 from birdcore.inference.windows import segment_ends, segment_max
 from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job
@@ -87,26 +87,26 @@ def run(job: Job) -> Metrics:
 
 def _heard(job: Job, soundscapes: Soundscapes) -> dict[str, Says]:
     """What the models of each backbone hear."""
-    listeners: dict[str, list[Listener]] = defaultdict(list)
-    for listener in load_listeners(job.inputs("models")):
-        listeners[listener.shape.backbone].append(listener)
+    predictors: dict[str, list[Predictor]] = defaultdict(list)
+    for predictor in load_predictors(job.inputs("models")):
+        predictors[predictor.model_spec.backbone].append(predictor)
     step_s, segment_s, output = (job.config[key] for key in ("step_s", "segment_s", "output"))
 
-    def says(of_folds: list[Listener], row: int, seconds: float) -> Probabilities:
-        cells = listen(of_folds, soundscapes, row, step_s, output)
+    def says(of_folds: list[Predictor], row: int, seconds: float) -> Probabilities:
+        cells = predict_recording(of_folds, soundscapes, row, step_s, output)
         count = cell_count(soundscapes, row)
         return segment_max(cells, count, cell_rate(soundscapes), seconds, segment_s)
 
-    return {backbone: partial(says, of_folds) for backbone, of_folds in listeners.items()}
+    return {backbone: partial(says, of_folds) for backbone, of_folds in predictors.items()}
 
 
 def _told(job: Job, soundscapes: Soundscapes) -> dict[str, Says]:
     if not soundscapes.names:
         return {}
-    told = read_told(job.inputs("heard"), job.input("catalog"), soundscapes.names)
+    told = read_teacher_predictions(job.inputs("heard"), job.input("catalog"), soundscapes.names)
     segment_s = job.config["segment_s"]
 
     def says(row: int, seconds: float) -> Probabilities:
-        return of_segments(told, row, segment_ends(seconds, segment_s), segment_s)
+        return segment_probabilities(told, row, segment_ends(seconds, segment_s), segment_s)
 
     return {job.config["teacher"]: says}

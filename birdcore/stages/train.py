@@ -25,7 +25,7 @@ from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.files import file_sha256
 from birdcore.store.store import Job
 from birdcore.teachers.external_teacher import Credit
-from birdcore.teachers.outputs import read_about
+from birdcore.teachers.outputs import read_teacher_info
 from birdcore.training.attribution import FILE as ATTRIBUTION
 from birdcore.training.attribution import attribution, write_attribution
 from birdcore.training.checkpoint import (
@@ -178,7 +178,9 @@ def _write(
 def _outside_teachers(job: Job) -> list[Credit]:
     heard = files_of(job, "heard.parquet", "heard", "heard_soundscapes")
     labels = files_of(job, "labels.parquet", "labels", "clip_labels")
-    credits = [read_about(path).credit for path in heard] + [outside_credit(p) for p in labels]
+    credits = [read_teacher_info(path).credit for path in heard] + [
+        outside_credit(p) for p in labels
+    ]
     return list(dict.fromkeys(credit for credit in credits if credit is not None))
 
 

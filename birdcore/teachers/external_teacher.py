@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats: TypeAlias = NDArray[np.float32]
-Hear: TypeAlias = Callable[[Floats], tuple[Floats, Floats]]
+Infer: TypeAlias = Callable[[Floats], tuple[Floats, Floats]]
 """Windows (N, samples), each heard by itself, to probabilities (N, classes) and embeddings
 (N, width)."""
 
@@ -30,7 +30,7 @@ class Credit:
 
 
 @dataclass(frozen=True)
-class OutsideTeacher:
+class ExternalTeacher:
     """A model that hears windows of `window_s` seconds, mono, at `sample_rate`.
 
     classes: scientific names, in the order of its probabilities. width: of its embeddings. files:
@@ -45,7 +45,7 @@ class OutsideTeacher:
     width: int
     files: Mapping[str, str]
     credit: Credit
-    open: Callable[[int], Hear]
+    open: Callable[[int], Infer]
 
     @property
     def window(self) -> int:
@@ -53,7 +53,7 @@ class OutsideTeacher:
         return round(self.window_s * self.sample_rate)
 
 
-def columns_of(classes: Sequence[str], species: Sequence[str]) -> NDArray[np.int64]:
+def species_columns(classes: Sequence[str], species: Sequence[str]) -> NDArray[np.int64]:
     """Where each species is among a teacher's classes, by scientific name; -1 where it is not."""
     column = {name.casefold(): at for at, name in enumerate(classes)}
     return np.array([column.get(name.casefold(), -1) for name in species], np.int64)

@@ -28,7 +28,7 @@ LONGER_S = 1e6
 
 
 @dataclass(frozen=True)
-class About:
+class TeacherInfo:
     """What all rows of a file have in common; `species` are the columns of the probabilities."""
 
     window_s: float
@@ -37,14 +37,14 @@ class About:
 
 
 @dataclass(frozen=True)
-class Heard:
+class TeacherOutputs:
     """S windows of R recordings, sorted by recording and time, with what was heard in them.
 
     starts (S,) in seconds; recording r has the count[r] windows that begin at first[r]. embeddings
     (S, D) and probabilities (S, K) are float16. All of it, and what it answers, is on the CPU.
     """
 
-    about: About
+    info: TeacherInfo
     first: Tensor
     count: Tensor
     starts: Tensor
@@ -67,12 +67,12 @@ class Heard:
         end = begin + seconds
         first, last = self.first[rows], self.first[rows] + self.count[rows] - 1
         # The windows that overlap a crop are at least one, and as many as W for one of the crops.
-        low = self._after(rows, begin - self.about.window_s).clamp(first, last)
+        low = self._after(rows, begin - self.info.window_s).clamp(first, last)
         high = self._after(rows, end).clamp(low + 1, last + 1)
         at = low[:, None] + torch.arange(int((high - low).max()))
         at, own = torch.minimum(at, last[:, None]), at < high[:, None]
         starts = self.starts[at]
-        shared = torch.minimum(starts + self.about.window_s, end[:, None])
+        shared = torch.minimum(starts + self.info.window_s, end[:, None])
         shared = shared - torch.maximum(starts, begin[:, None])
         weights = torch.where(own, shared.clamp(min=1e-6), 0.0)
         weights = weights / weights.sum(dim=1, keepdim=True)
@@ -88,9 +88,9 @@ class Heard:
         return rows * LONGER_S + self.starts
 
 
-def write_heard(
+def write_outputs(
     path: Path,
-    about: About,
+    info: TeacherInfo,
     recordings: Sequence[str],
     starts: NDArray[np.float64],
     embeddings: NDArray[np.float16],
@@ -102,22 +102,22 @@ def write_heard(
         "start": pa.array(starts, pa.float64()),
         "embedding": _binary(embeddings),
     }
-    if about.species:  # Parquet knows no values of no bytes
+    if info.species:  # Parquet knows no values of no bytes
         columns["probabilities"] = _binary(probabilities)
-    table = pa.table(columns).replace_schema_metadata({METADATA_KEY: json.dumps(asdict(about))})
+    table = pa.table(columns).replace_schema_metadata({METADATA_KEY: json.dumps(asdict(info))})
     pq.write_table(table, path, compression="none", use_dictionary=["recording"])
 
 
-def read_heard(paths: Sequence[Path], names: Sequence[str]) -> Heard:
+def read_outputs(paths: Sequence[Path], names: Sequence[str]) -> TeacherOutputs:
     """What was heard of these recordings, in their order, from files of one teacher.
 
     Raises ValueError where files differ in teacher or species, and where one of the recordings
     was not heard.
     """
     tables = [pq.read_table(path) for path in paths]
-    abouts = [read_about(path) for path in paths]
-    for path, about in zip(paths, abouts, strict=True):
-        if about != abouts[0]:
+    infos = [read_teacher_info(path) for path in paths]
+    for path, info in zip(paths, infos, strict=True):
+        if info != infos[0]:
             raise ValueError(f"{paths[0]} and {path} are of other teachers, or of other species")
     table = pa.concat_tables(tables)
     row_of = {name: row for row, name in enumerate(names)}
@@ -137,13 +137,13 @@ def read_heard(paths: Sequence[Path], names: Sequence[str]) -> Heard:
         _halves(table["embedding"])[order],
         _halves(table["probabilities"])[order] if has_species else nothing,
     )
-    return Heard(abouts[0], *map(torch.from_numpy, arrays))
+    return TeacherOutputs(infos[0], *map(torch.from_numpy, arrays))
 
 
-def read_about(path: Path) -> About:
+def read_teacher_info(path: Path) -> TeacherInfo:
     """What a file says of its teacher, without reading a row."""
     fields: dict[str, Any] = json.loads(pq.read_schema(path).metadata[METADATA_KEY])
-    return About(fields["window_s"], tuple(fields["species"]), Credit(**fields["credit"]))
+    return TeacherInfo(fields["window_s"], tuple(fields["species"]), Credit(**fields["credit"]))
 
 
 def _binary(array: NDArray[np.float16]) -> pa.Array:

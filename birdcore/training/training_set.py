@@ -13,7 +13,7 @@ from birdcore.features.recordings import Recordings, read_mels
 from birdcore.sources.catalog import read_recordings
 from birdcore.stages.folds import EVERYWHERE, soundscape_fold
 from birdcore.store.store import Job
-from birdcore.teachers.outputs import Heard, read_heard
+from birdcore.teachers.outputs import TeacherOutputs, read_outputs
 from birdcore.training.data import hard_labels
 from birdcore.training.quiet_segments import quiet_pieces
 from birdcore.training.segments import Segments, read_segments
@@ -38,7 +38,7 @@ class TrainingSet:
     background: Recordings | None
     told: ClipLabels | None = None
     quiet: tuple[Tensor, Tensor] | None = None
-    heard: Heard | None = None
+    heard: TeacherOutputs | None = None
 
 
 def training_set(job: Job, classes: tuple[str, ...], device: torch.device) -> TrainingSet:
@@ -72,7 +72,7 @@ def training_set(job: Job, classes: tuple[str, ...], device: torch.device) -> Tr
         # A soundscape has nothing to hold out: what it is to be is not what a person said of it.
         of_soundscapes = [r for r, name in enumerate(clips.names) if is_soundscape(name)]
         train = torch.cat([train, torch.tensor(of_soundscapes, dtype=train.dtype)])
-        heard = read_heard(
+        heard = read_outputs(
             files_of(job, "heard.parquet", "heard", "heard_soundscapes"), clips.names
         )
     soundscapes = job.inputs("soundscapes")

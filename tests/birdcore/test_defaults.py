@@ -43,13 +43,13 @@ from birdcore.stages.table import STAGES
 from birdcore.stages.training_process import step_from_json, step_to_json
 from birdcore.store.artifact import Ref, Step, differing
 from birdcore.store.store import Store
-from birdcore.teachers.external_teacher import Credit, OutsideTeacher
+from birdcore.teachers.external_teacher import Credit, ExternalTeacher
 from birdcore.xeno_canto import selection_state as wanted
 from birdcore.xeno_canto.selection_state import chosen_path
 
 FILE = Path(__file__).with_name("defaults.json")
 REF = Ref("stage", "0" * 64)
-TEACHER = OutsideTeacher(
+TEACHER = ExternalTeacher(
     name="birdnet",
     sample_rate=8_000,
     window_s=3.0,

@@ -53,8 +53,8 @@ from birdcore.stages.table import STAGES
 from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.files import file_sha256
 from birdcore.store.store import Store
-from birdcore.teachers.external_teacher import Credit, Floats, Hear, OutsideTeacher
-from birdcore.teachers.outputs import read_heard
+from birdcore.teachers.external_teacher import Credit, ExternalTeacher, Floats, Infer
+from birdcore.teachers.outputs import read_outputs
 from birdcore.xeno_canto.record import Record, write_records
 
 GOLDEN = Path(__file__).with_name("golden.json")
@@ -139,7 +139,7 @@ def out_of_fold(seed: int) -> pd.DataFrame:
     )
 
 
-def open_loudness(threads: int) -> Hear:
+def open_loudness(threads: int) -> Infer:
     """A teacher that knows how loud a window is, and how loud its halves are."""
 
     def hear(waves: Floats) -> tuple[Floats, Floats]:
@@ -150,7 +150,7 @@ def open_loudness(threads: int) -> Hear:
 
 
 SPECIES = ("Parus major", "Turdus merula")
-LOUDNESS = OutsideTeacher(
+LOUDNESS = ExternalTeacher(
     name="loudness",
     sample_rate=8_000,
     window_s=2.0,
@@ -262,7 +262,7 @@ def mels(path: Path) -> dict[str, Any]:
 
 def heard(path: Path) -> dict[str, Any]:
     names = sorted(set(pq.read_table(path, columns=["recording"])["recording"].to_pylist()))
-    read = read_heard([path], names)
+    read = read_outputs([path], names)
     return {
         "recordings": names,
         "windows": read.count.tolist(),

@@ -11,15 +11,15 @@ import torch
 
 from birdcore.config import RecipeError, read_recipe
 from birdcore.features.columns import stacked
-from birdcore.inference.teacher_predictions import of_recordings, read_told
+from birdcore.inference.teacher_predictions import read_teacher_predictions, recording_probabilities
 from birdcore.models.sed import load_model
 from birdcore.sources.birdclef import scan
 from birdcore.stages import external_teacher as outside
 from birdcore.stages.table import load_run
 from birdcore.store.artifact import Artifact
 from birdcore.store.store import Store
-from birdcore.teachers.external_teacher import Credit, Floats, Hear, OutsideTeacher
-from birdcore.teachers.outputs import read_heard
+from birdcore.teachers.external_teacher import Credit, ExternalTeacher, Floats, Infer
+from birdcore.teachers.outputs import read_outputs
 from birdcore.training.attribution import FILE, OUTSIDE
 from flows.dag import Dag, build_dag
 
@@ -45,7 +45,7 @@ crop_s = 2.0
 """
 
 
-def open_fake(threads: int) -> Hear:
+def open_fake(threads: int) -> Infer:
     """A third of the power is the probability of every species, and embeddings are spectra."""
 
     def hear(waves: Floats) -> tuple[Floats, Floats]:
@@ -63,7 +63,7 @@ def taught(
     """The DAG of a recipe whose outside teacher knows two species."""
     known = tuple(pd.read_csv(tiny_data / "taxonomy.csv")["scientific_name"][:2])
     credit = Credit("Fake", "nobody", "CC BY-NC 4.0", "https://example.org", "none")
-    fake = OutsideTeacher("birdnet", 8_000, 2.0, known, 8, {}, credit, open_fake)
+    fake = ExternalTeacher("birdnet", 8_000, 2.0, known, 8, {}, credit, open_fake)
     monkeypatch.setitem(outside.TEACHERS, "birdnet", lambda: fake)
     recipe = tmp_path / "outside.toml"
     text = tiny_recipe.read_text().replace("[[round]]", f"[outside]\n{EMBED}\n[[round]]", 1)
@@ -132,7 +132,7 @@ def test_labels_are_what_the_outside_teacher_heard_of_the_species_it_knows(
     said = stacked(table["probabilities"], np.float32)
     mask = stacked(table["mask"], np.bool_)
     names = list(table["recording"].unique())
-    heard = read_heard(
+    heard = read_outputs(
         [made["external_teacher birdnet train_soundscapes/0000"] / "heard.parquet"], names
     )
     rows = torch.tensor([names.index(name) for name in table["recording"]])
@@ -140,7 +140,7 @@ def test_labels_are_what_the_outside_teacher_heard_of_the_species_it_knows(
     told = heard.probability(rows, torch.tensor(table["start"].to_numpy()), seconds).numpy()
     species = pd.read_parquet(made["catalog"] / "species.parquet")["scientific_name"]
     columns = [
-        list(heard.about.species).index(s) if s in heard.about.species else -1 for s in species
+        list(heard.info.species).index(s) if s in heard.info.species else -1 for s in species
     ]
     known = np.array(columns) >= 0
     assert known.sum() == 2
@@ -180,14 +180,14 @@ def test_as_a_member_it_predicts_and_is_weighed_as_a_round_is(
     assert list(told["recording"]) == list(ours["recording"])
     assert list(told["end"]) == list(ours["end"])
     names = list(told["recording"].unique())
-    heard = read_heard(
+    heard = read_outputs(
         [made["external_teacher birdnet test_soundscapes/0000"] / "heard.parquet"], names
     )
     rows = torch.tensor([names.index(name) for name in told["recording"]])
     begin = torch.tensor(told["end"].to_numpy() - 5.0)
     said = stacked(told["probabilities"], np.float32)
     species = list(pd.read_parquet(made["catalog"] / "species.parquet")["scientific_name"])
-    columns = [species.index(name) for name in heard.about.species]
+    columns = [species.index(name) for name in heard.info.species]
     wanted = heard.probability(rows, begin, 5.0).numpy()
     np.testing.assert_allclose(said[:, columns], wanted, atol=1e-6)
     assert wanted.std() > 0
@@ -207,9 +207,9 @@ def test_as_a_member_it_is_judged_by_its_loudest_window(
         a for name, a in made.items() if name.startswith("external_teacher birdnet train_audio")
     ]
     name = pd.read_parquet(heard[0] / "heard.parquet", columns=["recording"])["recording"][0]
-    told = read_told(heard, made["catalog"], [name])
-    (said,) = of_recordings(told)
-    loudest = read_heard([a / "heard.parquet" for a in heard], [name]).probabilities.amax(dim=0)
+    told = read_teacher_predictions(heard, made["catalog"], [name])
+    (said,) = recording_probabilities(told)
+    loudest = read_outputs([a / "heard.parquet" for a in heard], [name]).probabilities.amax(dim=0)
     assert sorted(said[said > 0]) == sorted(loudest.float().numpy())
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from birdcore.inference.ensemble_choice import Judged, choose, judge, resampled_auc
+from birdcore.inference.ensemble_choice import Evaluation, choose_candidate, evaluate, resampled_auc
 
 
 def drawn(rows: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -31,7 +31,7 @@ def test_the_auc_of_a_draw_is_that_of_its_rows(rows: int) -> None:
 def test_a_gain_is_paired_and_its_error_is_of_the_pairs() -> None:
     truth, scores, _ = drawn(400, 4, 0)
     other = scores + 1e-3 * np.random.default_rng(1).normal(size=scores.shape)
-    judged = judge(truth, {"one": scores, "other": other, "same": scores.copy()})
+    judged = evaluate(truth, {"one": scores, "other": other, "same": scores.copy()})
     assert judged["one"].auc == pytest.approx(roc_auc_score(truth, scores, average="macro"))
     assert judged["one"].gain is None
     # Two that are nearly the same differ by far less than either is sure of.
@@ -42,9 +42,9 @@ def test_a_gain_is_paired_and_its_error_is_of_the_pairs() -> None:
 
 def test_where_nothing_can_be_scored_there_are_no_figures() -> None:
     nothing = np.zeros((5, 2), bool)
-    judged = judge(nothing, {"one": np.ones((5, 2)), "other": np.ones((5, 2))})
-    assert judged["other"] == Judged(None, None, None)
-    assert choose(judged, positives=100, members=2) == "one"
+    judged = evaluate(nothing, {"one": np.ones((5, 2)), "other": np.ones((5, 2))})
+    assert judged["other"] == Evaluation(None, None, None)
+    assert choose_candidate(judged, positives=100, members=2) == "one"
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,8 @@ def test_another_is_taken_where_its_gain_is_sure_and_the_positives_carry_it(
     positives: int,
     chosen: str,
 ) -> None:
-    judged = {"first": Judged(0.8), "second": Judged(*second), "third": Judged(*third)}
-    assert choose(judged, positives, members=2) == chosen
+    judged = {"first": Evaluation(0.8), "second": Evaluation(*second), "third": Evaluation(*third)}
+    assert choose_candidate(judged, positives, members=2) == chosen
 
 
 def test_chance_is_seldom_believed() -> None:
@@ -75,5 +75,5 @@ def test_chance_is_seldom_believed() -> None:
         rng = np.random.default_rng(seed)
         truth = np.eye(5, dtype=bool)[np.arange(60) % 5]
         one, other = (truth + rng.normal(size=truth.shape) for _ in range(2))
-        taken += choose(judge(truth, {"one": one, "other": other}), 60, 2) == "other"
+        taken += choose_candidate(evaluate(truth, {"one": one, "other": other}), 60, 2) == "other"
     assert 0 < taken <= 12

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdcore.inference.smooth import delta_shift, file_maximum, file_peak, gaussian, neighbours
+from birdcore.inference.smooth import delta_shift, file_maximum, gaussian, neighbours
 
 SMOOTHERS = [lambda rows: gaussian(rows, 1.3), neighbours, delta_shift]
 
@@ -51,13 +51,6 @@ def test_constants_stay_and_classes_do_not_mix(smooth: Callable[[np.ndarray], np
     np.testing.assert_allclose(smoothed, rows, rtol=1e-6)
 
 
-def test_file_peak_scales_each_class_by_its_maximum() -> None:
-    rows = np.array([[0.5, 0.1], [1.0, 0.2]])
-    np.testing.assert_allclose(file_peak(rows), [[0.5, 0.02], [1.0, 0.04]])
-    np.testing.assert_allclose(file_peak(rows, 0.5), rows * [1, 0.2**0.5])
-    np.testing.assert_array_equal(file_peak(rows, 0), rows)
-
-
 def test_file_maximum_pulls_each_class_towards_its_own() -> None:
     rows = np.array([[0.1, 0.2], [0.9, 0.0], [0.5, 0.4]])
     pulled = file_maximum(rows, 0.2)
@@ -80,5 +73,3 @@ def test_settings_without_sense_are_refused() -> None:
     for share in (-0.1, 1.1):
         with pytest.raises(ValueError, match="share"):
             file_maximum(rows, share)
-    with pytest.raises(ValueError, match="power"):
-        file_peak(rows, -1)

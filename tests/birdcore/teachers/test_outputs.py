@@ -11,20 +11,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from birdcore.teachers.external_teacher import Credit
-from birdcore.teachers.outputs import About, Heard, read_about, read_heard, write_heard
+from birdcore.teachers.outputs import (
+    TeacherInfo,
+    TeacherOutputs,
+    read_outputs,
+    read_teacher_info,
+    write_outputs,
+)
 
 CREDIT = Credit("Merlin", "a wizard", "CC BY-NC 4.0", "https://example.org", "Merlin (537)")
-ABOUT = About(3.0, ("Parus major", "Turdus merula"), CREDIT)
+ABOUT = TeacherInfo(3.0, ("Parus major", "Turdus merula"), CREDIT)
 WIDTH = 5
 
 
-def write(path: Path, starts_of: Mapping[str, list[float]], about: About = ABOUT) -> Path:
+def write(path: Path, starts_of: Mapping[str, list[float]], about: TeacherInfo = ABOUT) -> Path:
     """Random embeddings, and probabilities that are a tenth of the start and one minus that."""
     names = [name for name, starts in starts_of.items() for _ in starts]
     starts = np.array([s for starts in starts_of.values() for s in starts], np.float64)
     embeddings = np.random.default_rng(0).random((len(names), WIDTH)).astype(np.float16)
     p = np.stack([starts / 10, 1 - starts / 10], axis=1)[:, : len(about.species)]
-    write_heard(path, about, names, starts, embeddings, p.astype(np.float16))
+    write_outputs(path, about, names, starts, embeddings, p.astype(np.float16))
     return path
 
 
@@ -33,8 +39,8 @@ def test_windows_come_back_by_recording_and_time_from_several_files(tmp_path: Pa
         write(tmp_path / "one.parquet", {"b": [0.0, 1.5], "left out": [0.0]}),
         write(tmp_path / "two.parquet", {"c": [], "a": [3.0, 0.0, 1.0]}),
     ]
-    heard = read_heard(paths, ["a", "b"])
-    assert heard.about == read_about(paths[0]) == ABOUT
+    heard = read_outputs(paths, ["a", "b"])
+    assert heard.info == read_teacher_info(paths[0]) == ABOUT
     assert heard.first.tolist() == [0, 3]
     assert heard.count.tolist() == [3, 2]
     assert heard.starts.tolist() == [0.0, 1.0, 3.0, 0.0, 1.5]
@@ -46,7 +52,7 @@ def test_windows_come_back_by_recording_and_time_from_several_files(tmp_path: Pa
 
 def test_without_species_there_are_embeddings_alone(tmp_path: Path) -> None:
     path = write(tmp_path / "heard.parquet", {"a": [0.0, 1.0]}, replace(ABOUT, species=()))
-    heard = read_heard([path], ["a"])
+    heard = read_outputs([path], ["a"])
     assert heard.embeddings.shape == (2, WIDTH)
     assert heard.probability(torch.tensor([0]), torch.zeros(1), 5.0).shape == (1, 0)
 
@@ -54,25 +60,27 @@ def test_without_species_there_are_embeddings_alone(tmp_path: Path) -> None:
 def test_what_was_not_heard_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "heard.parquet", {"a": [0.0]})
     with pytest.raises(ValueError, match="heard nothing of b"):
-        read_heard([path], ["a", "b"])
+        read_outputs([path], ["a", "b"])
 
 
 @pytest.mark.parametrize(
     "other",
     [replace(ABOUT, species=("Parus major",)), replace(ABOUT, credit=replace(CREDIT, name="M2"))],
 )
-def test_files_of_other_teachers_or_species_do_not_mix(tmp_path: Path, other: About) -> None:
+def test_files_of_other_teachers_or_species_do_not_mix(tmp_path: Path, other: TeacherInfo) -> None:
     one = write(tmp_path / "one.parquet", {"a": [0.0]})
     two = write(tmp_path / "two.parquet", {"b": [0.0]}, other)
     with pytest.raises(ValueError, match="other teachers"):
-        read_heard([one, two], ["a", "b"])
+        read_outputs([one, two], ["a", "b"])
 
 
-def heard_of(starts_of: list[list[float]]) -> Heard:
+def heard_of(starts_of: list[list[float]]) -> TeacherOutputs:
     count = torch.tensor([len(starts) for starts in starts_of])
     starts = torch.tensor([s for starts in starts_of for s in starts], dtype=torch.float64)
     values = torch.from_numpy(np.random.default_rng(1).random((len(starts), WIDTH)))
-    return Heard(ABOUT, count.cumsum(0) - count, count, starts, values.half(), values[:, :2].half())
+    return TeacherOutputs(
+        ABOUT, count.cumsum(0) - count, count, starts, values.half(), values[:, :2].half()
+    )
 
 
 @given(
