@@ -11,7 +11,7 @@ from pathlib import Path
 from birdcore.store.artifact import MANIFEST, Ref
 from birdcore.store.files import file_sha256
 from birdcore.store.provenance import manifest_of
-from birdcore.store.remote import refs_there
+from birdcore.store.remote import remote_refs
 from birdcore.store.store import Store
 
 MOST = 5
@@ -42,7 +42,7 @@ def _known(store: Store) -> list[Ref]:
     paths = store.root.glob(f"*/*/{MANIFEST}")
     named = (Ref.of(path.parents[1].name, path.parent.name) for path in paths)
     near = {ref for ref in named if ref is not None}
-    return sorted(near.union(refs_there(store.far) if store.far is not None else ()))
+    return sorted(near.union(remote_refs(store.remote) if store.remote is not None else ()))
 
 
 def _holding(path: Path, store: Store, refs: Sequence[Ref]) -> list[Ref]:

@@ -17,7 +17,7 @@ from birdcore.sources.collection import competition_of
 from birdcore.stages.table import STAGES
 from birdcore.store.artifact import Ref, Step
 from birdcore.store.location import open_store
-from birdcore.store.remote import FarAway, FarError
+from birdcore.store.remote import RemoteError, RemoteUnavailable
 from birdcore.store.runs import Asked, Run, RunFailed, asked_for, needs, recorded, unfinished_since
 from birdcore.store.store import Store
 from birdcore.xeno_canto.selection_state import due
@@ -110,13 +110,13 @@ def _run(asked: Asked, store: Store, run: Run) -> dict[str, Any] | None:
     try:
         run_steps(chosen, store)
     except RunFailed:
-        with suppress(FarAway, FarError):
+        with suppress(RemoteUnavailable, RemoteError):
             _results(dag, store, out)  # of a run whose page or score alone failed
         raise
-    finally:  # a server, far side or disk that is away hides no error
+    finally:  # a server, remote or disk that is away hides no error
         with suppress(OSError):
             write_problems(dag, store, out)
-        with suppress(httpx.TransportError, FarAway, FarError):
+        with suppress(httpx.TransportError, RemoteUnavailable, RemoteError):
             show_stages(dag, store, run)
     return _results(dag, store, out)
 

@@ -20,7 +20,7 @@ from birdcore.stages.clean import recording_problems
 from birdcore.stages.score import ENSEMBLE, SCORES
 from birdcore.store.artifact import Artifact, Step
 from birdcore.store.format import StoreError
-from birdcore.store.remote import FarAway, FarError
+from birdcore.store.remote import RemoteError, RemoteUnavailable
 from birdcore.store.store import Store
 from flows.dag import Dag
 from flows.result_folder import write_results_to
@@ -52,9 +52,9 @@ def write_problems(dag: Dag, store: Store, out: Path) -> None:
 
 
 def problems_csv(dag: Dag, store: Store) -> str:
-    """All that is known by now; a store whose far side is away takes nothing with it."""
+    """All that is known by now; a store whose remote is away takes nothing with it."""
     problems = list(dag.problems)
-    with suppress(FarAway, FarError, StoreError):
+    with suppress(RemoteUnavailable, RemoteError, StoreError):
         problems += found_by_steps(dag, store)
     return to_csv(pd.DataFrame(problems, columns=list(Problem._fields)))
 

@@ -26,7 +26,7 @@ from birdcore.store.gc import (
 )
 from birdcore.store.inventory import Entry, entries, measure, trash_bytes, trouble, works
 from birdcore.store.provenance import manifest_of
-from birdcore.store.remote import refs_there
+from birdcore.store.remote import remote_refs
 from birdcore.store.runs import runs
 from birdcore.store.store import Store
 from flows.lineage import artifact_of
@@ -159,8 +159,8 @@ def _beside(store: Store) -> Table:
         more = ", with a checkpoint" if work.checkpoint else ""
         name = f"{work.ref} {names.get(work.ref, '')}".strip()
         table.add_row(state, name, decimal(work.bytes) + more)
-    if store.far is not None:
-        table.add_row("far side", store.far.url, f"{len(refs_there(store.far))} artifacts")
+    if store.remote is not None:
+        table.add_row("remote", store.remote.url, f"{len(remote_refs(store.remote))} artifacts")
         table.add_row("this machine", str(store.root), "what is listed above")
     home = store.root / "prefect"
     database = sum(path.stat().st_size for path in home.glob("prefect.db*"))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from birdcore.store.artifact import Ref
-from birdcore.store.provenance import near_manifest
+from birdcore.store.provenance import local_manifest
 from birdcore.store.regular import regular_bytes
 from birdcore.store.store import WORK, Store
 
@@ -77,7 +77,7 @@ def trouble(store: Store, ref: Ref) -> list[str]:
     """What is wrong with an artifact, a file each; reads every byte of it."""
     if not os.path.lexists(store.path(ref)):  # gone since it was listed
         return []
-    manifest = near_manifest(store, ref)
+    manifest = local_manifest(store, ref)
     if manifest is None:
         return ["its manifest can't be read"]
     lacking = [f.name for f in manifest.files if _bytes(store.path(ref), f.name) != f.bytes]
@@ -99,7 +99,7 @@ def _named(folder: Path) -> list[Ref]:
 
 
 def _entry(store: Store, ref: Ref) -> Entry:
-    manifest = near_manifest(store, ref)
+    manifest = local_manifest(store, ref)
     files, size = measure(store.path(ref))
     if manifest is None:
         return Entry(ref, "", "", files, size)

@@ -6,27 +6,32 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from birdcore.store.remote import FarError, far_side
+from birdcore.store.remote import RemoteError, open_remote
 from birdcore.store.store import Store
+
+RENAMED = "BIRDFLOW_NEAR"
+"""What the variable BIRDFLOW_CACHE_DIR was called up to version 0.1."""
 
 
 def open_store(place: str | Path, *, make: bool = True) -> Store:
     """The store in a folder, or at a URL such as s3://bucket/prefix.
 
-    Raises StoreError or FarError where it can't be used, and without `make` FarError where there
+    Raises StoreError or RemoteError where it can't be used, and without `make` RemoteError where there
     is none at the URL.
     """
     if not is_url(place):
         return Store(Path(place))
-    return Store(folder_of(place), far_side(_plain(str(place)), make=make))
+    return Store(folder_of(place), open_remote(_plain(str(place)), make=make))
 
 
 def folder_of(place: str | Path) -> Path:
-    """The store's folder on this machine: for a URL under BIRDFLOW_NEAR, or the user's cache."""
+    """The store's folder on this machine: for a URL under BIRDFLOW_CACHE_DIR, or the user's cache."""
     if not is_url(place):
         return Path(place)
     url = _plain(str(place))
-    given = os.environ.get("BIRDFLOW_NEAR")
+    given = os.environ.get("BIRDFLOW_CACHE_DIR")
+    if RENAMED in os.environ:
+        raise RemoteError(f"{RENAMED} is now BIRDFLOW_CACHE_DIR: rename it in your environment")
     cached = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "birdflow"
     parts = urlsplit(url)
     name = re.sub(r"[^A-Za-z0-9.]+", "-", parts.netloc + parts.path).strip("-")
@@ -39,10 +44,10 @@ def is_url(place: str | Path) -> bool:
 
 
 def _plain(url: str) -> str:
-    """The URL, by which one store has one name; raises FarError where it holds a key."""
+    """The URL, by which one store has one name; raises RemoteError where it holds a key."""
     where, mark, query = url.partition("?")
     if "@" in where and not where.startswith("file:"):
-        raise FarError(
+        raise RemoteError(
             "a store's URL is written into logs: give keys in AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, not in the URL"
         )

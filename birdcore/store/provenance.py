@@ -16,7 +16,7 @@ from birdcore.config.round import PseudoLabels
 from birdcore.store.artifact import Manifest, Ref
 from birdcore.store.manifest import ManifestError, read_manifest
 from birdcore.store.regular import refuse_links
-from birdcore.store.remote import manifest_there
+from birdcore.store.remote import remote_manifest
 from birdcore.store.store import Store
 
 Read: TypeAlias = Callable[[Ref], Manifest | None]
@@ -75,12 +75,12 @@ def lineage_text(tree: Branch) -> str:
 
 def manifest_of(store: Store, ref: Ref) -> Manifest | None:
     """What the artifact says of itself, also where other files of it are gone; else None."""
-    if (manifest := near_manifest(store, ref)) is not None:
+    if (manifest := local_manifest(store, ref)) is not None:
         return manifest
-    return manifest_there(store.far, ref) if store.far is not None else None
+    return remote_manifest(store.remote, ref) if store.remote is not None else None
 
 
-def near_manifest(store: Store, ref: Ref) -> Manifest | None:
+def local_manifest(store: Store, ref: Ref) -> Manifest | None:
     """What the artifact says of itself on this machine."""
     try:
         refuse_links(store.root, store.path(ref))

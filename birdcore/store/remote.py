@@ -1,9 +1,9 @@
-"""The far side of a store: what many machines share, an object store or a folder on the network.
+"""The remote of a store: what many machines share, an object store or a folder on the network.
 
-    FAR/store.json                      the layout's version
-    FAR/<stage>/<key>/<sha256>/<name>   an artifact's files, by what they hold
-    FAR/<stage>/<key>/manifest.json     written after them: what has one is whole
-    FAR/shards.parquet                  the ledger, so that all machines cut the same shards
+    REMOTE/store.json                      the layout's version
+    REMOTE/<stage>/<key>/<sha256>/<name>   an artifact's files, by what they hold
+    REMOTE/<stage>/<key>/manifest.json     written after them: what has one is whole
+    REMOTE/shards.parquet                  the ledger, so that all machines cut the same shards
 
 An object is there in full or not at all, but nothing renames a folder of them, so the manifest
 comes last. Files lie by content: two machines that make one artifact at once never mix theirs.
@@ -38,16 +38,16 @@ REFUSED = re.compile(r"ACCESS_DENIED|ACCESS_KEY|SIGNATURE|NO_SUCH_BUCKET|CREDENT
 """What no other try mends, in the words of object stores."""
 
 
-class FarError(ValueError):
-    """The far side can't be used as it is; the message says why and what to do."""
+class RemoteError(ValueError):
+    """The remote can't be used as it is; the message says why and what to do."""
 
 
-class FarAway(ConnectionError):
-    """The far side could not be reached, which may be over at the next try."""
+class RemoteUnavailable(ConnectionError):
+    """The remote could not be reached, which may be over at the next try."""
 
 
 @dataclass(frozen=True)
-class Far:
+class Remote:
     """Where it is: a file system, and the folder in it."""
 
     url: str
@@ -59,12 +59,12 @@ class Far:
 
 
 @cache
-def far_side(url: str, *, make: bool = True) -> Far:
-    """The far side at a URL: s3://bucket/prefix, gs://bucket/prefix, file:///folder.
+def open_remote(url: str, *, make: bool = True) -> Remote:
+    """The remote at a URL: s3://bucket/prefix, gs://bucket/prefix, file:///folder.
 
     Keys come from the environment (AWS_ACCESS_KEY_ID and so on), as they do for every other tool.
-    Raises FarError where the URL is none of these, or there is no store that is not to be made,
-    StoreError where it is one of another layout, and FarAway where nobody answers.
+    Raises RemoteError where the URL is none of these, or there is no store that is not to be made,
+    StoreError where it is one of another layout, and RemoteUnavailable where nobody answers.
     """
     try:
         with _reached(url):  # it asks for a bucket's region
@@ -72,104 +72,106 @@ def far_side(url: str, *, make: bool = True) -> Far:
         if not root.strip("/"):
             raise pa.ArrowInvalid("it names no bucket or folder")
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise FarError(
+        raise RemoteError(
             f"{url} can't be a store ({error}): name a folder, s3://bucket/prefix, "
             "gs://bucket/prefix or file:///folder"
         ) from error
-    far = Far(url, files, root.rstrip("/"))
-    _mark(far, make)
-    return far
+    remote = Remote(url, files, root.rstrip("/"))
+    _mark(remote, make)
+    return remote
 
 
-def read(far: Far, most_bytes: int, *parts: str) -> bytes | None:
+def read(remote: Remote, most_bytes: int, *parts: str) -> bytes | None:
     """A small file, or None where it is not there.
 
-    Raises FarError where it has more than `most_bytes`, Irregular where it is a link or a device.
+    Raises RemoteError where it has more than `most_bytes`, Irregular where it is a link or a device.
     """
-    path = _ordinary(far, *parts)
-    with _reached(far.url):
+    path = _ordinary(remote, *parts)
+    with _reached(remote.url):
         try:
-            with far.files.open_input_stream(path) as stream:
+            with remote.files.open_input_stream(path) as stream:
                 content = bytes(stream.read(most_bytes + 1))
         except FileNotFoundError:
             return None
     if len(content) > most_bytes:
-        raise FarError(f"{'/'.join(parts)} in {far.url} has more than {most_bytes} bytes")
+        raise RemoteError(f"{'/'.join(parts)} in {remote.url} has more than {most_bytes} bytes")
     return content
 
 
-def write(far: Far, content: bytes, *parts: str) -> None:
+def write(remote: Remote, content: bytes, *parts: str) -> None:
     """A small file, in one object; raises Irregular where a link leads elsewhere."""
-    path = _ordinary(far, *parts)
-    with _reached(far.url):
-        if isinstance(far.files, LocalFileSystem):  # where a file can be seen half written
+    path = _ordinary(remote, *parts)
+    with _reached(remote.url):
+        if isinstance(remote.files, LocalFileSystem):  # where a file can be seen half written
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             write_bytes(Path(path), content)
             return
-        with far.files.open_output_stream(path) as stream:
+        with remote.files.open_output_stream(path) as stream:
             stream.write(content)
 
 
-def manifest_there(far: Far, ref: Ref) -> Manifest | None:
-    """What the far side says of an artifact, or None where that is not there or not believed."""
+def remote_manifest(remote: Remote, ref: Ref) -> Manifest | None:
+    """What the remote says of an artifact, or None where that is not there or not believed."""
     try:
-        return believed_there(far, ref)
+        return read_remote_manifest(remote, ref)
     except (ManifestError, Irregular):  # damaged, and so not there
         return None
 
 
-def believed_there(far: Far, ref: Ref) -> Manifest | None:
-    """What the far side says of an artifact, or None where that is not there.
+def read_remote_manifest(remote: Remote, ref: Ref) -> Manifest | None:
+    """What the remote says of an artifact, or None where that is not there.
 
     Raises ManifestError or Irregular, which say why, where it can't be believed.
     """
     try:
-        content = read(far, MOST_BYTES, ref.stage, ref.key, MANIFEST)
-    except FarError as error:
+        content = read(remote, MOST_BYTES, ref.stage, ref.key, MANIFEST)
+    except RemoteError as error:
         raise ManifestError(str(error)) from None
     return None if content is None else parse_manifest(content, ref)
 
 
-def refs_there(far: Far) -> list[Ref]:
-    """All artifacts of the far side, in one listing of its objects."""
-    if isinstance(far.files, LocalFileSystem):  # whose own listing follows links, also in circles
-        folders = (p.parent for p in Path(far.root).glob(f"*/*/{MANIFEST}"))
+def remote_refs(remote: Remote) -> list[Ref]:
+    """All artifacts of the remote, in one listing of its objects."""
+    if isinstance(
+        remote.files, LocalFileSystem
+    ):  # whose own listing follows links, also in circles
+        folders = (p.parent for p in Path(remote.root).glob(f"*/*/{MANIFEST}"))
         own = (f for f in folders if not f.is_symlink() and not f.parent.is_symlink())
         return sorted(ref for f in own if (ref := Ref.of(f.parent.name, f.name)) is not None)
-    with _reached(far.url):
-        found = far.files.get_file_info(FileSelector(far.root, recursive=True))
-    names = [one.path.removeprefix(f"{far.root}/").split("/") for one in found]
+    with _reached(remote.url):
+        found = remote.files.get_file_info(FileSelector(remote.root, recursive=True))
+    names = [one.path.removeprefix(f"{remote.root}/").split("/") for one in found]
     there = (n for n in names if len(n) == 3 and n[2] == MANIFEST)
     return sorted(ref for n in there if (ref := Ref.of(n[0], n[1])) is not None)
 
 
-def send(far: Far, manifest: Manifest, folder: Path) -> None:
+def send(remote: Remote, manifest: Manifest, folder: Path) -> None:
     """Bring an artifact there from the folder that holds its files and its manifest."""
     ref = Ref(manifest.stage, manifest.key)
-    paths = [_ordinary(far, *_object(ref, file)) for file in manifest.files]
-    with _reached(far.url):
-        sizes = [info.size for info in far.files.get_file_info(paths)] if paths else []
+    paths = [_ordinary(remote, *_object(ref, file)) for file in manifest.files]
+    with _reached(remote.url):
+        sizes = [info.size for info in remote.files.get_file_info(paths)] if paths else []
     lacking = [f for f, size in zip(manifest.files, sizes, strict=True) if size != f.bytes]
 
     def one(file: StoredFile) -> None:
-        source, there = folder / file.name, far.path(*_object(ref, file))
-        with _reached(far.url):
-            if isinstance(far.files, LocalFileSystem):
+        source, there = folder / file.name, remote.path(*_object(ref, file))
+        with _reached(remote.url):
+            if isinstance(remote.files, LocalFileSystem):
                 Path(there).parent.mkdir(parents=True, exist_ok=True)
                 part = Path(f"{there}.{os.getpid()}-{threading.get_native_id()}")
                 with replacing(Path(there), part):
                     shutil.copyfile(source, part)
                 return
-            copy_files(str(source), there, LocalFileSystem(), far.files)
+            copy_files(str(source), there, LocalFileSystem(), remote.files)
 
     _all(one, lacking)
-    write(far, (folder / MANIFEST).read_bytes(), ref.stage, ref.key, MANIFEST)
+    write(remote, (folder / MANIFEST).read_bytes(), ref.stage, ref.key, MANIFEST)
 
 
-def fetch(far: Far, manifest: Manifest, folder: Path) -> None:
+def fetch(remote: Remote, manifest: Manifest, folder: Path) -> None:
     """Bring an artifact's files from there to a folder, each checked by its size and sha256.
 
-    Raises FarError where one is missing or damaged: then the artifact is not there any more.
+    Raises RemoteError where one is missing or damaged: then the artifact is not there any more.
     """
     ref = Ref(manifest.stage, manifest.key)
     folder.mkdir(parents=True, exist_ok=True)
@@ -177,23 +179,27 @@ def fetch(far: Far, manifest: Manifest, folder: Path) -> None:
     def one(file: StoredFile) -> None:
         here = folder / file.name
         here.parent.mkdir(parents=True, exist_ok=True)
-        if not _receive(far, ref, file, here):
-            _delete(far, *_object(ref, file))  # else it would pass for sent when it is made
-            forget(far, ref)
-            raise FarError(
-                f"{file.name} of {ref} is missing or damaged in {far.url}: "
+        if not _receive(remote, ref, file, here):
+            _delete(remote, *_object(ref, file))  # else it would pass for sent when it is made
+            forget(remote, ref)
+            raise RemoteError(
+                f"{file.name} of {ref} is missing or damaged in {remote.url}: "
                 "run again, it will be made anew"
             )
 
     _all(one, manifest.files)
 
 
-def _receive(far: Far, ref: Ref, file: StoredFile, here: Path) -> bool:
+def _receive(remote: Remote, ref: Ref, file: StoredFile, here: Path) -> bool:
     """Bring one file; whether it is what the manifest promises. No more than that is read."""
     digest, lacks = hashlib.sha256(), file.bytes
     try:
-        path = _ordinary(far, *_object(ref, file))
-        with _reached(far.url), far.files.open_input_stream(path) as stream, here.open("xb") as out:
+        path = _ordinary(remote, *_object(ref, file))
+        with (
+            _reached(remote.url),
+            remote.files.open_input_stream(path) as stream,
+            here.open("xb") as out,
+        ):
             while piece := stream.read(min(PIECE, lacks + 1)):
                 lacks -= len(piece)
                 if lacks < 0:
@@ -205,38 +211,38 @@ def _receive(far: Far, ref: Ref, file: StoredFile, here: Path) -> bool:
     return lacks == 0 and digest.hexdigest() == file.sha256
 
 
-def forget(far: Far, ref: Ref) -> None:
+def forget(remote: Remote, ref: Ref) -> None:
     """Take an artifact's manifest away: from then on it is not there."""
-    _delete(far, ref.stage, ref.key, MANIFEST)
+    _delete(remote, ref.stage, ref.key, MANIFEST)
 
 
-def _mark(far: Far, make: bool) -> None:
-    mark = read(far, MARK_BYTES, NAME)
+def _mark(remote: Remote, make: bool) -> None:
+    mark = read(remote, MARK_BYTES, NAME)
     if mark is not None:
-        refuse_other(mark.decode(errors="replace"), far.url)
+        refuse_other(mark.decode(errors="replace"), remote.url)
     elif make:
-        write(far, MARK.encode(), NAME)
+        write(remote, MARK.encode(), NAME)
     else:
-        raise FarError(f"{far.url} is no store: say with --store where it is")
+        raise RemoteError(f"{remote.url} is no store: say with --store where it is")
 
 
 def _object(ref: Ref, file: StoredFile) -> tuple[str, ...]:
     return ref.stage, ref.key, file.sha256, file.name
 
 
-def _ordinary(far: Far, *parts: str) -> str:
-    """The path; raises Irregular where the far side is a folder and a link leads elsewhere."""
-    path = far.path(*parts)
-    if isinstance(far.files, LocalFileSystem):
-        refuse_links(Path(far.root), Path(path))
+def _ordinary(remote: Remote, *parts: str) -> str:
+    """The path; raises Irregular where the remote is a folder and a link leads elsewhere."""
+    path = remote.path(*parts)
+    if isinstance(remote.files, LocalFileSystem):
+        refuse_links(Path(remote.root), Path(path))
     return path
 
 
-def _delete(far: Far, *parts: str) -> None:
+def _delete(remote: Remote, *parts: str) -> None:
     with suppress(FileNotFoundError, Irregular):
-        path = _ordinary(far, *parts)
-        with _reached(far.url):
-            far.files.delete_file(path)
+        path = _ordinary(remote, *parts)
+        with _reached(remote.url):
+            remote.files.delete_file(path)
 
 
 def _all(one: Callable[[StoredFile], None], files: Sequence[StoredFile]) -> None:
@@ -253,8 +259,8 @@ def _reached(url: str) -> Iterator[None]:
         if error.errno is not None or isinstance(error, FileNotFoundError):
             raise  # of a folder on the network: the system's own words
         if REFUSED.search(str(error)):
-            raise FarError(
+            raise RemoteError(
                 f"{url} refuses us ({error}): check the bucket's name, and "
                 "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             ) from error
-        raise FarAway(f"{url} can't be reached: {error}") from error
+        raise RemoteUnavailable(f"{url} can't be reached: {error}") from error

@@ -3,7 +3,7 @@
 An artifact is made under `work/` and renamed when it is whole: what lies under a final name is
 complete, and a killed step leaves nothing but its work folder, from which it may go on.
 
-A store of many machines has a far side (birdcore/store/remote.py), which says what there is. The
+A store of many machines has a remote (birdcore/store/remote.py), which says what there is. The
 folder on
 each machine is then what that one has made or fetched of it.
 """
@@ -33,11 +33,19 @@ from birdcore.store.regular import (
     regular_files,
     remove,
 )
-from birdcore.store.remote import Far, believed_there, fetch, manifest_there, read, send, write
+from birdcore.store.remote import (
+    Remote,
+    fetch,
+    read,
+    read_remote_manifest,
+    remote_manifest,
+    send,
+    write,
+)
 
 WORK, TRASH = "work", "trash"
-COMING = ".coming"
-"""In a work folder: what is on its way from the far side."""
+INCOMING = ".incoming"
+"""In a work folder: what is on its way from the remote."""
 FETCHES = 10
 """So often an artifact may be made again elsewhere while it is fetched."""
 SHARED_BYTES = 1 << 28
@@ -75,21 +83,21 @@ def no_progress(done: int, total: int, text: str) -> None:
 
 
 class Store:
-    """A folder of artifacts, and where there is one its far side.
+    """A folder of artifacts, and where there is one its remote.
 
     Raises StoreError where the folder is no store, or one of another layout.
     """
 
-    def __init__(self, root: Path, far: Far | None = None) -> None:
+    def __init__(self, root: Path, remote: Remote | None = None) -> None:
         self.root = Path(root).absolute()
-        self.far = far
+        self.remote = remote
         mark(self.root)
 
     @property
     def place(self) -> str:
-        """What `birdcore.store.location.open_store` finds it by: its folder, or the URL of its far
-        side."""
-        return str(self.root) if self.far is None else self.far.url
+        """What `birdcore.store.location.open_store` finds it by: its folder, or the URL of its
+        remote."""
+        return str(self.root) if self.remote is None else self.remote.url
 
     def path(self, ref: Ref) -> Path:
         return self.root / ref.stage / ref.key
@@ -106,14 +114,14 @@ class Store:
     def find(self, ref: Ref) -> Artifact | None:
         """The artifact, or None where it is not there in full (any file missing or cut).
 
-        Of a store with a far side its files may still be there: `get` brings them.
+        Of a store with a remote its files may still be there: `get` brings them.
         """
-        if self.far is None:
-            return self._near(ref)
-        manifest = manifest_there(self.far, ref)
+        if self.remote is None:
+            return self._local(ref)
+        manifest = remote_manifest(self.remote, ref)
         return Artifact(self.path(ref), manifest) if manifest else None
 
-    def _near(self, ref: Ref) -> Artifact | None:
+    def _local(self, ref: Ref) -> Artifact | None:
         """What of an artifact is on this machine, in full."""
         try:
             refuse_links(self.root, self.path(ref))
@@ -131,9 +139,9 @@ class Store:
                     f"{ref} is not in the store {self.place}{self._why_not(ref)}: "
                     "run again, it will be made anew"
                 )
-            if self.far is None or self._is_near(artifact):
+            if self.remote is None or self._is_local(artifact):
                 return artifact
-            self._fetch(self.far, ref)
+            self._fetch(self.remote, ref)
         raise StoreError(
             f"{ref} in the store {self.place} is another whenever it is fetched: "
             "find out who writes to it"
@@ -142,8 +150,8 @@ class Store:
     def _why_not(self, ref: Ref) -> str:
         """Why the manifest that is there is not believed; empty where there is none."""
         try:
-            if self.far is not None:
-                believed_there(self.far, ref)
+            if self.remote is not None:
+                read_remote_manifest(self.remote, ref)
             else:
                 refuse_links(self.root, self.path(ref))
                 read_manifest(self.path(ref), ref)
@@ -153,30 +161,30 @@ class Store:
             pass
         return ""
 
-    def _is_near(self, artifact: Artifact) -> bool:
+    def _is_local(self, artifact: Artifact) -> bool:
         """Whether the very files are here; metrics may be NaN, which is like nothing."""
-        near, there = self._near(artifact.ref), artifact.manifest
-        return near is not None and (
-            (near.manifest.files, near.manifest.made_at) == (there.files, there.made_at)
+        local, there = self._local(artifact.ref), artifact.manifest
+        return local is not None and (
+            (local.manifest.files, local.manifest.made_at) == (there.files, there.made_at)
         )
 
-    def _fetch(self, far: Far, ref: Ref) -> None:
+    def _fetch(self, remote: Remote, ref: Ref) -> None:
         """Have the files here; of an artifact that was made again elsewhere, the new ones."""
         work = self._own_work(ref)
-        coming = work / COMING
+        incoming = work / INCOMING
         with held(work) as ours:
-            manifest = manifest_there(far, ref) if ours else None
+            manifest = remote_manifest(remote, ref) if ours else None
             if manifest is None:  # another process was first, or it is gone
                 return
             try:
-                if not self._is_near(Artifact(self.path(ref), manifest)):
-                    remove(coming)
-                    fetch(far, manifest, coming)
-                    write_manifest(manifest, coming)
-                    self._settle(manifest, coming)
+                if not self._is_local(Artifact(self.path(ref), manifest)):
+                    remove(incoming)
+                    fetch(remote, manifest, incoming)
+                    write_manifest(manifest, incoming)
+                    self._settle(manifest, incoming)
             finally:
                 with suppress(OSError):
-                    remove(coming)
+                    remove(incoming)
                 with suppress(OSError):  # a killed training's checkpoint stays where it is
                     work.rmdir()
 
@@ -199,7 +207,7 @@ class Store:
 
         Raises StoreError where it is not on this machine.
         """
-        artifact = self._near(ref)
+        artifact = self._local(ref)
         if artifact is None:
             raise StoreError(f"{ref} is not in the folder {self.root}")
         return [
@@ -231,12 +239,12 @@ class Store:
                 if not refresh and self._is_made(step.ref):
                     shutil.rmtree(work, ignore_errors=True)
                     continue
-                remove(work / COMING)
-                manifest = whole(work, step.ref)  # made, and then the far side was away
+                remove(work / INCOMING)
+                manifest = whole(work, step.ref)  # made, and then the remote was away
                 if manifest is None:
                     manifest = self._made(step, run, progress, work, resumes)
-                if self.far is not None:
-                    send(self.far, manifest, work)
+                if self.remote is not None:
+                    send(self.remote, manifest, work)
                 return self._settle(manifest, work)
 
     def _made(
@@ -264,13 +272,13 @@ class Store:
         return manifest
 
     def _is_made(self, ref: Ref) -> bool:
-        """Whether it is there; what was made before there was a far side is sent there."""
+        """Whether it is there; what was made before there was a remote is sent there."""
         if self.find(ref):
             return True
-        near = self._near(ref) if self.far is not None else None
-        if self.far is not None and near is not None:
-            send(self.far, near.manifest, near.folder)
-        return near is not None
+        local = self._local(ref) if self.remote is not None else None
+        if self.remote is not None and local is not None:
+            send(self.remote, local.manifest, local.folder)
+        return local is not None
 
     def _settle(self, manifest: Manifest, folder: Path) -> Artifact:
         final = self.path(Ref(manifest.stage, manifest.key))
@@ -314,16 +322,16 @@ class Store:
 
         Raises ValueError where it has more bytes than any has, and Irregular where it is a link.
         """
-        if self.far is not None:
-            return read(self.far, SHARED_BYTES, name)
+        if self.remote is not None:
+            return read(self.remote, SHARED_BYTES, name)
         try:
             return read_regular(self.root / name, SHARED_BYTES)
         except FileNotFoundError:
             return None
 
     def write_shared(self, name: str, content: bytes) -> None:
-        if self.far is not None:
-            write(self.far, content, name)
+        if self.remote is not None:
+            write(self.remote, content, name)
         else:
             write_bytes(self.root / name, content)
 

@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 
 from birdcore.store import gc as keeping
-from birdcore.store import remote as far
-from birdcore.store import store
+from birdcore.store import remote, store
 from birdcore.store.artifact import MANIFEST, Artifact, Metrics, Ref, Step
 from birdcore.store.format import StoreError
 from birdcore.store.inventory import entries, trouble, works
 from birdcore.store.location import open_store
 from birdcore.store.regular import Irregular
-from birdcore.store.remote import FarError, far_side
+from birdcore.store.remote import RemoteError, open_remote
 from birdcore.store.store import Job, Store
 
 STEP = Step("stage", 1, "a step")
@@ -165,9 +164,9 @@ def test_a_lock_is_no_way_out(here: Store, own: Path) -> None:
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], Store]:
     def named(name: str) -> Store:
-        monkeypatch.setenv("BIRDFLOW_NEAR", str(tmp_path / name))
-        far_side.cache_clear()
-        return open_store(f"file://{tmp_path}/far")
+        monkeypatch.setenv("BIRDFLOW_CACHE_DIR", str(tmp_path / name))
+        open_remote.cache_clear()
+        return open_store(f"file://{tmp_path}/remote")
 
     return named
 
@@ -190,7 +189,7 @@ def test_a_hostile_manifest_over_there_is_refused_with_its_reason(
 ) -> None:
     one = machine("one")
     one.make(STEP, stage)
-    path = own.parent / "far" / "stage" / STEP.key / MANIFEST
+    path = own.parent / "remote" / "stage" / STEP.key / MANIFEST
     fields = json.loads(path.read_text())
     HARMS[harm](fields)
     path.write_text(json.dumps(fields))
@@ -206,21 +205,21 @@ def test_a_hostile_manifest_over_there_is_refused_with_its_reason(
 def test_more_bytes_than_promised_are_not_fetched(
     machine: Machine, own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(far, "PIECE", 1000)
+    monkeypatch.setattr(remote, "PIECE", 1000)
     one = machine("one")
     (file,) = one.make(STEP, stage).manifest.files
-    path = own.parent / "far" / "stage" / STEP.key / file.sha256 / file.name
+    path = own.parent / "remote" / "stage" / STEP.key / file.sha256 / file.name
     path.write_bytes(b"content" + b"x" * 1_000_000)
     two = machine("two")
     written: list[int] = []
     real = store.remove
 
-    def measured(coming: Path) -> None:
-        written.extend(p.stat().st_size for p in coming.rglob("file"))
-        real(coming)
+    def measured(incoming: Path) -> None:
+        written.extend(p.stat().st_size for p in incoming.rglob("file"))
+        real(incoming)
 
     monkeypatch.setattr(store, "remove", measured)
-    with pytest.raises(FarError, match="missing or damaged"):
+    with pytest.raises(RemoteError, match="missing or damaged"):
         two.get(STEP.ref)
     assert written == [0]
 
@@ -229,7 +228,7 @@ def test_more_bytes_than_promised_are_not_fetched(
 def test_what_is_no_file_over_there_is_not_opened(machine: Machine, own: Path, what: str) -> None:
     one = machine("one")
     (file,) = one.make(STEP, stage).manifest.files
-    path = own.parent / "far" / "stage" / STEP.key / file.sha256 / file.name
+    path = own.parent / "remote" / "stage" / STEP.key / file.sha256 / file.name
     path.unlink()
     if what == "folder link":
         path.parent.rmdir()
@@ -238,13 +237,13 @@ def test_what_is_no_file_over_there_is_not_opened(machine: Machine, own: Path, w
         path.symlink_to(own / "sub" / "file")
     else:
         os.mkfifo(path)
-    with pytest.raises(FarError, match="missing or damaged"):
+    with pytest.raises(RemoteError, match="missing or damaged"):
         machine("two").get(STEP.ref)
 
 
 def test_nothing_is_sent_through_a_link(machine: Machine, own: Path) -> None:
     one = machine("one")
-    (own.parent / "far" / "stage").symlink_to(own)
+    (own.parent / "remote" / "stage").symlink_to(own)
     with pytest.raises(Irregular):
         one.make(STEP, stage)
 
@@ -254,7 +253,7 @@ def test_a_manifest_that_is_another_each_time_ends_with_an_error(
 ) -> None:
     machine("one").make(STEP, stage)
     two = machine("two")
-    real, asked = store.manifest_there, []
+    real, asked = store.remote_manifest, []
 
     def changing(*given: Any) -> Any:
         manifest = real(*given)
@@ -262,7 +261,7 @@ def test_a_manifest_that_is_another_each_time_ends_with_an_error(
         object.__setattr__(manifest, "made_at", f"time {len(asked)}")
         return manifest
 
-    monkeypatch.setattr(store, "manifest_there", changing)
+    monkeypatch.setattr(store, "remote_manifest", changing)
     with pytest.raises(StoreError, match="another whenever it is fetched"):
         two.get(STEP.ref)
 

@@ -179,7 +179,7 @@ import os, sys
 def heard(event, arguments):
     if event == "os.rename":
         source, final = map(str, arguments[:2])
-        fetched = source.endswith("/.coming")  # from a far side, and not made here
+        fetched = source.endswith("/.incoming")  # from a remote, and not made here
         removed = os.path.basename(os.path.dirname(final)) == "trash"
         if not fetched and not removed and os.path.exists(source + "/manifest.json"):
             with open(os.environ["PUBLISHED"], "a") as log:

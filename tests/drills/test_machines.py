@@ -57,7 +57,7 @@ def url(s3: str) -> str:
 
 @pytest.fixture
 def cluster(tmp_path: Path, url: str, listener: Path) -> Iterator[str]:
-    """A Dask cluster of two workers, each with its own folder for the store's near side."""
+    """A Dask cluster of two workers, each with its own folder of the store."""
     with ExitStack() as running:
         scheduler = running.enter_context(process("-c", SCHEDULER))
         address = first_line(scheduler)
@@ -66,7 +66,7 @@ def cluster(tmp_path: Path, url: str, listener: Path) -> Iterator[str]:
             running.enter_context(
                 process(
                     *("-m", "distributed.cli.dask_worker", address, *options),
-                    BIRDFLOW_NEAR=str(tmp_path / name),
+                    BIRDFLOW_CACHE_DIR=str(tmp_path / name),
                     PYTHONPATH=str(listener),
                     PUBLISHED=str(tmp_path / f"{name}.published"),
                 )
@@ -99,7 +99,9 @@ def test_two_machines_make_what_one_makes_byte_for_byte(
         out = tmp_path / f"{machine}-out"
         places = ("--data", tiny_data, "--store", url, "--out", out)
         return birdflow(
-            *("run", tiny_recipe, *places), BIRDFLOW_NEAR=str(tmp_path / machine), **environment
+            *("run", tiny_recipe, *places),
+            BIRDFLOW_CACHE_DIR=str(tmp_path / machine),
+            **environment,
         )
 
     done = run("flow", BIRDFLOW_TASKS=f"dask={cluster}")

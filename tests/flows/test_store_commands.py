@@ -300,17 +300,17 @@ def test_a_real_run_loses_nothing_and_prefect_s_results_go_with_their_artifacts(
 def test_a_store_at_a_url_says_what_is_over_there_and_what_is_here(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("BIRDFLOW_NEAR", str(tmp_path / "near"))
-    url = f"file://{tmp_path}/far"
+    monkeypatch.setenv("BIRDFLOW_CACHE_DIR", str(tmp_path / "cache"))
+    url = f"file://{tmp_path}/remote"
     step = Step("mel", 1, "mel train_audio/0000")
     open_store(url).make(step, write)
-    monkeypatch.setenv("BIRDFLOW_NEAR", str(tmp_path / "another"))
+    monkeypatch.setenv("BIRDFLOW_CACHE_DIR", str(tmp_path / "another"))
 
     def say(*arguments: str) -> str:
         code = main(["store", *arguments, "--store", url])
         return " ".join(f"{code} {capsys.readouterr()}".split())
 
-    assert f"far side {url} 1 artifacts" in say("ls")
+    assert f"remote {url} 1 artifacts" in say("ls")
     assert "mel train_audio/0000" in say("show", "mel/")
     assert f"mel/{step.key[:12]} is not on this machine" in say("verify", "mel/")
     assert "is no store" in " ".join(

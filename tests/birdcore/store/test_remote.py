@@ -1,4 +1,4 @@
-"""The far side of a store, on a folder and on an S3 server on loopback."""
+"""The remote of a store, on a folder and on an S3 server on loopback."""
 
 import json
 from pathlib import Path
@@ -8,13 +8,12 @@ import pytest
 
 from birdcore.sources.birdclef import SourceFile
 from birdcore.sources.shards import shards
-from birdcore.store import remote as far
-from birdcore.store import store
+from birdcore.store import remote, store
 from birdcore.store.artifact import MANIFEST, Metrics, Step
 from birdcore.store.format import StoreError
 from birdcore.store.location import folder_of, open_store
 from birdcore.store.provenance import manifest_of
-from birdcore.store.remote import FarAway, FarError, far_side, refs_there
+from birdcore.store.remote import RemoteError, RemoteUnavailable, open_remote, remote_refs
 from birdcore.store.store import Job, Store
 
 STEP = Step("stage", 1, "a step", {"rows": 2})
@@ -40,17 +39,17 @@ def nothing_made() -> None:
 @pytest.fixture(params=["file", "s3"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "file":
-        return f"file://{tmp_path}/far"
+        return f"file://{tmp_path}/remote"
     return f"s3://birds/{tmp_path.name}?{request.getfixturevalue('s3')}"
 
 
 @pytest.fixture
 def machine(url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):  # type: ignore[no-untyped-def]
-    """The store as another machine has it: the same far side, a folder of its own."""
+    """The store as another machine has it: the same remote, a folder of its own."""
 
     def named(name: str) -> Store:
-        monkeypatch.setenv("BIRDFLOW_NEAR", str(tmp_path / name))
-        far_side.cache_clear()
+        monkeypatch.setenv("BIRDFLOW_CACHE_DIR", str(tmp_path / name))
+        open_remote.cache_clear()
         return open_store(url)
 
     return named
@@ -101,10 +100,10 @@ def test_a_file_lost_over_there_takes_its_artifact_away(machine, harm: str) -> N
     (half,) = (file for file in manifest.files if file.name == "half")
     parts = (STEP.stage, STEP.key, half.sha256, half.name)
     if harm == "gone":
-        two.far.files.delete_file(two.far.path(*parts))
+        two.remote.files.delete_file(two.remote.path(*parts))
     else:
-        far.write(two.far, b"x" * 1000, *parts)
-    with pytest.raises(FarError, match=r"half of stage/.* missing or damaged .* made anew"):
+        remote.write(two.remote, b"x" * 1000, *parts)
+    with pytest.raises(RemoteError, match=r"half of stage/.* missing or damaged .* made anew"):
         two.get(STEP.ref)
     assert two.find(STEP.ref) is None
     assert not two.path(STEP.ref).exists()
@@ -125,11 +124,11 @@ def test_what_is_made_and_not_sent_is_sent_the_next_time(
     one.make(STEP, counted)
 
     def away(*given: object) -> None:
-        raise FarAway("no network")
+        raise RemoteUnavailable("no network")
 
     with monkeypatch.context() as patch:
         patch.setattr(store, "send", away)
-        with pytest.raises(FarAway):
+        with pytest.raises(RemoteUnavailable):
             one.make(STEP, counted, refresh=True)
     assert one.get(STEP.ref).metrics["time"] == 1
     assert made == [STEP.name] * 2
@@ -161,7 +160,7 @@ def test_a_reader_in_the_middle_of_a_refresh_harms_nothing(
 def test_an_artifact_that_is_not_whole_over_there_is_not_there(machine) -> None:  # type: ignore[no-untyped-def]
     one = machine("one")
     one.make(STEP, stage)
-    far.write(one.far, b'{"stage": "stage", "ke', STEP.stage, STEP.key, MANIFEST)
+    remote.write(one.remote, b'{"stage": "stage", "ke', STEP.stage, STEP.key, MANIFEST)
     assert one.find(STEP.ref) is None
     with pytest.raises(StoreError, match="run again"):
         one.get(STEP.ref)
@@ -169,11 +168,11 @@ def test_an_artifact_that_is_not_whole_over_there_is_not_there(machine) -> None:
 
 def test_all_that_is_over_there_is_listed_and_told_of(machine) -> None:  # type: ignore[no-untyped-def]
     one = machine("one")
-    assert refs_there(one.far) == []
+    assert remote_refs(one.remote) == []
     for step in (STEP, OTHER):
         one.make(step, stage)
     two = machine("two")
-    assert refs_there(two.far) == sorted([STEP.ref, OTHER.ref])
+    assert remote_refs(two.remote) == sorted([STEP.ref, OTHER.ref])
     told = manifest_of(two, OTHER.ref)
     assert told is not None
     assert told.name == OTHER.name
@@ -192,15 +191,21 @@ def test_all_machines_cut_the_same_shards(machine) -> None:  # type: ignore[no-u
 def test_who_only_looks_makes_no_store(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("BIRDFLOW_NEAR", str(tmp_path / "near"))
-    with pytest.raises(FarError, match="is no store"):
+    monkeypatch.setenv("BIRDFLOW_CACHE_DIR", str(tmp_path / "cache"))
+    with pytest.raises(RemoteError, match="is no store"):
         open_store(url, make=False)
 
 
 def test_another_layout_is_refused(machine, url: str) -> None:  # type: ignore[no-untyped-def]
-    far.write(machine("one").far, json.dumps({"layout": 99}).encode(), "store.json")
+    remote.write(machine("one").remote, json.dumps({"layout": 99}).encode(), "store.json")
     with pytest.raises(StoreError, match="layout 99"):
         machine("two")
+
+
+def test_renamed_variable_is_refused_with_its_new_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BIRDFLOW_NEAR", "cache")
+    with pytest.raises(RemoteError, match="BIRDFLOW_NEAR is now BIRDFLOW_CACHE_DIR"):
+        open_store("s3://birds/store")
 
 
 @pytest.mark.parametrize(
@@ -213,7 +218,7 @@ def test_another_layout_is_refused(machine, url: str) -> None:  # type: ignore[n
     ],
 )
 def test_a_url_that_is_no_store_is_refused(place: str, reason: str) -> None:
-    with pytest.raises(FarError, match=reason) as refused:
+    with pytest.raises(RemoteError, match=reason) as refused:
         open_store(place)
     assert "secret" not in str(refused.value)
 
@@ -221,8 +226,8 @@ def test_a_url_that_is_no_store_is_refused(place: str, reason: str) -> None:
 def test_a_bucket_that_is_not_there_is_no_matter_of_trying_again(
     s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("BIRDFLOW_NEAR", str(tmp_path))
-    with pytest.raises(FarError, match="refuses us"):
+    monkeypatch.setenv("BIRDFLOW_CACHE_DIR", str(tmp_path))
+    with pytest.raises(RemoteError, match="refuses us"):
         open_store(f"s3://no-birds/x?{s3}")
 
 
@@ -231,8 +236,8 @@ def test_a_server_that_is_away_may_be_back_later(
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "for-loopback")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "for-loopback")
-    monkeypatch.setenv("BIRDFLOW_NEAR", str(tmp_path))
-    with pytest.raises(FarAway, match="can't be reached"):
+    monkeypatch.setenv("BIRDFLOW_CACHE_DIR", str(tmp_path))
+    with pytest.raises(RemoteUnavailable, match="can't be reached"):
         open_store("s3://birds/x?scheme=http&endpoint_override=127.0.0.1:9&region=us-east-1")
 
 
@@ -244,13 +249,13 @@ def test_a_bucket_whose_region_nobody_tells_may_be_there_later(
         def from_uri(url: str) -> None:
             raise OSError(f"When resolving region of {url}: AWS Error NETWORK_CONNECTION")
 
-    monkeypatch.setattr(far, "FileSystem", Offline)
-    with pytest.raises(FarAway, match=r"s3://birds/offline can't be reached: .*region"):
-        far_side("s3://birds/offline")
+    monkeypatch.setattr(remote, "FileSystem", Offline)
+    with pytest.raises(RemoteUnavailable, match=r"s3://birds/offline can't be reached: .*region"):
+        open_remote("s3://birds/offline")
 
 
 def test_a_store_at_a_url_has_a_folder_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("BIRDFLOW_NEAR", raising=False)
+    monkeypatch.delenv("BIRDFLOW_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
     one, two = folder_of("s3://birds/a/b?region=x"), folder_of("s3://birds/a-b?region=x")
     assert one.parent == Path("/cache/birdflow")
@@ -258,7 +263,7 @@ def test_a_store_at_a_url_has_a_folder_on_this_machine(monkeypatch: pytest.Monke
     assert one != two
     assert folder_of("s3://birds/a/b/?region=x") == one
     assert folder_of("a/store") == Path("a/store")
-    with pytest.raises(FarError, match="not in the URL"):
+    with pytest.raises(RemoteError, match="not in the URL"):
         folder_of("s3://key:secret@birds/x")
 
 
