@@ -69,11 +69,11 @@ def _asked(options: argparse.Namespace, target: Path) -> Asked:
 
 
 def _run_flow(options: argparse.Namespace, asked: Asked) -> dict[str, dict[str, float]] | None:
-    from birdcore.store.location import folder_of
+    from birdcore.store.location import local_folder
     from flows.server import server, ui_of
 
     quiet_prefect(options.debug)
-    with ends_on_interrupt(), server(folder_of(options.store)) as url:
+    with ends_on_interrupt(), server(local_folder(options.store)) as url:
         later = f"make ui STORE={quote(options.store)}"
         out.print(f"UI       {ui_of(url)} while this runs; later: {later}")
         from prefect import tags
@@ -99,7 +99,7 @@ def do_retry(options: argparse.Namespace) -> None:
 
 
 def do_collect(options: argparse.Namespace) -> None:
-    from birdcore.store.location import folder_of, open_store
+    from birdcore.store.location import local_folder, open_store
     from flows.server import server, ui_of
 
     store = open_store(options.store)
@@ -112,7 +112,7 @@ def do_collect(options: argparse.Namespace) -> None:
         out.print(dry_run(recipe.xeno_canto, source.csv, options.collection))
         return
     quiet_prefect(options.debug)
-    with ends_on_interrupt(), server(folder_of(options.store)) as url:
+    with ends_on_interrupt(), server(local_folder(options.store)) as url:
         out.print(f"UI       {ui_of(url)} while this runs")
         from flows.collect import collect
         from tasks.progress import bars_on_terminal
@@ -138,12 +138,12 @@ def _read(recipe, settings, data, store: Store):  # type: ignore[no-untyped-def]
     return read_recipe(Path(recipe), settings), scan(Path(data), store)
 
 
-def store_there(place: str) -> Store:
+def store_there(location: str) -> Store:
     from birdcore.store.location import is_url, open_store
 
-    if not is_url(place) and not (Path(place) / "store.json").is_file():  # it would be made
-        raise ValueError(f"{place} is no store: say with --store where it is")
-    return open_store(place, make=False)
+    if not is_url(location) and not (Path(location) / "store.json").is_file():  # it would be made
+        raise ValueError(f"{location} is no store: say with --store where it is")
+    return open_store(location, make=False)
 
 
 def _is_due(recipe, source, asked: Asked) -> bool:  # type: ignore[no-untyped-def]
@@ -251,7 +251,7 @@ def do_demo(options: argparse.Namespace) -> None:
 
 
 def do_ui(options: argparse.Namespace) -> None:
-    from birdcore.store.location import folder_of
+    from birdcore.store.location import local_folder
     from flows.ui import serve_ui
 
-    serve_ui(folder_of(options.store), options.port, set_up_only=options.set_up_only)
+    serve_ui(local_folder(options.store), options.port, set_up_only=options.set_up_only)

@@ -23,7 +23,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import AwaitingRetry, Cancelled, Crashed
 
 from birdcore.store.format import StoreError
-from birdcore.store.location import folder_of
+from birdcore.store.location import local_folder
 from birdcore.store.runs import runs
 from birdcore.store.store import Store
 from flows.environment import ROOT
@@ -102,7 +102,7 @@ def _age(run: FlowRun) -> float:
 
 
 def _died(run: FlowRun) -> bool:
-    folder = ROOT / folder_of(str(run.parameters.get("store", "")))
+    folder = ROOT / local_folder(str(run.parameters.get("store", "")))
     if not (folder / "store.json").is_file():  # on another machine, or not begun
         return False
     try:

@@ -80,12 +80,12 @@ def pipeline(
     if deployment.id:
         end_with_starter(lambda: report_crash(flow_run.id))
     asked = asked_for(recipe, data, out, collection, settings, only, since, refresh)
-    shelf = open_store(store)
-    with turn(shelf, asked.title, flow_run.id) if deployment.id else nullcontext() as holder:
+    opened = open_store(store)
+    with turn(opened, asked.title, flow_run.id) if deployment.id else nullcontext() as holder:
         if holder is not None:
-            return refused(shelf, holder)
-        with recorded(shelf, asked, flow_run=flow_run.id) as run:
-            return _run(asked, shelf, run)
+            return refused(opened, holder)
+        with recorded(opened, asked, flow_run=flow_run.id) as run:
+            return _run(asked, opened, run)
 
 
 def _run(asked: Asked, store: Store, run: Run) -> dict[str, Any] | None:
@@ -156,8 +156,8 @@ def run_steps(chosen: Chosen, store: Store) -> None:
             read = [ref for refs in step.inputs.values() for ref in refs]
             inputs = [futures[ref] for ref in read if ref in futures]
             anew = step.ref in chosen.anew
-            task = in_store(TASKS[step.stage], store.place, refresh=anew)
-            futures[step.ref] = task.submit(step, store.place, anew, threads(), wait_for=inputs)  # type: ignore[call-overload]
+            task = in_store(TASKS[step.stage], store.location, refresh=anew)
+            futures[step.ref] = task.submit(step, store.location, anew, threads(), wait_for=inputs)  # type: ignore[call-overload]
         wait(list(futures.values()))
     except BaseException:  # Ctrl-C, and SIGTERM of a worker that cancels the flow
         stopping.set()

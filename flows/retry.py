@@ -28,8 +28,8 @@ def retry(options: argparse.Namespace) -> None:
     """Say all that the run was asked for, and ask for the same, from where it was asked."""
     store = store_there(options.store)
     run = run_to_retry(store, options.name)
-    options.store = store.place
-    for name, value in _told(run, store.place):
+    options.store = store.location
+    for name, value in _told(run, store.location):
         out.print(f"{name:<11}{plain_text(value)}")
     with suppress(OSError):  # gone: whatever led from there says so itself
         os.chdir(run.cwd or ".")

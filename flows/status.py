@@ -51,7 +51,7 @@ def failures(store: Store, run: Run) -> str:
     if run.state == "died":
         lines.append("its process died; what it had made is in the store")
     if run.state not in WELL:
-        lines.append(f"go on: birdflow retry {quote(run.name)} --store {quote(store.place)}")
+        lines.append(f"go on: birdflow retry {quote(run.name)} --store {quote(store.location)}")
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -96,7 +96,7 @@ def gc(store: Store, options: argparse.Namespace) -> None:
     if options.yes:
         out.print(f"removed {decimal(total)}")
     else:
-        where = f"--store {quote(store.place)} --keep-runs {options.keep_runs}"
+        where = f"--store {quote(store.location)} --keep-runs {options.keep_runs}"
         command = f"birdflow store gc {where} --yes"
         out.print(f"this would remove {decimal(total)}; to do it: {command}")
 

@@ -17,7 +17,7 @@ from prefect.tasks import exponential_backoff
 
 from birdcore.stages.table import STAGES, load_run
 from birdcore.store.artifact import Progress, Ref, Step
-from birdcore.store.location import folder_of, open_store
+from birdcore.store.location import local_folder, open_store
 from birdcore.store.private import private_folder
 from birdcore.store.regular import remove
 from tasks.progress import progress_of
@@ -65,7 +65,7 @@ def stage_task(stage: str, make: Make = make_here) -> StageTask:
         if not refresh and (artifact := opened.find(step.ref)):
             return artifact.ref  # another run made it, one whose results Prefect does not know
         with progress_of(step.name) as progress:
-            make(step, opened.place, progress, refresh)
+            make(step, opened.location, progress, refresh)
         return opened.get(step.ref).ref
 
     body.__name__ = stage
@@ -87,7 +87,7 @@ def stage_task(stage: str, make: Make = make_here) -> StageTask:
 def in_store(task: StageTask, store: str, *, refresh: bool = False) -> StageTask:
     """The task with its results beside the artifacts that they refer to."""
     return task.with_options(
-        result_storage=_own_results(folder_of(store)),
+        result_storage=_own_results(local_folder(store)),
         result_serializer=ReferenceSerializer(store=store),
         refresh_cache=refresh,
     )

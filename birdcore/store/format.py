@@ -34,7 +34,7 @@ def mark(root: Path) -> None:
         said = read_regular(path, MOST_BYTES)
     except ValueError as error:  # a link, a device, or far too much for a mark
         raise StoreError(
-            f"{path} can't be read: {error}: name another place for the store"
+            f"{path} can't be read: {error}: name another location for the store"
         ) from None
     refuse_other(said, str(root))
 
@@ -45,10 +45,10 @@ def refuse_other(mark: str | bytes, where: str) -> None:
         layout = json.loads(mark)["layout"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(
-            f"{where}/{NAME} can't be read: name another place for the store"
+            f"{where}/{NAME} can't be read: name another location for the store"
         ) from error
     if layout != LAYOUT:
         raise StoreError(
             f"{where} has store layout {layout}, this birdflow reads {LAYOUT}: "
-            "use another place, or the birdflow that made it"
+            "use another location, or the birdflow that made it"
         )

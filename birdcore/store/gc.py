@@ -71,7 +71,7 @@ def pin(store: Store, ref: Ref, why: str = "") -> None:
     """Keep an artifact and all that it was made of; raises StoreError where it is not there."""
     with store.lock(LOCK):
         if store.find(ref) is None:
-            raise StoreError(f"{ref} is not in the store {store.place}")
+            raise StoreError(f"{ref} is not in the store {store.location}")
         now = datetime.now(UTC).isoformat(timespec="seconds")
         _write(store, pins(store) | {ref: Pin(now, why)})
 

@@ -13,22 +13,25 @@ RENAMED = "BIRDFLOW_NEAR"
 """What the variable BIRDFLOW_CACHE_DIR was called up to version 0.1."""
 
 
-def open_store(place: str | Path, *, make: bool = True) -> Store:
+def open_store(location: str | Path, *, make: bool = True) -> Store:
     """The store in a folder, or at a URL such as s3://bucket/prefix.
 
-    Raises StoreError or RemoteError where it can't be used, and without `make` RemoteError where there
-    is none at the URL.
+    Raises StoreError or RemoteError where it can't be used, and without `make` RemoteError where
+    there is none at the URL.
     """
-    if not is_url(place):
-        return Store(Path(place))
-    return Store(folder_of(place), open_remote(_plain(str(place)), make=make))
+    if not is_url(location):
+        return Store(Path(location))
+    return Store(local_folder(location), open_remote(_plain(str(location)), make=make))
 
 
-def folder_of(place: str | Path) -> Path:
-    """The store's folder on this machine: for a URL under BIRDFLOW_CACHE_DIR, or the user's cache."""
-    if not is_url(place):
-        return Path(place)
-    url = _plain(str(place))
+def local_folder(location: str | Path) -> Path:
+    """The store's folder on this machine: for a URL in BIRDFLOW_CACHE_DIR or the user's cache.
+
+    Raises RemoteError for a URL that holds a key, and for the variable's earlier name.
+    """
+    if not is_url(location):
+        return Path(location)
+    url = _plain(str(location))
     given = os.environ.get("BIRDFLOW_CACHE_DIR")
     if RENAMED in os.environ:
         raise RemoteError(f"{RENAMED} is now BIRDFLOW_CACHE_DIR: rename it in your environment")
@@ -39,8 +42,8 @@ def folder_of(place: str | Path) -> Path:
     return (Path(given) if given else cached) / f"{name}-{digest[:8]}"
 
 
-def is_url(place: str | Path) -> bool:
-    return "://" in str(place)
+def is_url(location: str | Path) -> bool:
+    return "://" in str(location)
 
 
 def _plain(url: str) -> str:

@@ -10,7 +10,7 @@ from birdcore.store.files import file_sha256, sync
 from birdcore.store.regular import regular_files
 
 
-def manifest_of(step: Step, folder: Path, metrics: Mapping[str, Any], took_s: float) -> Manifest:
+def build_manifest(step: Step, folder: Path, metrics: Mapping[str, Any], took_s: float) -> Manifest:
     """What the files of a folder are, once `step` has written them.
 
     Raises Irregular for a link or a device among them.
@@ -34,7 +34,7 @@ def manifest_of(step: Step, folder: Path, metrics: Mapping[str, Any], took_s: fl
     )
 
 
-def settle(folder: Path, final: Path) -> None:
+def publish(folder: Path, final: Path) -> None:
     """Give the folder its final name, when all that is in it is safe on the disk.
 
     Raises Irregular for a link or a device in it.

@@ -84,7 +84,7 @@ def open_remote(url: str, *, make: bool = True) -> Remote:
 def read(remote: Remote, most_bytes: int, *parts: str) -> bytes | None:
     """A small file, or None where it is not there.
 
-    Raises RemoteError where it has more than `most_bytes`, Irregular where it is a link or a device.
+    Raises RemoteError where it has more than `most_bytes`, Irregular for a link or a device.
     """
     path = _ordinary(remote, *parts)
     with _reached(remote.url):
@@ -132,9 +132,7 @@ def read_remote_manifest(remote: Remote, ref: Ref) -> Manifest | None:
 
 def remote_refs(remote: Remote) -> list[Ref]:
     """All artifacts of the remote, in one listing of its objects."""
-    if isinstance(
-        remote.files, LocalFileSystem
-    ):  # whose own listing follows links, also in circles
+    if isinstance(remote.files, LocalFileSystem):  # its own listing follows links in circles
         folders = (p.parent for p in Path(remote.root).glob(f"*/*/{MANIFEST}"))
         own = (f for f in folders if not f.is_symlink() and not f.parent.is_symlink())
         return sorted(ref for f in own if (ref := Ref.of(f.parent.name, f.name)) is not None)

@@ -69,7 +69,7 @@ class Asked:
         Neither what is in the recipe nor where results go: an edited recipe is a later form.
         """
         places = (self.recipe, self.data, self.collection)
-        return (*(str(Path(place).absolute()) for place in places), *self.settings)
+        return (*(str(Path(location).absolute()) for location in places), *self.settings)
 
 
 def asked_for(
@@ -84,7 +84,7 @@ def asked_for(
 ) -> Asked:
     """What is asked for here and now: the same from whatever folder it is asked again."""
     recipe, data, out, collection = (
-        str(Path(place).absolute()) for place in (recipe, data, out, collection)
+        str(Path(location).absolute()) for location in (recipe, data, out, collection)
     )
     return Asked(recipe, data, out, collection, tuple(settings), only, since, tuple(refresh))
 

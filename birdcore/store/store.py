@@ -24,7 +24,7 @@ from birdcore.store.files import file_sha256, write_bytes
 from birdcore.store.format import StoreError, mark
 from birdcore.store.locks import held
 from birdcore.store.manifest import ManifestError, read_manifest, whole, write_manifest
-from birdcore.store.publish import manifest_of, settle
+from birdcore.store.publish import build_manifest, publish
 from birdcore.store.regular import (
     Irregular,
     empty,
@@ -94,7 +94,7 @@ class Store:
         mark(self.root)
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """What `birdcore.store.location.open_store` finds it by: its folder, or the URL of its
         remote."""
         return str(self.root) if self.remote is None else self.remote.url
@@ -136,14 +136,14 @@ class Store:
             artifact = self.find(ref)
             if artifact is None:
                 raise StoreError(
-                    f"{ref} is not in the store {self.place}{self._why_not(ref)}: "
+                    f"{ref} is not in the store {self.location}{self._why_not(ref)}: "
                     "run again, it will be made anew"
                 )
             if self.remote is None or self._is_local(artifact):
                 return artifact
             self._fetch(self.remote, ref)
         raise StoreError(
-            f"{ref} in the store {self.place} is another whenever it is fetched: "
+            f"{ref} in the store {self.location} is another whenever it is fetched: "
             "find out who writes to it"
         )
 
@@ -181,7 +181,7 @@ class Store:
                     remove(incoming)
                     fetch(remote, manifest, incoming)
                     write_manifest(manifest, incoming)
-                    self._settle(manifest, incoming)
+                    self._publish(manifest, incoming)
             finally:
                 with suppress(OSError):
                     remove(incoming)
@@ -242,12 +242,12 @@ class Store:
                 remove(work / INCOMING)
                 manifest = whole(work, step.ref)  # made, and then the remote was away
                 if manifest is None:
-                    manifest = self._made(step, run, progress, work, resumes)
+                    manifest = self._execute(step, run, progress, work, resumes)
                 if self.remote is not None:
                     send(self.remote, manifest, work)
-                return self._settle(manifest, work)
+                return self._publish(manifest, work)
 
-    def _made(
+    def _execute(
         self,
         step: Step,
         run: Callable[[Job], Metrics],
@@ -262,7 +262,7 @@ class Store:
         began = time.monotonic()
         try:
             metrics = run(Job(step, self, work, progress))
-            manifest = manifest_of(step, work, metrics, time.monotonic() - began)
+            manifest = build_manifest(step, work, metrics, time.monotonic() - began)
             write_manifest(manifest, work)
         except BaseException:
             if not resumes:
@@ -280,7 +280,7 @@ class Store:
             send(self.remote, local.manifest, local.folder)
         return local is not None
 
-    def _settle(self, manifest: Manifest, folder: Path) -> Artifact:
+    def _publish(self, manifest: Manifest, folder: Path) -> Artifact:
         final = self.path(Ref(manifest.stage, manifest.key))
         refuse_links(self.root, final.parent)
         if os.path.lexists(final):
@@ -289,7 +289,7 @@ class Store:
             gone = self.discard(final)
             with suppress(OSError):
                 remove(gone)
-        settle(folder, final)
+        publish(folder, final)
         return Artifact(final, manifest)
 
     def discard(self, folder: Path) -> Path:

@@ -256,7 +256,7 @@ def test_every_command_refuses_a_store_of_another_layout(
     assert main([*arguments, "--store", str(store.root)]) == 1
     assert capsys.readouterr().err == (
         f"birdflow: {store.root} has store layout {LAYOUT + 1}, this birdflow reads {LAYOUT}: "
-        "use another place, or the birdflow that made it\n"
+        "use another location, or the birdflow that made it\n"
     )
     assert [path.name for path in store.root.iterdir()] == ["store.json"]
 

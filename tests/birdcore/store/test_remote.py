@@ -11,7 +11,7 @@ from birdcore.sources.shards import shards
 from birdcore.store import remote, store
 from birdcore.store.artifact import MANIFEST, Metrics, Step
 from birdcore.store.format import StoreError
-from birdcore.store.location import folder_of, open_store
+from birdcore.store.location import local_folder, open_store
 from birdcore.store.provenance import manifest_of
 from birdcore.store.remote import RemoteError, RemoteUnavailable, open_remote, remote_refs
 from birdcore.store.store import Job, Store
@@ -209,7 +209,7 @@ def test_renamed_variable_is_refused_with_its_new_name(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("place", "reason"),
+    ("location", "reason"),
     [
         ("s3://key:secret@birds/x", "not in the URL"),
         ("s3://key:se/cret@birds/x", "not in the URL"),
@@ -217,9 +217,9 @@ def test_renamed_variable_is_refused_with_its_new_name(monkeypatch: pytest.Monke
         ("s3://", "can't be a store"),
     ],
 )
-def test_a_url_that_is_no_store_is_refused(place: str, reason: str) -> None:
+def test_a_url_that_is_no_store_is_refused(location: str, reason: str) -> None:
     with pytest.raises(RemoteError, match=reason) as refused:
-        open_store(place)
+        open_store(location)
     assert "secret" not in str(refused.value)
 
 
@@ -257,14 +257,14 @@ def test_a_bucket_whose_region_nobody_tells_may_be_there_later(
 def test_a_store_at_a_url_has_a_folder_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BIRDFLOW_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
-    one, two = folder_of("s3://birds/a/b?region=x"), folder_of("s3://birds/a-b?region=x")
+    one, two = local_folder("s3://birds/a/b?region=x"), local_folder("s3://birds/a-b?region=x")
     assert one.parent == Path("/cache/birdflow")
     assert one.name.startswith("birds-a-b-")
     assert one != two
-    assert folder_of("s3://birds/a/b/?region=x") == one
-    assert folder_of("a/store") == Path("a/store")
+    assert local_folder("s3://birds/a/b/?region=x") == one
+    assert local_folder("a/store") == Path("a/store")
     with pytest.raises(RemoteError, match="not in the URL"):
-        folder_of("s3://key:secret@birds/x")
+        local_folder("s3://key:secret@birds/x")
 
 
 def files(of: Store) -> list[Path]:
