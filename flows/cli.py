@@ -55,7 +55,10 @@ def _parser() -> argparse.ArgumentParser:
     def part(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--only", metavar="STAGE", help="what is missing of this stage alone")
         sub.add_argument(
-            "--from", dest="since", metavar="STAGE", help="this stage and what follows, made anew"
+            "--from",
+            dest="from_stage",
+            metavar="STAGE",
+            help="this stage and what follows, made anew",
         )
         sub.add_argument(
             "--refresh", action="append", default=[], metavar="STAGE[:SHARD]",

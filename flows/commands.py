@@ -20,7 +20,7 @@ from flows.messages import earlier_results_told, say_results
 from flows.terminal import ends_on_interrupt, err, out, quiet_prefect
 
 if TYPE_CHECKING:
-    from birdcore.store.runs import Asked, Run
+    from birdcore.store.runs import Run, RunRequest
     from birdcore.store.store import Store
 
 
@@ -28,7 +28,7 @@ def do_run(options: argparse.Namespace) -> None:
     run_asked(_asked(options, options.out or Path("out") / options.recipe.stem), options)
 
 
-def run_asked(asked: Asked, options: argparse.Namespace) -> None:
+def run_asked(request: RunRequest, options: argparse.Namespace) -> None:
     """Run what is asked for; `options` say in which store, how many tasks at once and where."""
     from birdcore.store.location import open_store
     from birdcore.store.runs import recorded
@@ -41,34 +41,36 @@ def run_asked(asked: Asked, options: argparse.Namespace) -> None:
         os.environ["BIRDFLOW_WORKERS"] = str(options.workers)
     if options.tasks:
         os.environ["BIRDFLOW_TASKS"] = options.tasks
-    store, target = open_store(options.store), Path(asked.out)
-    with earlier_results_told(target), recorded(store, asked) as run:
+    store, target = open_store(options.store), Path(request.out)
+    with earlier_results_told(target), recorded(store, request) as run:
         refuse_foreign(target)
-        recipe, source = _read(asked.recipe, asked.settings, asked.data, store)
-        if _is_due(recipe, source, asked) and asked.only is None:
+        recipe, source = _read(request.recipe, request.settings, request.data, store)
+        if _is_due(recipe, source, request) and request.only is None:
             out.print("first there are recordings to be had of Xeno-canto")
-            scores = _run_flow(options, asked)
+            scores = _run_flow(options, request)
         else:
-            dag, planned = _planned(recipe, source, store, asked, run)
+            dag, planned = _planned(recipe, source, store, request, run)
             out.print(_counts(planned))
             if not all(p.cached for p in planned):
-                scores = _run_flow(options, asked)
+                scores = _run_flow(options, request)
             else:
                 scores = None if lacking(dag, store) else write_results(dag, store, target)
     say_results(scores, target)
     out.print(f"took     {time.monotonic() - began:.1f} s")
 
 
-def _asked(options: argparse.Namespace, target: Path) -> Asked:
-    from birdcore.store.runs import asked_for
+def _asked(options: argparse.Namespace, target: Path) -> RunRequest:
+    from birdcore.store.runs import run_request
 
-    return asked_for(
+    return run_request(
         options.recipe, options.data, target, options.collection, options.set,
-        options.only, options.since, options.refresh,
+        options.only, options.from_stage, options.refresh,
     )  # fmt: skip
 
 
-def _run_flow(options: argparse.Namespace, asked: Asked) -> dict[str, dict[str, float]] | None:
+def _run_flow(
+    options: argparse.Namespace, request: RunRequest
+) -> dict[str, dict[str, float]] | None:
     from birdcore.store.location import local_folder
     from flows.server import server, ui_of
 
@@ -82,7 +84,7 @@ def _run_flow(options: argparse.Namespace, asked: Asked) -> dict[str, dict[str, 
         from tasks.progress import bars_on_terminal
 
         with tags("birdflow"), bars_on_terminal() if err.is_terminal else nullcontext():
-            scores: dict[str, dict[str, float]] = pipeline(store=options.store, **asdict(asked))
+            scores: dict[str, dict[str, float]] = pipeline(store=options.store, **asdict(request))
             return scores
 
 
@@ -146,17 +148,17 @@ def store_there(location: str) -> Store:
     return open_store(location, make=False)
 
 
-def _is_due(recipe, source, asked: Asked) -> bool:  # type: ignore[no-untyped-def]
+def _is_due(recipe, source, request: RunRequest) -> bool:  # type: ignore[no-untyped-def]
     if recipe.collects is None:
         return False
     from birdcore.sources.collection import competition_of
     from birdcore.xeno_canto.selection_state import due
 
-    return due(Path(asked.collection), recipe.collects, competition_of(source.csv))
+    return due(Path(request.collection), recipe.collects, competition_of(source.csv))
 
 
 def _planned(  # type: ignore[no-untyped-def]
-    recipe, source, store: Store, asked: Asked, run: Run | None = None
+    recipe, source, store: Store, request: RunRequest, run: Run | None = None
 ):
     """The DAG, and what of it will run; says what a person should know before."""
     from birdcore.store.runs import needs, unfinished_since
@@ -165,14 +167,14 @@ def _planned(  # type: ignore[no-untyped-def]
     from flows.problems import notes
     from flows.selection import choose
 
-    found = gathered(recipe, source, Path(asked.collection))
+    found = gathered(recipe, source, Path(request.collection))
     dag = build_dag(recipe, source, store, found, keep_shards=False)
     for note in notes(dag.problems):
         err.print(f"note: {note}")
     if run is not None:  # before anybody looks for what is there already
         needs(store, run, dag.steps)
-    began = unfinished_since(store, asked, run)
-    chosen = choose(dag, store, asked.only, asked.since, asked.refresh, began)
+    began = unfinished_since(store, request, run)
+    chosen = choose(dag, store, request.only, request.from_stage, request.refresh, began)
     for note in chosen.notes:
         out.print(f"note     {note}")
     return dag, plan(chosen, store)
@@ -181,11 +183,11 @@ def _planned(  # type: ignore[no-untyped-def]
 def do_plan(options: argparse.Namespace) -> None:
     from birdcore.store.location import open_store
 
-    asked, store = _asked(options, Path()), open_store(options.store)
-    recipe, source = _read(asked.recipe, asked.settings, asked.data, store)
-    if _is_due(recipe, source, asked):
+    request, store = _asked(options, Path()), open_store(options.store)
+    recipe, source = _read(request.recipe, request.settings, request.data, store)
+    if _is_due(recipe, source, request):
         out.print("first there are recordings to be had of Xeno-canto: birdflow collect --dry-run")
-    _, planned = _planned(recipe, source, store, asked)
+    _, planned = _planned(recipe, source, store, request)
     table = Table("step", "key", "", "why", box=None, pad_edge=False)
     for one in planned:
         state = "cached" if one.cached else "will run"
@@ -239,15 +241,15 @@ def do_score(options: argparse.Namespace) -> None:
 
 
 def do_demo(options: argparse.Namespace) -> None:
-    from birdcore.store.runs import asked_for
+    from birdcore.store.runs import run_request
     from flows.demo import RECIPE, demo
 
     home, options.store = options.dir, str(options.dir / "store")
     options.workers, options.tasks = 0, None
     out.print(f"made-up birds sing into {home / 'data'} and {home / 'archive'}")
     with demo(home) as settings:
-        asked = asked_for(RECIPE, home / "data", home / "out", home / "collection", settings)
-        run_asked(asked, options)
+        request = run_request(RECIPE, home / "data", home / "out", home / "collection", settings)
+        run_asked(request, options)
 
 
 def do_ui(options: argparse.Namespace) -> None:

@@ -18,7 +18,15 @@ from birdcore.stages.table import STAGES
 from birdcore.store.artifact import Ref, Step
 from birdcore.store.location import open_store
 from birdcore.store.remote import RemoteError, RemoteUnavailable
-from birdcore.store.runs import Asked, Run, RunFailed, asked_for, needs, recorded, unfinished_since
+from birdcore.store.runs import (
+    Run,
+    RunFailed,
+    RunRequest,
+    needs,
+    recorded,
+    run_request,
+    unfinished_since,
+)
 from birdcore.store.store import Store
 from birdcore.xeno_canto.selection_state import due
 from flows.collect import CollectFailed, collect
@@ -42,7 +50,7 @@ def _title() -> str:
     """The run's name in the UI: its recipe, and what was asked beyond it."""
     given = dict(flow_run.parameters)
     given.pop("store")
-    return asked_for(**given).title
+    return run_request(**given).title
 
 
 @flow(
@@ -58,7 +66,7 @@ def pipeline(
     settings: list[str] = [],  # noqa: B006
     collection: str = "collection",
     only: str | None = None,
-    since: str | None = None,
+    from_stage: str | None = None,
     refresh: list[str] = [],  # noqa: B006
 ) -> Any:
     """Recordings to submission: run what is not in the store, write results, return the scores.
@@ -74,36 +82,36 @@ def pipeline(
         settings: KEY=VALUE over the recipe's own, such as seed=1.
         collection: Folder of Xeno-canto recordings.
         only: Run what is missing of this stage alone.
-        since: This stage and what follows it, made anew.
+        from_stage: This stage and what follows it, made anew.
         refresh: STAGE or STAGE:SHARD, made anew, such as mel:0003.
     """
     if deployment.id:
         end_with_starter(lambda: report_crash(flow_run.id))
-    asked = asked_for(recipe, data, out, collection, settings, only, since, refresh)
+    request = run_request(recipe, data, out, collection, settings, only, from_stage, refresh)
     opened = open_store(store)
-    with turn(opened, asked.title, flow_run.id) if deployment.id else nullcontext() as holder:
+    with turn(opened, request.title, flow_run.id) if deployment.id else nullcontext() as holder:
         if holder is not None:
             return refused(opened, holder)
-        with recorded(opened, asked, flow_run=flow_run.id) as run:
-            return _run(asked, opened, run)
+        with recorded(opened, request, flow_run=flow_run.id) as run:
+            return _run(request, opened, run)
 
 
-def _run(asked: Asked, store: Store, run: Run) -> dict[str, Any] | None:
+def _run(request: RunRequest, store: Store, run: Run) -> dict[str, Any] | None:
     """All of a run but its record; returns the scores, None where there are no results yet."""
-    out = Path(asked.out)
-    recipe = read_recipe(Path(asked.recipe), asked.settings)
+    out = Path(request.out)
+    recipe = read_recipe(Path(request.recipe), request.settings)
     refuse_foreign(out)
-    source = scan(Path(asked.data), store)
-    if asked.only is None:
-        _collect_what_is_due(recipe, source, asked)
-    found = gathered(recipe, source, Path(asked.collection))
+    source = scan(Path(request.data), store)
+    if request.only is None:
+        _collect_what_is_due(recipe, source, request)
+    found = gathered(recipe, source, Path(request.collection))
     dag = build_dag(recipe, source, store, found, keep_shards=True)
     run = needs(store, run, dag.steps)
     write_problems(dag, store, out)
     for note in notes(dag.problems) if deployment.id else ():  # a person was told
         get_run_logger().warning("%s", note)
-    began = unfinished_since(store, asked, run)
-    chosen = choose(dag, store, asked.only, asked.since, asked.refresh, began)
+    began = unfinished_since(store, request, run)
+    chosen = choose(dag, store, request.only, request.from_stage, request.refresh, began)
     for note in chosen.notes:
         get_run_logger().info("%s", note)
     _fetch_weights(recipe, chosen.steps, store)
@@ -121,13 +129,13 @@ def _run(asked: Asked, store: Store, run: Run) -> dict[str, Any] | None:
     return _results(dag, store, out)
 
 
-def _collect_what_is_due(recipe: Recipe, source: Source, asked: Asked) -> None:
+def _collect_what_is_due(recipe: Recipe, source: Source, request: RunRequest) -> None:
     if recipe.collects is None:
         return
-    folder, competition = Path(asked.collection), competition_of(source.csv)
+    folder, competition = Path(request.collection), competition_of(source.csv)
     if due(folder, recipe.collects, competition):
         try:
-            collect(asked.recipe, asked.data, asked.collection, list(asked.settings))
+            collect(request.recipe, request.data, request.collection, list(request.settings))
         except CollectFailed as error:
             if due(folder, recipe.collects, competition):
                 raise  # something was never tried

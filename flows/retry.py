@@ -18,14 +18,14 @@ def status(options: argparse.Namespace) -> None:
     known = shown_first(runs(store))
     out.print(last_runs(store, known[: options.last]))
     run = run_named(store, options.name) if options.name or not known else known[0]
-    out.print(f"\n{plain_text(run.name)}: {plain_text(run.asked.title)}")
+    out.print(f"\n{plain_text(run.name)}: {plain_text(run.request.title)}")
     if run.steps:
         out.print(stages(store, run))
     out.print(failures(store, run), end="")
 
 
 def retry(options: argparse.Namespace) -> None:
-    """Say all that the run was asked for, and ask for the same, from where it was asked."""
+    """Say all that the run was asked for, and ask for the same, from where it was requested."""
     store = store_there(options.store)
     run = run_to_retry(store, options.name)
     options.store = store.location
@@ -33,17 +33,17 @@ def retry(options: argparse.Namespace) -> None:
         out.print(f"{name:<11}{plain_text(value)}")
     with suppress(OSError):  # gone: whatever led from there says so itself
         os.chdir(run.cwd or ".")
-    run_asked(run.asked, options)
+    run_asked(run.request, options)
 
 
 def _told(run: Run, store: str) -> Iterator[tuple[str, str]]:
-    asked = run.asked
+    request = run.request
     yield "again", f"{run.name}, which {run.state}"
-    for name, place in (("recipe", asked.recipe), ("data", asked.data), ("out", asked.out)):
+    for name, place in (("recipe", request.recipe), ("data", request.data), ("out", request.out)):
         yield name, str(Path(place).absolute())
-    yield "collection", str(Path(asked.collection).absolute())
+    yield "collection", str(Path(request.collection).absolute())
     yield "store", store
-    yield from (("set", setting) for setting in asked.settings)
-    yield from [("only", asked.only)] if asked.only else []
-    yield from [("from", asked.since)] if asked.since else []
-    yield from (("refresh", what) for what in asked.refresh)
+    yield from (("set", setting) for setting in request.settings)
+    yield from [("only", request.only)] if request.only else []
+    yield from [("from", request.from_stage)] if request.from_stage else []
+    yield from (("refresh", what) for what in request.refresh)

@@ -38,24 +38,25 @@ def choose(
     dag: Dag,
     store: Store,
     only: str | None = None,
-    since: str | None = None,
+    from_stage: str | None = None,
     refresh: Sequence[str] = (),
     began: str | None = None,
 ) -> Chosen:
     """What a run is for. `began`: what was made anew since then is not made anew once more.
 
-    Raises ValueError for a stage or shard that is not in the DAG, for both `only` and `since`,
+    Raises ValueError for a stage or shard that is not in the DAG, for both `only` and
+    `from_stage`,
     and where nothing of `only` can be made for want of what earlier stages make.
     """
     stages = tuple(dict.fromkeys(step.stage for step in dag.steps))
-    for stage in filter(None, (only, since)):
+    for stage in filter(None, (only, from_stage)):
         _refuse_unknown(stage, stages)
-    if only and since:
+    if only and from_stage:
         raise ValueError("--only and --from exclude each other: the first runs one stage alone")
     asked: set[Ref] = set()
     notes = []
-    if since is not None:
-        asked |= following(dag, {step.ref for step in dag.steps if step.stage == since})
+    if from_stage is not None:
+        asked |= following(dag, {step.ref for step in dag.steps if step.stage == from_stage})
     for text in refresh:
         named = _named(text, dag, stages)
         asked |= {step.ref for step in named}

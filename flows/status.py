@@ -25,8 +25,8 @@ def last_runs(store: Store, runs: list[Run]) -> Table:
     for run in runs:
         there = sum(find(ref) is not None for ref in run.refs)
         steps = f"{there} of {len(run.steps)}" if run.steps else ""
-        asked = plain_text(run.asked.title)
-        table.add_row(plain_text(run.name), asked, run.state, steps, took(run))
+        request = plain_text(run.request.title)
+        table.add_row(plain_text(run.name), request, run.state, steps, took(run))
     return table
 
 

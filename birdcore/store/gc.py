@@ -98,7 +98,7 @@ def kept_runs(known: Sequence[Run], keep: int = KEPT_RUNS, making: Iterable[Ref]
     completed: Counter[tuple[str, ...]] = Counter()
     kept = []
     for run in known:
-        subject = run.asked.subject
+        subject = run.request.subject
         goes_on = run.state == "running" or making.intersection(run.refs)
         if goes_on or completed[subject] < keep:
             kept.append(run)

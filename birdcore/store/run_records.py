@@ -17,9 +17,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import ConfigDict, StringConstraints, TypeAdapter
+from pydantic import AliasChoices, ConfigDict, Field, StringConstraints, TypeAdapter
 
 from birdcore.store.artifact import Ref
 from birdcore.store.files import write_text
@@ -31,15 +31,21 @@ MOST_BYTES = 64 << 20
 State: TypeAlias = Literal["running", "completed", "failed", "stopped", "died"]
 
 
+def _also(*names: str) -> Any:
+    """A field of a record that versions up to 0.1 wrote under another name."""
+    return Field(validation_alias=AliasChoices(*names))
+
+
 Stage: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$")]
 Key: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunRequest:
     """What a person, a schedule or a form asked for: all that it takes to ask again.
 
-    Paths are absolute (`asked_for` makes them so); records of earlier versions have relative ones.
+    Paths are absolute (`run_request` makes them so); records of earlier versions have
+    relative ones.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -50,7 +56,7 @@ class Asked:
     collection: str = "collection"
     settings: tuple[str, ...] = ()
     only: str | None = None
-    since: str | None = None
+    from_stage: Annotated[str | None, _also("from_stage", "since")] = None
     refresh: tuple[str, ...] = ()
 
     @property
@@ -58,7 +64,7 @@ class Asked:
         """The recipe's name and what differs from it, in a line."""
         parts = [Path(self.recipe).stem, *self.settings]
         parts += [f"only {self.only}"] if self.only else []
-        parts += [f"from {self.since}"] if self.since else []
+        parts += [f"from {self.from_stage}"] if self.from_stage else []
         parts += [f"anew {what}" for what in self.refresh]
         return ", ".join(parts)
 
@@ -72,21 +78,23 @@ class Asked:
         return (*(str(Path(location).absolute()) for location in places), *self.settings)
 
 
-def asked_for(
+def run_request(
     recipe: str | Path,
     data: str | Path,
     out: str | Path,
     collection: str | Path = "collection",
     settings: Sequence[str] = (),
     only: str | None = None,
-    since: str | None = None,
+    from_stage: str | None = None,
     refresh: Sequence[str] = (),
-) -> Asked:
+) -> RunRequest:
     """What is asked for here and now: the same from whatever folder it is asked again."""
     recipe, data, out, collection = (
         str(Path(location).absolute()) for location in (recipe, data, out, collection)
     )
-    return Asked(recipe, data, out, collection, tuple(settings), only, since, tuple(refresh))
+    return RunRequest(
+        recipe, data, out, collection, tuple(settings), only, from_stage, tuple(refresh)
+    )
 
 
 @dataclass(frozen=True)
@@ -99,7 +107,7 @@ class Run:
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     name: str
-    asked: Asked
+    request: Annotated[RunRequest, _also("request", "asked")]
     began: str
     steps: tuple[tuple[str, Stage, Key], ...]
     """Name, stage and key of all steps of its DAG; none before that is known."""

@@ -16,22 +16,35 @@ from pathlib import Path
 from birdcore.store.artifact import Step
 from birdcore.store.run_records import (
     FOLDER,
-    Asked,
     Run,
+    RunRequest,
     State,
-    asked_for,
     lock,
     locked,
     read_own_record,
     read_record,
     record,
+    run_request,
     write_record,
 )
 from birdcore.store.store import Store
 
 __all__ = [
-    "FOLDER", "LOCK", "WELL", "Asked", "Run", "RunFailed", "State", "asked_for", "forget",
-    "needs", "recorded", "run_named", "run_to_retry", "runs", "unfinished_since",
+    "FOLDER",
+    "LOCK",
+    "WELL",
+    "Run",
+    "RunFailed",
+    "RunRequest",
+    "State",
+    "forget",
+    "needs",
+    "recorded",
+    "run_named",
+    "run_request",
+    "run_to_retry",
+    "runs",
+    "unfinished_since",
 ]  # fmt: skip
 
 LOCK = "runs"
@@ -52,7 +65,7 @@ class RunFailed(RuntimeError):
 
 @contextmanager
 def recorded(
-    store: Store, asked: Asked, steps: Sequence[Step] = (), flow_run: str | None = None
+    store: Store, request: RunRequest, steps: Sequence[Step] = (), flow_run: str | None = None
 ) -> Iterator[Run]:
     """A run from its beginning to its end, on record; the same run where Prefect's id is known.
 
@@ -61,7 +74,7 @@ def recorded(
     starts in its run is that run. Where another process still has that very run, this waits for it.
     """
     root, begun = _ours.get() or (None, None)
-    if flow_run and begun and (root, begun.asked, begun.flow_run) == (store.root, asked, None):
+    if flow_run and begun and (root, begun.request, begun.flow_run) == (store.root, request, None):
         yield _update(store, begun, flow_run=flow_run)
         return
     earlier = [run for run in runs(store) if run.flow_run == flow_run and flow_run is not None]
@@ -69,11 +82,11 @@ def recorded(
     with ExitStack() as held:
         if earlier:
             held.enter_context(locked(store, earlier[0].name))
-            again = replace(earlier[0], asked=asked, state="running", ended=None, failed={})
+            again = replace(earlier[0], request=request, state="running", ended=None, failed={})
             run = replace(again, resumed=_now(), cwd=os.getcwd())
         else:
-            name = held.enter_context(_new(store, asked))
-            run = Run(name, asked, _now(), (), flow_run, cwd=os.getcwd())
+            name = held.enter_context(_new(store, request))
+            run = Run(name, request, _now(), (), flow_run, cwd=os.getcwd())
         with store.lock(LOCK):
             write_record(store, run)
         held.callback(_ours.reset, _ours.set((store.root, run)))
@@ -105,7 +118,7 @@ def runs(store: Store) -> list[Run]:
     return sorted(found, key=lambda run: (run.latest, run.name), reverse=True)
 
 
-def unfinished_since(store: Store, asked: Asked, run: Run | None = None) -> str | None:
+def unfinished_since(store: Store, request: RunRequest, run: Run | None = None) -> str | None:
     """When a run was first asked for that has been asked for since, and has never ended well.
 
     What it was to make anew and has made since then, it need not make once more. `run` is the one
@@ -113,7 +126,8 @@ def unfinished_since(store: Store, asked: Asked, run: Run | None = None) -> str 
     """
     since = run.began if run is not None and run.resumed else None
     for other in runs(store):
-        if (run is None or other.name != run.name) and replace(other.asked, out=asked.out) == asked:
+        same = replace(other.request, out=request.out) == request
+        if same and (run is None or other.name != run.name):
             if other.state in WELL:
                 break
             since = min(since or other.began, other.began)
@@ -181,9 +195,9 @@ def _update(store: Store, run: Run, **fields: object) -> Run:
 
 
 @contextmanager
-def _new(store: Store, asked: Asked) -> Iterator[str]:
+def _new(store: Store, request: RunRequest) -> Iterator[str]:
     """A name that no run had, and its lock: of two that begin in one second, one waits a number."""
-    recipe = re.sub(r"[^\w.-]+", "-", Path(asked.recipe).stem)[:80]
+    recipe = re.sub(r"[^\w.-]+", "-", Path(request.recipe).stem)[:80]
     stem = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{recipe}"
     for name in [stem, *(f"{stem}-{at:02}" for at in range(2, 100))]:
         with locked(store, name, wait=False) as ours:

@@ -11,13 +11,13 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import State
 from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Pending, Running, Scheduled
 
-from birdcore.store.runs import FOLDER, Asked, recorded, runs
+from birdcore.store.runs import FOLDER, RunRequest, recorded, runs
 from birdcore.store.store import Store
 from flows import crash_recovery as dead
 from flows.crash_recovery import cancel_tasks, go_on, mark_dead
 from flows.server_setup import GOES_ON, RESTART, TAG, TRIES, set_up
 
-ASKED = Asked("mini.toml", "data", "out")
+REQUEST = RunRequest("mini.toml", "data", "out")
 
 
 @flow
@@ -45,7 +45,7 @@ def running(api: SyncPrefectClient, store: Store, *tags: str) -> UUID:
 
 def leave_record(store: Store, run: UUID) -> None:
     """As a process leaves it that is killed: running by its word, and nobody has its lock."""
-    with recorded(store, ASKED, (), str(run)) as begun:
+    with recorded(store, REQUEST, (), str(run)) as begun:
         path = store.root / FOLDER / f"{begun.name}.json"
         text = path.read_text()
     path.write_text(text)
@@ -64,7 +64,7 @@ def test_a_run_that_died_is_marked_and_one_that_lives_is_not(
     someone_elses = running(api, store)
     for run in (died, someone_elses):
         leave_record(store, run)
-    with recorded(store, ASKED, (), str(lives)):
+    with recorded(store, REQUEST, (), str(lives)):
         mark_dead()
     assert state(api, died) == "Crashed"
     assert [state(api, run) for run in (lives, unknown, someone_elses)] == ["Running"] * 3

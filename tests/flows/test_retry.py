@@ -13,14 +13,14 @@ import pytest
 
 from birdcore.store.artifact import Step
 from birdcore.store.run_records import record
-from birdcore.store.runs import Asked, Run, recorded, runs
+from birdcore.store.runs import Run, RunRequest, recorded, runs
 from birdcore.store.store import Store
 from flows import commands
 from flows.cli import main
 from flows.status import failures, took
 
 STEPS = [Step("mel", 1, "mel train_audio/0000")]
-ASKED = Asked("/recipes/mini.toml", "/data", "/out", "/birds")
+REQUEST = RunRequest("/recipes/mini.toml", "/data", "/out", "/birds")
 Say = Callable[..., list[str]]
 
 
@@ -43,19 +43,19 @@ def say(store: Store, capsys: pytest.CaptureFixture[str]) -> Say:
 
 
 @pytest.fixture
-def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Asked, str, Path]]:
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[RunRequest, str, Path]]:
     """What was asked for, in which store and where, instead of a run."""
-    found: list[tuple[Asked, str, Path]] = []
+    found: list[tuple[RunRequest, str, Path]] = []
     monkeypatch.setattr(
         "flows.retry.run_asked",
-        lambda asked, options: found.append((asked, options.store, Path.cwd())),
+        lambda request, options: found.append((request, options.store, Path.cwd())),
     )
     monkeypatch.chdir(Path.cwd())  # to come back
     return found
 
 
-def fail(store: Store, asked: Asked = ASKED, reason: str = "no data") -> str:
-    with suppress(ValueError), recorded(store, asked) as run:
+def fail(store: Store, request: RunRequest = REQUEST, reason: str = "no data") -> str:
+    with suppress(ValueError), recorded(store, request) as run:
         raise ValueError(reason)
     return run.name
 
@@ -66,7 +66,7 @@ def change(store: Store, name: str, **fields: Any) -> None:
 
 
 def run_of(**fields: Any) -> Run:
-    return replace(Run("a", ASKED, "2026-11-25T20:00:00+00:00", (), state="failed"), **fields)
+    return replace(Run("a", REQUEST, "2026-11-25T20:00:00+00:00", (), state="failed"), **fields)
 
 
 @pytest.mark.parametrize(
@@ -94,9 +94,9 @@ def test_a_run_that_goes_on_says_how_long_so_far() -> None:
 
 
 def test_what_goes_on_stands_first_also_where_it_began_long_ago(store: Store, say: Say) -> None:
-    old = [fail(store, replace(ASKED, data=f"/{at}")) for at in range(3)]
+    old = [fail(store, replace(REQUEST, data=f"/{at}")) for at in range(3)]
     change(store, old[1], began="2026-01-01T00:00:00+00:00", flow_run="one")
-    with recorded(store, replace(ASKED, data="/1"), flow_run="one") as run:
+    with recorded(store, replace(REQUEST, data="/1"), flow_run="one") as run:
         change(store, run.name, resumed="2026-01-02T00:00:00+00:00")
         lines = say("status", "--last", "2")
         assert lines[1].startswith(f"{old[1]} mini running ")
@@ -119,9 +119,9 @@ def test_what_fails_before_any_work_is_in_status_with_its_reason(
     store: Store, say: Say, tiny_data: Path, tiny_recipe: Path, tmp_path: Path,
     change_of: dict[str, str], reason: str,
 ) -> None:  # fmt: skip
-    asked = {"recipe": str(tiny_recipe), "data": str(tiny_data)} | change_of
-    recipe = asked.pop("recipe")
-    options = [word for name, value in asked.items() for word in (f"--{name}", value)]
+    request = {"recipe": str(tiny_recipe), "data": str(tiny_data)} | change_of
+    recipe = request.pop("recipe")
+    options = [word for name, value in request.items() for word in (f"--{name}", value)]
     say("run", recipe, *options, "--out", str(tmp_path / "out"), code=1)
     (run,) = runs(store)
     assert run.state == "failed"
@@ -143,8 +143,8 @@ def test_a_server_that_does_not_start_is_in_status(
 
     monkeypatch.setattr("flows.server.server", server)
     monkeypatch.setattr(commands, "quiet_prefect", lambda debug: None)
-    asked = ["run", str(tiny_recipe), "--data", str(tiny_data), "--out", str(tmp_path / "out")]
-    say(*asked, code=1)
+    request = ["run", str(tiny_recipe), "--data", str(tiny_data), "--out", str(tmp_path / "out")]
+    say(*request, code=1)
     (run,) = runs(store)
     assert (run.state, run.failed) == ("failed", {"": "the Prefect server did not start"})
 
@@ -155,15 +155,17 @@ def test_a_plan_is_no_run(store: Store, say: Say, tiny_data: Path, tiny_recipe: 
 
 
 def test_retry_says_all_that_it_asks_for_and_asks_for_it_where_it_was_asked(
-    store: Store, say: Say, ran: list[tuple[Asked, str, Path]], tmp_path: Path,
+    store: Store, say: Say, ran: list[tuple[RunRequest, str, Path]], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
     there.mkdir()
-    asked = replace(ASKED, settings=("seed=1",), since="mel", refresh=("mel:0003", "train"))
+    request = replace(
+        REQUEST, settings=("seed=1",), from_stage="mel", refresh=("mel:0003", "train")
+    )
     monkeypatch.chdir(here)
-    name = fail(store, asked)
+    name = fail(store, request)
     monkeypatch.chdir(there)
     lines = say("retry")
     assert lines == [
@@ -178,15 +180,15 @@ def test_retry_says_all_that_it_asks_for_and_asks_for_it_where_it_was_asked(
         "refresh mel:0003",
         "refresh train",
     ]
-    assert ran == [(asked, str(store.root), here)]
+    assert ran == [(request, str(store.root), here)]
 
 
 def test_retry_of_the_latest_says_why_not(
-    store: Store, say: Say, ran: list[tuple[Asked, str, Path]]
+    store: Store, say: Say, ran: list[tuple[RunRequest, str, Path]]
 ) -> None:
     failed = fail(store)
     change(store, failed, began="2026-01-01T00:00:00+00:00")
-    with recorded(store, replace(ASKED, data="/other")) as run:
+    with recorded(store, replace(REQUEST, data="/other")) as run:
         assert say("retry", code=1) == [f"birdflow: {run.name} goes on: there is nothing to retry"]
     assert say("retry", code=1) == [
         f"birdflow: the latest run, {run.name}, ended well; the last that did not is {failed}: "
@@ -194,22 +196,26 @@ def test_retry_of_the_latest_says_why_not(
     ]
     assert ran == []
     say("retry", failed)
-    assert [asked.data for asked, _, _ in ran] == ["/data"]
+    assert [request.data for request, _, _ in ran] == ["/data"]
 
 
 def test_retry_of_a_run_that_failed_before_it_had_steps_repeats_that_run(
-    store: Store, say: Say, ran: list[tuple[Asked, str, Path]], tmp_path: Path, tiny_recipe: Path
+    store: Store,
+    say: Say,
+    ran: list[tuple[RunRequest, str, Path]],
+    tmp_path: Path,
+    tiny_recipe: Path,
 ) -> None:
-    with recorded(store, ASKED, STEPS):
+    with recorded(store, REQUEST, STEPS):
         pass
     change(store, runs(store)[0].name, began="2026-01-01T00:00:00+00:00")
     say("run", str(tiny_recipe), "--data", "gone", "--out", str(tmp_path), code=1)
     say("retry")
-    assert [asked.data for asked, _, _ in ran] == [str(Path("gone").absolute())]
+    assert [request.data for request, _, _ in ran] == [str(Path("gone").absolute())]
 
 
 def test_a_record_that_others_may_have_written_is_refused(
-    store: Store, say: Say, ran: list[tuple[Asked, str, Path]], monkeypatch: pytest.MonkeyPatch
+    store: Store, say: Say, ran: list[tuple[RunRequest, str, Path]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = fail(store)
     owner = record(store, name).stat().st_uid
@@ -224,11 +230,13 @@ HOSTILE = "a\nagain    forged\x1b[31m\x9b2J\u202e[red]"
 
 
 def test_what_a_record_says_is_shown_as_text(
-    store: Store, capsys: pytest.CaptureFixture[str], ran: list[tuple[Asked, str, Path]]
+    store: Store, capsys: pytest.CaptureFixture[str], ran: list[tuple[RunRequest, str, Path]]
 ) -> None:
-    asked = Asked(f"/{HOSTILE}.toml", HOSTILE, HOSTILE, settings=(HOSTILE,), refresh=(HOSTILE,))
-    fail(store, asked, reason=HOSTILE)
-    with recorded(store, ASKED, [Step("mel", 1, HOSTILE)]):
+    request = RunRequest(
+        f"/{HOSTILE}.toml", HOSTILE, HOSTILE, settings=(HOSTILE,), refresh=(HOSTILE,)
+    )
+    fail(store, request, reason=HOSTILE)
+    with recorded(store, REQUEST, [Step("mel", 1, HOSTILE)]):
         for arguments in (["status"], ["status", runs(store)[0].name]):
             assert main([*arguments, "--store", str(store.root)]) == 0
     change(store, runs(store)[0].name, began="2026-01-01T00:00:00+00:00")
@@ -245,7 +253,7 @@ def test_each_line_of_a_reason_is_one(store: Store) -> None:
 
 
 def test_a_run_is_retried_though_the_folder_where_it_was_asked_for_is_gone(
-    store: Store, say: Say, ran: list[tuple[Asked, str, Path]]
+    store: Store, say: Say, ran: list[tuple[RunRequest, str, Path]]
 ) -> None:
     change(store, fail(store), cwd="/gone/long/ago")
     say("retry")

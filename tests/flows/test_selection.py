@@ -99,7 +99,7 @@ def test_only_follows_a_stage_through_its_own_steps(empty: Store) -> None:
 
 
 def test_since_makes_a_stage_and_what_follows_anew(store: Store) -> None:
-    anew = names(choose(DAG, store, since="train").anew)
+    anew = names(choose(DAG, store, from_stage="train").anew)
     assert anew == {"train student b0 fold 0", "train student b0 fold 1", "submission"}
 
 
@@ -192,9 +192,9 @@ def test_what_was_made_anew_since_the_run_began_is_not_made_once_more(store: Sto
     ("asked", "message"),
     [
         ({"only": "mels"}, "no stage mels: did you mean mel\\? there are clean, mel, train"),
-        ({"since": "score"}, "no stage score: there are"),
+        ({"from_stage": "score"}, "no stage score: there are"),
         ({"refresh": ["mel:0007"]}, "no step of mel goes by '0007': there are train_audio/0000"),
-        ({"only": "mel", "since": "mel"}, "exclude each other"),
+        ({"only": "mel", "from_stage": "mel"}, "exclude each other"),
     ],
 )
 def test_what_is_not_there_is_refused(store: Store, asked: dict[str, object], message: str) -> None:

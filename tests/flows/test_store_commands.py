@@ -17,7 +17,7 @@ from birdcore.store.format import LAYOUT
 from birdcore.store.gc import RESULTS, pins, remove_damaged
 from birdcore.store.inventory import entries
 from birdcore.store.location import open_store
-from birdcore.store.runs import FOLDER, Asked, needs, recorded, runs
+from birdcore.store.runs import FOLDER, RunRequest, needs, recorded, runs
 from birdcore.store.store import Job, Store
 from flows.cli import main
 
@@ -38,7 +38,7 @@ def steps(store: Store) -> list[Step]:
     first = Step("mel", 1, "mel train_audio/0000", {"n_mels": 32}, files={"a.ogg": "1" * 64})
     second = Step("train", 1, "train student", {"mask": {"bins": 8}}, {"mel": (first.ref,)})
     made = [first, second, Step("mel", 1, "mel [old]", {"n_mels": 16})]
-    with recorded(store, Asked("recipes/mini.toml", "data", "out"), made[:2]):
+    with recorded(store, RunRequest("recipes/mini.toml", "data", "out"), made[:2]):
         for step in made:
             store.make(step, write)
     return made
@@ -154,7 +154,7 @@ def test_verify_removes_nothing_that_a_run_that_goes_on_needs(
     """Its inputs neither, also where the run has only the last step on record."""
     for step in (steps[0], steps[2]):
         (store.path(step.ref) / "file").write_text("f")
-    with recorded(store, Asked("other.toml", "data", "out"), steps[1:2]) as run:
+    with recorded(store, RunRequest("other.toml", "data", "out"), steps[1:2]) as run:
         lines = say("verify", "--remove", code=1)
         assert f"stays: {run.name} goes on and needs it" in lines
         assert lines[-2] == "1 removed: the next run that needs them makes them again"
@@ -166,7 +166,7 @@ def test_verify_removes_nothing_that_a_run_that_goes_on_needs(
 
 
 def test_a_run_of_a_later_birdflow_may_need_anything(store: Store, steps: list[Step]) -> None:
-    with recorded(store, Asked("later.toml", "data", "out")) as run:
+    with recorded(store, RunRequest("later.toml", "data", "out")) as run:
         (store.root / FOLDER / f"{run.name}.json").write_text('{"of": "a later birdflow"}')
         assert remove_damaged(store, steps[2].ref) == [run.name]
     (store.root / FOLDER / f"{run.name}.json").write_text('{"of": "a later birdflow"}')
@@ -180,7 +180,7 @@ def test_a_run_that_begins_as_verify_removes_looks_after_it(
     looked = threading.Event()
 
     def run() -> None:
-        with recorded(store, Asked("late.toml", "data", "out")) as begun:
+        with recorded(store, RunRequest("late.toml", "data", "out")) as begun:
             needs(store, begun, steps[:2])
             counted_on.append(store.find(steps[0].ref) is not None)
             looked.set()

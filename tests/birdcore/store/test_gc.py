@@ -21,7 +21,7 @@ from birdcore.store.artifact import MANIFEST, Artifact, Metrics, Ref, Step
 from birdcore.store.format import StoreError
 from birdcore.store.gc import PINS, RESULTS, clear, kept_runs, pin, pins, reasons, unpin, waste
 from birdcore.store.inventory import entries, works
-from birdcore.store.runs import FOLDER, Asked, Run, State, asked_for, recorded, runs
+from birdcore.store.runs import FOLDER, Run, RunRequest, State, recorded, run_request, runs
 from birdcore.store.store import TRASH, WORK, Job, Store
 
 COUNT = 7
@@ -71,8 +71,8 @@ def write(job: Job) -> Metrics:
 
 def write_record(store: Store, at: int, recipe: str, state: State, refs: Iterable[Ref]) -> None:
     kept = tuple((ref.stage, ref.stage, ref.key) for ref in refs)
-    name, asked = f"{at:04}-{recipe}", asked_for(f"{recipe}.toml", "data", f"out{at}")
-    run = Run(name, asked, began=f"2999-01-01T00:00:{at:02}+00:00", steps=kept, state=state)
+    name, request = f"{at:04}-{recipe}", run_request(f"{recipe}.toml", "data", f"out{at}")
+    run = Run(name, request, began=f"2999-01-01T00:00:{at:02}+00:00", steps=kept, state=state)
     (store.root / FOLDER).mkdir(exist_ok=True)
     (store.root / FOLDER / f"{name}.json").write_text(json.dumps(asdict(run)))
 
@@ -157,9 +157,9 @@ def junk(store: Store) -> Ref:
     return store.make(Step("stage0", 1, "junk"), write).ref
 
 
-def completed(at: int, **asked: Any) -> Run:
+def completed(at: int, **request: Any) -> Run:
     known = {"recipe": "mini.toml", "data": "data", "out": f"out{at}"} | asked
-    return Run(str(at), asked_for(**known), str(at), (), state="completed")
+    return Run(str(at), run_request(**known), str(at), (), state="completed")
 
 
 @pytest.mark.parametrize(
@@ -179,15 +179,15 @@ def test_of_what_is_another_run_the_last_ones_stay_too(other: dict[str, Any]) ->
 
 def test_one_folder_named_in_two_ways_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     known = [completed(9), completed(8, data=Path.cwd() / "data"), completed(7, refresh=["mel"])]
-    old = Run("6", Asked("mini.toml", "data", "out"), "6", (), state="completed")
+    old = Run("6", RunRequest("mini.toml", "data", "out"), "6", (), state="completed")
     assert [one.name for one in kept_runs([*known, old], 1)] == ["9"]
 
 
 def test_a_run_that_has_not_ended_well_stays_until_enough_later_ones_have() -> None:
-    asked = Asked("mini.toml", "", "")
+    request = RunRequest("mini.toml", "", "")
     not_well: list[State] = ["failed", "stopped", "died", "running"]
     states: list[State] = [*not_well, "completed", "completed", *not_well]
-    known = [Run(str(at), asked, str(9 - at), (), state=s) for at, s in enumerate(states)]
+    known = [Run(str(at), request, str(9 - at), (), state=s) for at, s in enumerate(states)]
     assert [one.name for one in kept_runs(known, 1)] == list("012349")
     assert [one.name for one in kept_runs(known, 2)] == list("0123459")
 
@@ -295,7 +295,7 @@ def test_a_run_is_on_record_before_the_decision_or_looks_after_the_last_removal(
     looked = threading.Event()
 
     def run() -> None:
-        with recorded(store, Asked("b.toml", "", ""), chain[:2]):
+        with recorded(store, RunRequest("b.toml", "", ""), chain[:2]):
             counted_on.append(store.find(chain[1].ref) is not None)
             looked.set()
 
@@ -319,7 +319,7 @@ RUN = """
 import sys, time
 from pathlib import Path
 from birdcore.store.artifact import Step
-from birdcore.store.runs import asked_for, recorded
+from birdcore.store.runs import run_request, recorded
 from birdcore.store.store import Store
 
 def run(job):
@@ -334,7 +334,7 @@ store, steps = Store(Path(sys.argv[1])), []
 for at in range(5):
     inputs = {"in": tuple(step.ref for step in steps)}
     steps.append(Step("chain", 1, str(at), {}, inputs))
-with recorded(store, asked_for("long.toml", "data", "out"), steps):
+with recorded(store, run_request("long.toml", "data", "out"), steps):
     for step in steps:
         store.make(step, run)
 """

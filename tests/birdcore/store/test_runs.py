@@ -20,29 +20,31 @@ from birdcore.store import runs as module
 from birdcore.store.artifact import Step
 from birdcore.store.runs import (
     FOLDER,
-    Asked,
     Run,
     RunFailed,
-    asked_for,
+    RunRequest,
     forget,
     needs,
     recorded,
     run_named,
+    run_request,
     run_to_retry,
     runs,
     unfinished_since,
 )
 from birdcore.store.store import Store
 
-ASKED = Asked("recipes/mini.toml", "data", "out", settings=("seed=1",), refresh=("mel:0003",))
+REQUEST = RunRequest(
+    "recipes/mini.toml", "data", "out", settings=("seed=1",), refresh=("mel:0003",)
+)
 STEPS = [Step("mel", 1, "mel 0000"), Step("train", 1, "train student", {"fold": 0})]
 HOLDS = """
 import sys, time
 from pathlib import Path
-from birdcore.store.runs import Asked, recorded
+from birdcore.store.runs import RunRequest, recorded
 from birdcore.store.store import Store
 
-with recorded(Store(Path(sys.argv[1])), Asked("mini.toml", "data", "out"), []) as run:
+with recorded(Store(Path(sys.argv[1])), RunRequest("mini.toml", "data", "out"), []) as run:
     print(run.name, flush=True)
     time.sleep(600)
 """
@@ -62,12 +64,12 @@ def only(store: Store) -> Run:
 
 
 def test_a_run_that_ends_well_is_completed(store: Store) -> None:
-    with recorded(store, ASKED, STEPS, "an id") as run:
+    with recorded(store, REQUEST, STEPS, "an id") as run:
         assert only(store) == run
         assert run.state == "running"
     done = only(store)
     assert (done.state, done.failed, done.flow_run) == ("completed", {}, "an id")
-    assert done.asked == ASKED
+    assert done.request == REQUEST
     assert list(done.refs) == [step.ref for step in STEPS]
     assert done.ended is not None
     assert done.ended >= done.began
@@ -84,7 +86,7 @@ def test_a_run_that_ends_well_is_completed(store: Store) -> None:
 def test_a_run_that_raises_has_how_it_ended(
     store: Store, error: BaseException, state: str, failed: dict[str, str]
 ) -> None:
-    with pytest.raises(type(error)), recorded(store, ASKED, STEPS):
+    with pytest.raises(type(error)), recorded(store, REQUEST, STEPS):
         raise error
     run = only(store)
     assert (run.state, run.failed) == (state, failed)
@@ -98,7 +100,7 @@ def test_a_disk_too_full_for_the_record_hides_no_failure(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
     def fails() -> None:
-        with recorded(store, ASKED, STEPS):
+        with recorded(store, REQUEST, STEPS):
             monkeypatch.setattr(records, "write_text", full)
             raise RunFailed({"mel 0000": "no disk space left"})
 
@@ -108,19 +110,19 @@ def test_a_disk_too_full_for_the_record_hides_no_failure(
 
 
 def test_what_is_asked_for_again_goes_on_until_it_has_ended_well(store: Store) -> None:
-    other = replace(ASKED, refresh=())
-    assert unfinished_since(store, ASKED) is None
+    other = replace(REQUEST, refresh=())
+    assert unfinished_since(store, REQUEST) is None
     for _ in range(2):
-        with suppress(RunFailed), recorded(store, ASKED, STEPS):
+        with suppress(RunFailed), recorded(store, REQUEST, STEPS):
             raise RunFailed({"mel 0000": "bad"})
     with recorded(store, other, STEPS):
         pass
     first = runs(store)[-1]
-    assert unfinished_since(store, ASKED) == first.began
+    assert unfinished_since(store, REQUEST) == first.began
     assert unfinished_since(store, other) is None
-    with recorded(store, ASKED, STEPS):
+    with recorded(store, REQUEST, STEPS):
         pass
-    assert unfinished_since(store, ASKED) is None
+    assert unfinished_since(store, REQUEST) is None
 
 
 def test_a_killed_run_has_died(store: Store) -> None:
@@ -145,13 +147,13 @@ def test_runs_that_begin_in_one_second_have_names_of_their_own(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "datetime", Noon)
-    with recorded(store, ASKED, []) as first, recorded(store, ASKED, []) as second:
+    with recorded(store, REQUEST, []) as first, recorded(store, REQUEST, []) as second:
         pass
-    with recorded(store, ASKED, []) as third:
+    with recorded(store, REQUEST, []) as third:
         pass
     others = []
     for _ in range(8):
-        with recorded(store, ASKED, []) as run:
+        with recorded(store, REQUEST, []) as run:
             others.append(run)
     names = [run.name for run in (first, second, third, *others)]
     assert len(set(names)) == 11
@@ -159,14 +161,14 @@ def test_runs_that_begin_in_one_second_have_names_of_their_own(
 
 
 def test_a_flow_run_that_is_tried_again_goes_on_with_its_record(store: Store) -> None:
-    with suppress(RunFailed), recorded(store, ASKED, STEPS[:1], "one") as first:
+    with suppress(RunFailed), recorded(store, REQUEST, STEPS[:1], "one") as first:
         raise RunFailed({"mel 0000": "no ear"})
-    with recorded(store, ASKED, [], "other"):
+    with recorded(store, REQUEST, [], "other"):
         pass
     record = store.root / FOLDER / f"{first.name}.json"
     long_ago = json.loads(record.read_text()) | {"began": "2026-01-01T00:00:00+00:00"}
     record.write_text(json.dumps(long_ago))
-    with recorded(store, ASKED, STEPS, "one") as again:
+    with recorded(store, REQUEST, STEPS, "one") as again:
         assert run_named(store, first.name) == again
     done = run_named(store, first.name)
     assert (done.state, done.failed, done.began) == ("completed", {}, long_ago["began"])
@@ -176,18 +178,18 @@ def test_a_flow_run_that_is_tried_again_goes_on_with_its_record(store: Store) ->
 
 def test_runs_without_an_id_of_prefect_are_not_one(store: Store) -> None:
     for _ in range(2):
-        with recorded(store, ASKED, STEPS):
+        with recorded(store, REQUEST, STEPS):
             pass
     assert len(runs(store)) == 2
 
 
 def test_a_record_forgotten_just_as_its_run_goes_on_is_written_anew(store: Store) -> None:
-    with recorded(store, ASKED, STEPS, "one") as first:
+    with recorded(store, REQUEST, STEPS, "one") as first:
         pass
     goes_on, seen = threading.Event(), []
 
     def again() -> None:
-        with recorded(store, ASKED, STEPS, "one"):
+        with recorded(store, REQUEST, STEPS, "one"):
             goes_on.set()
             seen.append(only(store).state)
 
@@ -212,7 +214,7 @@ def test_a_record_forgotten_just_as_its_run_goes_on_is_written_anew(store: Store
     ],
 )  # fmt: skip
 def test_a_record_that_cannot_be_read_is_passed_over(store: Store, content: str | bytes) -> None:
-    with recorded(store, ASKED, STEPS) as run:
+    with recorded(store, REQUEST, STEPS) as run:
         pass
     whole = (store.root / FOLDER / f"{run.name}.json").read_bytes()
     content = content.encode() if isinstance(content, str) else content
@@ -223,7 +225,7 @@ def test_a_record_that_cannot_be_read_is_passed_over(store: Store, content: str 
 
 def test_a_run_that_fails_before_its_steps_are_known_is_on_record(store: Store) -> None:
     states = []
-    with suppress(ValueError), recorded(store, ASKED) as run:
+    with suppress(ValueError), recorded(store, REQUEST) as run:
         states.append(only(store).state)
         raise ValueError("no such folder")
     assert states == ["running"]
@@ -233,13 +235,13 @@ def test_a_run_that_fails_before_its_steps_are_known_is_on_record(store: Store) 
 
 
 def test_an_error_without_words_is_named(store: Store) -> None:
-    with suppress(RuntimeError), recorded(store, ASKED):
+    with suppress(RuntimeError), recorded(store, REQUEST):
         raise RuntimeError
     assert only(store).failed == {"": "RuntimeError"}
 
 
 def test_steps_that_are_known_later_are_on_record_from_then_on(store: Store) -> None:
-    with recorded(store, ASKED) as run:
+    with recorded(store, REQUEST) as run:
         needs(store, run, STEPS)
         assert list(only(store).refs) == [step.ref for step in STEPS]
     assert list(only(store).refs) == [step.ref for step in STEPS]
@@ -247,9 +249,9 @@ def test_steps_that_are_known_later_are_on_record_from_then_on(store: Store) -> 
 
 
 def test_a_run_that_goes_on_keeps_what_it_needed_until_it_knows_better(store: Store) -> None:
-    with suppress(RunFailed), recorded(store, ASKED, STEPS, "one"):
+    with suppress(RunFailed), recorded(store, REQUEST, STEPS, "one"):
         raise RunFailed({"mel 0000": "no ear"})
-    with suppress(ValueError), recorded(store, ASKED, flow_run="one"):
+    with suppress(ValueError), recorded(store, REQUEST, flow_run="one"):
         assert len(only(store).steps) == len(STEPS)
         raise ValueError("the folder is away")
     assert len(only(store).steps) == len(STEPS)
@@ -257,20 +259,20 @@ def test_a_run_that_goes_on_keeps_what_it_needed_until_it_knows_better(store: St
 
 
 def test_the_flow_that_a_run_starts_is_that_run(store: Store) -> None:
-    other = replace(ASKED, data="other")
-    with suppress(RunFailed), recorded(store, ASKED) as run:
-        with recorded(store, ASKED, flow_run="an id") as inner:
+    other = replace(REQUEST, data="other")
+    with suppress(RunFailed), recorded(store, REQUEST) as run:
+        with recorded(store, REQUEST, flow_run="an id") as inner:
             assert (inner.name, inner.flow_run) == (run.name, "an id")
             needs(store, inner, STEPS)
         assert only(store).state == "running"
         with recorded(store, other, flow_run="another id"):
             pass
         raise RunFailed({"mel 0000": "bad"})
-    found = {run.asked.data: run for run in runs(store)}
+    found = {run.request.data: run for run in runs(store)}
     assert (found["other"].state, found["other"].flow_run) == ("completed", "another id")
     assert (found["data"].state, found["data"].flow_run) == ("failed", "an id")
     assert len(found["data"].steps) == len(STEPS)
-    with recorded(store, ASKED, flow_run="later"):
+    with recorded(store, REQUEST, flow_run="later"):
         pass
     assert len(runs(store)) == 3
 
@@ -281,24 +283,24 @@ def test_what_is_asked_for_is_the_same_from_every_folder(
     for name in ("here", "there"):
         (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    here = asked_for("a.toml", Path("data"), "out", settings=["seed=1"])
+    here = run_request("a.toml", Path("data"), "out", settings=["seed=1"])
     monkeypatch.chdir(tmp_path / "there")
-    there = asked_for(Path("../here/a.toml").resolve(), tmp_path / "here/data", "../out")
+    there = run_request(Path("../here/a.toml").resolve(), tmp_path / "here/data", "../out")
     assert here.data == str(tmp_path / "here" / "data")
-    assert asked_for(here.recipe, here.data, here.out, here.collection, here.settings) == here
+    assert run_request(here.recipe, here.data, here.out, here.collection, here.settings) == here
     assert here.subject[:2] == there.subject[:2]
-    assert asked_for("a.toml", "data", "out", settings=["seed=1"]).subject != here.subject
+    assert run_request("a.toml", "data", "out", settings=["seed=1"]).subject != here.subject
 
 
 def test_a_run_that_goes_on_was_asked_for_when_it_first_began(store: Store) -> None:
-    with suppress(RunFailed), recorded(store, ASKED, STEPS, "one") as first:
+    with suppress(RunFailed), recorded(store, REQUEST, STEPS, "one") as first:
         raise RunFailed({"mel 0000": "bad"})
-    with recorded(store, ASKED) as run:  # another one, which ends well meanwhile
-        assert unfinished_since(store, ASKED, run) == first.began
-    with recorded(store, ASKED, flow_run="one") as again:
-        assert unfinished_since(store, ASKED, again) == first.began
-    with recorded(store, ASKED) as last:
-        assert unfinished_since(store, ASKED, last) is None
+    with recorded(store, REQUEST) as run:  # another one, which ends well meanwhile
+        assert unfinished_since(store, REQUEST, run) == first.began
+    with recorded(store, REQUEST, flow_run="one") as again:
+        assert unfinished_since(store, REQUEST, again) == first.began
+    with recorded(store, REQUEST) as last:
+        assert unfinished_since(store, REQUEST, last) is None
 
 
 def test_the_latest_run_is_the_one_that_began_last_also_for_the_second_time(
@@ -306,22 +308,22 @@ def test_the_latest_run_is_the_one_that_began_last_also_for_the_second_time(
 ) -> None:
     times = iter(f"2026-11-{day}T12:00:00+00:00" for day in range(10, 30))
     monkeypatch.setattr(module, "_now", lambda: next(times))
-    with suppress(RunFailed), recorded(store, ASKED, STEPS, "one") as first:
+    with suppress(RunFailed), recorded(store, REQUEST, STEPS, "one") as first:
         raise RunFailed({"mel 0000": "bad"})
-    with recorded(store, ASKED) as second:
+    with recorded(store, REQUEST) as second:
         pass
     assert [run.name for run in runs(store)] == [second.name, first.name]
-    with suppress(RunFailed), recorded(store, ASKED, flow_run="one"):
+    with suppress(RunFailed), recorded(store, REQUEST, flow_run="one"):
         raise RunFailed({"mel 0000": "bad again"})
     assert [run.name for run in runs(store)] == [first.name, second.name]
     assert run_to_retry(store, None).name == first.name
 
 
 def test_retry_takes_the_latest_run_and_never_another(store: Store) -> None:
-    with suppress(ValueError), recorded(store, ASKED) as failed:
+    with suppress(ValueError), recorded(store, REQUEST) as failed:
         raise ValueError("no data")
     assert run_to_retry(store, None).name == failed.name
-    with recorded(store, replace(ASKED, data="other")) as goes_on:
+    with recorded(store, replace(REQUEST, data="other")) as goes_on:
         with pytest.raises(ValueError, match=f"{goes_on.name} goes on"):
             run_to_retry(store, None)
         assert run_to_retry(store, failed.name).name == failed.name
@@ -334,7 +336,7 @@ def test_retry_takes_the_latest_run_and_never_another(store: Store) -> None:
 
 
 def failed_run(store: Store) -> Path:
-    with suppress(ValueError), recorded(store, ASKED) as run:
+    with suppress(ValueError), recorded(store, REQUEST) as run:
         raise ValueError("no data")
     return store.root / FOLDER / f"{run.name}.json"
 
@@ -415,12 +417,12 @@ def test_a_lock_that_is_a_link_is_not_followed(store: Store, tmp_path: Path) -> 
 def test_a_record_of_an_earlier_version_is_read(store: Store) -> None:
     """As birdflow 0.1 wrote it, with relative paths."""
     name = "20261125-201500-mini"
-    asked = {
+    request = {
         "recipe": "recipes/mini.toml", "data": "data", "out": "out", "collection": "collection",
         "settings": ["seed=1"], "only": None, "since": None, "refresh": [],
     }  # fmt: skip
     record = {
-        "name": name, "asked": asked, "began": "2026-11-25T20:15:00+00:00",
+        "name": name, "asked": request, "began": "2026-11-25T20:15:00+00:00",
         "steps": [["mel 0000", "mel", STEPS[0].key]], "flow_run": None, "state": "failed",
         "ended": "2026-11-25T20:16:00+00:00", "failed": {"mel 0000": "bad"},
     }  # fmt: skip
@@ -428,15 +430,15 @@ def test_a_record_of_an_earlier_version_is_read(store: Store) -> None:
     (store.root / FOLDER / f"{name}.json").write_text(json.dumps(record))
     run = only(store)
     assert (run.name, run.state, run.refs) == (name, "failed", [STEPS[0].ref])
-    assert run.asked.subject[0] == str(Path("recipes/mini.toml").absolute())
+    assert run.request.subject[0] == str(Path("recipes/mini.toml").absolute())
     assert run_to_retry(store, None) == run
 
 
 @pytest.mark.parametrize("recipe", ["a\nb.toml", "a b.toml", "\x1b[31m.toml", "x" * 200 + ".toml"])
 def test_a_recipe_of_any_name_gets_a_record(store: Store, recipe: str) -> None:
-    with recorded(store, Asked(recipe, "data", "out")) as run:
+    with recorded(store, RunRequest(recipe, "data", "out")) as run:
         pass
-    assert only(store).asked.recipe == recipe
+    assert only(store).request.recipe == recipe
     assert run.name.isprintable()
     assert " " not in run.name
 
@@ -447,9 +449,9 @@ def test_a_run_is_named_by_how_it_begins_and_the_latest_by_nothing(
     with pytest.raises(ValueError, match="there is no run in"):
         run_named(store, None)
     monkeypatch.setattr(module, "datetime", Noon)
-    with recorded(store, Asked("a.toml", "", ""), []) as a:
+    with recorded(store, RunRequest("a.toml", "", ""), []) as a:
         pass
-    with recorded(store, Asked("b.toml", "", ""), []) as b:
+    with recorded(store, RunRequest("b.toml", "", ""), []) as b:
         pass
     assert run_named(store, None) == run_named(store, "20261125-120000-b")
     assert run_named(store, a.name[:-1] + "a").name == a.name
@@ -477,7 +479,7 @@ def test_a_run_is_named_by_how_it_begins_and_the_latest_by_nothing(
 )
 def test_a_record_that_is_none_hides_no_other(store: Store, change: dict[str, object]) -> None:
     for _ in range(2):
-        with recorded(store, ASKED, STEPS):
+        with recorded(store, REQUEST, STEPS):
             pass
     kept, harmed = runs(store)
     path = store.root / FOLDER / f"{harmed.name}.json"
@@ -489,6 +491,6 @@ def test_a_record_that_is_none_hides_no_other(store: Store, change: dict[str, ob
     "content", [b"", b"\xff\xfe", b"[" * 100_000, b"5", b"null", b'"x"', b"{}"]
 )
 def test_content_that_is_no_record_hides_no_other(store: Store, content: bytes) -> None:
-    with recorded(store, ASKED, STEPS) as run:
+    with recorded(store, REQUEST, STEPS) as run:
         (store.root / FOLDER / "20000101-000000-x.json").write_bytes(content)
     assert [one.name for one in runs(store)] == [run.name]
