@@ -202,11 +202,11 @@ def _counts(planned) -> str:  # type: ignore[no-untyped-def]
 
 
 def do_lineage(options: argparse.Namespace) -> None:
-    from birdcore.store.provenance import lineage, lineage_text
+    from birdcore.store.provenance import format_provenance, provenance_tree
     from flows.lineage import artifact_of
 
     store = store_there(options.store)
-    text = lineage_text(lineage(store, artifact_of(store, options.artifact)))
+    text = format_provenance(provenance_tree(store, artifact_of(store, options.artifact)))
     out.print(text, end="")
 
 

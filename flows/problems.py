@@ -15,13 +15,13 @@ import pandas as pd
 from birdcore.sources.birdclef import LABELLED
 from birdcore.sources.row_names import stem_of
 from birdcore.sources.tables import Problem
-from birdcore.spreadsheet import to_csv
 from birdcore.stages.clean import recording_problems
 from birdcore.stages.score import ENSEMBLE, SCORES
 from birdcore.store.artifact import Artifact, Step
 from birdcore.store.format import StoreError
 from birdcore.store.remote import RemoteError, RemoteUnavailable
 from birdcore.store.store import Store
+from birdcore.text import to_csv
 from flows.dag import Dag
 from flows.result_folder import write_results_to
 

@@ -7,11 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from birdcore.spreadsheet import to_csv
 from birdcore.stages.score import ENSEMBLE
 from birdcore.store.artifact import Artifact, Step
 from birdcore.store.store import Store
-from birdcore.text import markdown, plain_text
+from birdcore.text import markdown, plain_text, to_csv
 from birdcore.training.attribution import FILE, OUTSIDE, merged, read_attribution, terms
 from flows.dag import Dag
 from flows.problems import PROBLEMS, problems_csv

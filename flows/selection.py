@@ -45,8 +45,7 @@ def choose(
     """What a run is for. `began`: what was made anew since then is not made anew once more.
 
     Raises ValueError for a stage or shard that is not in the DAG, for both `only` and
-    `from_stage`,
-    and where nothing of `only` can be made for want of what earlier stages make.
+    `from_stage`, and where nothing of `only` can be made for want of what earlier stages make.
     """
     stages = tuple(dict.fromkeys(step.stage for step in dag.steps))
     for stage in filter(None, (only, from_stage)):

@@ -14,15 +14,15 @@ from rich.table import Table
 from birdcore.store.artifact import Manifest, Ref
 from birdcore.store.gc import (
     RESULTS,
-    Waste,
-    clear,
+    Unreachable,
+    collect,
     kept_runs,
     pin,
     pins,
     reasons,
     remove_damaged,
     unpin,
-    waste,
+    unreachable,
 )
 from birdcore.store.inventory import Entry, entries, measure, trash_bytes, trouble, works
 from birdcore.store.provenance import manifest_of
@@ -90,9 +90,9 @@ def verify(store: Store, options: argparse.Namespace) -> int:
 
 def gc(store: Store, options: argparse.Namespace) -> None:
     trash = trash_bytes(store)
-    found = (clear if options.yes else waste)(store, options.keep_runs)
+    found = (collect if options.yes else unreachable)(store, options.keep_runs)
     total = trash + sum(e.bytes for e in found.entries) + sum(w.bytes for w in found.works)
-    out.print(_waste_table(found, trash))
+    out.print(_unreachable_table(found, trash))
     if options.yes:
         out.print(f"removed {decimal(total)}")
     else:
@@ -197,7 +197,7 @@ def _told(store: Store, ref: Ref, manifest: Manifest) -> Iterable[tuple[str, str
     yield from _rows("files", [f"{f.name} {decimal(f.bytes)}" for f in manifest.files])
 
 
-def _waste_table(found: Waste, trash: int) -> Table:
+def _unreachable_table(found: Unreachable, trash: int) -> Table:
     counts, sizes = Counter[str](), Counter[str]()
     for entry in found.entries:
         counts[entry.ref.stage] += 1

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdcore.metrics.metrics import bootstrap, class_auc, cmap, macro_auc, mean_scored
-from birdcore.names import nfc
+from birdcore.unicode_names import nfc
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from birdcore.report.evaluation import Judged
 from birdcore.report.round_summary import Rung, links, rungs
 from birdcore.stages.score import ENSEMBLE
 from birdcore.store.artifact import Artifact
-from birdcore.store.provenance import lineage, lineage_text
+from birdcore.store.provenance import format_provenance, provenance_tree
 from birdcore.store.store import Job
 
 PAIRS = 200
@@ -133,7 +133,7 @@ def origins(job: Job, rounds: Rounds, cleaned: Mapping[str, list[Artifact]]) -> 
         "with_problems": material.used_with_problems(cleaned),
         "licences": material.licences(models),
         "stages": material.artifacts_below(job.store, [one.ref for one in ends]),
-        "lineage": lineage_text(lineage(job.store, submission.ref)),
+        "lineage": format_provenance(provenance_tree(job.store, submission.ref)),
     }
 
 

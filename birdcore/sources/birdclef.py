@@ -7,13 +7,14 @@ from typing import Literal, TypeAlias
 
 from birdcore.audio.suffixes import AUDIO_SUFFIXES
 from birdcore.audio.trim import Override
-from birdcore.names import is_text, printable
+from birdcore.unicode_names import is_utf8, printable
 from birdcore.sources.listing import list_audio
 from birdcore.sources.overrides import OVERRIDES, read_overrides
 from birdcore.sources.table import TableError, is_there
 from birdcore.sources.tables import TABLES, Problem, Tables, read_tables
 from birdcore.store.digests import digests
 from birdcore.store.store import Store
+from birdcore.unicode_names import is_utf8, printable
 
 Kind: TypeAlias = Literal["train_audio", "train_soundscapes", "test_soundscapes", "xeno_canto"]
 FOLDERS: tuple[Kind, ...] = ("train_audio", "train_soundscapes", "test_soundscapes")
@@ -58,7 +59,7 @@ def scan(root: Path, store: Store) -> Source:
     """
     if not root.is_dir():
         raise TableError(f"{printable(str(root))}: there is no such data folder")
-    if not is_text(str(root.absolute())):
+    if not is_utf8(str(root.absolute())):
         raise TableError(f"{printable(str(root))}: the data folder's name is not UTF-8: rename it")
     csv = read_tables(root)  # a bad table is refused before any work
     found = {kind: list_audio(root, kind) for kind in FOLDERS}

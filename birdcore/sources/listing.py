@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from birdcore.audio.suffixes import AUDIO_SUFFIXES
-from birdcore.names import first_choice, is_text, nfc, printable
+from birdcore.unicode_names import preference, is_utf8, nfc, printable
 from birdcore.sources.tables import Problem
+from birdcore.unicode_names import is_utf8, nfc, preference, printable
 
 # fmt: off
 NO_RECORDINGS = frozenset({
@@ -43,7 +44,7 @@ def list_audio(root: Path, kind: str) -> Listing:
             else:
                 listing.passed_over.append(Problem(what, printable(name), detail))
     for name in sorted(paths):
-        first, *others = sorted(paths[name], key=lambda path: first_choice(name, path))
+        first, *others = sorted(paths[name], key=lambda path: preference(name, path))
         listing.audio[name] = root / first
         listing.passed_over.extend(
             Problem("name that is there in another form", other, f"{_form(first)} is used")
@@ -86,7 +87,7 @@ def _walk(folder: str, name: str) -> Iterator[tuple[str, What]]:
 
 
 def _what(entry: os.DirEntry[str]) -> What:
-    if not is_text(entry.name):
+    if not is_utf8(entry.name):
         return "name that is not UTF-8", "rename it"
     hidden, suffix = entry.name.startswith("."), os.path.splitext(entry.name)[1].lower()
     try:

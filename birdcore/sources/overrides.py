@@ -11,9 +11,9 @@ from collections.abc import Hashable, Mapping, Set
 from pathlib import Path
 
 from birdcore.audio.trim import Override
-from birdcore.names import by_case, nfc
 from birdcore.sources.table import TableError, is_there, read_table
-from birdcore.spreadsheet import from_spreadsheet_cell
+from birdcore.text import from_spreadsheet_cell
+from birdcore.unicode_names import by_casefold, nfc
 
 OVERRIDES = "overrides.csv"
 COLUMNS = ("recording", "action", "from", "to")
@@ -40,7 +40,7 @@ def _recording(where: str, name: str, known: Set[str]) -> str:
     for full in (nfc(name), f"train_audio/{nfc(name)}"):
         if full in known:
             return full
-    others = by_case(known)
+    others = by_casefold(known)
     near = others.get(nfc(name).casefold()) or others.get(f"train_audio/{nfc(name)}".casefold())
     hint = f"; there is {near}" if near else ""
     raise TableError(f"{where}: there is no training recording {name!r}{hint}")

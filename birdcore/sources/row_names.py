@@ -10,8 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
-from birdcore.names import nfc
 from birdcore.sources.table import TableError
+from birdcore.unicode_names import nfc
 
 
 def row_names(soundscapes: Iterable[str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from birdcore.names import nfc
+from birdcore.unicode_names import nfc
 
 
 class TableError(ValueError):

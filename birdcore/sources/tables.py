@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from birdcore.names import nfc
 from birdcore.sources.label_lists import label_list
 from birdcore.sources.table import TableError, is_there, read_table
+from birdcore.unicode_names import nfc
 
 TABLES = ("train.csv", "taxonomy.csv", "sample_submission.csv")
 TRAIN_NEEDS = ("primary_label", "filename")

@@ -15,11 +15,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from birdcore.names import by_case, nfc
 from birdcore.sources.birdclef import Source
 from birdcore.sources.tables import TRAIN_NUMBERS, TRAIN_TEXT, Problem, Tables, read_tables
 from birdcore.store.artifact import Metrics, Step
 from birdcore.store.store import Job
+from birdcore.unicode_names import by_casefold, nfc
 
 VERSION = 2
 
@@ -119,7 +119,7 @@ def _problems(
 ) -> Iterator[Problem]:
     """`audio`: sha256 by recording; `unused`: why files that are there are no recordings."""
     train, known = tables.train, set(tables.labels)
-    other_case = by_case(audio)
+    other_case = by_casefold(audio)
     yield from tables.problems
     names = "train_audio/" + train["filename"]
     for line, name, label, secondary in zip(

@@ -22,13 +22,13 @@ from birdcore.config import Predict, defaults_of
 from birdcore.features.columns import stacked
 from birdcore.inference.smooth import delta_shift, file_maximum, gaussian, neighbours
 from birdcore.inference.weights import blend
-from birdcore.names import nfc
 from birdcore.sources.birdclef import Source
 from birdcore.sources.catalog import read_labels
 from birdcore.sources.soundscapes import SAMPLE, rows_of, sample_decides
 from birdcore.sources.tables import read_tables
 from birdcore.store.artifact import Artifact, Metrics, Ref, Step
 from birdcore.store.store import Job
+from birdcore.unicode_names import nfc
 
 VERSION = 2
 

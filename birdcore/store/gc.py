@@ -1,11 +1,11 @@
-"""What of a store is kept: what runs and pins need. All else is waste, which `clear` removes.
+"""Garbage collection: `collect` removes from a store what no kept run and no pin needs.
 
 Kept are the artifacts of each recipe's last completed runs (on each data folder, with each
 settings), of every run that goes on, of one that has not ended well until as many later ones have,
 and of every pin, with all that they were made of: lineage stays whole.
 
-Runs may go on meanwhile. Runs and `clear` share one lock, which a run holds only while it writes
-down what it needs, and `clear` from its decision to its last rename: a run is either on record
+Runs may go on meanwhile. Runs and `collect` share one lock, which a run holds only while it writes
+down what it needs, and `collect` from its decision to its last rename: a run is either on record
 before the decision, and what it needs is kept, or it looks into the store after the last rename,
 and makes what is gone. A lock for as long as a run goes on would be as safe, but then a training
 of a week would leave the disk to fill for a week.
@@ -46,7 +46,7 @@ class Pin:
 
 
 @dataclass(frozen=True)
-class Waste:
+class Unreachable:
     """What no kept run and no pin needs; `runs` are those whose records go."""
 
     entries: tuple[Entry, ...]
@@ -118,8 +118,8 @@ def reasons(store: Store, kept: Iterable[Run]) -> dict[Ref, list[str]]:
     return dict(found)
 
 
-def waste(store: Store, keep: int = KEPT_RUNS) -> Waste:
-    """What `clear` would remove now.
+def unreachable(store: Store, keep: int = KEPT_RUNS) -> Unreachable:
+    """What `collect` would remove now.
 
     Raises ValueError for `keep` below 1, and StoreError where nobody can tell what is needed.
     """
@@ -131,7 +131,7 @@ def waste(store: Store, keep: int = KEPT_RUNS) -> Waste:
     _refuse_unsure(store, names, known, making)
     kept = kept_runs(known, keep, making)
     needed = reasons(store, kept)
-    return Waste(
+    return Unreachable(
         entries=tuple(entry for entry in entries(store) if entry.ref not in needed),
         works=tuple(work for work in left if not work.live and work.ref not in needed),
         results=tuple(_stale_results(store, needed)),
@@ -139,13 +139,13 @@ def waste(store: Store, keep: int = KEPT_RUNS) -> Waste:
     )
 
 
-def clear(store: Store, keep: int = KEPT_RUNS) -> Waste:
+def collect(store: Store, keep: int = KEPT_RUNS) -> Unreachable:
     """Remove what nothing needs, and what waits for its removal; returns what that was.
 
-    A reader never sees half an artifact: each goes in one rename. Raises as `waste` does.
+    A reader never sees half an artifact: each goes in one rename. Raises as `unreachable` does.
     """
     with store.lock(LOCK):
-        found = waste(store, keep)
+        found = unreachable(store, keep)
         for path in found.results:
             path.unlink(missing_ok=True)
         for entry in found.entries:
@@ -164,7 +164,7 @@ def remove_damaged(store: Store, ref: Ref) -> list[str]:
     """Remove a damaged artifact, so that the next run makes it anew, unless a run that goes on
     needs it: then it stays, and the names of these runs are returned.
 
-    A run that begins meanwhile looks into the store after the removal, as with `clear`.
+    A run that begins meanwhile looks into the store after the removal, as with `collect`.
     """
     with store.lock(LOCK):
         known = {run.name: run for run in runs(store)}
@@ -178,7 +178,7 @@ def remove_damaged(store: Store, ref: Ref) -> list[str]:
         ]
         gone = None if needed_by else store.discard(store.path(ref))
     if gone is not None:
-        with suppress(OSError):  # it waits in the trash, and the next `clear` removes it
+        with suppress(OSError):  # it waits in the trash, and the next `collect` removes it
             remove(gone)
     return needed_by
 

@@ -45,7 +45,7 @@ ALWAYS = ("power", "threshold", "output")
 
 
 @dataclass(frozen=True)
-class Branch:
+class Node:
     """One artifact, or the shards of a stage that differ in their recordings alone.
 
     `role` is what the artifact above calls it, `trouble` what is wrong with it in the store, and
@@ -59,16 +59,16 @@ class Branch:
     counts: Mapping[str, int] = field(default_factory=dict)
     trouble: str = ""
     above: bool = False
-    branches: tuple["Branch", ...] = ()
+    branches: tuple["Node", ...] = ()
 
 
-def lineage(store: Store, ref: Ref) -> Branch:
+def provenance_tree(store: Store, ref: Ref) -> Node:
     """The tree below an artifact; what is missing in the store is a branch that says so."""
     (tree,) = _branches({"": [ref]}, store, cache(partial(manifest_of, store)), set())
     return tree
 
 
-def lineage_text(tree: Branch) -> str:
+def format_provenance(tree: Node) -> str:
     """The tree in lines, with names, short keys, settings and counts."""
     return "\n".join([_line(tree), *_below(tree.branches)]) + "\n"
 
@@ -91,10 +91,10 @@ def local_manifest(store: Store, ref: Ref) -> Manifest | None:
 
 def _branches(
     inputs: Mapping[str, Sequence[Ref]], store: Store, read: Read, told: set[Ref]
-) -> tuple[Branch, ...]:
-    branches: list[Branch] = []
+) -> tuple[Node, ...]:
+    branches: list[Node] = []
     for role, refs in inputs.items():
-        again: list[Branch] = []
+        again: list[Node] = []
         for alike in _alike(_leaf(role, ref, store, read) for ref in dict.fromkeys(refs)):
             again += [leaf for leaf in alike if leaf.refs[0] in told]
             if new := [leaf for leaf in alike if leaf.refs[0] not in told]:
@@ -107,10 +107,10 @@ def _branches(
     return tuple(branches)
 
 
-def _leaf(role: str, ref: Ref, store: Store, read: Read) -> Branch:
+def _leaf(role: str, ref: Ref, store: Store, read: Read) -> Node:
     manifest = read(ref)
     if manifest is None:
-        return Branch(role, (ref,), ref.stage, trouble="not in the store")
+        return Node(role, (ref,), ref.stage, trouble="not in the store")
     trouble = "" if store.find(ref) else "files missing or cut"
     names = COUNTS.get(ref.stage, {"recordings": "recordings"})
     counts = {
@@ -118,10 +118,10 @@ def _leaf(role: str, ref: Ref, store: Store, read: Read) -> Branch:
         for fact, name in names.items()
         if isinstance(manifest.metrics.get(fact), int)
     }
-    return Branch(role, (ref,), manifest.name, _settings(manifest, read), counts, trouble)
+    return Node(role, (ref,), manifest.name, _settings(manifest, read), counts, trouble)
 
 
-def _alike(leaves: Iterable[Branch]) -> Iterable[list[Branch]]:
+def _alike(leaves: Iterable[Node]) -> Iterable[list[Node]]:
     """Leaves that one line tells together."""
     return _grouped(
         leaves,
@@ -133,14 +133,14 @@ def _alike(leaves: Iterable[Branch]) -> Iterable[list[Branch]]:
     )
 
 
-def _grouped(leaves: Iterable[Branch], kind: Callable[[Branch], object]) -> Iterable[list[Branch]]:
-    groups: dict[object, list[Branch]] = defaultdict(list)
+def _grouped(leaves: Iterable[Node], kind: Callable[[Node], object]) -> Iterable[list[Node]]:
+    groups: dict[object, list[Node]] = defaultdict(list)
     for leaf in leaves:
         groups[kind(leaf)].append(leaf)
     return groups.values()
 
 
-def _folded(leaves: list[Branch], number: re.Pattern[str]) -> Branch:
+def _folded(leaves: list[Node], number: re.Pattern[str]) -> Node:
     """One branch of all leaves; its title is theirs without the number."""
     first = leaves[0]
     if len(leaves) == 1:
@@ -225,7 +225,7 @@ def _times(count: int) -> str:
     return f" ×{count}" if count > 1 else ""
 
 
-def _line(branch: Branch) -> str:
+def _line(branch: Node) -> str:
     counts = [
         f"{count} {name.removesuffix('s') if count == 1 and name in PLURALS else name}"
         for name, count in branch.counts.items()
@@ -236,14 +236,14 @@ def _line(branch: Branch) -> str:
     return f"{_head(branch)}{f' ({told})' if told else ''}{trouble}"
 
 
-def _head(branch: Branch) -> str:
+def _head(branch: Node) -> str:
     role = f"{branch.role}: " if branch.role in SAID else ""
     many = len(branch.refs)
     which = f" {branch.refs[0].key[:12]}" if many == 1 else _times(many)
     return f"{role}{branch.title}{which}"
 
 
-def _below(branches: Sequence[Branch]) -> Iterator[str]:
+def _below(branches: Sequence[Node]) -> Iterator[str]:
     """Lines below one; what was told before is one line, the last."""
     blocks = [[_line(b), *_below(b.branches)] for b in branches if not b.above]
     if again := ", ".join(_head(b) for b in branches if b.above):

@@ -102,7 +102,7 @@ def recorded(
 def needs(store: Store, run: Run, steps: Sequence[Step]) -> Run:
     """Put on record which steps a run has: from then on what it needs is kept.
 
-    What a run needs is safe from `birdcore.store.gc.clear` as soon as this is written, and not
+    What a run needs is safe from `birdcore.store.gc.collect` as soon as this is written, and not
     before: look for artifacts to count on after this only.
     """
     with store.lock(LOCK):

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from birdcore.names import located
 from birdcore.store.artifact import Artifact, Manifest, Metrics, Progress, Ref, Step
 from birdcore.store.files import file_sha256, write_bytes
 from birdcore.store.format import StoreError, mark
@@ -42,6 +41,7 @@ from birdcore.store.remote import (
     send,
     write,
 )
+from birdcore.unicode_names import find_by_name
 
 WORK, TRASH = "work", "trash"
 INCOMING = ".incoming"
@@ -75,7 +75,7 @@ class Job:
     def source(self, path: str) -> Path:
         """A raw file of the step, where it lies on this machine."""
         assert path in self.step.files, path
-        return located(Path(self.step.root), path)
+        return find_by_name(Path(self.step.root), path)
 
 
 def no_progress(done: int, total: int, text: str) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from birdcore.spreadsheet import from_spreadsheet_cell, to_csv
 from birdcore.store.artifact import Artifact
 from birdcore.store.files import write_text
 from birdcore.teachers.external_teacher import Credit
+from birdcore.text import from_spreadsheet_cell, to_csv
 
 FILE = "ATTRIBUTION.csv"
 OUTSIDE = "outside teacher: "

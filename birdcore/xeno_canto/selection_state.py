@@ -19,7 +19,7 @@ import pandas as pd
 
 from birdcore.config.section import defaults_of
 from birdcore.config.xeno_canto import XenoCanto
-from birdcore.spreadsheet import to_csv
+from birdcore.text import to_csv
 from birdcore.store.artifact import differing
 from birdcore.store.files import write_text
 from birdcore.xeno_canto.folder import collected, failures

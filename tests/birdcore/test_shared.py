@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from birdcore.store import gc as keeping
-from birdcore.store import remote, store
+from birdcore.store import gc, remote, store
 from birdcore.store.artifact import MANIFEST, Artifact, Metrics, Ref, Step
 from birdcore.store.format import StoreError
 from birdcore.store.inventory import entries, trouble, works
@@ -121,7 +120,7 @@ def test_a_stage_that_makes_a_link_publishes_nothing(here: Store, own: Path) -> 
 
 def test_gc_and_verify_do_not_leave_the_store(here: Store, own: Path) -> None:
     here.make(STEP, stage)
-    keeping.pin(here, STEP.ref)
+    gc.pin(here, STEP.ref)
     (here.root / "other").symlink_to(own)  # holds a folder that is called by a key
     (here.root / "stage" / ("b" * 64)).symlink_to(own / ("a" * 64))
     (here.root / "odd \x1b[2J" / ("c" * 64)).mkdir(parents=True)
@@ -132,7 +131,7 @@ def test_gc_and_verify_do_not_leave_the_store(here: Store, own: Path) -> None:
     (trash / "left").symlink_to(own)
     (here.root / "work" / "stage" / ("d" * 64)).symlink_to(own)
     os.mkfifo(here.root / "work" / "stage" / ("e" * 64))
-    keeping.clear(here)
+    gc.collect(here)
     assert works(here) == []
     assert [entry.ref for entry in entries(here)] == [STEP.ref]
     assert not list(trash.iterdir())
@@ -140,7 +139,7 @@ def test_gc_and_verify_do_not_leave_the_store(here: Store, own: Path) -> None:
 
 def test_a_linked_trash_is_refused(here: Store, own: Path) -> None:
     here.make(STEP, stage)
-    keeping.pin(here, STEP.ref)
+    gc.pin(here, STEP.ref)
     (here.root / "stage" / ("b" * 64)).mkdir()
     (here.root / "work").mkdir(exist_ok=True)
     trash = here.root / "work" / "trash"
@@ -148,7 +147,7 @@ def test_a_linked_trash_is_refused(here: Store, own: Path) -> None:
         trash.rmdir()
     trash.symlink_to(own)
     with pytest.raises(Irregular):
-        keeping.clear(here)
+        gc.collect(here)
 
 
 def test_a_lock_is_no_way_out(here: Store, own: Path) -> None:

@@ -7,8 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdcore.spreadsheet import from_spreadsheet_cell, spreadsheet_cell, to_csv
-from birdcore.text import markdown, plain_lines, plain_text
+from birdcore.text import (
+    from_spreadsheet_cell,
+    markdown,
+    plain_lines,
+    plain_text,
+    spreadsheet_cell,
+    to_csv,
+)
 
 ODD = ["\x1b[31mred\x1b[0m", "a\rb", "a\x07\x08b", "\x9b2J", "a\u202eb\u2066", "\ud800", "a\x00b"]
 

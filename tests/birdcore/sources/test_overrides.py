@@ -7,7 +7,7 @@ import pytest
 from birdcore.audio.trim import Override
 from birdcore.sources.overrides import read_overrides
 from birdcore.sources.table import TableError
-from birdcore.spreadsheet import to_csv
+from birdcore.text import to_csv
 
 KNOWN = {"train_audio/a/XC1.ogg", "train_audio/b/XC2.ogg"}
 HEADER = "recording,action,from,to\n"

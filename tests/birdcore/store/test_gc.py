@@ -16,10 +16,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import birdcore
-from birdcore.store import gc as keeping
+from birdcore.store import gc
 from birdcore.store.artifact import MANIFEST, Artifact, Metrics, Ref, Step
 from birdcore.store.format import StoreError
-from birdcore.store.gc import PINS, RESULTS, clear, kept_runs, pin, pins, reasons, unpin, waste
+from birdcore.store.gc import (
+    PINS,
+    RESULTS,
+    collect,
+    kept_runs,
+    pin,
+    pins,
+    reasons,
+    unpin,
+    unreachable,
+)
 from birdcore.store.inventory import entries, works
 from birdcore.store.runs import FOLDER, Run, RunRequest, State, recorded, run_request, runs
 from birdcore.store.store import TRASH, WORK, Job, Store
@@ -125,9 +135,9 @@ def test_what_is_needed_stays_and_all_else_goes(past: Past, keep: int) -> None:
         store, steps = written(Path(folder) / "store", past)
         before = {entry.ref for entry in entries(store)}
         assert before == {steps[at].ref for at in past.there}
-        said = waste(store, keep)
+        said = unreachable(store, keep)
         assert {entry.ref for entry in entries(store)} == before
-        assert clear(store, keep) == said
+        assert collect(store, keep) == said
 
         stays = {steps[at].ref for at in needed(past, keep)}
         assert {entry.ref for entry in entries(store)} == before & stays
@@ -140,7 +150,7 @@ def test_what_is_needed_stays_and_all_else_goes(past: Past, keep: int) -> None:
         assert {run.name[:4] for run in runs(store)} == {f"{at:04}" for at in keepers(past, keep)}
         results = {path.name.split("-")[1] for path in (store.root / RESULTS).iterdir()}
         assert results == {ref.key for ref in before & stays}
-        again = waste(store, keep)
+        again = unreachable(store, keep)
         assert (again.entries, again.works, again.results, again.runs) == ((), (), (), ())
 
 
@@ -157,7 +167,7 @@ def junk(store: Store) -> Ref:
     return store.make(Step("stage0", 1, "junk"), write).ref
 
 
-def completed(at: int, **request: Any) -> Run:
+def completed(at: int, **asked: Any) -> Run:
     known = {"recipe": "mini.toml", "data": "data", "out": f"out{at}"} | asked
     return Run(str(at), run_request(**known), str(at), (), state="completed")
 
@@ -198,7 +208,7 @@ def test_an_artifact_without_a_readable_manifest_goes_unless_it_is_needed(
     write_record(store, 0, "a", "completed", [chain[1].ref])
     for ref in (junk(store), chain[1].ref):
         (store.path(ref) / MANIFEST).write_text("{")
-    clear(store)
+    collect(store)
     assert [entry.ref for entry in entries(store)] == [chain[1].ref]
 
 
@@ -208,7 +218,7 @@ def test_what_is_no_artifact_is_left_alone(store: Store, chain: list[Step]) -> N
     for path in others:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("mine")
-    clear(store)
+    collect(store)
     assert all(path.read_text() == "mine" for path in others)
 
 
@@ -217,7 +227,7 @@ def test_trash_goes_and_its_folder_stays_for_those_who_publish(
 ) -> None:
     write_record(store, 0, "a", "completed", [chain[1].ref])
     store.discard(store.path(junk(store)))
-    clear(store)
+    collect(store)
     assert list((store.root / WORK / TRASH).iterdir()) == []
 
 
@@ -238,7 +248,7 @@ def test_a_pin_keeps_its_reason_and_can_be_taken_back(store: Store, chain: list[
 def nothing_is_cleared(store: Store, match: str, keep: int = 1) -> None:
     before = entries(store)
     with pytest.raises(ValueError, match=match):
-        clear(store, keep)
+        collect(store, keep)
     assert entries(store) == before
 
 
@@ -252,7 +262,7 @@ def test_where_needs_are_unknown_nothing_goes(store: Store, chain: list[Step]) -
     (store.root / PINS).write_text("{")
     nothing_is_cleared(store, "pins.json can't be read")
     (store.root / PINS).unlink()
-    clear(store)
+    collect(store)
     assert entries(store) == []
 
 
@@ -279,7 +289,7 @@ def test_what_is_being_made_is_never_touched(store: Store, chain: list[Step], st
             nothing_is_cleared(store, f"{chain[2].ref} is being made outside of any run")
         else:
             extra = junk(store)
-            clear(store, 1)
+            collect(store, 1)
             assert store.find(extra) is None
     finally:
         go.set()
@@ -300,7 +310,7 @@ def test_a_run_is_on_record_before_the_decision_or_looks_after_the_last_removal(
             looked.set()
 
     thread = threading.Thread(target=run)
-    decide = keeping.waste
+    decide = gc.unreachable
 
     def decide_and_dawdle(*arguments: Any) -> Any:
         decided = decide(*arguments)
@@ -308,8 +318,8 @@ def test_a_run_is_on_record_before_the_decision_or_looks_after_the_last_removal(
         looked.wait(0.5)  # it can't look now, or else it would count on what goes in a moment
         return decided
 
-    monkeypatch.setattr(keeping, "waste", decide_and_dawdle)
-    clear(store, 1)
+    monkeypatch.setattr(gc, "unreachable", decide_and_dawdle)
+    collect(store, 1)
     thread.join()
     assert store.find(chain[1].ref) is None
     assert counted_on == [False]
@@ -359,10 +369,10 @@ def test_a_run_in_another_process_is_right_though_all_else_goes_meanwhile(
             for at in range(3):
                 write_record(store, 50 + at, "long", "completed", [junk(store)])
             write_record(store, 60, "long", "completed", [])
-            assert [entry.name for entry in clear(store, 1).entries] == ["junk"]
+            assert [entry.name for entry in collect(store, 1).entries] == ["junk"]
             (tmp_path / "go").touch()
             while process.poll() is None:  # of its recipe the last but one, once it has ended
-                assert clear(store, 2).entries == ()
+                assert collect(store, 2).entries == ()
         finally:
             process.kill()
     assert process.returncode == 0
@@ -379,12 +389,12 @@ def test_what_a_killed_run_would_go_on_with_stays_until_enough_later_ones_have_e
         process.kill()
     (died,) = runs(store)
     assert died.state == "died"
-    assert clear(store, 1).works == ()
+    assert collect(store, 1).works == ()
     write_record(store, 1, "long", "completed", [])
-    assert clear(store, 2).works == ()
+    assert collect(store, 2).works == ()
     (work,) = works(store)
     assert not work.live
-    assert [one.ref for one in clear(store, 1).works] == [work.ref]
+    assert [one.ref for one in collect(store, 1).works] == [work.ref]
     assert works(store) == []
 
 

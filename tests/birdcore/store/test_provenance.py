@@ -8,7 +8,7 @@ import pytest
 
 from birdcore.config.round import PseudoLabels
 from birdcore.store.artifact import MANIFEST, Metrics, Ref, Step
-from birdcore.store.provenance import lineage, lineage_text
+from birdcore.store.provenance import format_provenance, provenance_tree
 from birdcore.store.store import Job, Store
 
 FULL = PseudoLabels(power=1.54, threshold=0.3, segment_s=5.0, overlap=0.25, keep=0.8)
@@ -84,7 +84,7 @@ def made(store: Store) -> dict[str, Any]:
 
 
 def told(store: Store, ref: Ref) -> str:
-    return lineage_text(lineage(store, ref))
+    return format_provenance(provenance_tree(store, ref))
 
 
 def key(ref: Ref) -> str:
@@ -127,7 +127,7 @@ submission {key(made["submission"])} (12 rows, 2 classes)
 def test_each_artifact_is_told_in_full_once(store: Store, made: dict[str, Any]) -> None:
     full: list[Ref] = []
     again: set[Ref] = set()
-    waiting = [lineage(store, made["submission"])]
+    waiting = [provenance_tree(store, made["submission"])]
     while waiting:
         branch = waiting.pop()
         assert not (branch.above and branch.branches)

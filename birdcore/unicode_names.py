@@ -16,7 +16,7 @@ def nfc(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def is_text(name: str) -> bool:
+def is_utf8(name: str) -> bool:
     """Whether a name of the file system is UTF-8: what is not can be put in no table."""
     try:
         name.encode()
@@ -30,20 +30,20 @@ def printable(name: str) -> str:
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
-def by_case(names: Iterable[str]) -> dict[str, str]:
+def by_casefold(names: Iterable[str]) -> dict[str, str]:
     """Names by what is left of them where capitals do not count: for hints at near misses."""
     return {nfc(name).casefold(): name for name in names}
 
 
-def first_choice(name: str, path: str) -> tuple[bool, bool, tuple[str, ...]]:
+def preference(name: str, path: str) -> tuple[bool, bool, tuple[str, ...]]:
     """Sorts files that are alike but for their form (`path`); the first one is `name` (NFC)."""
     return path != name, path != unicodedata.normalize("NFD", name), tuple(path.split("/"))
 
 
-def located(root: Path, name: str) -> Path:
+def find_by_name(root: Path, name: str) -> Path:
     """Where a recording lies that is called `name` (slashes, NFC) under `root`.
 
-    Where files differ in form alone it is the one that `first_choice` puts first; where there is
+    Where files differ in form alone it is the one that `preference` puts first; where there is
     none, `root / name`.
     """
     for form in (name, unicodedata.normalize("NFD", name)):
