@@ -7,7 +7,6 @@ from typing import Literal, TypeAlias
 
 from birdcore.audio.suffixes import AUDIO_SUFFIXES
 from birdcore.audio.trim import Override
-from birdcore.unicode_names import is_utf8, printable
 from birdcore.sources.listing import list_audio
 from birdcore.sources.overrides import OVERRIDES, read_overrides
 from birdcore.sources.table import TableError, is_there

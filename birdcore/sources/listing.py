@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from birdcore.audio.suffixes import AUDIO_SUFFIXES
-from birdcore.unicode_names import preference, is_utf8, nfc, printable
 from birdcore.sources.tables import Problem
 from birdcore.unicode_names import is_utf8, nfc, preference, printable
 

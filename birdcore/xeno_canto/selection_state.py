@@ -19,9 +19,9 @@ import pandas as pd
 
 from birdcore.config.section import defaults_of
 from birdcore.config.xeno_canto import XenoCanto
-from birdcore.text import to_csv
 from birdcore.store.artifact import differing
 from birdcore.store.files import write_text
+from birdcore.text import to_csv
 from birdcore.xeno_canto.folder import collected, failures
 from birdcore.xeno_canto.record import Record, read_records, write_records
 from birdcore.xeno_canto.search import is_known, known_search, queries
