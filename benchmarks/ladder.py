@@ -60,7 +60,7 @@ LADDER: dict[str, tuple[str, tuple[str, ...]]] = {
     "Xeno-canto pretraining (2nd)": ("xeno-canto-pretraining-mini", ()),
     "soft AUC (4th)": ("soft-auc-mini", ()),
     "self-distillation (5th)": ("self-distillation-mini", ()),
-    "outside teacher (2026)": ("outside-teacher-mini", ()),
+    "outside teacher (2026)": ("external-teacher-mini", ()),
 }  # fmt: skip
 
 Row: TypeAlias = dict[str, float]
@@ -107,7 +107,7 @@ def started(
     recipe, changes = LADDER[name]
     if "xeno-canto" in recipe and site is None:
         return "needs --archive"
-    if "outside" in recipe and not _has_outside():
+    if "external" in recipe and not _has_outside():
         return "needs birdflow[birdnet]"
     settings = [*changes, *options.set]
     if "xeno-canto" in recipe:
@@ -125,7 +125,7 @@ def climbed(
         return [f"| {name} | left out: {seeds} | | | | |"]
     recipe, _ = LADDER[name]
     lines = list(table(name, [seed.result() for seed in seeds]))
-    if "outside" in recipe:
+    if "external" in recipe:
         score = zero_shot(options.data, Store(options.work / "seed-0" / "store"), recipe)
         lines.append(f"| the outside teacher itself, zero-shot | | {score:.4f} | | | |")
     return lines
@@ -140,9 +140,9 @@ def seed_rows(name: str, seeds: list[Future[dict[str, Row]]] | str) -> Iterator[
 def zero_shot(data: Path, store: Store, name: str) -> float:
     """Macro ROC-AUC of what the outside teacher hears in rows of 5 s, unsmoothed."""
     recipe = read_recipe(RECIPES / f"{name}.toml")
-    assert recipe.outside is not None
+    assert recipe.external_teacher is not None
     source = scan(data, store)
-    ear = ear_of(source, store, "test_soundscapes", recipe.clean, recipe.outside.hop_s)
+    ear = ear_of(source, store, "test_soundscapes", recipe.clean, recipe.external_teacher.hop_s)
     truth = pd.read_csv(data / recipe.score.truth).set_index("row_id")[ear.labels]
     stem_of = {Path(name).stem: name for name in ear.names}
     names = [stem_of[row.rpartition("_")[0]] for row in truth.index]

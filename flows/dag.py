@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from birdcore.config import Recipe
-from birdcore.config.validation import OUTSIDE
+from birdcore.config.validation import EXTERNAL_TEACHER
 from birdcore.sources.birdclef import FOLDERS, Kind, Source
 from birdcore.sources.collection import Collected, collected_part, competition_of
 from birdcore.sources.shards import Shard, shards
@@ -119,11 +119,11 @@ def build_dag(
             inputs["heard_soundscapes"] = heard["train_soundscapes"]
         models[one.name] = models_of_round(recipe, one, inputs, models, steps)
 
-    members = {n: tuple(models[n].values()) for n in recipe.members if n != OUTSIDE}
+    members = {n: tuple(models[n].values()) for n in recipe.members if n != EXTERNAL_TEACHER}
     tests = mels["test_soundscapes"]
     told = None
-    if recipe.outside is not None and OUTSIDE in recipe.members:
-        told = (recipe.outside.teacher, heard["train_audio"], cataloged)
+    if recipe.external_teacher is not None and EXTERNAL_TEACHER in recipe.members:
+        told = (recipe.external_teacher.teacher, heard["train_audio"], cataloged)
     weighed = add(ensemble.step(recipe.ensemble, members, told))
     predicted = {
         one.name: tuple(
@@ -133,7 +133,7 @@ def build_dag(
         for one in recipe.heard
     }
     if told is not None:
-        predicted[OUTSIDE] = tuple(
+        predicted[EXTERNAL_TEACHER] = tuple(
             add(predict.outside_step(told[0], at, sound, part, cataloged, recipe.predict))
             for at, (sound, part) in enumerate(zip(heard["test_soundscapes"], tests, strict=True))
         )
@@ -209,7 +209,7 @@ def _heard(
     steps: list[Step],
 ) -> tuple[Ref, ...]:
     """What the outside teacher hears in each shard, where the recipe asks for it."""
-    wanted = recipe.outside
+    wanted = recipe.external_teacher
     if wanted is None or kind not in heard_by_outside(recipe):
         return ()
     teacher = teacher_named(wanted.teacher)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from birdcore.config import Recipe, Round
-from birdcore.config.validation import OUTSIDE
+from birdcore.config.validation import EXTERNAL_TEACHER
 from birdcore.sources.birdclef import Kind, Source
 from birdcore.stages import label, train
 from birdcore.store.artifact import Ref, Step
@@ -33,14 +33,16 @@ def hears_soundscapes(one: Round) -> bool:
 
 def heard_by_outside(recipe: Recipe) -> set[Kind]:
     """What the outside teacher listens to, for rounds or as a member of the ensemble."""
-    heard: set[Kind] = {"train_audio", "test_soundscapes"} if OUTSIDE in recipe.members else set()
+    heard: set[Kind] = (
+        {"train_audio", "test_soundscapes"} if EXTERNAL_TEACHER in recipe.members else set()
+    )
     return heard.union(*(_heard_for(one) for one in recipe.round))
 
 
 def _heard_for(one: Round) -> set[Kind]:
     if one.learns == "embeddings":
         return {"xeno_canto"} if one.data == "xeno-canto" else {"train_audio", "train_soundscapes"}
-    if one.teacher is None or (one.teacher != OUTSIDE and not one.label.outside):
+    if one.teacher is None or (one.teacher != EXTERNAL_TEACHER and not one.label.external_weight):
         return set()
     of: dict[str, set[Kind]] = {
         "clips": {"train_audio"},
@@ -102,7 +104,11 @@ def _labels(
     ]
     for of, key, parts, heard in listened:
         if one.label.of in (of, "both"):
-            said = heard if one.teacher == OUTSIDE or one.label.outside else [None] * len(parts)
+            said = (
+                heard
+                if one.teacher == EXTERNAL_TEACHER or one.label.external_weight
+                else [None] * len(parts)
+            )
             labelled = [
                 label.step(
                     one,

@@ -1,7 +1,7 @@
 """The recipe's tables, all but the rounds, and how they must fit each other."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -90,7 +90,7 @@ class Folds(Section):
         return self
 
 
-class Outside(Section):
+class ExternalTeacher(Section):
     """A model of other people's that teaches: an extra, `pip install 'birdflow[birdnet]'`."""
 
     teacher: Literal["birdnet"] = "birdnet"
@@ -101,8 +101,8 @@ class Outside(Section):
 
 class Ensemble(Section):
     members: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    """Rounds whose models are weighed; all rounds, if not said. "outside" is the teacher of
-    [outside] itself, whose model is then needed to predict as well."""
+    """Rounds whose models are weighed; all rounds, if not said. "external_teacher" is the
+    teacher of [external_teacher] itself, whose model is then needed to predict as well."""
     weights: Literal["auto", "mean", "nnls", "nnls-by-class"] = "auto"
     """All alike (mean), or by least squares on held-out recordings, over all classes or for each;
     auto: all alike, unless least squares surely hold out better."""
@@ -145,6 +145,7 @@ class Score(Section):
 class Recipe(Section):
     """What to build."""
 
+    renamed: ClassVar[dict[str, str]] = {"outside": "external_teacher"}
     name: Name = "recipe"
     seed: Annotated[int, Field(ge=0)] = 0
     shards: Shards = Shards()
@@ -152,7 +153,7 @@ class Recipe(Section):
     mel: Mel = Mel(preset="config_128")
     folds: Folds = Folds()
     xeno_canto: XenoCanto | None = None
-    outside: Outside | None = None
+    external_teacher: ExternalTeacher | None = None
     round: Annotated[
         tuple[Round, ...],
         Field(min_length=1, description="a list of tables, each under its own [[round]]"),

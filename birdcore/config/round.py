@@ -1,6 +1,6 @@
 """The recipe's rounds: all that decides how one model is trained."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -49,6 +49,8 @@ class LossSettings(Section):
 class PseudoLabels(Section):
     """How a teacher's predictions become labels of a student."""
 
+    renamed: ClassVar[dict[str, str]] = {"outside": "external_weight"}
+
     of: Literal["soundscapes", "clips", "both"] = "soundscapes"
     """What the teacher listens to: unlabelled soundscapes, or the labelled recordings as well."""
     teachers: Literal["own", "all", "out-of-fold"] = "own"
@@ -57,8 +59,8 @@ class PseudoLabels(Section):
     too much. Or for each recording the models that were not trained on it, where soundscapes have
     folds as well, and train no student of theirs (2nd place)."""
 
-    outside: Share = 0.0
-    """What the outside teacher says counts so much, beside the earlier round."""
+    external_weight: Share = 0.0
+    """Weight of the external teacher's predictions beside those of the earlier round."""
     segment_s: Positive | None = None
     """5 s, or as long as the round's crops where these are shorter, if not said."""
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
@@ -99,7 +101,7 @@ class Round(Section):
     weights: str | None = None
     """A local file of pretrained weights, instead of timm's download."""
     learns: Literal["labels", "embeddings"] = "labels"
-    """What birds there are; or an outside teacher's embeddings of clips and soundscapes, under a
+    """What birds there are; or an external teacher's embeddings of clips and soundscapes, under a
     cosine loss: a backbone for a round that starts with it (1st place 2026)."""
     folds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = None
     """Folds that get a model in this round; those of [folds], if not said."""
@@ -108,8 +110,8 @@ class Round(Section):
     start_with: Literal["all", "backbone"] = "all"
     """All weights of that round, or the backbone's under a new head."""
     teacher: str | None = None
-    """An earlier round that labels the soundscapes, or "outside", the teacher of [outside]; every
-    labelled clip is mixed with one."""
+    """An earlier round that labels the soundscapes, or "external_teacher", the teacher of
+    [external_teacher]; every labelled clip is mixed with one."""
     mix: Share = 0.5
     """Constant weight of the soundscape in such a mix (1st place: .5)."""
     mix_share: Share = 1.0

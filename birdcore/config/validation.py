@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from birdcore.config.recipe import Recipe
 
 
-OUTSIDE = "outside"
+EXTERNAL_TEACHER = "external_teacher"
 """The name of a teacher, and of a member of the ensemble, that is no round."""
 
 
@@ -27,15 +27,18 @@ def _rounds_are_known(recipe: "Recipe") -> None:
     for at, one in enumerate(recipe.round):
         for key in ("start", "teacher"):
             wanted = getattr(one, key)
-            if key == "teacher" and wanted == OUTSIDE:
+            if key == "teacher" and wanted == EXTERNAL_TEACHER:
                 continue
             if wanted is not None and wanted not in earlier:
                 raise WrongSetting(_no_round(wanted, earlier, "earlier "), "round", at, key)
         if taken.intersection(one.names):
             raise WrongSetting("an earlier round has this name", "round", at, "name")
-        if one.name == OUTSIDE:
+        if one.name == EXTERNAL_TEACHER:
             raise WrongSetting(
-                "the teacher of [outside] has this name: choose another", "round", at, "name"
+                "the teacher of [external_teacher] has this name: choose another",
+                "round",
+                at,
+                "name",
             )
         if one.name == "ensemble":
             raise WrongSetting(
@@ -44,7 +47,7 @@ def _rounds_are_known(recipe: "Recipe") -> None:
         earlier.append(one.name)
         taken.update(one.names)
     for at, member in enumerate(recipe.members):
-        if member not in {*taken, OUTSIDE}:
+        if member not in {*taken, EXTERNAL_TEACHER}:
             raise WrongSetting(_no_round(member, sorted(taken)), "ensemble", "members", at)
 
 
@@ -58,21 +61,21 @@ def _data_fit(recipe: "Recipe") -> None:
     for at, one in enumerate(recipe.round):
         if one.data == "xeno-canto" and recipe.xeno_canto is None:
             raise WrongSetting("needs a table [xeno_canto]", "round", at, "data")
-        if recipe.outside is None:
+        if recipe.external_teacher is None:
             for key, wants in (
                 (("learns",), one.learns == "embeddings"),
-                (("teacher",), one.teacher == OUTSIDE),
-                (("label", "outside"), one.label.outside > 0),
+                (("teacher",), one.teacher == EXTERNAL_TEACHER),
+                (("label", "external_weight"), one.label.external_weight > 0),
             ):
                 if wants:
-                    raise WrongSetting("needs a table [outside]", "round", at, *key)
-        if one.teacher is not None and not {one.teacher, one.name} <= {*heard, OUTSIDE}:
+                    raise WrongSetting("needs a table [external_teacher]", "round", at, *key)
+        if one.teacher is not None and not {one.teacher, one.name} <= {*heard, EXTERNAL_TEACHER}:
             raise WrongSetting(
                 "a teacher and its student know the competition's classes, and one of these does "
                 "not", "round", at, "teacher",
             )  # fmt: skip
         folds = recipe.folds_of(one)
-        if one.teacher not in (None, OUTSIDE):
+        if one.teacher not in (None, EXTERNAL_TEACHER):
             _teachers_fit(recipe, at, one)
         if max(folds) >= recipe.folds.count:
             raise WrongSetting(
@@ -81,9 +84,9 @@ def _data_fit(recipe: "Recipe") -> None:
         if len(set(folds)) < len(folds):
             raise WrongSetting("a fold is named twice", "round", at, "folds")
     for at, member in enumerate(recipe.ensemble.members or ()):
-        if member == OUTSIDE:
-            if recipe.outside is None:
-                raise WrongSetting("needs a table [outside]", "ensemble", "members", at)
+        if member == EXTERNAL_TEACHER:
+            if recipe.external_teacher is None:
+                raise WrongSetting("needs a table [external_teacher]", "ensemble", "members", at)
         elif member not in {name for one in recipe.heard for name in one.names}:
             raise WrongSetting("does not know the competition's classes", "ensemble", "members", at)
 
@@ -123,5 +126,7 @@ def _starts_fit(recipe: "Recipe") -> None:
 
 
 def _no_round(name: str, rounds: Sequence[str], kind: str = "") -> str:
+    if name == "outside":  # the word of earlier versions
+        return f'"outside" is now "{EXTERNAL_TEACHER}"'
     there_are = f"There are {', '.join(rounds)}" if rounds else "This is the first"
     return f"no {kind}round has this name{nearest(name, rounds) or '.'} {there_are}"

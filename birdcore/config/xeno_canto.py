@@ -1,6 +1,6 @@
 """The recipe's table [xeno_canto]: which recordings of the archive are wanted."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
@@ -28,6 +28,8 @@ class XenoCanto(Section):
     every kind that has wishes.
     """
 
+    renamed: ClassVar[dict[str, str]] = {"without": "exclude_licenses"}
+
     site: str = "https://xeno-canto.org"
     species: tuple[Species, ...] = ()
     countries: tuple[Words, ...] = ()
@@ -44,7 +46,7 @@ class XenoCanto(Section):
     """Take also recordings that nobody has rated."""
     min_s: Seconds = 1.0
     max_s: Positive | None = None
-    without: tuple[Literal["nc", "nd"], ...] = ()
+    exclude_licenses: tuple[Literal["nc", "nd"], ...] = ()
     """Leave out licences that forbid commercial use (nc) or derivatives (nd)."""
     types: tuple[Words, ...] = ()
     """Such as song and call, which is also a flight call; all, if none is named."""

@@ -64,7 +64,7 @@ def probabilities(
     """Probabilities (S, K) of segments of one recording, and of which classes (K,) they speak.
 
     A segment's is the mean of its frames, over all predictors (6th place 2025: clipwise values were
-    too small), and of what the outside teacher heard in it, by `settings["outside"]`.
+    too small), and of what the outside teacher heard in it, by `settings["external_weight"]`.
     """
     segment_s = settings["segment_s"]
     said = np.zeros((len(starts), len(teacher.classes)), np.float32)
@@ -79,7 +79,7 @@ def probabilities(
     rows = torch.full((len(starts),), row)
     outside = teacher.heard.probability(rows, torch.from_numpy(starts), segment_s).numpy()
     known = teacher.columns >= 0
-    share = settings["outside"]
+    share = settings["external_weight"]
     said[:, known] = (1 - share) * said[:, known] + share * outside[:, teacher.columns[known]]
     return said, known | bool(predictors)
 

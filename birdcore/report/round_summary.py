@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from birdcore.config.validation import OUTSIDE
+from birdcore.config.validation import EXTERNAL_TEACHER
 from birdcore.stages.train import history
 from birdcore.store.artifact import Artifact
 
@@ -70,7 +70,7 @@ def _learns(one: Mapping[str, Any]) -> str:
     elif one["teacher"] is None:
         said = f"learns people's labels of {source}"
     else:
-        teacher = "the outside teacher" if one["teacher"] == OUTSIDE else one["teacher"]
+        teacher = "the outside teacher" if one["teacher"] == EXTERNAL_TEACHER else one["teacher"]
         of = {"both": "clips and soundscapes"}.get(one["label"]["of"], one["label"]["of"])
         said = f"learns people's labels of {source}, and what {teacher} says of {of}"
     return f"{said}; starts from {one['start']}" if one["start"] else said

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from birdcore.config.validation import OUTSIDE
+from birdcore.config.validation import EXTERNAL_TEACHER
 from birdcore.report import charts
 from birdcore.report import run_metadata as material
 from birdcore.report.calibration import calibration, expected_error
@@ -51,7 +51,7 @@ def ladder(job: Job, rounds: Rounds) -> dict[str, Any]:
         "ticks": charts.ticks(axis),
         "curves": [charts.sparkline(one.losses) for one in climbed],
         "weights": _weights(job),
-        "with_outside": OUTSIDE in job.config["ensemble"]["members"],
+        "with_outside": EXTERNAL_TEACHER in job.config["ensemble"]["members"],
         "models": sum(map(len, rounds.values())),
     }
 

@@ -77,7 +77,7 @@ def run(job: Job) -> Metrics:
     members, classes = members_of(rounds)
     common = sorted(set.intersection(*(set(table.index) for table in members.values())))
     if HEARD in job.step.inputs:
-        members[f"outside/{job.config['teacher']}"] = _told(job, members, common)
+        members[f"external_teacher/{job.config['teacher']}"] = _told(job, members, common)
     power = job.config.get("power", 1.0)
     ways = _ways(job.config, len(members))
     chosen, compared = ways[0], dict[str, Evaluation]()

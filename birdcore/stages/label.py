@@ -28,7 +28,7 @@ VERSION = 2
 OVER_ALL = {"minmax", "keep", "cap"}
 """Settings that look at the labels of all soundscapes at once: training reads them."""
 
-ELSEWHERE = OVER_ALL | {"of", "teachers", "outside"}
+ELSEWHERE = OVER_ALL | {"of", "teachers", "external_weight"}
 
 Of = Literal["soundscapes", "clips"]
 
@@ -72,7 +72,7 @@ def step(
         inputs["folds"] = (folds,)
     if outside is not None:
         inputs["heard"], inputs["catalog"] = ((ref,) for ref in outside)
-        config["outside"] = one.label.outside if teacher else 1.0
+        config["external_weight"] = one.label.external_weight if teacher else 1.0
     return Step("label", VERSION, name, config, inputs, defaults=defaults_of(one.label))
 
 

@@ -57,7 +57,7 @@ def outside_step(
     """What an outside teacher that heard a shard says of its segments."""
     config = {"segment_s": settings.segment_s, "teacher": teacher}
     inputs = {"heard": (heard,), "mel": (mel,), "catalog": (catalog,)}
-    name = f"predict outside {at:04d}"
+    name = f"predict external_teacher {at:04d}"
     return Step("predict", VERSION, name, config, inputs, defaults=defaults_of(settings))
 
 

@@ -57,14 +57,16 @@ def step(
 
 def settings_of(recipe: Recipe) -> dict[str, Any]:
     """What a recipe means: without names of its own, places, and how the work is split."""
-    meant = recipe.model_dump(mode="json", exclude={"name", "shards", "xeno_canto", "outside"})
+    meant = recipe.model_dump(
+        mode="json", exclude={"name", "shards", "xeno_canto", "external_teacher"}
+    )
     meant["mel"] = recipe.mel.spec().model_dump() | {"dtype": recipe.mel.dtype}
     meant["folds"]["train"] = list(recipe.folds.trained)
     meant["ensemble"]["members"] = list(recipe.members)
     if recipe.collects is not None:
         meant["xeno_canto"] = recipe.collects.model_dump(mode="json", exclude=NO_MATTER)
-    if recipe.outside is not None:
-        meant["outside"] = recipe.outside.model_dump(mode="json")
+    if recipe.external_teacher is not None:
+        meant["external_teacher"] = recipe.external_teacher.model_dump(mode="json")
     for one in meant["round"]:
         if one["weights"] is not None:
             one["weights"] = Path(one["weights"]).name
@@ -79,9 +81,11 @@ def defaults_of_settings(recipe: Recipe) -> dict[str, Any]:
     defaults["round"] = {one.name: defaults_of(one) for one in recipe.round}
     if recipe.xeno_canto is not None:
         defaults["xeno_canto"] = defaults_of(recipe.xeno_canto)
-    if recipe.outside is not None:
-        hears = defaults_of(recipe.outside)
-        defaults["outside"] = {key: value for key, value in hears.items() if key != "teacher"}
+    if recipe.external_teacher is not None:
+        hears = defaults_of(recipe.external_teacher)
+        defaults["external_teacher"] = {
+            key: value for key, value in hears.items() if key != "teacher"
+        }
     return defaults
 
 

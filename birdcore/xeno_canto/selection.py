@@ -145,12 +145,12 @@ def _length(wanted: XenoCanto) -> Check:
 
 def _licence(wanted: XenoCanto) -> Check:
     def check(record: Record) -> str | None:
-        if not wanted.without:
+        if not wanted.exclude_licenses:
             return None
         if not record.licence.startswith(("cc", "pdm")):
             return f"licence {record.licence or 'not said'}"
         parts = set(re.split(r"[ -]", record.licence))
-        return f"licence {record.licence}" if parts & set(wanted.without) else None
+        return f"licence {record.licence}" if parts & set(wanted.exclude_licenses) else None
 
     return check
 

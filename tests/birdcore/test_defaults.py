@@ -17,7 +17,7 @@ from pydantic import BaseModel, create_model
 
 from birdcore.config import Mixup, Recipe, Round
 from birdcore.config import recipe as tables
-from birdcore.config.recipe import Outside
+from birdcore.config.recipe import ExternalTeacher as ExternalTeacherTable
 from birdcore.config.xeno_canto import XenoCanto
 from birdcore.sources.birdclef import Source, SourceFile, scan
 from birdcore.sources.collection import Collected, competition_of
@@ -75,7 +75,7 @@ def recipe_of(
     first = one(**SAID)
     second = one(**SAID | {"name": "two", "teacher": "one"})
     wishes = xeno_canto(species=("Turdus merula",))
-    return recipe(round=(first, second), xeno_canto=wishes, outside=heard())
+    return recipe(round=(first, second), xeno_canto=wishes, external_teacher=heard())
 
 
 def steps(recipe: Any, source: Source) -> Iterator[Step]:
@@ -88,7 +88,7 @@ def steps(recipe: Any, source: Source) -> Iterator[Step]:
         shard = Shard(kind, 0, (file,))  # type: ignore[arg-type]
         yield clean.step(shard, recipe.clean, {}, root)
         yield mel.step(shard, REF, recipe.mel, recipe.clean, root)
-    yield outside.step(shard, REF, TEACHER, recipe.outside.hop_s, (), recipe.clean, root)
+    yield outside.step(shard, REF, TEACHER, recipe.external_teacher.hop_s, (), recipe.clean, root)
     yield fingerprint.step(shard, root)
     yield leaks.step(shard, REF, (REF,), [file], [])
     yield collection.step(Collected(root, file, (file,)), (REF,))
@@ -138,7 +138,7 @@ def changed(old: Any, new: Any, where: str) -> Iterator[str]:
 
 def test_a_default_changes_only_with_the_version_of_what_reads_it(source: Source) -> None:
     now: dict[str, Any] = {}
-    made = list(steps(recipe_of(Recipe, Round, XenoCanto, Outside), source))
+    made = list(steps(recipe_of(Recipe, Round, XenoCanto, ExternalTeacherTable), source))
     assert {step.stage for step in made} == STAGES.keys()
     for step in made:
         name = f"{step.stage} {step.version}"
@@ -192,13 +192,13 @@ def widened(kind: Any, **fields: Any) -> Any:
 def test_a_new_setting_that_is_off_keeps_all_keys(
     source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = list(steps(recipe_of(Recipe, Round, XenoCanto, Outside), source))
-    one, wishes, heard = map(widened, (Round, XenoCanto, Outside))
+    before = list(steps(recipe_of(Recipe, Round, XenoCanto, ExternalTeacherTable), source))
+    one, wishes, heard = map(widened, (Round, XenoCanto, ExternalTeacherTable))
     wide = widened(
         Recipe,
         round=(tuple[one, ...], ...),
         xeno_canto=(wishes | None, None),
-        outside=(heard | None, None),
+        external_teacher=(heard | None, None),
     )
     monkeypatch.setattr(tables, "MelSpec", widened(tables.MelSpec))
     after = list(steps(recipe_of(wide, one, wishes, heard), source))
@@ -228,14 +228,14 @@ def test_a_new_setting_that_is_off_keeps_all_keys(
 def test_a_setting_that_is_on_makes_a_key_of_its_own(
     source: Source, kind: Callable[[Recipe], Recipe]
 ) -> None:
-    recipe = recipe_of(Recipe, Round, XenoCanto, Outside)
+    recipe = recipe_of(Recipe, Round, XenoCanto, ExternalTeacherTable)
     before = {step.key for step in steps(recipe, source)}
     after = {step.key for step in steps(kind(recipe), source)}
     assert len(after - before) >= 2  # the stage's own, and the report's
 
 
 def test_a_step_keeps_its_key_on_its_way_to_another_process(source: Source) -> None:
-    for step in steps(recipe_of(Recipe, Round, XenoCanto, Outside), source):
+    for step in steps(recipe_of(Recipe, Round, XenoCanto, ExternalTeacherTable), source):
         assert step_from_json(step_to_json(step)).key == step.key
 
 

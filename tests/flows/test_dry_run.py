@@ -74,7 +74,7 @@ def test_a_second_look_asks_nobody_and_counts_what_is_left_out(
     monkeypatch.setitem(sys.modules, "tasks.archive", None)  # nor does it look for a key
     asked = site.asked
     capsys.readouterr()
-    few = ("--set", "xeno_canto.per_species=2", "--set", 'xeno_canto.without=["nc"]')
+    few = ("--set", "xeno_canto.per_species=2", "--set", 'xeno_canto.exclude_licenses=["nc"]')
     assert main(site.arguments("collect", "--dry-run", *few)) == 0
     rows, below = table(capsys)
     fitting = [r for r in map(parse_record, site.records) if "nc" not in r.licence]

@@ -25,6 +25,6 @@ def test_it_says_who_teaches_whom() -> None:
         "birds": settings(data="xeno-canto"),
         "one": settings(start="birds"),
         "two": settings(start="one", teacher="one"),
-        "three": settings(teacher="outside"),
+        "three": settings(teacher="external_teacher"),
     }
     assert links(rounds) == [(0, 1, "start"), (1, 2, "start"), (1, 2, "teacher")]

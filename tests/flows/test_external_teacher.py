@@ -38,7 +38,7 @@ TAUGHT = """
 name = "third"
 backbones = ["resnet10t"]
 teacher = "first"
-label = { outside = 0.25, of = "both" }
+label = { external_weight = 0.25, of = "both" }
 epochs = 1
 batch = 4
 crop_s = 2.0
@@ -66,12 +66,18 @@ def taught(
     fake = ExternalTeacher("birdnet", 8_000, 2.0, known, 8, {}, credit, open_fake)
     monkeypatch.setitem(outside.TEACHERS, "birdnet", lambda: fake)
     recipe = tmp_path / "outside.toml"
-    text = tiny_recipe.read_text().replace("[[round]]", f"[outside]\n{EMBED}\n[[round]]", 1)
+    text = tiny_recipe.read_text().replace(
+        "[[round]]", f"[external_teacher]\n{EMBED}\n[[round]]", 1
+    )
     recipe.write_text(text.replace("[score]", f"{TAUGHT}\n[score]"))
     store = Store(tmp_path / "store")
 
     def build(*settings: str) -> Dag:
-        whole = ["round.1.start=embed", "round.1.start_with=backbone", "round.2.teacher=outside"]
+        whole = [
+            "round.1.start=embed",
+            "round.1.start_with=backbone",
+            "round.2.teacher=external_teacher",
+        ]
         chosen = read_recipe(recipe, [*whole, *settings])
         return build_dag(chosen, scan(tiny_data, store), store, keep_shards=True)
 
@@ -153,7 +159,9 @@ def test_labels_are_what_the_outside_teacher_heard_of_the_species_it_knows(
 
 def test_beside_an_earlier_round_it_has_a_share(taught: Callable[..., Dag], tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
-    shares = {share: ran(taught(f"round.3.label.outside={share}"), store) for share in (0, 0.25)}
+    shares = {
+        share: ran(taught(f"round.3.label.external_weight={share}"), store) for share in (0, 0.25)
+    }
     alone, mixed = (
         segments(made["label for third soundscapes 0000 fold 0"]) for made in shares.values()
     )
@@ -171,11 +179,11 @@ def test_as_a_member_it_predicts_and_is_weighed_as_a_round_is(
     taught: Callable[..., Dag], tmp_path: Path
 ) -> None:
     store = Store(tmp_path / "store")
-    members = 'ensemble.members=["first", "outside"]'
+    members = 'ensemble.members=["first", "external_teacher"]'
     made = ran(taught(members, "ensemble.weights=mean"), store, with_results=True)
     shares = json.loads((made["ensemble"] / "weights.json").read_text())["weights"]
-    assert shares == {"first/resnet10t": 0.5, "outside/birdnet": 0.5}
-    told = pd.read_parquet(made["predict outside 0000"] / "predictions.parquet")
+    assert shares == {"first/resnet10t": 0.5, "external_teacher/birdnet": 0.5}
+    told = pd.read_parquet(made["predict external_teacher 0000"] / "predictions.parquet")
     ours = pd.read_parquet(made["predict first 0000"] / "predictions.parquet")
     assert list(told["recording"]) == list(ours["recording"])
     assert list(told["end"]) == list(ours["end"])
@@ -193,7 +201,7 @@ def test_as_a_member_it_predicts_and_is_weighed_as_a_round_is(
     assert wanted.std() > 0
     others = [at for at in range(len(species)) if at not in columns]
     assert not said[:, others].any()
-    table = pd.read_csv(made["submission"] / "rounds" / "outside.csv", index_col="row_id")
+    table = pd.read_csv(made["submission"] / "rounds" / "external_teacher.csv", index_col="row_id")
     assert len(table) == len(told)
 
 
@@ -201,7 +209,7 @@ def test_as_a_member_it_is_judged_by_its_loudest_window(
     taught: Callable[..., Dag], tmp_path: Path
 ) -> None:
     store = Store(tmp_path / "store")
-    dag = taught('ensemble.members=["first", "outside"]')
+    dag = taught('ensemble.members=["first", "external_teacher"]')
     made = ran(dag, store, with_results=True)
     heard = [
         a for name, a in made.items() if name.startswith("external_teacher birdnet train_audio")
@@ -222,10 +230,14 @@ def test_only_what_a_round_asks_for_is_heard(taught: Callable[..., Dag]) -> None
         }
 
     assert heard() == {"train_audio", "train_soundscapes"}
-    still = ["round.0.learns=labels", "round.3.label.outside=0", "round.2.label.of=soundscapes"]
+    still = [
+        "round.0.learns=labels",
+        "round.3.label.external_weight=0",
+        "round.2.label.of=soundscapes",
+    ]
     assert heard(*still) == {"train_soundscapes"}
     assert heard(*still, "round.2.teacher=first") == set()
-    member = 'ensemble.members=["first", "outside"]'
+    member = 'ensemble.members=["first", "external_teacher"]'
     assert heard(*still, "round.2.teacher=first", member) == {"train_audio", "test_soundscapes"}
 
 
@@ -235,11 +247,15 @@ def test_only_what_a_round_asks_for_is_heard(taught: Callable[..., Dag]) -> None
         ("round.0.mixup.labels=max", 'must be "soft"'),
         ("round.0.sumix.probability=0.5", 'does not go with learns = "embeddings"'),
         ("round.0.reverse=0.5", 'does not go with learns = "embeddings"'),
-        ("round.1.name=outside", "the teacher of [outside] has this name"),
+        ("round.1.name=external_teacher", "the teacher of [external_teacher] has this name"),
         ("round.2.teacher=embed", "know the competition's classes, and one of these does not"),
         ('ensemble.members=["outsid"]', "no round has this name"),
         ('ensemble.members=["embed"]', "does not know the competition's classes"),
-        ("outside.teacher=perch", "must be"),
+        ("external_teacher.teacher=perch", "must be"),
+        ("round.2.teacher=outside", '"outside" is now "external_teacher"'),
+        ('ensemble.members=["outside"]', '"outside" is now "external_teacher"'),
+        ("outside.teacher=birdnet", "`outside` is now `external_teacher`"),
+        ("round.3.label.outside=0.5", "`outside` is now `external_weight`"),
     ],
 )
 def test_what_an_outside_teacher_cannot_do_is_refused(
@@ -253,11 +269,11 @@ def test_what_an_outside_teacher_cannot_do_is_refused(
 
 def test_without_its_table_it_is_refused(tiny_recipe: Path) -> None:
     for setting in (
-        "round.1.teacher=outside",
-        "round.1.label.outside=0.5",
+        "round.1.teacher=external_teacher",
+        "round.1.label.external_weight=0.5",
         "round.0.learns=embeddings",
-        'ensemble.members=["first", "outside"]',
+        'ensemble.members=["first", "external_teacher"]',
     ):
         more = ["round.0.mixup.labels=soft"] if "learns" in setting else []
-        with pytest.raises(RecipeError, match=r"needs a table \[outside\]"):
+        with pytest.raises(RecipeError, match=r"needs a table \[external_teacher\]"):
             read_recipe(tiny_recipe, [setting, *more])
