@@ -33,13 +33,6 @@ def _rounds_are_known(recipe: "Recipe") -> None:
                 raise WrongSetting(_no_round(wanted, earlier, "earlier "), "round", at, key)
         if taken.intersection(one.names):
             raise WrongSetting("an earlier round has this name", "round", at, "name")
-        if one.name == EXTERNAL_TEACHER:
-            raise WrongSetting(
-                "the teacher of [external_teacher] has this name: choose another",
-                "round",
-                at,
-                "name",
-            )
         if one.name == "ensemble":
             raise WrongSetting(
                 "the ensemble's scores have this name: choose another", "round", at, "name"

@@ -247,7 +247,6 @@ def test_only_what_a_round_asks_for_is_heard(taught: Callable[..., Dag]) -> None
         ("round.0.mixup.labels=max", 'must be "soft"'),
         ("round.0.sumix.probability=0.5", 'does not go with learns = "embeddings"'),
         ("round.0.reverse=0.5", 'does not go with learns = "embeddings"'),
-        ("round.1.name=external_teacher", "the teacher of [external_teacher] has this name"),
         ("round.2.teacher=embed", "know the competition's classes, and one of these does not"),
         ('ensemble.members=["outsid"]', "no round has this name"),
         ('ensemble.members=["embed"]', "does not know the competition's classes"),
