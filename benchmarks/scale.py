@@ -80,6 +80,7 @@ def invented(count: int, root: Path) -> Source:
     columns = {
         "filename": [file.path.partition("/")[2] for file in train],
         "primary_label": [species[at % SPECIES] for at in range(count)],
+        "secondary_labels": [()] * count,
         "url": "",
     }
     taxonomy = pd.DataFrame({"primary_label": species, "scientific_name": species})
