@@ -3,8 +3,8 @@
 The plan, the flow and the cache all read this one list. Steps come after what they read.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from birdcore.config import Recipe
@@ -19,6 +19,7 @@ from birdcore.stages import (
     clean,
     collection,
     ensemble,
+    external_teacher,
     fingerprint,
     folds,
     leaks,
@@ -28,20 +29,33 @@ from birdcore.stages import (
     score,
     submission,
 )
-from birdcore.stages import external_teacher as outside
 from birdcore.stages.catalog import training_problems
 from birdcore.stages.external_teacher import teacher_named
 from birdcore.store.artifact import Ref, Step
 from birdcore.store.store import Store
-from flows.rounds import heard_by_outside, hears_soundscapes, models_of_round, refuse_what_lacks
+from flows.rounds import (
+    Models,
+    Prepared,
+    Refs,
+    RoundData,
+    kinds_with_outputs,
+    models_of,
+    refs,
+    refuse_missing,
+    steps_of_round,
+)
 
 
 @dataclass(frozen=True)
 class Dag:
-    """Steps in an order in which they can run, and which of them a person asked for.
+    """The steps of a recipe, and what its results are read from.
 
-    `problems`: what does not fit in the data, as far as it is known before anything runs; `names`:
-    what the rows of each test soundscape are called.
+    Attributes:
+        steps: All steps, in an order in which they can run.
+        submission: The step that writes the submission.
+        score: The step that scores it, where the data has a truth.
+        problems: What does not fit in the data, as far as it is known before anything runs.
+        names: What the rows of each test soundscape are called.
     """
 
     steps: tuple[Step, ...]
@@ -51,18 +65,19 @@ class Dag:
     names: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, stage: str) -> list[Step]:
+        """The steps of a stage."""
         return [step for step in self.steps if step.stage == stage]
 
 
 def gathered(recipe: Recipe, source: Source, folder: Path) -> Collected | None:
-    """What a recipe's rounds have of the collection, where they want any.
+    """The recordings of a collection that a recipe's rounds read; None where no round reads any.
 
-    Raises ValueError where there is nothing of it.
+    Raises:
+        ValueError: The collection in `folder` has none of them yet.
     """
-    wanted = recipe.collects
-    if wanted is None:
+    if recipe.collects is None:
         return None
-    return collected_part(folder, wanted, competition_of(source.csv))
+    return collected_part(folder, recipe.collects, competition_of(source.csv))
 
 
 def build_dag(
@@ -73,162 +88,177 @@ def build_dag(
     *,
     keep_shards: bool,
 ) -> Dag:
-    """The DAG of a recipe on a data folder and, where a round wants them, Xeno-canto recordings.
+    """The DAG of a recipe on a data folder and, where a round reads it, a collection.
 
-    `keep_shards` writes new shards to the ledger. Raises ValueError where a round needs what is
-    not there.
+    Args:
+        recipe: What to build.
+        source: The data folder.
+        store: Where the ledger of shards is.
+        collected: The recordings of the collection.
+        keep_shards: Write new shards to the ledger.
+
+    Raises:
+        ValueError: A round needs what is not there.
     """
-    for one in recipe.round:
-        refuse_what_lacks(one, source)
-    audio = dict(source.audio)
-    roots = dict.fromkeys(audio, source.root)
+    for round_config in recipe.round:
+        refuse_missing(round_config, source)
+    audio, roots = dict(source.audio), dict.fromkeys(source.audio, source.root)
     if collected is not None:
         audio["xeno_canto"], roots["xeno_canto"] = collected.audio, collected.root
     parts = shards(audio, store, recipe.shards.recordings, keep=keep_shards)
-    steps: list[Step] = []
-
-    def add(step: Step) -> Ref:
-        steps.append(step)
-        return step.ref
-
-    cataloged = add(catalog.step(source))
-    cleanings: dict[Kind, tuple[Ref, ...]] = {}
-    mels: dict[Kind, tuple[Ref, ...]] = {}
-    heard: dict[Kind, tuple[Ref, ...]] = {}
-    for kind in parts:
-        cleaned = _cleaned(recipe, source, parts[kind], roots[kind], steps)
-        cleanings[kind] = tuple(step.ref for step in cleaned)
-        mels[kind] = _mels(recipe, parts[kind], cleaned, roots[kind], steps)
-        heard[kind] = _heard(recipe, source, kind, parts[kind], cleaned, roots[kind], steps)
-    folded = add(folds.step(cataloged, recipe.folds.count, recipe.seed))
-    catalogs = [cataloged]
-    bases = {
-        "birdclef": _base(cataloged, folded, mels["train_audio"], heard["train_audio"]),
-    }
+    recordings = {kind: _prepare(recipe, source, kind, parts[kind], roots[kind]) for kind in parts}
+    cataloged = catalog.step(source)
+    folded = folds.step(cataloged.ref, recipe.folds.count, recipe.seed)
+    steps = [cataloged, *(step for kind in recordings.values() for step in kind.steps), folded]
+    clips, soundscapes = recordings["train_audio"], recordings["train_soundscapes"]
+    data = {"birdclef": RoundData(cataloged.ref, folded.ref, clips, soundscapes)}
     if collected is not None:
-        birds = add(collection.step(collected, _leaks(source, collected, parts, steps)))
-        in_folds = add(folds.step(birds, recipe.folds.count, recipe.seed))
-        catalogs.append(birds)
-        bases["xeno-canto"] = _base(birds, in_folds, mels["xeno_canto"], heard["xeno_canto"])
+        added = _collection_steps(recipe, source, collected, parts)
+        birds, bird_folds = refs(added[-2:])
+        steps += added
+        data["xeno-canto"] = RoundData(birds, bird_folds, recordings["xeno_canto"], soundscapes)
+    models: dict[str, Models] = {}
+    for round_config in recipe.round:
+        added = steps_of_round(recipe, round_config, data[round_config.data], models)
+        models[round_config.name] = models_of(added)
+        steps += added
+    results = _results(recipe, source, recordings, data, models)
+    return replace(results, steps=_unique([*steps, *results.steps]))
 
-    models: dict[str, dict[tuple[str, int], Ref]] = {}
-    for one in recipe.round:
-        inputs = dict(bases[one.data])
-        if hears_soundscapes(one) or one.background.probability:
-            inputs["soundscapes"] = mels["train_soundscapes"]
-            inputs["heard_soundscapes"] = heard["train_soundscapes"]
-        models[one.name] = models_of_round(recipe, one, inputs, models, steps)
 
-    members = {n: tuple(models[n].values()) for n in recipe.members if n != EXTERNAL_TEACHER}
-    tests = mels["test_soundscapes"]
-    told = None
-    if recipe.external_teacher is not None and EXTERNAL_TEACHER in recipe.members:
-        told = (recipe.external_teacher.teacher, heard["train_audio"], cataloged)
-    weighed = add(ensemble.step(recipe.ensemble, members, told))
-    predicted = {
-        one.name: tuple(
-            add(predict.step(one.name, at, tuple(models[one.name].values()), part, recipe.predict))
-            for at, part in enumerate(tests)
-        )
-        for one in recipe.heard
-    }
-    if told is not None:
-        predicted[EXTERNAL_TEACHER] = tuple(
-            add(predict.outside_step(told[0], at, sound, part, cataloged, recipe.predict))
-            for at, (sound, part) in enumerate(zip(heard["test_soundscapes"], tests, strict=True))
-        )
-    submitted = submission.step(recipe.predict, source, cataloged, weighed, predicted)
-    steps.append(submitted)
-    scored = score.step(recipe.score, source, submitted.ref)
-    if scored is not None:
-        steps.append(scored)
-    of_rounds = {name: tuple(of_round.values()) for name, of_round in models.items()}
-    add(
-        report.step(
-            recipe, source, catalogs, cleanings, mels, of_rounds, weighed, submitted.ref, scored
-        )
+def _prepare(
+    recipe: Recipe, source: Source, kind: Kind, parts: Sequence[Shard], root: Path
+) -> Prepared:
+    """The steps that prepare the recordings of a kind, which lie below `root`."""
+    cleaned = tuple(clean.step(part, recipe.clean, source.overrides, root) for part in parts)
+    both = list(zip(parts, refs(cleaned), strict=True))
+    mels = tuple(mel.step(part, ref, recipe.mel, recipe.clean, root) for part, ref in both)
+    settings = recipe.external_teacher
+    if settings is None or kind not in kinds_with_outputs(recipe):
+        return Prepared(cleaned, mels)
+    teacher = teacher_named(settings.teacher)
+    # The classes of a collection are its own: of those recordings only embeddings are read.
+    species = () if kind == "xeno_canto" else tuple(source.csv.taxonomy["scientific_name"])
+    outputs = tuple(
+        external_teacher.step(part, ref, teacher, settings.hop_s, species, recipe.clean, root)
+        for part, ref in both
     )
-    problems = [*source.problems, *soundscape_problems(source), *training_problems(source)]
-    if scored is None and (source.root / recipe.score.truth).is_file():
-        what = "no row of it is of a soundscape that is there: nothing is scored"
-        problems.append(Problem("truth of other soundscapes", recipe.score.truth, what))
-    return Dag(_once(steps), submitted, scored, tuple(problems), rows_of(source))
+    return Prepared(cleaned, mels, outputs)
 
 
-def _leaks(
-    source: Source, collected: Collected, parts: dict[Kind, list[Shard]], steps: list[Step]
-) -> tuple[Ref, ...]:
-    """Fingerprints of all audio, and for each shard of the collection what the competition has."""
-    competition = [
-        fingerprint.step(shard, source.root) for kind in FOLDERS for shard in parts[kind]
-    ]
-    known = tuple(step.ref for step in competition)
-    files = [file for kind in FOLDERS for file in source.audio[kind]]
-    steps += competition
-    found = []
-    for shard in parts["xeno_canto"]:
-        sound = fingerprint.step(shard, collected.root)
-        found.append(leaks.step(shard, sound.ref, known, files, _urls(source)))
-        steps += [sound, found[-1]]
-    return tuple(step.ref for step in found)
-
-
-def _urls(source: Source) -> list[tuple[str, str]]:
-    """Training recordings, each with the address that train.csv gives it."""
-    train = source.csv.train
-    named = zip(train["filename"], train["url"], strict=True)
-    return [(f"train_audio/{name}", url) for name, url in named]
-
-
-def _cleaned(
-    recipe: Recipe, source: Source, parts: list[Shard], root: Path, steps: list[Step]
+def _collection_steps(
+    recipe: Recipe, source: Source, collected: Collected, parts: Mapping[Kind, Sequence[Shard]]
 ) -> list[Step]:
-    cleaned = [clean.step(shard, recipe.clean, source.overrides, root) for shard in parts]
-    steps += cleaned
-    return cleaned
+    """The collection without what the competition has too; the last two are its tables and folds.
 
-
-def _mels(
-    recipe: Recipe, parts: list[Shard], cleaned: list[Step], root: Path, steps: list[Step]
-) -> tuple[Ref, ...]:
-    mels = [
-        mel.step(shard, before.ref, recipe.mel, recipe.clean, root)
-        for shard, before in zip(parts, cleaned, strict=True)
+    Fingerprints of all audio tell which recordings are the same, a step for each shard.
+    """
+    competition = [fingerprint.step(part, source.root) for kind in FOLDERS for part in parts[kind]]
+    files = [file for kind in FOLDERS for file in source.audio[kind]]
+    train = source.csv.train
+    names = ("train_audio/" + train["filename"]).tolist()
+    urls = list(zip(names, train["url"].tolist(), strict=True))
+    compared = []
+    for part in parts["xeno_canto"]:
+        own = fingerprint.step(part, collected.root)
+        compared += [own, leaks.step(part, own.ref, refs(competition), files, urls)]
+    birds = collection.step(collected, refs(compared[1::2]))
+    return [
+        *competition,
+        *compared,
+        birds,
+        folds.step(birds.ref, recipe.folds.count, recipe.seed),
     ]
-    steps += mels
-    return tuple(step.ref for step in mels)
 
 
-def _heard(
+def _results(
     recipe: Recipe,
     source: Source,
-    kind: Kind,
-    parts: list[Shard],
-    cleaned: list[Step],
-    root: Path,
-    steps: list[Step],
-) -> tuple[Ref, ...]:
-    """What the outside teacher hears in each shard, where the recipe asks for it."""
-    wanted = recipe.external_teacher
-    if wanted is None or kind not in heard_by_outside(recipe):
-        return ()
-    teacher = teacher_named(wanted.teacher)
-    species = () if kind == "xeno_canto" else tuple(source.csv.taxonomy["scientific_name"])
-    heard = [
-        outside.step(shard, before.ref, teacher, wanted.hop_s, species, recipe.clean, root)
-        for shard, before in zip(parts, cleaned, strict=True)
-    ]
-    steps += heard
-    return tuple(step.ref for step in heard)
+    recordings: Mapping[Kind, Prepared],
+    data: Mapping[str, RoundData],
+    models: Mapping[str, Models],
+) -> Dag:
+    """The DAG's end: the ensemble, its predictions, the submission, its score and the report."""
+    cataloged, trained = data["birdclef"].catalog, _by_round(models)
+    weights = _ensemble(recipe, recordings, cataloged, trained)
+    predicted = _predictions(recipe, recordings["test_soundscapes"], cataloged, trained)
+    predictions = {name: refs(steps) for name, steps in predicted.items()}
+    submitted = submission.step(recipe.predict, source, cataloged, weights.ref, predictions)
+    scored = score.step(recipe.score, source, submitted.ref)
+    page = report.step(
+        recipe,
+        source,
+        [of_source.catalog for of_source in data.values()],
+        {kind: refs(prepared.cleaned) for kind, prepared in recordings.items()},
+        {kind: refs(prepared.mels) for kind, prepared in recordings.items()},
+        trained,
+        weights.ref,
+        submitted.ref,
+        scored,
+    )
+    steps = [weights, *(step for of_round in predicted.values() for step in of_round), submitted]
+    steps += [page] if scored is None else [scored, page]
+    problems = _problems(recipe, source, scored)
+    return Dag(tuple(steps), submitted, scored, problems, rows_of(source))
 
 
-def _base(
-    cataloged: Ref, folded: Ref, mels: tuple[Ref, ...], heard: tuple[Ref, ...]
-) -> dict[str, tuple[Ref, ...]]:
-    """What every round on one source of recordings reads."""
-    return {"catalog": (cataloged,), "folds": (folded,), "mel": mels, "heard": heard}
+def _by_round(models: Mapping[str, Models]) -> dict[str, Refs]:
+    return {name: tuple(of_round.values()) for name, of_round in models.items()}
 
 
-def _once(steps: list[Step]) -> tuple[Step, ...]:
-    """Each artifact is made once, however many rounds ask for it."""
+def _is_member(recipe: Recipe) -> bool:
+    """Whether the external teacher is a member of the ensemble."""
+    return recipe.external_teacher is not None and EXTERNAL_TEACHER in recipe.members
+
+
+def _ensemble(
+    recipe: Recipe,
+    recordings: Mapping[Kind, Prepared],
+    cataloged: Ref,
+    trained: Mapping[str, Refs],
+) -> Step:
+    members = {name: trained[name] for name in recipe.members if name != EXTERNAL_TEACHER}
+    external = None
+    if recipe.external_teacher is not None and _is_member(recipe):
+        external = (
+            recipe.external_teacher.teacher,
+            refs(recordings["train_audio"].outputs),
+            cataloged,
+        )
+    return ensemble.step(recipe.ensemble, members, external)
+
+
+def _predictions(
+    recipe: Recipe, tests: Prepared, cataloged: Ref, trained: Mapping[str, Refs]
+) -> dict[str, list[Step]]:
+    """The predictions of each round and of an external teacher that is a member, by shard."""
+    mels = refs(tests.mels)
+    predicted = {
+        one.name: [
+            predict.step(one.name, number, trained[one.name], part, recipe.predict)
+            for number, part in enumerate(mels)
+        ]
+        for one in recipe.heard
+    }
+    if recipe.external_teacher is not None and _is_member(recipe):
+        teacher = recipe.external_teacher.teacher
+        shards_of_tests = zip(refs(tests.outputs), mels, strict=True)
+        predicted[EXTERNAL_TEACHER] = [
+            predict.outside_step(teacher, number, outputs, part, cataloged, recipe.predict)
+            for number, (outputs, part) in enumerate(shards_of_tests)
+        ]
+    return predicted
+
+
+def _problems(recipe: Recipe, source: Source, scored: Step | None) -> tuple[Problem, ...]:
+    """What does not fit in the data, as far as it is known before anything runs."""
+    found = [*source.problems, *soundscape_problems(source), *training_problems(source)]
+    if scored is None and (source.root / recipe.score.truth).is_file():
+        detail = "no row of it is of a soundscape that is there: nothing is scored"
+        found.append(Problem("truth of other soundscapes", recipe.score.truth, detail))
+    return tuple(found)
+
+
+def _unique(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """Each artifact once, however many rounds read it."""
     return tuple({step.ref: step for step in steps}.values())

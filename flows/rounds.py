@@ -1,6 +1,13 @@
-"""The models of one round, what teaches them, and what they need to be there."""
+"""The steps of one round: what its models read, who labels for it, and a step for each model.
 
+A round trains a model for each of its backbones and folds. Where it has a teacher, that teacher
+labels soundscapes or clips first, a step for each shard.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from birdcore.config import Recipe, Round
 from birdcore.config.validation import EXTERNAL_TEACHER
@@ -8,120 +15,203 @@ from birdcore.sources.birdclef import Kind, Source
 from birdcore.stages import label, train
 from birdcore.store.artifact import Ref, Step
 
+Refs: TypeAlias = tuple[Ref, ...]
+Models: TypeAlias = Mapping[tuple[str, int], Ref]
+"""The models of a round, by backbone and fold."""
 
-def refuse_what_lacks(one: Round, source: Source) -> None:
-    """Said before any work: without soundscapes a student would be one in name only."""
+
+@dataclass(frozen=True)
+class Prepared:
+    """Steps that prepare the recordings of one kind, each a step for every shard.
+
+    Attributes:
+        cleaned: What of each recording is kept.
+        mels: Its mel spectrogram.
+        outputs: What the external teacher says of it; empty where the recipe does not ask.
+    """
+
+    cleaned: tuple[Step, ...] = ()
+    mels: tuple[Step, ...] = ()
+    outputs: tuple[Step, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return self.cleaned + self.mels + self.outputs
+
+
+@dataclass(frozen=True)
+class RoundData:
+    """What the rounds on one source of recordings read: its catalogue, folds and recordings."""
+
+    catalog: Ref
+    folds: Ref
+    clips: Prepared
+    soundscapes: Prepared
+
+    def inputs(self, round_config: Round) -> dict[str, Refs]:
+        """The inputs that every model of a round reads, by the names that training knows."""
+        with_outputs = round_config.learns == "embeddings"
+        inputs = {
+            "catalog": (self.catalog,),
+            "folds": (self.folds,),
+            "mel": refs(self.clips.mels),
+        }
+        if with_outputs:
+            inputs["heard"] = refs(self.clips.outputs)
+        if uses_soundscapes(round_config) or round_config.background.probability:
+            inputs["soundscapes"] = refs(self.soundscapes.mels)
+            if with_outputs:
+                inputs["heard_soundscapes"] = refs(self.soundscapes.outputs)
+        return inputs
+
+
+def refs(steps: Sequence[Step]) -> Refs:
+    """The artifacts that steps make, in their order."""
+    return tuple(step.ref for step in steps)
+
+
+def refuse_missing(round_config: Round, source: Source) -> None:
+    """Refuse a round whose recordings or weights are not there.
+
+    Without soundscapes a student would be trained like its teacher, and nothing would say so.
+
+    Raises:
+        ValueError: The round reads soundscapes or a file of weights, and there are none.
+    """
     if not source.audio["train_soundscapes"]:
-        for key, wanted in (
-            ("teacher", one.teacher is not None and hears_soundscapes(one)),
-            ("background", one.background.probability),
-        ):
-            if wanted:
-                raise ValueError(
-                    f"{key} of round {one.name!r} needs soundscapes, and there are none in "
-                    f"{source.root / 'train_soundscapes'}"
-                )
-    if one.weights is not None and not Path(one.weights).is_file():
-        raise ValueError(f"weights of round {one.name!r}: there is no file {one.weights}")
+        name, folder = round_config.name, source.root / "train_soundscapes"
+        if round_config.teacher is not None and uses_soundscapes(round_config):
+            raise ValueError(
+                f"the teacher of round {name!r} labels soundscapes, and there are none in "
+                f"{folder}: add some, or remove 'teacher' from the round"
+            )
+        if round_config.background.probability:
+            raise ValueError(
+                f"background of round {name!r} is taken from soundscapes, and there are none in "
+                f"{folder}: add some, or set background.probability = 0 in the round"
+            )
+    if round_config.weights is not None and not Path(round_config.weights).is_file():
+        raise ValueError(
+            f"weights of round {round_config.name!r}: there is no file {round_config.weights}"
+        )
 
 
-def hears_soundscapes(one: Round) -> bool:
-    if one.learns == "embeddings":
-        return one.data == "birdclef"
-    return one.teacher is not None and one.label.of != "clips"
+def uses_soundscapes(round_config: Round) -> bool:
+    """Whether a round learns from soundscapes."""
+    if round_config.learns == "embeddings":
+        return round_config.data == "birdclef"
+    return round_config.teacher is not None and round_config.label.of != "clips"
 
 
-def heard_by_outside(recipe: Recipe) -> set[Kind]:
-    """What the outside teacher listens to, for rounds or as a member of the ensemble."""
-    heard: set[Kind] = (
+def kinds_with_outputs(recipe: Recipe) -> set[Kind]:
+    """The kinds of recordings that the external teacher reads, for rounds or the ensemble."""
+    member: set[Kind] = (
         {"train_audio", "test_soundscapes"} if EXTERNAL_TEACHER in recipe.members else set()
     )
-    return heard.union(*(_heard_for(one) for one in recipe.round))
+    return member.union(*(_kinds_with_outputs(one) for one in recipe.round))
 
 
-def _heard_for(one: Round) -> set[Kind]:
-    if one.learns == "embeddings":
-        return {"xeno_canto"} if one.data == "xeno-canto" else {"train_audio", "train_soundscapes"}
-    if one.teacher is None or (one.teacher != EXTERNAL_TEACHER and not one.label.external_weight):
+def _kinds_with_outputs(round_config: Round) -> set[Kind]:
+    if round_config.learns == "embeddings":
+        if round_config.data == "xeno-canto":
+            return {"xeno_canto"}
+        return {"train_audio", "train_soundscapes"}
+    if round_config.teacher is None or not _labels_with_outputs(round_config):
         return set()
-    of: dict[str, set[Kind]] = {
+    labelled: dict[str, set[Kind]] = {
         "clips": {"train_audio"},
         "soundscapes": {"train_soundscapes"},
         "both": {"train_audio", "train_soundscapes"},
     }
-    return of[one.label.of]
+    return labelled[round_config.label.of]
 
 
-def models_of_round(
-    recipe: Recipe,
-    one: Round,
-    inputs: dict[str, tuple[Ref, ...]],
-    earlier: dict[str, dict[tuple[str, int], Ref]],
-    steps: list[Step],
-) -> dict[tuple[str, int], Ref]:
-    """The models of a round, by backbone and fold; each starts from its own kind, if at all.
+def _labels_with_outputs(round_config: Round) -> bool:
+    """Whether the external teacher has a part in a round's pseudo-labels."""
+    return round_config.teacher == EXTERNAL_TEACHER or bool(round_config.label.external_weight)
 
-    Where other data has fewer folds, its first model starts those that have none of their own.
+
+def steps_of_round(
+    recipe: Recipe, round_config: Round, data: RoundData, earlier: Mapping[str, Models]
+) -> list[Step]:
+    """The steps of a round: its models, each after the pseudo-labels that it reads.
+
+    Args:
+        recipe: The recipe, for its folds and seed.
+        round_config: The round.
+        data: The recordings that it learns from.
+        earlier: The models of the rounds before it.
     """
-    models = {}
-    for backbone in one.backbones:
-        for fold in recipe.folds_of(one):
-            start = {}
-            if one.start:
-                models_of = earlier[one.start].items()
-                of_backbone = {f: ref for (b, f), ref in models_of if b == backbone}
-                first = next(iter(of_backbone.values()))
-                start = {"start": (of_backbone.get(fold, first),)}
-            taught = _labels(one, fold, inputs, earlier, steps)
-            read = {k: refs for k, refs in inputs.items() if not k.startswith("heard")}
-            if one.learns == "embeddings":
-                read = inputs
-            step = train.step(one, backbone, fold, recipe.seed, read | start | taught)
-            steps.append(step)
-            models[backbone, fold] = step.ref
-    return models
+    steps = []
+    for backbone in round_config.backbones:
+        for fold in recipe.folds_of(round_config):
+            labels = _label_steps(round_config, fold, data, earlier)
+            inputs = data.inputs(round_config)
+            if round_config.start:
+                inputs["start"] = (_initial(earlier[round_config.start], backbone, fold),)
+            inputs |= {name: refs(labelled) for name, labelled in labels.items()}
+            steps += [step for labelled in labels.values() for step in labelled]
+            steps.append(train.step(round_config, backbone, fold, recipe.seed, inputs))
+    return steps
 
 
-def _labels(
-    one: Round,
-    fold: int,
-    inputs: dict[str, tuple[Ref, ...]],
-    earlier: dict[str, dict[tuple[str, int], Ref]],
-    steps: list[Step],
-) -> dict[str, tuple[Ref, ...]]:
-    """What a round's teacher says of soundscapes and clips, for the models of a fold."""
-    if one.teacher is None:
+def models_of(steps: Sequence[Step]) -> Models:
+    """The models that a round's steps train, by backbone and fold."""
+    trained = (step for step in steps if step.stage == "train")
+    return {(step.config["backbone"], step.config["fold"]): step.ref for step in trained}
+
+
+def _initial(models: Models, backbone: str, fold: int) -> Ref:
+    """The model whose weights another one starts with: that of its own backbone and fold.
+
+    Rounds on other data may have fewer folds: the first then stands for those that they lack.
+    """
+    by_fold = {f: ref for (b, f), ref in models.items() if b == backbone}
+    return by_fold.get(fold, next(iter(by_fold.values())))
+
+
+def _label_steps(
+    round_config: Round, fold: int, data: RoundData, earlier: Mapping[str, Models]
+) -> dict[str, list[Step]]:
+    """The pseudo-labels that the models of a fold read, by the names that training knows."""
+    if round_config.teacher is None:
         return {}
-    own = one.label.teachers == "own"
-    folds = inputs["folds"][0] if one.label.teachers == "out-of-fold" else None
-    models = earlier.get(one.teacher, {})  # none of the outside teacher's
-    teacher = tuple(ref for (_, f), ref in models.items() if f == fold or not own)
-    taught = {}
-    soundscapes, of_soundscapes = inputs.get("soundscapes", ()), inputs.get("heard_soundscapes", ())
-    listened: list[tuple[label.Of, str, tuple[Ref, ...], tuple[Ref, ...]]] = [
-        ("soundscapes", "labels", soundscapes, of_soundscapes),
-        ("clips", "clip_labels", inputs["mel"], inputs["heard"]),
+    labelled: list[tuple[label.Of, str, Prepared]] = [
+        ("soundscapes", "labels", data.soundscapes),
+        ("clips", "clip_labels", data.clips),
     ]
-    for of, key, parts, heard in listened:
-        if one.label.of in (of, "both"):
-            said = (
-                heard
-                if one.teacher == EXTERNAL_TEACHER or one.label.external_weight
-                else [None] * len(parts)
-            )
-            labelled = [
-                label.step(
-                    one,
-                    of,
-                    at,
-                    teacher,
-                    part,
-                    fold=fold if own and teacher else None,
-                    folds=folds,
-                    outside=None if outside is None else (outside, inputs["catalog"][0]),
-                )
-                for at, (part, outside) in enumerate(zip(parts, said, strict=True))
-            ]
-            steps += labelled
-            taught[key] = tuple(step.ref for step in labelled)
-    return taught
+    return {
+        name: _labels_of(round_config, kind, fold, recordings, data, earlier)
+        for kind, name, recordings in labelled
+        if round_config.label.of in (kind, "both")
+    }
+
+
+def _labels_of(
+    round_config: Round,
+    kind: label.Of,
+    fold: int,
+    recordings: Prepared,
+    data: RoundData,
+    earlier: Mapping[str, Models],
+) -> list[Step]:
+    """A step for each shard of the recordings that a round's teacher labels."""
+    models = earlier.get(str(round_config.teacher), {})  # the external teacher has none
+    own_fold = round_config.label.teachers == "own"
+    teacher = tuple(ref for (_, f), ref in models.items() if f == fold or not own_fold)
+    outputs: Sequence[Ref | None] = [None] * len(recordings.mels)
+    if _labels_with_outputs(round_config):
+        outputs = refs(recordings.outputs)
+    return [
+        label.step(
+            round_config,
+            kind,
+            number,
+            teacher,
+            mel.ref,
+            fold=fold if own_fold and teacher else None,
+            folds=data.folds if round_config.label.teachers == "out-of-fold" else None,
+            outside=None if output is None else (output, data.catalog),
+        )
+        for number, (mel, output) in enumerate(zip(recordings.mels, outputs, strict=True))
+    ]
