@@ -1,4 +1,4 @@
-"""Whether a probability means what it says: of all that got .7, do seven tenths sing?"""
+"""Calibration: whether a predicted probability is the share of cases in which the species sings."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Bin:
-    """Probabilities above `low` up to `high`: how many, their mean, and the share that is true."""
+    """Predictions above `low` up to `high`: their count, their mean, and the share that is true."""
 
     low: float
     high: float
@@ -20,29 +20,32 @@ class Bin:
 def calibration(
     truth: NDArray[np.bool_], probabilities: NDArray[np.floating], bins: int = 10
 ) -> list[Bin]:
-    """The bins of equal width from 0 to 1 that are not empty; arrays of any one shape.
+    """The reliability curve over bins of equal width, empty bins left out.
 
-    Equal to `sklearn.calibration.calibration_curve`; what rounding brings over 1 is in the last.
+    Args:
+        truth: any shape; whether the class is present.
+        probabilities: same shape; rounding outside of 0 to 1 is clipped.
+        bins: number of bins from 0 to 1.
+
+    Example:
+        >>> calibration(np.array([True, False]), np.array([0.95, 0.91]))[0].true
+        0.5
     """
-    values, hits = probabilities.ravel().astype(np.float64), truth.ravel()
+    from sklearn.calibration import calibration_curve
+
+    values = probabilities.ravel().astype(np.float64).clip(0, 1)
+    if not values.size:
+        return []
+    true, predicted = calibration_curve(truth.ravel(), values, n_bins=bins)
     edges = np.linspace(0, 1, bins + 1)
-    at = edges[1:-1].searchsorted(values)
-    counts = np.bincount(at, minlength=bins)
-    predicted = np.bincount(at, weights=values, minlength=bins)
-    true = np.bincount(at, weights=hits, minlength=bins)
+    counts = np.bincount(edges[1:-1].searchsorted(values), minlength=bins)
     return [
-        Bin(
-            low=float(edges[b]),
-            high=float(edges[b + 1]),
-            count=int(counts[b]),
-            predicted=float(predicted[b] / counts[b]),
-            true=float(true[b] / counts[b]),
-        )
-        for b in np.flatnonzero(counts)
+        Bin(float(edges[b]), float(edges[b + 1]), int(counts[b]), float(p), float(t))
+        for b, p, t in zip(np.flatnonzero(counts), predicted, true, strict=True)
     ]
 
 
 def expected_error(bins: list[Bin]) -> float:
-    """The mean distance between what is predicted and what is true, over all predictions."""
+    """Expected calibration error: mean of |predicted - true|, weighted by count (Naeini 2015)."""
     total = sum(one.count for one in bins)
     return sum(one.count * abs(one.predicted - one.true) for one in bins) / max(total, 1)

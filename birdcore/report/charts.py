@@ -1,4 +1,4 @@
-"""Charts as inline SVG, in the page's own colours: they follow light and dark by its CSS.
+"""Charts as inline SVG, coloured by the page's CSS, so that they follow its light and dark themes.
 
 Each returns markup in which what comes from data is escaped.
 """
@@ -105,14 +105,14 @@ def reliability(bins: Sequence[Bin]) -> Markup:
     top, bottom = size + gap, size + gap + below
     most = max([np.log10(b.count + 1) for b in bins], default=1.0)
     for one, (x, y) in zip(bins, dots, strict=True):
-        says = f"{one.low:g} to {one.high:g}: {one.count:,} predictions, {one.true:.1%} true"
+        title = f"{one.low:g} to {one.high:g}: {one.count:,} predictions, {one.true:.1%} true"
         height = max(1.0, float(np.log10(one.count + 1) / most) * (below - 4))
         parts.append(
             Markup(
                 '<g><title>{}</title><circle class="dot" cx="{}" cy="{}" r="{}"/>'
                 '<rect class="bar" x="{}" y="{}" width="{}" height="{}"/></g>'
             ).format(
-                says, round(x, 1), round(y, 1), round(2.5 + 0.9 * np.log10(one.count), 1),
+                title, round(x, 1), round(y, 1), round(2.5 + 0.9 * np.log10(one.count), 1),
                 round(left + one.low * size + 2, 1),
                 round(bottom - height, 1), round((one.high - one.low) * size - 4, 1),
                 round(height, 1),
@@ -130,10 +130,10 @@ def reliability(bins: Sequence[Bin]) -> Markup:
     )
 
 
-def heat_map(table: NDArray[np.float64], labels: Sequence[str], says: Sequence[str]) -> Markup:
+def heat_map(table: NDArray[np.float64], labels: Sequence[str], names: Sequence[str]) -> Markup:
     """A square table (K, K) of shares: a row per true class, a column per class it is taken for.
 
-    The darkest is the highest of all; NaN is left empty. `says`: the classes' names in full.
+    The darkest cell is the highest; NaN is left empty. `names`: full names of the classes.
     """
     cell, left, top = 24, 190, 84
     size = cell * len(labels)
@@ -141,7 +141,7 @@ def heat_map(table: NDArray[np.float64], labels: Sequence[str], says: Sequence[s
     parts = []
     for at, label in enumerate(labels):
         middle = at * cell + cell / 2 + 4
-        name = says[at] if len(says[at]) <= 28 else f"{says[at][:27]}…"
+        name = names[at] if len(names[at]) <= 28 else f"{names[at][:27]}…"
         row = Markup('<text x="{}" y="{}" text-anchor="end">{}</text>')
         parts.append(row.format(left - 6, top + middle, name))
         column = Markup('<text transform="translate({} {}) rotate(-60)">{}</text>')
@@ -150,7 +150,7 @@ def heat_map(table: NDArray[np.float64], labels: Sequence[str], says: Sequence[s
         if np.isnan(table[x, y]):
             continue
         kind = "own" if x == y else "other"
-        title = f"{says[x]} sings: {says[y]} gets {table[x, y]:.3f} on average"
+        title = f"{names[x]} present: {names[y]} gets {table[x, y]:.3f} on average"
         parts.append(
             Markup(
                 '<rect class="{}" x="{}" y="{}" width="{w}" height="{w}" '
@@ -165,12 +165,12 @@ def heat_map(table: NDArray[np.float64], labels: Sequence[str], says: Sequence[s
         'aria-label="{2}">{3}</svg>'
     )
     return Markup(frame).format(
-        left + size + 40, top + size + 4, "Which species is taken for which", Markup("").join(parts)
+        left + size + 40, top + size + 4, "Confusion of species", Markup("").join(parts)
     )
 
 
 def arcs(links: Sequence[tuple[int, int, str]], rows: int, row_height: int) -> Markup:
-    """Arcs on the left of a list, from one row to a later one: (from, to, "start" or "teacher")."""
+    """Arcs beside a list, from one row to a later one: (from, to, "start" or "teacher")."""
     width, parts = 92, []
     for a, b, kind in links:
         x = width - 10

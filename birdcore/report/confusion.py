@@ -1,8 +1,8 @@
 """Which species are taken for which.
 
-A probability for each class is no single answer, so that there is no table of counts. What is
-counted is how high class y rises where x is true and y is not, against how high y rises anywhere
-it is not true: a class that is always high is confused with nothing in particular.
+Multi-label probabilities give no confusion matrix of counts. Measured is the mean probability of
+class y where x is present and y is not, against the mean of y wherever y is absent: a class that is
+high everywhere is confused with no species in particular.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FEW = 3
-"""Rows at which an excess counts half: one row is no pattern."""
+"""Number of rows at which an excess counts half, so that single rows rank low."""
 
 Floats = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ class Pair:
 
 
 def confusion(truth: NDArray[np.bool_], probabilities: Floats) -> Confusion:
-    """Of truth and probabilities (N, C)."""
+    """Mean probabilities by true and predicted class, from truth and probabilities (N, C)."""
     true, false = truth.astype(np.float64), (~truth).astype(np.float64)
     wrong = probabilities * false
     rows, sums = true.T @ false, true.T @ wrong
@@ -58,7 +58,7 @@ def confusion(truth: NDArray[np.bool_], probabilities: Floats) -> Confusion:
 
 
 def confused_pairs(found: Confusion, count: int) -> list[Pair]:
-    """The pairs with the highest excess, at most `count`, and only such as have one."""
+    """The pairs with the highest excess, at most `count`; only positive ones."""
     with np.errstate(invalid="ignore"):
         excess = (found.mean - found.elsewhere) * found.rows / (found.rows + FEW)
     np.fill_diagonal(excess, 0)
@@ -79,7 +79,7 @@ def confused_pairs(found: Confusion, count: int) -> list[Pair]:
 
 
 def most_confused(pairs: list[Pair], count: int) -> list[int]:
-    """At most `count` classes: those of the worst pairs, which lie side by side where they can."""
+    """At most `count` classes, those of the worst pairs, both of a pair next to each other."""
     chosen: dict[int, None] = {}
     for pair in pairs:
         both = dict.fromkeys((pair.true, pair.taken_for))

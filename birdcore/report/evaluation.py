@@ -1,11 +1,11 @@
-"""What a run is judged by: its predictions beside what is true of them.
+"""What a run is evaluated on: its predictions beside the truth.
 
-That is the submission on the labelled test soundscapes, where the data has some. Else it is what
-the ensemble says of recordings that were held out from its models, each heard as a whole.
+That is the submission on the labelled test soundscapes, where the data has some. Otherwise it is
+the ensemble's prediction for recordings held out from its models, each recording as a whole.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,25 +25,25 @@ Truth = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Judged:
-    """N pieces of sound and C classes: truth and probabilities are (N, C).
+class Evaluation:
+    """Truth and probabilities (N, K) of N pieces of sound and K classes.
 
-    Piece n is `length_s` seconds of `recordings[n]` (empty, where its file is not there), from
-    second `starts[n]`; a whole recording where `length_s` is None. `by` has the ROC-AUC of each
-    class (C,), NaN where it can't be scored, for the ensemble and for each round or member.
+    Piece n is `duration_s` seconds of `recordings[n]` (empty, where its file is missing) from
+    second `starts_s[n]`; a whole recording where `duration_s` is None. `class_auc_by` holds the
+    ROC-AUC of each class (K,), NaN where undefined, for the ensemble and each round or member.
     """
 
     recordings: tuple[str, ...]
-    starts: tuple[float, ...]
-    length_s: float | None
+    starts_s: tuple[float, ...]
+    duration_s: float | None
     classes: tuple[str, ...]
     truth: Truth
     probabilities: Floats
-    by: dict[str, Floats]
+    class_auc_by: dict[str, Floats]
 
     @property
     def on_soundscapes(self) -> bool:
-        return self.length_s is not None
+        return self.duration_s is not None
 
     @property
     def on(self) -> str:
@@ -51,67 +51,82 @@ class Judged:
 
     @cached_property
     def auc(self) -> Floats:
+        """ROC-AUC of the ensemble by class (K,)."""
         return class_auc(self.truth, self.probabilities)
 
 
-def judged_on_soundscapes(
+def evaluate_on_soundscapes(
     submission: Artifact, score: Artifact, truth: Path, soundscapes: Sequence[str], row_s: float
-) -> Judged | None:
-    """`soundscapes`: the test soundscapes, after which rows are named. None where nothing could be
-    scored."""
+) -> Evaluation | None:
+    """The submission beside the truth; None where nothing could be scored.
+
+    Args:
+        submission, score: artifacts of these stages.
+        truth: the table of labelled rows.
+        soundscapes: names of the test soundscapes, after which rows are named.
+        row_s: seconds of a row.
+    """
     scores = json.loads((score / "scores.json").read_text())
     if not scores:
         return None
-    both = match_files(submission / "submission.csv", truth)
+    matched = match_files(submission / "submission.csv", truth)
     path_of = {name: path for path, name in row_names(soundscapes).items()}
-    ends = [row.rpartition("_")[2] for row in both.row_ids]
-    return Judged(
-        recordings=tuple(path_of.get(stem_of(row), "") for row in both.row_ids),
-        starts=tuple(max(0.0, _number(end) - row_s) for end in ends),
-        length_s=row_s,
-        classes=both.labels,
-        truth=both.truth,
-        probabilities=both.scores,
-        by={
-            name: np.array([of_one["class_auc"].get(label, np.nan) for label in both.labels])
-            for name, of_one in scores.items()
+    ends = [row.rpartition("_")[2] for row in matched.row_ids]
+    return Evaluation(
+        recordings=tuple(path_of.get(stem_of(row), "") for row in matched.row_ids),
+        starts_s=tuple(max(0.0, _number(end) - row_s) for end in ends),
+        duration_s=row_s,
+        classes=matched.labels,
+        truth=matched.truth,
+        probabilities=matched.scores,
+        class_auc_by={
+            name: np.array([scored["class_auc"].get(label, np.nan) for label in matched.labels])
+            for name, scored in scores.items()
         },
     )
 
 
-def judged_on_held_out(ensemble: Artifact, rounds: dict[str, list[Artifact]]) -> Judged | None:
-    """`rounds`: the models of the rounds that the ensemble weighs; an outside teacher, which held
-    out nothing, is left out. None where no recording was held out from all of them."""
-    members, classes = members_of(rounds)
-    common = sorted(set.intersection(*(set(table.index) for table in members.values())))
-    if not common:
+def evaluate_on_held_out(
+    ensemble: Artifact, rounds: Mapping[str, Sequence[Artifact]]
+) -> Evaluation | None:
+    """The ensemble on recordings held out from all of its members; None where there are none.
+
+    Args:
+        ensemble: artifact of the stage `ensemble`.
+        rounds: models of the rounds in the ensemble. An external teacher holds out nothing and is
+            left out.
+    """
+    members, classes = members_of({name: list(models) for name, models in rounds.items()})
+    held_out = sorted(set.intersection(*(set(table.index) for table in members.values())))
+    if not held_out:
         return None
-    weighed = json.loads((ensemble / "weights.json").read_text())
+    weights = json.loads((ensemble / "weights.json").read_text())
     tables = {
-        name: stacked(table.loc[common, "probabilities"], np.float64)
+        name: stacked(table.loc[held_out, "probabilities"], np.float64)
         for name, table in members.items()
     }
     first = next(iter(members.values()))
-    truth = stacked(first.loc[common, "targets"], np.float32) >= 1
-    shares = np.array([weighed["weights"][name] for name in tables], np.float64)
-    shares = np.where(shares.sum(axis=0) > 0, shares, 1.0)  # all of it may be an outside teacher's
+    truth = stacked(first.loc[held_out, "targets"], np.float32) >= 1
+    shares = np.array([weights["weights"][name] for name in tables], np.float64)
+    # An external teacher, which is left out here, may have all the weight of a class.
+    shares = np.where(shares.sum(axis=0) > 0, shares, 1.0)
     blended = blend(
-        np.stack(list(tables.values())), shares, weighed["blend"], weighed.get("power", 1.0)
+        np.stack(list(tables.values())), shares, weights["blend"], weights.get("power", 1.0)
     )
-    by = {name: class_auc(truth, table) for name, table in tables.items()}
-    return Judged(
-        recordings=tuple(common),
-        starts=(0.0,) * len(common),
-        length_s=None,
+    by_member = {name: class_auc(truth, table) for name, table in tables.items()}
+    return Evaluation(
+        recordings=tuple(held_out),
+        starts_s=(0.0,) * len(held_out),
+        duration_s=None,
         classes=classes,
         truth=truth,
         probabilities=np.asarray(blended, np.float64),
-        by=by | {"ensemble": class_auc(truth, blended)},
+        class_auc_by=by_member | {"ensemble": class_auc(truth, blended)},
     )
 
 
 def _number(text: str) -> float:
     try:
         return float(text)
-    except ValueError:  # a truth of rows that are not named by the clock
+    except ValueError:  # the truth's rows are not named by their end in seconds
         return 0.0

@@ -1,51 +1,47 @@
-"""What to look at and listen to: the surest hits, the worst misses, the worst false alarms.
+"""What to look at and listen to: the surest hits, the worst misses and false alarms, the cuts.
 
-Pictures are of the cached mel, which is what the models read. Sounds are short and small, raised
-to one level, and lie beside the page.
+Pictures show the cached mel, which is what the models read. Sounds are short and small, raised to
+one level, and lie beside the page.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import soundfile as sf
 from numpy.typing import NDArray
 
-from birdcore.audio.blocks import Block, Reader
 from birdcore.audio.decode import Rejected, decode
 from birdcore.audio.resample import resample
 from birdcore.audio.trim import cut
 from birdcore.features.scale import Scale, decode_db, encode
 from birdcore.features.shard import MelShard
-from birdcore.features.spec import MelSpec
 from birdcore.features.spectrogram import mel_energy
-from birdcore.report.evaluation import Judged
-from birdcore.report.picture import picture
+from birdcore.report.clips import excerpt, picture, write_sound
+from birdcore.report.evaluation import Evaluation
+from birdcore.report.inputs import ReportInputs
 from birdcore.store.artifact import Artifact
-from birdcore.store.store import Job
 
 OF_EACH = 6
-"""Hits, misses and false alarms that are shown."""
+"""How many hits, misses and false alarms are shown."""
 OF_CUTS = 8
 WHOLE_S = 10.0
-"""What is shown of a recording that is judged as a whole, from its beginning."""
+"""Seconds shown of a recording that is evaluated as a whole, from its start."""
 CUT_S, AROUND_S = 5.0, 1.0
-"""What is shown of a cut, at most, and of what is kept before and after it."""
-SOUND_RATE = 24_000
-LEVEL = 0.7
-
-SOUNDS = "sounds"
+"""Seconds shown of a cut, at most, and of what is kept before and after it."""
 
 
 @dataclass(frozen=True)
 class Example:
     """A piece of a recording in picture and sound.
 
-    `sound` is a file beside the page, or empty where the recording can't be read. `label` and
-    `probability` are of the class it is shown for. Of a cut, `gone` says which share of the
-    picture, from and to, is cut; else it is None.
+    Attributes:
+        picture: a `data:` URL.
+        sound: a file beside the page; empty where the recording can't be read.
+        label, probability: of the class for which the piece is shown.
+        also: other classes that are present.
+        gone: for a cut, the part of the picture (from, to; 0 to 1) that was cut; else None.
+        by: what cut it: "speech" or "override".
     """
 
     recording: str
@@ -60,32 +56,32 @@ class Example:
     by: str = ""
 
 
-def chosen(judged: Judged) -> dict[str, list[tuple[int, int]]]:
-    """Rows and classes of hits, misses and false alarms, the most telling first.
+def select_examples(evaluation: Evaluation) -> dict[str, list[tuple[int, int]]]:
+    """(row, class) of hits, misses and false alarms, the most telling first.
 
-    One of each class and row at most; hits are of the upper half of what is true, misses of the
-    lower.
+    No two of a kind share a row or a class. Hits come from the upper half of the probabilities of
+    present classes, misses from the lower half.
     """
-    there = np.array([bool(name) for name in judged.recordings], bool)[:, None]
-    right = _highest_first(np.argwhere(judged.truth & there), judged)
-    # The highest of each class alone: what is not true are millions of cells.
-    alarms = np.where(judged.truth | ~there, -1.0, judged.probabilities)
+    available = np.array([bool(name) for name in evaluation.recordings], bool)[:, None]
+    right = _highest_first(np.argwhere(evaluation.truth & available), evaluation)
+    # Only the highest of each class: there are millions of cells that are not true.
+    alarms = np.where(evaluation.truth | ~available, -1.0, evaluation.probabilities)
     wrong = np.stack([alarms.argmax(axis=0), np.arange(alarms.shape[1])], axis=1)
-    wrong = _highest_first(wrong[alarms.max(axis=0) >= 0], judged)
+    wrong = _highest_first(wrong[alarms.max(axis=0) >= 0], evaluation)
     half = (len(right) + 1) // 2
     return {
-        "hits": _one_of_each(right[:half]),
-        "misses": _one_of_each(right[half:][::-1]),
-        "false alarms": _one_of_each(wrong),
+        "hits": _distinct(right[:half]),
+        "misses": _distinct(right[half:][::-1]),
+        "false alarms": _distinct(wrong),
     }
 
 
-def _highest_first(cells: NDArray[np.int64], judged: Judged) -> NDArray[np.int64]:
-    return cells[np.argsort(-judged.probabilities[tuple(cells.T)], kind="stable")]
+def _highest_first(cells: NDArray[np.int64], evaluation: Evaluation) -> NDArray[np.int64]:
+    return cells[np.argsort(-evaluation.probabilities[tuple(cells.T)], kind="stable")]
 
 
-def _one_of_each(cells: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """The first cells, of which no two share a row or a class."""
+def _distinct(cells: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """The first cells of which no two share a row or a class."""
     found: list[tuple[int, int]] = []
     rows, columns = set(), set()
     for row, column in cells.tolist():
@@ -98,102 +94,60 @@ def _one_of_each(cells: NDArray[np.int64]) -> list[tuple[int, int]]:
     return found
 
 
-def examples(
-    job: Job, judged: Judged, mels: Sequence[Artifact], cleaned: Sequence[Artifact]
+def evaluation_examples(
+    inputs: ReportInputs, evaluation: Evaluation, cleaned: Sequence[Artifact]
 ) -> dict[str, list[Example]]:
-    """Pictures and sounds of what `chosen` chooses; sounds are written to the job's folder."""
-    cells = chosen(judged)
-    names = {judged.recordings[row] for of_kind in cells.values() for row, _ in of_kind}
-    stored = _stored(mels, names)
-    kept = _kept(cleaned, names)
-    made: dict[str, list[Example]] = {}
-    for kind, of_kind in cells.items():
-        made[kind] = []
-        for at, (row, column) in enumerate(of_kind):
-            name, start = judged.recordings[row], judged.starts[row]
-            if name not in stored:
-                continue  # rejected, as a soundscape that can't be read is
-            shard, rate = stored[name], stored[name].spec.frame_rate
-            frames = int(shard.lengths[shard.index[name]])
-            length_s = min(frames / rate - start, judged.length_s or WHOLE_S)
-            end = start + max(length_s, 1 / rate)
-            first = min(int(start * rate), frames - 1)
-            last = min(first + round((end - start) * rate), frames)
-            codes = shard.part(shard.index[name], first, last)
-            stem = f"{kind.replace(' ', '-')}-{at + 1}"
-            made[kind].append(
-                Example(
-                    recording=name,
-                    start_s=start,
-                    end_s=end,
-                    picture=picture(decode_db(codes, shard.scale)),
-                    sound=_sound(job, name, kept[name], start, end, stem),
-                    label=judged.classes[column],
-                    probability=float(judged.probabilities[row, column]),
-                    also=_others(judged, row, column),
-                )
-            )
-    return made
+    """Pictures and sounds of the selected examples; sounds are written beside the page.
+
+    Args:
+        cleaned: shards of the stage `clean` that hold the evaluated recordings.
+    """
+    cells = select_examples(evaluation)
+    names = {evaluation.recordings[row] for of_kind in cells.values() for row, _ in of_kind}
+    shards, kept = _shards_of(inputs.mels, names), _kept_of(cleaned, names)
+    return {
+        kind: [
+            _example(inputs, evaluation, cell, shards, kept, f"{kind.replace(' ', '-')}-{n}")
+            for n, cell in enumerate(of_kind, 1)
+            # A soundscape that can't be read was rejected, and has no mel.
+            if evaluation.recordings[cell[0]] in shards
+        ]
+        for kind, of_kind in cells.items()
+    }
 
 
-def _others(judged: Judged, row: int, column: int) -> tuple[str, ...]:
-    """The other classes that are true there."""
-    true = np.flatnonzero(judged.truth[row])
-    return tuple(judged.classes[c] for c in true if c != column)
+def _example(
+    inputs: ReportInputs,
+    evaluation: Evaluation,
+    cell: tuple[int, int],
+    shards: dict[str, MelShard],
+    kept: dict[str, list[tuple[float, float]]],
+    stem: str,
+) -> Example:
+    row, column = cell
+    name, start_s = evaluation.recordings[row], evaluation.starts_s[row]
+    shard = shards[name]
+    rate, index = shard.spec.frame_rate, shard.index[name]
+    frames = int(shard.lengths[index])
+    duration_s = min(frames / rate - start_s, evaluation.duration_s or WHOLE_S)
+    end_s = start_s + max(duration_s, 1 / rate)
+    first = min(int(start_s * rate), frames - 1)
+    last = min(first + round((end_s - start_s) * rate), frames)
+    present = np.flatnonzero(evaluation.truth[row])
+    return Example(
+        recording=name,
+        start_s=start_s,
+        end_s=end_s,
+        picture=picture(decode_db(shard.part(index, first, last), shard.scale)),
+        sound=_kept_sound(inputs, name, kept[name], start_s, end_s, stem),
+        label=evaluation.classes[column],
+        probability=float(evaluation.probabilities[row, column]),
+        also=tuple(evaluation.classes[c] for c in present if c != column),
+    )
 
 
-def cuts(job: Job, cleaned: Sequence[Artifact], spec: MelSpec, scale: Scale) -> list[Example]:
-    """What cleaning cut, from the longest to the shortest, of a recording each."""
-    tables = [pd.read_parquet(artifact / "cuts.parquet") for artifact in cleaned]
-    made = []
-    for at, row in enumerate(_spread(pd.concat(tables), job.step.files) if tables else ()):
-        try:
-            audio = decode(job.source(row.recording))
-        except Rejected:
-            continue
-        start, end = max(0.0, row.start - AROUND_S), min(row.end, row.start + CUT_S) + AROUND_S
-        piece = _piece(audio.blocks(), audio.rate, start, end)
-        seconds = len(piece) / audio.rate
-        samples = resample(piece, audio.rate, spec.sample_rate)
-        samples = samples / max(float(np.abs(samples).max()), 1e-9)  # as the cached mel is
-        codes = encode(mel_energy(samples, spec), spec.power, scale)
-        made.append(
-            Example(
-                recording=row.recording,
-                start_s=row.start,
-                end_s=row.end,
-                picture=picture(decode_db(codes, scale)),
-                sound=_written(job, piece, audio.rate, f"cut-{at + 1}"),
-                gone=(
-                    (row.start - start) / seconds,
-                    min(1.0, (min(row.end, row.start + CUT_S) - start) / seconds),
-                ),
-                by=row.by,
-            )
-        )
-    return made
-
-
-@dataclass(frozen=True)
-class _Cut:
-    recording: str
-    start: float
-    end: float
-    by: str
-
-
-def _spread(cuts: pd.DataFrame, readable: Iterable[str]) -> list[_Cut]:
-    cuts = cuts[cuts["recording"].isin(set(readable))]
-    cuts = cuts.assign(length=cuts["to"] - cuts["from"])
-    cuts = cuts.sort_values(["length", "recording"], ascending=[False, True], kind="stable")
-    cuts = cuts.drop_duplicates("recording")
-    at = np.unique(np.linspace(0, len(cuts) - 1, OF_CUTS).round().astype(int))
-    columns = cuts.iloc[at[: len(cuts)]][["recording", "from", "to", "by"]]
-    return [_Cut(*row) for row in columns.itertuples(index=False, name=None)]
-
-
-def _stored(mels: Sequence[Artifact], names: set[str]) -> dict[str, MelShard]:
-    """The shard that each recording's mel is in; rejected recordings have none."""
+def _shards_of(mels: Sequence[Artifact], names: set[str]) -> dict[str, MelShard]:
+    """The shard of each recording's mel; rejected recordings have none."""
     found: dict[str, MelShard] = {}
     for artifact in mels:
         if names & artifact.manifest.sources.keys():
@@ -202,7 +156,8 @@ def _stored(mels: Sequence[Artifact], names: set[str]) -> dict[str, MelShard]:
     return found
 
 
-def _kept(cleaned: Sequence[Artifact], names: set[str]) -> dict[str, list[tuple[float, float]]]:
+def _kept_of(cleaned: Sequence[Artifact], names: set[str]) -> dict[str, list[tuple[float, float]]]:
+    """The intervals in seconds that cleaning kept of each recording."""
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     for artifact in cleaned:
         if names & artifact.manifest.sources.keys():
@@ -212,30 +167,74 @@ def _kept(cleaned: Sequence[Artifact], names: set[str]) -> dict[str, list[tuple[
     return found
 
 
-def _sound(
-    job: Job, name: str, kept: list[tuple[float, float]], start: float, end: float, stem: str
+def _kept_sound(
+    inputs: ReportInputs,
+    name: str,
+    kept: list[tuple[float, float]],
+    start_s: float,
+    end_s: float,
+    stem: str,
 ) -> str:
-    """Seconds of what was kept of a recording, as the mel has them."""
+    """An excerpt of the kept audio, on the time axis of the mel; empty if it can't be decoded."""
     try:
-        audio = decode(job.source(name))
+        audio = decode(inputs.locate(name))
     except Rejected:
         return ""
     joined = cut(audio.blocks(), audio.frames, audio.rate, kept, 0.0)
-    return _written(job, _piece(joined, audio.rate, start, end), audio.rate, stem)
+    samples = excerpt(joined, audio.rate, start_s, end_s)
+    return write_sound(inputs.folder, samples, audio.rate, stem)
 
 
-def _piece(blocks: Iterable[Block], rate: int, start: float, end: float) -> Block:
-    """Samples from start to end, in seconds; one where there are none."""
-    reader = Reader(blocks)
-    reader.skip(int(start * rate))
-    samples = reader.take(round(end * rate) - reader.position)
-    return samples if samples.size else np.zeros(1, np.float32)
+def cut_examples(inputs: ReportInputs, cleaned: Sequence[Artifact]) -> list[Example]:
+    """Some cuts of cleaning, from the longest to the shortest, at most one a recording."""
+    tables = [pd.read_parquet(artifact / "cuts.parquet") for artifact in cleaned]
+    selected = select_cuts(pd.concat(tables), inputs.readable) if tables else []
+    found = []
+    for n, one in enumerate(selected, 1):
+        try:
+            found.append(_cut_example(inputs, one, f"cut-{n}"))
+        except Rejected:
+            continue
+    return found
 
 
-def _written(job: Job, samples: NDArray[np.float32], rate: int, stem: str) -> str:
-    folder: Path = job.folder / SOUNDS
-    folder.mkdir(exist_ok=True)
-    small = resample(samples, rate, SOUND_RATE)
-    loudest = float(np.abs(small).max()) if small.size else 0.0
-    sf.write(folder / f"{stem}.mp3", small * (LEVEL / max(loudest, 1e-6)), SOUND_RATE)
-    return f"{SOUNDS}/{stem}.mp3"
+def _cut_example(inputs: ReportInputs, one: "Cut", stem: str) -> Example:
+    spec, scale = inputs.settings.mel, Scale()
+    audio = decode(inputs.locate(one.recording))
+    shown_s = min(one.end_s, one.start_s + CUT_S)
+    start_s = max(0.0, one.start_s - AROUND_S)
+    samples = excerpt(audio.blocks(), audio.rate, start_s, shown_s + AROUND_S)
+    seconds = len(samples) / audio.rate
+    resampled = resample(samples, audio.rate, spec.sample_rate)
+    resampled = resampled / max(float(np.abs(resampled).max()), 1e-9)  # as for the cached mel
+    codes = encode(mel_energy(resampled, spec), spec.power, scale)
+    return Example(
+        recording=one.recording,
+        start_s=one.start_s,
+        end_s=one.end_s,
+        picture=picture(decode_db(codes, scale)),
+        sound=write_sound(inputs.folder, samples, audio.rate, stem),
+        gone=((one.start_s - start_s) / seconds, min(1.0, (shown_s - start_s) / seconds)),
+        by=one.by,
+    )
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A row of `cuts.parquet`."""
+
+    recording: str
+    start_s: float
+    end_s: float
+    by: str
+
+
+def select_cuts(cuts: pd.DataFrame, readable: Iterable[str]) -> list[Cut]:
+    """At most `OF_CUTS` cuts, evenly spaced by rank of length, one a recording."""
+    cuts = cuts[cuts["recording"].isin(set(readable))]
+    cuts = cuts.assign(length=cuts["to"] - cuts["from"])
+    cuts = cuts.sort_values(["length", "recording"], ascending=[False, True], kind="stable")
+    cuts = cuts.drop_duplicates("recording")
+    ranks = np.unique(np.linspace(0, len(cuts) - 1, OF_CUTS).round().astype(int))
+    columns = cuts.iloc[ranks[: len(cuts)]][["recording", "from", "to", "by"]]
+    return [Cut(*row) for row in columns.itertuples(index=False, name=None)]

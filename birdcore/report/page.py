@@ -1,4 +1,4 @@
-"""From what a page says to its HTML: the template `page.html`, with its style and script inside."""
+"""Rendering: the template `page.html`, with style and script inlined, filled with variables."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 
-def render(says: Mapping[str, Any]) -> str:
-    """The whole page; all that comes from data is escaped."""
+def render(variables: Mapping[str, Any]) -> str:
+    """The whole page; everything from data is escaped."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -18,7 +18,7 @@ def render(says: Mapping[str, Any]) -> str:
     )
     filters: tuple[Callable[..., str], ...] = (auc, share, count, clock, short)
     environment.filters |= {one.__name__: one for one in filters}
-    return environment.get_template("page.html").render(says)
+    return environment.get_template("page.html").render(variables)
 
 
 def auc(value: float | None) -> str:
@@ -40,5 +40,5 @@ def clock(seconds: float) -> str:
 
 
 def short(recording: str) -> str:
-    """A recording's name without the folder that all of its kind lie in."""
+    """A recording's name without its first folder, which is that of its subset."""
     return recording.partition("/")[2] or recording

@@ -1,11 +1,11 @@
-"""The ladder: what each round is, what it learnt from, and how good its models are."""
+"""One row a round: what it is, what it was trained on, and how good its models are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from birdcore.config import Round
 from birdcore.config.validation import EXTERNAL_TEACHER
 from birdcore.stages.train import history
 from birdcore.store.artifact import Artifact
@@ -14,12 +14,11 @@ SOURCES = {"birdclef": "the competition's recordings", "xeno-canto": "Xeno-canto
 
 
 @dataclass(frozen=True)
-class Rung:
+class RoundSummary:
     """A round of the recipe with its models.
 
-    `auc` is the mean over models of what each scores on its held-out recordings, `low` and `high`
-    the worst and best of them; None where that can't be scored. `losses` are means over models,
-    epoch by epoch.
+    `auc` is the mean over models of their AUC on held-out recordings, `low` and `high` the lowest
+    and highest of them; None where it is undefined. `losses` are means over models by epoch.
     """
 
     name: str
@@ -28,33 +27,33 @@ class Rung:
     epochs: int
     trained_on: int
     segments: int
-    learns: str
+    description: str
     auc: float | None
     low: float
     high: float
     losses: tuple[float, ...]
 
 
-def rungs(
-    settings: Mapping[str, Mapping[str, Any]], rounds: Mapping[str, list[Artifact]]
-) -> list[Rung]:
-    """`settings`: of each round, as the recipe has them; `rounds`: the models of each."""
-    return [_rung(name, one, rounds[name]) for name, one in settings.items()]
+def round_summaries(
+    rounds: Sequence[Round], models: Mapping[str, Sequence[Artifact]]
+) -> list[RoundSummary]:
+    """The summary of each round, in order; `models` by round."""
+    return [_summary(one, models[one.name]) for one in rounds]
 
 
-def _rung(name: str, one: Mapping[str, Any], models: list[Artifact]) -> Rung:
+def _summary(settings: Round, models: Sequence[Artifact]) -> RoundSummary:
     metrics = [model.metrics for model in models]
     aucs = [each["auc"] for each in metrics if each["auc"] is not None]
     curves = [[line["loss"] for line in history(model.folder)] for model in models]
     shortest = min(map(len, curves))
-    return Rung(
-        name=name,
+    return RoundSummary(
+        name=settings.name,
         models=len(models),
-        backbones=tuple(one["backbones"]),
-        epochs=one["epochs"],
+        backbones=settings.backbones,
+        epochs=settings.epochs,
         trained_on=round(np.mean([each["trained_on"] for each in metrics])),
         segments=round(np.mean([each["segments"] for each in metrics])),
-        learns=_learns(one),
+        description=_description(settings),
         auc=float(np.mean(aucs)) if aucs else None,
         low=min(aucs, default=0.0),
         high=max(aucs, default=0.0),
@@ -62,26 +61,28 @@ def _rung(name: str, one: Mapping[str, Any], models: list[Artifact]) -> Rung:
     )
 
 
-def _learns(one: Mapping[str, Any]) -> str:
-    """What a round learns, and from whom, in a sentence without its name."""
-    source = SOURCES[one["data"]]
-    if one["learns"] == "embeddings":
-        said = f"learns the outside teacher's embeddings of {source}"
-    elif one["teacher"] is None:
-        said = f"learns people's labels of {source}"
+def _description(settings: Round) -> str:
+    """What a round is trained on and by which teacher, as a sentence without its subject."""
+    source = SOURCES[settings.data]
+    if settings.learns == "embeddings":
+        text = f"trained on the external teacher's embeddings of {source}"
+    elif settings.teacher is None:
+        text = f"trained on the labels of {source}"
     else:
-        teacher = "the outside teacher" if one["teacher"] == EXTERNAL_TEACHER else one["teacher"]
-        of = {"both": "clips and soundscapes"}.get(one["label"]["of"], one["label"]["of"])
-        said = f"learns people's labels of {source}, and what {teacher} says of {of}"
-    return f"{said}; starts from {one['start']}" if one["start"] else said
+        teacher = (
+            "the external teacher" if settings.teacher == EXTERNAL_TEACHER else settings.teacher
+        )
+        labelled = "clips and soundscapes" if settings.label.of == "both" else settings.label.of
+        text = f"trained on the labels of {source} and pseudo-labels by {teacher} of {labelled}"
+    return f"{text}; initialised from {settings.start}" if settings.start else text
 
 
-def links(settings: Mapping[str, Mapping[str, Any]]) -> list[tuple[int, int, str]]:
-    """Which round (by position) starts or teaches which later one."""
-    place = {name: at for at, name in enumerate(settings)}
+def links(rounds: Sequence[Round]) -> list[tuple[int, int, str]]:
+    """(earlier round, later round, "start" or "teacher") by position."""
+    index = {one.name: n for n, one in enumerate(rounds)}
     return [
-        (place[one[kind]], at, kind)
-        for at, one in enumerate(settings.values())
-        for kind in ("start", "teacher")
-        if one[kind] in place
+        (index[earlier], n, kind)
+        for n, one in enumerate(rounds)
+        for kind, earlier in (("start", one.start), ("teacher", one.teacher))
+        if earlier in index
     ]

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from birdcore.report.evaluation import Judged
+from birdcore.report.evaluation import Evaluation
 from birdcore.sources.catalog import read_recordings
 from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.provenance import manifest_of
 from birdcore.store.store import Store
 from birdcore.training.attribution import FILE, OUTSIDE, merged, read_attribution, terms
 
-KINDS = {
+SUBSETS = {
     "train_audio": "Labelled recordings",
     "xeno_canto": "Xeno-canto's recordings",
     "train_soundscapes": "Unlabelled soundscapes",
@@ -27,8 +27,11 @@ REJECTED = 500
 
 @dataclass(frozen=True)
 class Species:
-    """A class of the submission. `auc` and `mean` (its probability where it sings) are None where
-    it isn't there to be judged; `by` has the AUC of each round or member."""
+    """A class of the submission.
+
+    `auc` and `mean` (its mean probability where it is present) are None where it can't be
+    evaluated; `auc_by` has the AUC of each round or member.
+    """
 
     label: str
     common: str
@@ -37,7 +40,7 @@ class Species:
     recordings: int
     pieces: int
     auc: float | None
-    by: Mapping[str, float | None]
+    auc_by: Mapping[str, float | None]
     mean: float | None
 
     @property
@@ -45,54 +48,62 @@ class Species:
         return self.common or self.scientific or self.label
 
 
-def species_of(catalog: Artifact, judged: Judged | None) -> list[Species]:
+def species_of(catalog: Artifact, evaluation: Evaluation | None) -> list[Species]:
     """All classes, in the submission's order."""
     table = pd.read_parquet(catalog / "species.parquet").fillna("")
     recordings = read_recordings(catalog)
     counts = recordings[recordings["usable"]]["primary_label"].value_counts()
-    place = {} if judged is None else {label: at for at, label in enumerate(judged.classes)}
-    found = []
-    for row in table.to_dict("records"):
-        at = place.get(row["label"])
-        sings = None if judged is None or at is None else judged.truth[:, at]
-        found.append(
-            Species(
-                label=row["label"],
-                common=row["common_name"],
-                scientific=row["scientific_name"],
-                group=row["class_name"],
-                recordings=int(counts.get(row["label"], 0)),
-                pieces=0 if sings is None else int(sings.sum()),
-                auc=None if judged is None or at is None else _number(judged.auc[at]),
-                by={}
-                if judged is None
-                else {n: None if at is None else _number(of[at]) for n, of in judged.by.items()},
-                mean=None
-                if judged is None or sings is None or not sings.any()
-                else float(judged.probabilities[sings, at].mean()),
-            )
+    return [
+        Species(
+            label=row["label"],
+            common=row["common_name"],
+            scientific=row["scientific_name"],
+            group=row["class_name"],
+            recordings=int(counts.get(row["label"], 0)),
+            **_results(row["label"], evaluation),
         )
-    return found
+        for row in table.to_dict("records")
+    ]
+
+
+def _results(label: str, evaluation: Evaluation | None) -> dict[str, Any]:
+    if evaluation is None:
+        return {"pieces": 0, "auc": None, "auc_by": {}, "mean": None}
+    if label not in evaluation.classes:
+        return {
+            "pieces": 0,
+            "auc": None,
+            "auc_by": dict.fromkeys(evaluation.class_auc_by),
+            "mean": None,
+        }
+    k = evaluation.classes.index(label)
+    present = evaluation.truth[:, k]
+    return {
+        "pieces": int(present.sum()),
+        "auc": _number(evaluation.auc[k]),
+        "auc_by": {name: _number(auc[k]) for name, auc in evaluation.class_auc_by.items()},
+        "mean": float(evaluation.probabilities[present, k].mean()) if present.any() else None,
+    }
 
 
 def _number(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def heard(cleaned: Mapping[str, Sequence[Artifact]]) -> list[dict[str, Any]]:
-    """What cleaning counted, by kind of recording."""
+def cleaning_counts(cleaned: Mapping[str, Sequence[Artifact]]) -> list[dict[str, Any]]:
+    """Counts of the stage `clean` by subset of recordings."""
     names = ("recordings", "rejected", "hours", "with_speech", "cut_s")
     return [
-        {"kind": KINDS[kind]}
-        | {name: sum(artifact.metrics[name] for artifact in of_kind) for name in names}
-        for kind, of_kind in cleaned.items()
-        if of_kind
+        {"kind": SUBSETS[subset]}
+        | {name: sum(artifact.metrics[name] for artifact in shards) for name in names}
+        for subset, shards in cleaned.items()
+        if shards
     ]
 
 
 def rejected(cleaned: Mapping[str, Sequence[Artifact]]) -> list[tuple[str, str]]:
     """Recordings and why they could not be used."""
-    artifacts = [artifact for of_kind in cleaned.values() for artifact in of_kind]
+    artifacts = [artifact for shards in cleaned.values() for artifact in shards]
     tables = [pd.read_parquet(artifact / "rejected.parquet") for artifact in artifacts]
     if not tables:
         return []
@@ -100,15 +111,15 @@ def rejected(cleaned: Mapping[str, Sequence[Artifact]]) -> list[tuple[str, str]]
     return [(str(name), str(why)) for name, why in rows.itertuples(index=False)]
 
 
-def problems(catalog: Artifact) -> list[tuple[str, int]]:
-    """What does not fit in the data's tables, and how often."""
+def table_problems(catalog: Artifact) -> list[tuple[str, int]]:
+    """Problems in the data's tables, with their counts."""
     counts = pd.read_parquet(catalog / "problems.parquet")["problem"].value_counts()
     return [(str(name), int(count)) for name, count in counts.items()]
 
 
-def used_with_problems(cleaned: Mapping[str, Sequence[Artifact]]) -> list[tuple[str, str]]:
+def recordings_with_problems(cleaned: Mapping[str, Sequence[Artifact]]) -> list[tuple[str, str]]:
     """Recordings that are used as far as they could be read, and what is wrong with them."""
-    artifacts = [artifact for of_kind in cleaned.values() for artifact in of_kind]
+    artifacts = [artifact for shards in cleaned.values() for artifact in shards]
     tables = [pd.read_parquet(artifact / "problems.parquet") for artifact in artifacts]
     return [
         (str(name), str(problem))
@@ -119,7 +130,7 @@ def used_with_problems(cleaned: Mapping[str, Sequence[Artifact]]) -> list[tuple[
 
 @dataclass(frozen=True)
 class Licences:
-    """Whose recordings the models learnt from, by licence, and what their licences forbid."""
+    """Recordings that the models were trained on, by licence; `forbid` counts restrictive terms."""
 
     recordings: int
     recordists: int
@@ -130,10 +141,10 @@ class Licences:
 
 def licences(models: Iterable[Artifact]) -> Licences:
     used = merged(read_attribution(model / FILE) for model in models)
-    outside = used["recording"].str.startswith(OUTSIDE)
-    own = used[~outside]
+    is_teacher = used["recording"].str.startswith(OUTSIDE)
+    own = used[~is_teacher]
     counts = own["license"].replace("", "unknown").value_counts()
-    teachers = used[outside]
+    teachers = used[is_teacher]
     teachers = teachers.assign(name=teachers["recording"].str.removeprefix(OUTSIDE))
     return Licences(
         recordings=len(own),
@@ -145,10 +156,7 @@ def licences(models: Iterable[Artifact]) -> Licences:
 
 
 def artifacts_below(store: Store, refs: Iterable[Ref]) -> dict[str, int]:
-    """How many artifacts of each stage these were made of, themselves among them.
-
-    Stages come in an order in which they ran.
-    """
+    """Artifacts by stage that these were made of, including themselves, in order of execution."""
     seen: set[Ref] = set()
     counts: Counter[str] = Counter()
 
@@ -168,7 +176,7 @@ def artifacts_below(store: Store, refs: Iterable[Ref]) -> dict[str, int]:
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Settings by dotted name, as one would write them after `--set`; None is left out."""
+    """Settings by dotted name, as `--set` takes them; None is left out."""
     for key, value in settings.items():
         if isinstance(value, Mapping):
             yield from flat(value, f"{prefix}{key}.")
@@ -177,10 +185,7 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
 
 
 def side_by_side(rounds: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str], bool]]:
-    """Each setting of the rounds, what it is in each, and whether rounds differ in it.
-
-    Those that differ come first.
-    """
+    """(setting, value in each round, whether rounds differ in it); those that differ come first."""
     tables = [dict(flat(one)) for one in rounds]
     names = list(dict.fromkeys(name for table in tables for name in table))
     rows = [(name, [table.get(name, "") for table in tables]) for name in names]

@@ -1,4 +1,4 @@
-"""What each section of the page says, as names for its template."""
+"""What each section of the page shows, as variables of its template."""
 
 import json
 from collections.abc import Mapping
@@ -8,63 +8,62 @@ import numpy as np
 from markupsafe import Markup
 
 from birdcore.config.validation import EXTERNAL_TEACHER
-from birdcore.report import charts
-from birdcore.report import run_metadata as material
+from birdcore.report import charts, run_metadata
 from birdcore.report.calibration import calibration, expected_error
 from birdcore.report.confusion import confused_pairs, confusion, most_confused
-from birdcore.report.evaluation import Judged
-from birdcore.report.round_summary import Rung, links, rungs
+from birdcore.report.evaluation import Evaluation
+from birdcore.report.inputs import ReportInputs, ReportSettings
+from birdcore.report.round_summary import RoundSummary, links, round_summaries
 from birdcore.stages.score import ENSEMBLE
-from birdcore.store.artifact import Artifact
 from birdcore.store.provenance import format_provenance, provenance_tree
-from birdcore.store.store import Job
 
 PAIRS = 200
-"""Confused pairs that the page names."""
+"""Confused pairs that the page lists."""
 HEAT = 20
 """Classes of the heat map."""
 ROW = 56
-"""Pixels of a round in the drawing of what teaches what, as in page.css."""
-
-Rounds = Mapping[str, list[Artifact]]
+"""Pixels of a round in the drawing of initialisation and teaching, as in page.css."""
 
 
-def ladder(job: Job, rounds: Rounds) -> dict[str, Any]:
+def rounds_section(inputs: ReportInputs) -> dict[str, Any]:
     """The rounds, each with its score on the test soundscapes where there is truth."""
-    scores = {}
-    for artifact in job.inputs("score"):
-        scores = json.loads((artifact / "scores.json").read_text())
-    climbed = rungs(job.config["round"], rounds)
-    lowest = [one.low for one in climbed if one.auc is not None]
+    scores: dict[str, Any] = {}
+    if inputs.score is not None:
+        scores = json.loads((inputs.score / "scores.json").read_text())
+    rounds = round_summaries(inputs.settings.rounds, inputs.models)
+    names = {ENSEMBLE, *(one.name for one in rounds)}
+    lowest = [one.low for one in rounds if one.auc is not None]
     axis = charts.axis_around([*lowest, *(one["macro_auc_low"] for one in scores.values())])
     return {
         "ensemble": scores.get(ENSEMBLE),
-        "rungs": [
-            (one, scores.get(one.name), _interval(axis, one.name, one, scores)) for one in climbed
+        "rounds": [
+            (one, scores.get(one.name), _interval(axis, one.name, one, scores)) for one in rounds
         ],
         "others": [
             (name, score, _interval(axis, name, None, scores))
             for name, score in scores.items()
-            if name not in {ENSEMBLE, *(one.name for one in climbed)}
+            if name not in names
         ],
-        "interval_of_all": _interval(axis, ENSEMBLE, None, scores),
+        "ensemble_interval": _interval(axis, ENSEMBLE, None, scores),
         "ticks": charts.ticks(axis),
-        "curves": [charts.sparkline(one.losses) for one in climbed],
-        "weights": _weights(job),
-        "with_outside": EXTERNAL_TEACHER in job.config["ensemble"]["members"],
-        "models": sum(map(len, rounds.values())),
+        "curves": [charts.sparkline(one.losses) for one in rounds],
+        "weights": _weights(inputs),
+        "with_external_teacher": EXTERNAL_TEACHER in inputs.settings.members,
+        "models": sum(map(len, inputs.models.values())),
     }
 
 
-def _weights(job: Job) -> Any:
-    return json.loads((job.input("weights") / "weights.json").read_text())
+def _weights(inputs: ReportInputs) -> Any:
+    return json.loads((inputs.ensemble / "weights.json").read_text())
 
 
-def _interval(axis: charts.Axis, name: str, one: Rung | None, scores: Mapping[str, Any]) -> Markup:
-    """What the ladder's axis shows of a round, the ensemble or an outside teacher.
+def _interval(
+    axis: charts.Axis, name: str, one: RoundSummary | None, scores: Mapping[str, Any]
+) -> Markup:
+    """The score and interval of a round, the ensemble or an external teacher.
 
-    Where there is truth, its score and interval there, and a hollow dot for the round's
-    validation; else validation and its range.
+    With truth: the test score and its interval, and a hollow dot for the round's validation.
+    Without: the validation and its range.
     """
     validation = None if one is None else one.auc
     if name in scores:
@@ -75,78 +74,75 @@ def _interval(axis: charts.Axis, name: str, one: Rung | None, scores: Mapping[st
     return charts.interval(axis, one.auc, one.low, one.high)
 
 
-def species(job: Job, judged: Judged | None) -> dict[str, Any]:
-    """All classes; what the other sections call them; and how many of them are scored."""
-    found = material.species_of(job.inputs("catalogs")[0], judged)
+def species_section(inputs: ReportInputs, evaluation: Evaluation | None) -> dict[str, Any]:
+    """All classes with their results, and how many of them are scored."""
+    species = run_metadata.species_of(inputs.catalogs[0], evaluation)
     macro_auc, scored = None, 0
-    if judged is not None:
-        scores = judged.auc[~np.isnan(judged.auc)]
-        scored = len(scores)
-        macro_auc = float(scores.mean()) if scored else None
-        if not judged.on_soundscapes:  # of weights that are fitted on other recordings
-            macro_auc = _weights(job)["held_out_auc"]["ensemble"]
+    if evaluation is not None:
+        aucs = evaluation.auc[~np.isnan(evaluation.auc)]
+        scored = len(aucs)
+        macro_auc = float(aucs.mean()) if scored else None
+        if not evaluation.on_soundscapes:  # cross-fitted: weights fitted on other recordings
+            macro_auc = _weights(inputs)["held_out_auc"]["ensemble"]
     return {
-        "judged": judged,
-        "species": found,
-        "species_named": {one.label: one for one in found},
+        "evaluation": evaluation,
+        "species": species,
+        "species_named": {one.label: one for one in species},
         "macro_auc": macro_auc,
         "scored": scored,
     }
 
 
-def quality(judged: Judged | None) -> dict[str, Any]:
-    """Calibration, and which species are taken for which; nothing where nothing is judged."""
-    if judged is None:
+def quality_section(evaluation: Evaluation | None) -> dict[str, Any]:
+    """Calibration and confusion; empty where nothing is evaluated."""
+    if evaluation is None:
         return {}
-    bins = calibration(judged.truth, judged.probabilities)
-    confused = confusion(judged.truth, judged.probabilities)
+    bins = calibration(evaluation.truth, evaluation.probabilities)
+    confused = confusion(evaluation.truth, evaluation.probabilities)
     pairs = confused_pairs(confused, PAIRS)
     worst = most_confused(pairs, HEAT)
     table = confused.mean[np.ix_(worst, worst)]
+    classes = evaluation.classes
     return {
         "bins": bins,
         "expected_error": expected_error(bins),
         "reliability": charts.reliability(bins),
-        "pairs": [(judged.classes[p.true], judged.classes[p.taken_for], p) for p in pairs],
+        "pairs": [(classes[p.true], classes[p.taken_for], p) for p in pairs],
         "heat_map": lambda names: charts.heat_map(
-            table,
-            [judged.classes[at] for at in worst],
-            [names[judged.classes[at]].name for at in worst],
+            table, [classes[k] for k in worst], [names[classes[k]].name for k in worst]
         ),
         "darkest": float(np.nanmax(table, initial=0)),
     }
 
 
-def origins(job: Job, rounds: Rounds, cleaned: Mapping[str, list[Artifact]]) -> dict[str, Any]:
-    """Recordings, what was rejected, licences, lineage."""
-    catalog, *collections = job.inputs("catalogs")
-    models = [model for of_round in rounds.values() for model in of_round]
-    submission = job.input("submission")
-    ends = [submission, *models, *job.inputs("score")]
+def data_section(inputs: ReportInputs) -> dict[str, Any]:
+    """Recordings, rejections, licences, provenance."""
+    catalog, *collections = inputs.catalogs
+    models = [model for of_round in inputs.models.values() for model in of_round]
+    scores = [] if inputs.score is None else [inputs.score]
+    ends = [inputs.submission, *models, *scores]
     return {
         "catalog": catalog.metrics,
         "collections": [one.metrics for one in collections],
-        "sources": material.heard(cleaned),
-        "rejected": material.rejected(cleaned),
-        "rejected_shown": material.REJECTED,
-        "problems": material.problems(catalog),
-        "with_problems": material.used_with_problems(cleaned),
-        "licences": material.licences(models),
-        "stages": material.artifacts_below(job.store, [one.ref for one in ends]),
-        "lineage": format_provenance(provenance_tree(job.store, submission.ref)),
+        "sources": run_metadata.cleaning_counts(inputs.cleaned),
+        "rejected": run_metadata.rejected(inputs.cleaned),
+        "rejected_shown": run_metadata.REJECTED,
+        "problems": run_metadata.table_problems(catalog),
+        "with_problems": run_metadata.recordings_with_problems(inputs.cleaned),
+        "licences": run_metadata.licences(models),
+        "stages": run_metadata.artifacts_below(inputs.store, [one.ref for one in ends]),
+        "lineage": format_provenance(provenance_tree(inputs.store, inputs.submission.ref)),
     }
 
 
-def settings(job: Job) -> dict[str, Any]:
-    """The recipe's tables, its rounds side by side, and who teaches whom among them."""
-    rounds = job.config["round"]
-    alone = ("seed", "round")
-    tables = {name: table for name, table in job.config.items() if name not in alone}
+def settings_section(settings: ReportSettings) -> dict[str, Any]:
+    """The recipe's tables, its rounds side by side, and how they build on each other."""
+    rounds = [one.model_dump(mode="json", exclude={"name"}) for one in settings.rounds]
     return {
-        "seed": job.config["seed"],
-        "mel": job.config["mel"],
-        "settings": {name: list(material.flat(table)) for name, table in tables.items()},
-        "round_settings": material.side_by_side(list(rounds.values())),
-        "round_names": list(rounds),
-        "teaching": charts.arcs(links(rounds), len(rounds), ROW),
+        "seed": settings.seed,
+        "mel": settings.mel,
+        "settings": {name: list(run_metadata.flat(t)) for name, t in settings.tables.items()},
+        "round_settings": run_metadata.side_by_side(rounds),
+        "round_names": [one.name for one in settings.rounds],
+        "teaching": charts.arcs(links(settings.rounds), len(rounds), ROW),
     }

@@ -1,10 +1,10 @@
 from typing import Any
 
-from birdcore.report.evaluation import judged_on_soundscapes
+from birdcore.report.evaluation import evaluate_on_soundscapes
 from birdcore.report.run_metadata import (
     artifacts_below,
+    cleaning_counts,
     flat,
-    heard,
     licences,
     rejected,
     side_by_side,
@@ -25,13 +25,13 @@ def test_what_rounds_differ_in_comes_first() -> None:
 
 def test_species_without_truth_have_recordings_and_no_score(made: Any) -> None:
     truth = made.data / "test_soundscapes_labels.csv"
-    judged = judged_on_soundscapes(made.submission, made.score, truth, [], 5)
-    (one, *_) = species_of(made.catalog, judged)
+    evaluation = evaluate_on_soundscapes(made.submission, made.score, truth, [], 5)
+    (one, *_) = species_of(made.catalog, evaluation)
     assert (one.label, one.name) == ("plawhi", "Plain Sinewhistler")
     assert one.recordings == 4  # one of the three that can't be read is no copy of another
-    assert one.auc == judged.auc[judged.classes.index("plawhi")]
+    assert one.auc == evaluation.auc[evaluation.classes.index("plawhi")]
     (one, *_) = species_of(made.catalog, None)
-    assert (one.auc, one.mean, one.by, one.pieces) == (None, None, {}, 0)
+    assert (one.auc, one.mean, one.auc_by, one.pieces) == (None, None, {}, 0)
 
 
 def test_what_was_rejected_is_named_with_its_reason(made: Any) -> None:
@@ -44,7 +44,7 @@ def test_what_was_rejected_is_named_with_its_reason(made: Any) -> None:
     found = rejected(cleaned)
     assert len(found) == 3
     assert all(why.startswith("not a readable sound file") for _, why in found)
-    labelled, unlabelled, test = heard(cleaned)
+    labelled, unlabelled, test = cleaning_counts(cleaned)
     assert (labelled["kind"], labelled["recordings"]) == ("Labelled recordings", 9)
     assert labelled["cut_s"] >= 1.5
     assert (unlabelled["rejected"], test["recordings"]) == (0, 2)

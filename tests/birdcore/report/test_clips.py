@@ -4,7 +4,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from birdcore.report.picture import HEIGHT, WIDTH, picture
+from birdcore.report.clips import HEIGHT, WIDTH, picture
 
 
 def drawn(decibels: np.ndarray) -> np.ndarray:

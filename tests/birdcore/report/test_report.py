@@ -52,7 +52,7 @@ def test_every_run_has_a_page(make_report: Callable[..., Any], variant: str) -> 
         assert "macro ROC-AUC of <strong>" in run.html
         assert "labelled test soundscapes" not in run.html
     else:
-        assert "Nothing here is judged" in run.html
+        assert "Nothing here is evaluation" in run.html
 
 
 def test_all_that_a_page_names_is_beside_it_or_in_the_runs_results(made: Any) -> None:
@@ -68,8 +68,8 @@ def test_all_that_a_page_names_is_beside_it_or_in_the_runs_results(made: Any) ->
     assert len(made.html) < 1_000_000
 
 
-def test_it_says_what_it_is_judged_on(made: Any) -> None:
-    assert made.page.metrics["judged_on"] == "labelled test soundscapes"
+def test_it_says_what_it_is_evaluated_on(made: Any) -> None:
+    assert made.page.metrics["evaluated_on"] == "labelled test soundscapes"
     assert "6 rows of 5 s of labelled test soundscapes" in made.html
     assert made.html.count("not a readable sound file") == 3
     assert "Cut by hand" in made.html

@@ -1,0 +1,67 @@
+"""What the report reads: the artifacts of a run by their roles, and its settings, typed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from birdcore.config import Round
+from birdcore.features.spec import MelSpec
+from birdcore.store.artifact import Artifact
+from birdcore.store.store import Store
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """The settings that the page uses; `tables` holds all of them by table, to be printed."""
+
+    seed: int
+    mel: MelSpec
+    rounds: tuple[Round, ...]
+    members: tuple[str, ...]
+    truth: str
+    segment_s: int
+    tables: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, config: Mapping[str, Any]) -> "ReportSettings":
+        """From the config of a step of the stage `report`, as its `settings_of` writes it."""
+        mel = {name: config["mel"][name] for name in MelSpec.model_fields}
+        return cls(
+            seed=config["seed"],
+            mel=MelSpec(**mel),
+            rounds=tuple(Round(name=name, **one) for name, one in config["round"].items()),
+            members=tuple(config["ensemble"]["members"]),
+            truth=config["score"]["truth"],
+            segment_s=config["predict"]["segment_s"],
+            tables={name: part for name, part in config.items() if name not in ("seed", "round")},
+        )
+
+
+@dataclass(frozen=True)
+class ReportInputs:
+    """The artifacts of one run.
+
+    Attributes:
+        catalogs: the competition's and, where a round reads it, that of the collection.
+        cleaned: shards of the stage `clean` by subset of recordings.
+        mels: shards of the recordings that are evaluated.
+        models: trained models by round.
+        score: None where the data has no truth.
+        readable: recordings of which the page may show sound.
+        locate: path of a recording's audio file on this machine.
+        folder: where files beside the page are written.
+    """
+
+    settings: ReportSettings
+    store: Store
+    catalogs: Sequence[Artifact]
+    cleaned: Mapping[str, Sequence[Artifact]]
+    mels: Sequence[Artifact]
+    models: Mapping[str, Sequence[Artifact]]
+    ensemble: Artifact
+    submission: Artifact
+    score: Artifact | None
+    readable: Sequence[str]
+    locate: Callable[[str], Path]
+    folder: Path
