@@ -52,7 +52,7 @@ def test_every_run_has_a_page(make_report: Callable[..., Any], variant: str) -> 
         assert "macro ROC-AUC of <strong>" in run.html
         assert "labelled test soundscapes" not in run.html
     else:
-        assert "Nothing here is evaluation" in run.html
+        assert "Nothing here is evaluated" in run.html
 
 
 def test_all_that_a_page_names_is_beside_it_or_in_the_runs_results(made: Any) -> None:
