@@ -25,7 +25,7 @@ from birdcore.sources.tables import Tables
 from birdcore.store.store import Store
 from flows.dag import Dag, build_dag
 from flows.plan import plan
-from flows.selection import Chosen
+from flows.selection import Selection
 
 SPECIES = 1000
 SOUNDSCAPES = 100
@@ -53,7 +53,7 @@ def main() -> None:
             dag = keyed(build_dag(recipe, source, store, keep_shards=True))
             built = time.monotonic() - began
             began = time.monotonic()
-            plan(Chosen(dag.steps), store)
+            plan(Selection(dag.steps), store)
             planned = time.monotonic() - began
             largest = max(len(json.dumps(asdict(step))) for step in dag.steps)
             ledger = (store.root / "shards.parquet").stat().st_size

@@ -165,7 +165,7 @@ def _planned(  # type: ignore[no-untyped-def]
     from flows.dag import build_dag, gathered
     from flows.plan import plan
     from flows.problems import notes
-    from flows.selection import choose
+    from flows.selection import select
 
     found = gathered(recipe, source, Path(request.collection))
     dag = build_dag(recipe, source, store, found, keep_shards=False)
@@ -174,7 +174,7 @@ def _planned(  # type: ignore[no-untyped-def]
     if run is not None:  # before anybody looks for what is there already
         needs(store, run, dag.steps)
     began = unfinished_since(store, request, run)
-    chosen = choose(dag, store, request.only, request.from_stage, request.refresh, began)
+    chosen = select(dag, store, request, began)
     for note in chosen.notes:
         out.print(f"note     {note}")
     return dag, plan(chosen, store)

@@ -37,7 +37,7 @@ from flows.result_folder import refuse_foreign
 from flows.results import write_results
 from flows.run_lock import refused, turn
 from flows.runner import task_runner, threads
-from flows.selection import Chosen, choose, lacking
+from flows.selection import Selection, lacking, select
 from flows.ui_artifacts import show_results, show_stages
 from tasks.stage import StageTask, in_store, stage_task
 from tasks.stop import end_with_starter, report_crash, stopping
@@ -66,6 +66,7 @@ def pipeline(
     settings: list[str] = [],  # noqa: B006
     collection: str = "collection",
     only: str | None = None,
+    until: str | None = None,
     from_stage: str | None = None,
     refresh: list[str] = [],  # noqa: B006
 ) -> Any:
@@ -82,12 +83,13 @@ def pipeline(
         settings: KEY=VALUE over the recipe's own, such as seed=1.
         collection: Folder of Xeno-canto recordings.
         only: Run what is missing of this stage alone.
-        from_stage: This stage and what follows it, made anew.
-        refresh: STAGE or STAGE:SHARD, made anew, such as mel:0003.
+        until: Run this stage and all that it needs.
+        from_stage: This stage and what follows it, made again.
+        refresh: STAGE or STAGE:SHARD, made again, such as mel:0003.
     """
     if deployment.id:
         end_with_starter(lambda: report_crash(flow_run.id))
-    request = run_request(recipe, data, out, collection, settings, only, from_stage, refresh)
+    request = run_request(recipe, data, out, collection, settings, only, from_stage, refresh, until)
     opened = open_store(store)
     with turn(opened, request.title, flow_run.id) if deployment.id else nullcontext() as holder:
         if holder is not None:
@@ -111,12 +113,12 @@ def _run(request: RunRequest, store: Store, run: Run) -> dict[str, Any] | None:
     for note in notes(dag.problems) if deployment.id else ():  # a person was told
         get_run_logger().warning("%s", note)
     began = unfinished_since(store, request, run)
-    chosen = choose(dag, store, request.only, request.from_stage, request.refresh, began)
-    for note in chosen.notes:
+    selection = select(dag, store, request, began)
+    for note in selection.notes:
         get_run_logger().info("%s", note)
-    _fetch_weights(recipe, chosen.steps, store)
+    _fetch_weights(recipe, selection.steps, store)
     try:
-        run_steps(chosen, store)
+        run_steps(selection, store)
     except RunFailed:
         with suppress(RemoteUnavailable, RemoteError):
             _results(dag, store, out)  # of a run whose page or score alone failed
@@ -155,22 +157,24 @@ def _results(dag: Dag, store: Store, out: Path) -> dict[str, Any] | None:
     return scores
 
 
-def run_steps(chosen: Chosen, store: Store) -> None:
+def run_steps(selection: Selection, store: Store) -> None:
     """Submit every step, each after what it reads; raises RunFailed with the reasons."""
     futures: dict[Ref, PrefectFuture[Ref]] = {}
     stopping.clear()
     try:
-        for step in chosen.steps:
+        for step in selection.steps:
             read = [ref for refs in step.inputs.values() for ref in refs]
             inputs = [futures[ref] for ref in read if ref in futures]
-            anew = step.ref in chosen.anew
-            task = in_store(TASKS[step.stage], store.location, refresh=anew)
-            futures[step.ref] = task.submit(step, store.location, anew, threads(), wait_for=inputs)  # type: ignore[call-overload]
+            rebuild = step.ref in selection.rebuild
+            task = in_store(TASKS[step.stage], store.location, refresh=rebuild)
+            futures[step.ref] = task.submit(  # type: ignore[call-overload]
+                step, store.location, rebuild, threads(), wait_for=inputs
+            )
         wait(list(futures.values()))
     except BaseException:  # Ctrl-C, and SIGTERM of a worker that cancels the flow
         stopping.set()
         raise
-    states = {step.name: futures[step.ref].state for step in chosen.steps}
+    states = {step.name: futures[step.ref].state for step in selection.steps}
     failed = {
         name: _reason(state)
         for name, state in states.items()

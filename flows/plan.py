@@ -8,7 +8,7 @@ from typing import Any
 from birdcore.store.artifact import MANIFEST, Artifact, Ref, Step
 from birdcore.store.provenance import local_manifest
 from birdcore.store.store import Store
-from flows.selection import Chosen
+from flows.selection import Selection
 
 
 @dataclass(frozen=True)
@@ -20,14 +20,14 @@ class Planned:
     why: str
 
 
-def plan(chosen: Chosen, store: Store) -> list[Planned]:
-    """Every step that is chosen, in the DAG's order."""
-    earlier = _manifests(store, {step.stage for step in chosen.steps})
+def plan(selection: Selection, store: Store) -> list[Planned]:
+    """Every step that is selected, in the DAG's order."""
+    earlier = _manifests(store, {step.stage for step in selection.steps})
     planned = []
-    for step in chosen.steps:
+    for step in selection.steps:
         cached = store.find(step.ref) is not None
-        if step.ref in chosen.anew:
-            cached, why = False, "asked for anew"
+        if step.ref in selection.rebuild:
+            cached, why = False, "made again, as asked for"
         elif cached:
             why = "made before"
         elif store.path(step.ref).exists():

@@ -45,5 +45,6 @@ def _told(run: Run, store: str) -> Iterator[tuple[str, str]]:
     yield "store", store
     yield from (("set", setting) for setting in request.settings)
     yield from [("only", request.only)] if request.only else []
+    yield from [("until", request.until)] if request.until else []
     yield from [("from", request.from_stage)] if request.from_stage else []
     yield from (("refresh", what) for what in request.refresh)

@@ -1,11 +1,15 @@
-"""Which of a DAG's steps a run is for: all, one stage, a stage and what follows, some of them anew.
+"""Which steps of a DAG a run is for: all of them, a part, and what is made again.
 
     --only mel              what is missing of this stage and can be made, and nothing else
+    --until mel             this stage and all that it needs
     --from train            this stage and all that follows it, made again
     --refresh mel:0003      one shard (or `train:student`: every model of a round), made again
 
-Remaking changes no key: what follows reads the new files under the old name, and is only made
-again where it is asked for too.
+A part is named by its stage, by words of a step's name (`mel:0003`), by the step's whole name as
+a plan prints it (`mel train_audio/0003`), or by its key (`d70d42167b75`).
+
+Making an artifact again changes no key: what follows reads the new files under the old name, and
+is only made again where it is asked for too.
 """
 
 import re
@@ -14,62 +18,62 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from birdcore.store.artifact import Ref, Step
+from birdcore.store.runs import RunRequest
 from birdcore.store.store import Store
 from flows.dag import Dag
 
 LISTED = 5
+"""Steps that a message names."""
+KEY_PREFIX = re.compile(r"[0-9a-f]{6,64}")
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """Steps to run, in the order of the DAG, and those that are made though they are there.
+class Selection:
+    """The steps that a run is for.
 
-    `waiting` are steps of the one stage asked for that read what is not there yet, and `notes`
-    what a person should know of what was asked.
+    Attributes:
+        steps: Steps to run, in the order of the DAG.
+        rebuild: Those that are made though they are in the store.
+        waiting: Steps that were asked for and read what is not in the store yet.
+        notes: What the user should know about it.
     """
 
     steps: tuple[Step, ...]
-    anew: frozenset[Ref] = frozenset()
+    rebuild: frozenset[Ref] = frozenset()
     waiting: tuple[Step, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def choose(
-    dag: Dag,
-    store: Store,
-    only: str | None = None,
-    from_stage: str | None = None,
-    refresh: Sequence[str] = (),
-    began: str | None = None,
-) -> Chosen:
-    """What a run is for. `began`: what was made anew since then is not made anew once more.
+def select(dag: Dag, store: Store, request: RunRequest, began: str | None = None) -> Selection:
+    """The steps that a run is for.
 
-    Raises ValueError for a stage or shard that is not in the DAG, for both `only` and
-    `from_stage`, and where nothing of `only` can be made for want of what earlier stages make.
+    Args:
+        dag: All steps.
+        store: What is there already.
+        request: What was asked for: its `only`, `until`, `from_stage` and `refresh` count.
+        began: When a run was asked for the same before, in ISO 8601: what was made again since
+            then is not made once more.
+
+    Raises:
+        ValueError: A name is of no step, two of the options exclude each other, or nothing of
+            `only` can be made before earlier stages have run.
     """
-    stages = tuple(dict.fromkeys(step.stage for step in dag.steps))
-    for stage in filter(None, (only, from_stage)):
-        _refuse_unknown(stage, stages)
-    if only and from_stage:
-        raise ValueError("--only and --from exclude each other: the first runs one stage alone")
-    asked: set[Ref] = set()
-    notes = []
-    if from_stage is not None:
-        asked |= following(dag, {step.ref for step in dag.steps if step.stage == from_stage})
-    for text in refresh:
-        named = _named(text, dag, stages)
-        asked |= {step.ref for step in named}
-        if ":" in text and len(named) > 1:
-            notes.append(_means(text, named))
-    anew = frozenset(ref for ref in asked if not _made_since(store, ref, began))
-    if only is None:
-        return Chosen(dag.steps, anew, notes=tuple(notes))
-    steps, waiting = _makeable([step for step in dag.steps if step.stage == only], anew, store)
+    only, until, from_stage = request.only, request.until, request.from_stage
+    if only and (from_stage or until):
+        other = "--from" if from_stage else "--until"
+        raise ValueError(f"--only and {other} exclude each other: the first runs one stage alone")
+    asked, notes = _to_rebuild(dag, request)
+    rebuild = frozenset(ref for ref in asked if not _made_since(store, ref, began))
+    steps, waiting = list(dag.steps), list[Step]()
+    if until:
+        needed = needed_by(dag, {step.ref for step in _named(until, dag)})
+        steps = [step for step in dag.steps if step.ref in needed]
+    if only:
+        steps, waiting = _makeable(_named(only, dag), rebuild, store)
     if waiting:
-        notes.append(f"left for want of what earlier stages make: {only} {_listed(waiting)}")
-    return Chosen(
-        tuple(steps), anew & {step.ref for step in steps}, tuple(waiting), notes=tuple(notes)
-    )
+        notes.append(f"left until earlier stages have run: {waiting[0].stage} {_listed(waiting)}")
+    selected = rebuild & {step.ref for step in steps}
+    return Selection(tuple(steps), selected, tuple(waiting), tuple(notes))
 
 
 def lacking(dag: Dag, store: Store) -> list[Step]:
@@ -87,72 +91,100 @@ def following(dag: Dag, first: Iterable[Ref]) -> set[Ref]:
     return found
 
 
-def _named(text: str, dag: Dag, stages: Sequence[str]) -> list[Step]:
-    stage, _, words = text.partition(":")
-    _refuse_unknown(stage, stages)
-    of_stage = [step for step in dag.steps if step.stage == stage]
-    found = [step for step in of_stage if all(_fits(w, step) for w in words.split())]
-    if not found:
-        raise ValueError(f"no step of {stage} goes by {words!r}: there are {_listed(of_stage)}")
+def needed_by(dag: Dag, last: Iterable[Ref]) -> set[Ref]:
+    """These artifacts and all that they are made of."""
+    found = set(last)
+    for step in reversed(dag.steps):
+        if step.ref in found:
+            found.update(ref for refs in step.inputs.values() for ref in refs)
     return found
 
 
-def _means(text: str, steps: Sequence[Step]) -> str:
-    """That a few words name several steps, which, and how one is named."""
-    one = f"{steps[0].stage}:{_name(steps[0])}"
-    return f"{text} means {len(steps)} steps, all made anew: {_listed(steps)}; one is '{one}'"
+def _to_rebuild(dag: Dag, request: RunRequest) -> tuple[set[Ref], list[str]]:
+    """What was asked for to be made again, and what to tell of it."""
+    asked: set[Ref] = set()
+    notes = []
+    if request.from_stage:
+        asked |= following(dag, {step.ref for step in _named(request.from_stage, dag)})
+    for text in request.refresh:
+        named = _named(text, dag)
+        asked |= {step.ref for step in named}
+        if ":" in text and len(named) > 1:
+            notes.append(_several(text, named))
+    return asked, notes
 
 
-def _listed(steps: Sequence[Step]) -> str:
-    more = f" and {len(steps) - LISTED} more" if len(steps) > LISTED else ""
-    return ", ".join(map(_name, steps[:LISTED])) + more
-
-
-def _name(step: Step) -> str:
-    return step.name.removeprefix(f"{step.stage} ")
+def _named(text: str, dag: Dag) -> list[Step]:
+    """The steps that a text names: a stage, STAGE:WORDS, a step's name, or how a key begins."""
+    if KEY_PREFIX.fullmatch(text) and (of_key := [s for s in dag.steps if s.key.startswith(text)]):
+        return of_key
+    if by_name := [step for step in dag.steps if step.name == text]:
+        return by_name
+    stage, *words = re.split(r"[: ]+", text.strip())
+    stages = tuple(dict.fromkeys(step.stage for step in dag.steps))
+    if stage not in stages:
+        near = get_close_matches(stage, stages, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(f"this recipe has no stage {stage}: {hint}there are {', '.join(stages)}")
+    of_stage = dag.of(stage)
+    found = [step for step in of_stage if all(_fits(word, step) for word in words)]
+    if not found:
+        name = " ".join(words)
+        raise ValueError(f"no step of {stage} has the name {name!r}: there are {_listed(of_stage)}")
+    return found
 
 
 def _fits(word: str, step: Step) -> bool:
     """Whether a word is one of the step's name, a part of one (`0003`), or how its key begins."""
     return word in re.split(r"[ /]", step.name) + step.name.split() or (
-        len(word) >= 6 and step.key.startswith(word)
+        KEY_PREFIX.fullmatch(word) is not None and step.key.startswith(word)
     )
 
 
-def _refuse_unknown(stage: str, stages: Sequence[str]) -> None:
-    if stage not in stages:
-        near = get_close_matches(stage, stages, 1)
-        meant = f"did you mean {near[0]}? " if near else ""
-        raise ValueError(f"this recipe has no stage {stage}: {meant}there are {', '.join(stages)}")
+def _several(text: str, steps: Sequence[Step]) -> str:
+    """A note that a few words name several steps, which, and how one alone is named."""
+    one = f"{steps[0].stage}:{_short_name(steps[0])}"
+    return f"{text} means {len(steps)} steps, all made again: {_listed(steps)}; one is '{one}'"
+
+
+def _listed(steps: Sequence[Step]) -> str:
+    more = f" and {len(steps) - LISTED} more" if len(steps) > LISTED else ""
+    return ", ".join(map(_short_name, steps[:LISTED])) + more
+
+
+def _short_name(step: Step) -> str:
+    return step.name.removeprefix(f"{step.stage} ")
 
 
 def _makeable(
-    steps: Sequence[Step], anew: Container[Ref], store: Store
+    steps: Sequence[Step], rebuild: Container[Ref], store: Store
 ) -> tuple[list[Step], list[Step]]:
     """Steps of one stage that are there or can be made, and those that wait for other stages.
 
-    Raises ValueError where some wait, and of the others there is nothing to make.
+    Raises:
+        ValueError: Some wait, and of the others there is nothing to make.
     """
     there: set[Ref] = set()
-    lacking: set[Ref] = set()
+    missing: set[Ref] = set()
     ready, waiting = [], []
-    todo = False
+    to_make = False
     for step in steps:
         inputs = {ref for refs in step.inputs.values() for ref in refs}
         lacks = {ref for ref in inputs - there if store.find(ref) is None}
-        done = store.find(step.ref) is not None and step.ref not in anew
+        done = store.find(step.ref) is not None and step.ref not in rebuild
         if lacks and not done:
             waiting.append(step)
-            lacking |= lacks
+            missing |= lacks
         else:
             ready.append(step)
             there.add(step.ref)
-            todo = todo or not done
-    if waiting and not todo:
+            to_make = to_make or not done
+    if waiting and not to_make:
+        stage = waiting[0].stage
         raise ValueError(
-            f"{waiting[0].stage} reads {len(lacking)} artifacts that are not in the store (of "
-            f"{', '.join(sorted({ref.stage for ref in lacking}))}): run these stages first, or "
-            "without --only"
+            f"{stage} reads {len(missing)} artifacts that are not in the store (of "
+            f"{', '.join(sorted({ref.stage for ref in missing}))}): say --until {stage} to make "
+            "them too"
         )
     return ready, waiting
 

@@ -58,6 +58,7 @@ class RunRequest:
     only: str | None = None
     from_stage: Annotated[str | None, _also("from_stage", "since")] = None
     refresh: tuple[str, ...] = ()
+    until: str | None = None
 
     @property
     def title(self) -> str:
@@ -65,7 +66,8 @@ class RunRequest:
         parts = [Path(self.recipe).stem, *self.settings]
         parts += [f"only {self.only}"] if self.only else []
         parts += [f"from {self.from_stage}"] if self.from_stage else []
-        parts += [f"anew {what}" for what in self.refresh]
+        parts += [f"until {self.until}"] if self.until else []
+        parts += [f"refresh {what}" for what in self.refresh]
         return ", ".join(parts)
 
     @property
@@ -87,13 +89,14 @@ def run_request(
     only: str | None = None,
     from_stage: str | None = None,
     refresh: Sequence[str] = (),
+    until: str | None = None,
 ) -> RunRequest:
     """What is asked for here and now: the same from whatever folder it is asked again."""
     recipe, data, out, collection = (
         str(Path(location).absolute()) for location in (recipe, data, out, collection)
     )
     return RunRequest(
-        recipe, data, out, collection, tuple(settings), only, from_stage, tuple(refresh)
+        recipe, data, out, collection, tuple(settings), only, from_stage, tuple(refresh), until
     )
 
 

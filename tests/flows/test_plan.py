@@ -14,7 +14,7 @@ from birdcore.store.artifact import MANIFEST, Metrics, Step
 from birdcore.store.store import Job, Store
 from flows.dag import Dag, build_dag
 from flows.plan import plan
-from flows.selection import Chosen
+from flows.selection import Selection
 
 WillRun = Callable[..., dict[str, str]]
 AFTER_MEL = {"train", "label", "ensemble", "predict", "submission", "score", "report"}
@@ -44,7 +44,7 @@ def will_run(dag: Callable[..., Dag], store: Store) -> WillRun:
 
     def planned(*settings: str) -> dict[str, str]:
         return {
-            p.step.name: p.why for p in plan(Chosen(dag(*settings).steps), store) if not p.cached
+            p.step.name: p.why for p in plan(Selection(dag(*settings).steps), store) if not p.cached
         }
 
     return planned
@@ -84,7 +84,7 @@ def test_before_the_first_run_all_is_new(
 
 
 def test_after_a_run_nothing_would_run(done: Dag, dag: Callable[..., Dag], store: Store) -> None:
-    planned = plan(Chosen(dag().steps), store)
+    planned = plan(Selection(dag().steps), store)
     assert [p.step.key for p in planned] == [s.key for s in done.steps]
     assert {(p.cached, p.why) for p in planned} == {(True, "made before")}
 
@@ -281,7 +281,7 @@ def test_a_removed_artifact_is_made_again_and_nothing_else(
 def test_another_stage_version_is_told(done: Dag, store: Store) -> None:
     version = done.steps[0].version
     step = replace(done.steps[0], version=version + 1)
-    (planned,) = plan(Chosen((step,)), store)
+    (planned,) = plan(Selection((step,)), store)
     assert not planned.cached
     assert planned.why == f"stage version changed from {version} to {version + 1}"
 
@@ -294,7 +294,7 @@ def test_the_most_alike_of_earlier_ones_is_compared(store: Store) -> None:
     for step in steps:
         store.make(step, dummy)
     wanted = replace(steps[0], config={**steps[0].config, "n_mels": 64})
-    (planned,) = plan(Chosen((wanted,)), store)
+    (planned,) = plan(Selection((wanted,)), store)
     assert planned.why == "setting n_mels changed from 128 to 64"
     elsewhere = replace(wanted, name="mel b")
-    assert plan(Chosen((elsewhere,)), store)[0].why == "new"
+    assert plan(Selection((elsewhere,)), store)[0].why == "new"
