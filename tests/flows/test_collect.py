@@ -23,7 +23,7 @@ from birdcore.xeno_canto.search import PER_PAGE
 from flows.cli import main
 from flows.dag import Dag, build_dag, gathered
 from flows.plan import plan
-from flows.selection import Chosen
+from flows.selection import Selection
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 NEW = 3
@@ -254,7 +254,7 @@ def test_a_night_fetches_what_is_new_and_remakes_only_what_that_touches(
     tonight: Any, capsys: Said
 ) -> None:
     before, store = dag_of(tonight)
-    assert all(one.cached for one in plan(Chosen(before.steps), store))
+    assert all(one.cached for one in plan(Selection(before.steps), store))
     asked = tonight.asked
     assert main(tonight.arguments("collect", *OLD_SEARCHES)) == 0
     assert tonight.asked - asked == {"search": 1, "file": NEW}
@@ -266,7 +266,7 @@ def test_a_night_fetches_what_is_new_and_remakes_only_what_that_touches(
     assert {stage: stages[stage] for stage in ("clean", "mel", "fingerprint", "leaks")} == {
         "clean": 1, "mel": 1, "fingerprint": 1, "leaks": 1,
     }  # fmt: skip
-    assert {one.step.ref for one in plan(Chosen(after.steps), store) if not one.cached} == new
+    assert {one.step.ref for one in plan(Selection(after.steps), store) if not one.cached} == new
     (shard,) = [step for step in after.steps if step.ref in new and step.stage == "clean"]
     latest = {f"recordings/XC{raw['id']}.mp3" for raw in tonight.records[-NEW:]}
     assert set(shard.files) == latest
@@ -280,4 +280,4 @@ def test_a_night_without_news_remakes_nothing(trained: Any, tmp_path: Path) -> N
     assert main(tonight.arguments("collect", *OLD_SEARCHES)) == 0
     assert tonight.asked - asked == {"search": 1}
     dag, store = dag_of(tonight)
-    assert all(one.cached for one in plan(Chosen(dag.steps), store))
+    assert all(one.cached for one in plan(Selection(dag.steps), store))
