@@ -202,11 +202,13 @@ def _counts(planned) -> str:  # type: ignore[no-untyped-def]
 
 
 def do_lineage(options: argparse.Namespace) -> None:
+    from birdcore.config.round import LABEL_DEFAULTS
     from birdcore.store.provenance import format_provenance, provenance_tree
     from flows.lineage import artifact_of
 
     store = store_there(options.store)
-    text = format_provenance(provenance_tree(store, artifact_of(store, options.artifact)))
+    tree = provenance_tree(store, artifact_of(store, options.artifact), LABEL_DEFAULTS)
+    text = format_provenance(tree)
     out.print(text, end="")
 
 

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from birdcore.store.artifact import MANIFEST, Ref
 from birdcore.store.files import file_sha256
-from birdcore.store.provenance import manifest_of
-from birdcore.store.remote import remote_refs
 from birdcore.store.store import Store
+from birdcore.store.transfer import remote_refs
 
 MOST = 5
 """Names that a refusal lists."""
@@ -54,7 +53,7 @@ def _holding(path: Path, store: Store, refs: Sequence[Ref]) -> list[Ref]:
     if not path.is_file():
         return []
     sha256 = file_sha256(path)
-    manifests = ((ref, manifest_of(store, ref)) for ref in refs)
+    manifests = ((ref, store.manifest(ref)) for ref in refs)
     return [ref for ref, m in manifests if m and any(f.sha256 == sha256 for f in m.files)]
 
 
@@ -77,12 +76,12 @@ def _listed(store: Store, refs: Sequence[Ref]) -> str:
 
 
 def _described(store: Store, ref: Ref) -> str:
-    manifest = manifest_of(store, ref)
+    manifest = store.manifest(ref)
     return f"{ref} ({manifest.name}, {manifest.made_at})" if manifest else str(ref)
 
 
 def _made_at(store: Store, ref: Ref) -> str:
-    manifest = manifest_of(store, ref)
+    manifest = store.manifest(ref)
     return manifest.made_at if manifest else ""
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from birdcore.store.artifact import MANIFEST, Artifact, Ref, Step
-from birdcore.store.provenance import local_manifest
 from birdcore.store.store import Store
 from flows.selection import Selection
 
@@ -44,7 +43,7 @@ def _manifests(store: Store, stages: set[str]) -> dict[str, list[Artifact]]:
     for stage in stages:
         for path in (store.root / stage).glob(f"*/{MANIFEST}"):
             ref = Ref.of(stage, path.parent.name)
-            if ref is not None and (manifest := local_manifest(store, ref)) is not None:
+            if ref is not None and (manifest := store.local_manifest(ref)) is not None:
                 found[stage].append(Artifact(path.parent, manifest))
         found[stage].sort(key=lambda artifact: artifact.manifest.made_at)
     return found

@@ -12,9 +12,17 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from birdcore.store.files import file_sha256, replacing, write_text
+from birdcore.store.files import (
+    Irregular,
+    file_sha256,
+    read_regular,
+    refuse_links,
+    regular_files,
+    remove,
+    replacing,
+    write_text,
+)
 from birdcore.store.manifest import name_problem
-from birdcore.store.regular import Irregular, read_regular, refuse_links, regular_files, remove
 
 MARK = ".birdflow.json"
 MARK_BYTES = 1 << 24

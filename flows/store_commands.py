@@ -24,11 +24,10 @@ from birdcore.store.gc import (
     unpin,
     unreachable,
 )
-from birdcore.store.inventory import Entry, entries, measure, trash_bytes, trouble, works
-from birdcore.store.provenance import manifest_of
-from birdcore.store.remote import remote_refs
+from birdcore.store.inventory import Entry, damage, entries, measure, trash_bytes, works
 from birdcore.store.runs import runs
 from birdcore.store.store import Store
+from birdcore.store.transfer import remote_refs
 from flows.lineage import artifact_of
 from flows.terminal import err, out
 
@@ -51,7 +50,7 @@ def ls(store: Store, options: argparse.Namespace) -> None:
 
 def show(store: Store, options: argparse.Namespace) -> None:
     ref = artifact_of(store, options.artifact)
-    manifest = manifest_of(store, ref)
+    manifest = store.manifest(ref)
     if manifest is None:
         raise ValueError(f"the manifest of {ref} can't be read: birdflow store verify --remove")
     table = Table(box=None, pad_edge=False, show_header=False)
@@ -70,7 +69,7 @@ def verify(store: Store, options: argparse.Namespace) -> int:
         task = bar.add_task("", total=sum(entry.bytes for entry in chosen))
         for entry in chosen:
             bar.update(task, description=str(entry.ref))
-            if wrong := trouble(store, entry.ref):
+            if wrong := damage(store, entry.ref):
                 damaged += 1
                 out.print(f"{entry.ref} {entry.name}: {'; '.join(wrong)}")
                 if options.remove and (needed_by := remove_damaged(store, entry.ref)):

@@ -17,9 +17,9 @@ from prefect.tasks import exponential_backoff
 
 from birdcore.stages.table import STAGES, load_run
 from birdcore.store.artifact import Progress, Ref, Step
+from birdcore.store.files import remove
 from birdcore.store.location import local_folder, open_store
 from birdcore.store.private import private_folder
-from birdcore.store.regular import remove
 from tasks.progress import progress_of
 from tasks.reference import ReferenceSerializer
 

@@ -90,6 +90,10 @@ class PseudoLabels(Section):
         return self
 
 
+LABEL_DEFAULTS: dict[str, object] = {**PseudoLabels().model_dump(), "segment_s": 5.0}
+"""Settings of labels that the provenance of an artifact leaves out where they are as here."""
+
+
 class Round(Section):
     """One training round: a model for each backbone and fold."""
 

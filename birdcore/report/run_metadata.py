@@ -11,7 +11,6 @@ import pandas as pd
 from birdcore.report.evaluation import Evaluation
 from birdcore.sources.catalog import read_recordings
 from birdcore.store.artifact import Artifact, Ref
-from birdcore.store.provenance import manifest_of
 from birdcore.store.store import Store
 from birdcore.training.attribution import FILE, OUTSIDE, merged, read_attribution, terms
 
@@ -164,7 +163,7 @@ def artifacts_below(store: Store, refs: Iterable[Ref]) -> dict[str, int]:
         if ref in seen:
             return
         seen.add(ref)
-        manifest = manifest_of(store, ref)
+        manifest = store.manifest(ref)
         for names in manifest.inputs.values() if manifest else ():
             for name in names:
                 walk(Ref(*name.split("/", 1)))

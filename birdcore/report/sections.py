@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from birdcore.config.round import LABEL_DEFAULTS
 from birdcore.config.validation import EXTERNAL_TEACHER
 from birdcore.report import charts, run_metadata
 from birdcore.report.calibration import calibration, expected_error
@@ -131,7 +132,9 @@ def data_section(inputs: ReportInputs) -> dict[str, Any]:
         "with_problems": run_metadata.recordings_with_problems(inputs.cleaned),
         "licences": run_metadata.licences(models),
         "stages": run_metadata.artifacts_below(inputs.store, [one.ref for one in ends]),
-        "lineage": format_provenance(provenance_tree(inputs.store, inputs.submission.ref)),
+        "lineage": format_provenance(
+            provenance_tree(inputs.store, inputs.submission.ref, LABEL_DEFAULTS)
+        ),
     }
 
 

@@ -3,8 +3,7 @@
 import json
 from pathlib import Path
 
-from birdcore.store.files import write_text
-from birdcore.store.regular import read_regular
+from birdcore.store.files import read_regular, write_text
 
 LAYOUT = 1
 NAME = "store.json"

@@ -21,11 +21,10 @@ from functools import cache
 from pathlib import Path
 
 from birdcore.store.artifact import Ref
-from birdcore.store.files import write_text
+from birdcore.store.files import read_regular, refuse_links, remove, write_text
 from birdcore.store.format import StoreError
 from birdcore.store.inventory import KEY, Entry, Work, entries, works
-from birdcore.store.provenance import manifest_of
-from birdcore.store.regular import read_regular, remove
+from birdcore.store.locks import lock_folder
 from birdcore.store.run_records import is_alive
 from birdcore.store.runs import FOLDER, LOCK, Run, forget, runs
 from birdcore.store.store import Store
@@ -151,7 +150,7 @@ def collect(store: Store, keep: int = KEPT_RUNS) -> Unreachable:
         for entry in found.entries:
             store.discard(store.path(entry.ref))
         for work in found.works:
-            store.abandon(work.ref)
+            abandon(store, work.ref)
         for run in found.runs:
             forget(store, run)
     for path in store.trash().glob("*"):  # not all at once: others move things in
@@ -183,6 +182,18 @@ def remove_damaged(store: Store, ref: Ref) -> list[str]:
     return needed_by
 
 
+def abandon(store: Store, ref: Ref) -> None:
+    """Discard what a dead process left of an artifact; leave what is being made now."""
+    work = store.work(ref)
+    refuse_links(store.root, work.parent)
+    if work.is_symlink() or not work.is_dir():  # which birdflow never makes
+        store.discard(work)
+        return
+    with lock_folder(work, wait=False) as ours:
+        if ours:
+            store.discard(work)
+
+
 def _refuse_unsure(store: Store, names: set[str], known: list[Run], making: set[Ref]) -> None:
     if unread := sorted(names - {run.name for run in known}):
         raise StoreError(
@@ -212,7 +223,7 @@ def _with_all_below(refs: Iterable[Ref], inputs: Callable[[Ref], tuple[Ref, ...]
 
 
 def _inputs(store: Store, ref: Ref) -> tuple[Ref, ...]:
-    manifest = manifest_of(store, ref)
+    manifest = store.manifest(ref)
     if manifest is None:
         return ()
     return tuple(Ref.named(name) for names in manifest.inputs.values() for name in names)

@@ -1,4 +1,8 @@
-"""What lies in a store: artifacts, what is being made or was left behind, and what is damaged."""
+"""What lies in a store on this machine: artifacts, unfinished work, and which files are damaged.
+
+Every line is read from the folders themselves and not from a list of them, so what a killed
+process left behind is found too.
+"""
 
 import os
 import re
@@ -8,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from birdcore.store.artifact import Ref
-from birdcore.store.provenance import local_manifest
-from birdcore.store.regular import regular_bytes
+from birdcore.store.files import file_sha256, regular_bytes
 from birdcore.store.store import WORK, Store
 
 KEY = re.compile(r"[0-9a-f]{64}")
@@ -73,17 +76,21 @@ def measure(folder: Path) -> tuple[int, int]:
     return count, total
 
 
-def trouble(store: Store, ref: Ref) -> list[str]:
-    """What is wrong with an artifact, a file each; reads every byte of it."""
+def damage(store: Store, ref: Ref) -> list[str]:
+    """What is wrong with the files of an artifact, a line for each file; reads every byte.
+
+    Empty for an artifact that is not on this machine.
+    """
     if not os.path.lexists(store.path(ref)):  # gone since it was listed
         return []
-    manifest = local_manifest(store, ref)
+    manifest = store.local_manifest(ref)
     if manifest is None:
         return ["its manifest can't be read"]
     lacking = [f.name for f in manifest.files if _bytes(store.path(ref), f.name) != f.bytes]
     if lacking:
         return [f"{name} is missing or cut" for name in lacking]
-    return [f"{name} is not what it was when it was made" for name in store.damage(ref)]
+    changed = [f.name for f in manifest.files if file_sha256(store.path(ref) / f.name) != f.sha256]
+    return [f"{name} is not what it was when it was made" for name in changed]
 
 
 def _named(folder: Path) -> list[Ref]:
@@ -99,7 +106,7 @@ def _named(folder: Path) -> list[Ref]:
 
 
 def _entry(store: Store, ref: Ref) -> Entry:
-    manifest = local_manifest(store, ref)
+    manifest = store.local_manifest(ref)
     files, size = measure(store.path(ref))
     if manifest is None:
         return Entry(ref, "", "", files, size)

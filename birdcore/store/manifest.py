@@ -1,20 +1,21 @@
-"""What a manifest says is checked before it is believed: others may write to a shared store.
+"""Manifests: written once an artifact's files are finished, and validated whenever they are read.
 
-Its names become paths, its sizes bound what is fetched, its digests say what to ask for. One that
-could lead out of the artifact's own folder, or is of another artifact, is no manifest.
+Others may write to a shared store. A manifest's names become paths, its sizes bound what is fetched
+and its digests say what to ask for, so one that could lead out of the artifact's own folder, or
+that belongs to another artifact, is refused.
 """
 
 import json
 import re
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from birdcore.store.artifact import MANIFEST, Manifest, Ref, StoredFile
-from birdcore.store.files import write_text
+from birdcore.store.artifact import MANIFEST, Manifest, Metrics, Ref, Step, StoredFile
+from birdcore.store.files import file_sha256, read_regular, regular_bytes, regular_files, write_text
 from birdcore.store.format import StoreError
-from birdcore.store.regular import read_regular, regular_bytes
 
 MOST_BYTES = 1 << 27
 """Of a manifest: that of a million source files has about half of it."""
@@ -28,11 +29,46 @@ _MANIFEST: TypeAdapter[Manifest] = TypeAdapter(Manifest)
 
 
 class ManifestError(StoreError):
-    """What lies under the name of a manifest is none that can be believed; it says why."""
+    """A manifest can't be read or is not valid; the message says why."""
+
+
+def build_manifest(step: Step, folder: Path, metrics: Metrics, took_s: float) -> Manifest:
+    """The manifest of a folder that `step` has written.
+
+    Args:
+        step: What was done.
+        folder: Its files, of which each is listed with its size and sha256.
+        metrics: What `run` returned.
+        took_s: Seconds that it took.
+
+    Raises:
+        Irregular: There is a link or a device among the files.
+    """
+    paths = sorted(p for p in regular_files(folder) if p != folder / MANIFEST)
+    return Manifest(
+        stage=step.stage,
+        version=step.version,
+        key=step.key,
+        name=step.name,
+        config=step.config,
+        inputs={k: [f"{r.stage}/{r.key}" for r in refs] for k, refs in step.inputs.items()},
+        sources=step.files,
+        files=tuple(
+            StoredFile(p.relative_to(folder).as_posix(), p.stat().st_size, file_sha256(p))
+            for p in paths
+        ),
+        metrics=metrics,
+        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        took_s=round(took_s, 3),
+    )
 
 
 def parse_manifest(content: bytes, ref: Ref) -> Manifest:
-    """The manifest of the artifact `ref`; raises ManifestError where it is none, or another's."""
+    """The manifest of the artifact `ref`.
+
+    Raises:
+        ManifestError: It is not valid, or belongs to another artifact.
+    """
     if len(content) > MOST_BYTES:
         raise ManifestError(f"the manifest of {ref} has more than {MOST_BYTES} bytes")
     try:
@@ -43,13 +79,18 @@ def parse_manifest(content: bytes, ref: Ref) -> Manifest:
         raise ManifestError(
             f"the manifest of {ref} can't be read: {where or 'it'}: {first['msg']}"
         ) from None
-    if why := _unbelievable(manifest, ref):
+    if why := _invalid(manifest, ref):
         raise ManifestError(f"the manifest of {ref} is refused: {why}")
     return manifest
 
 
 def read_manifest(folder: Path, ref: Ref) -> Manifest:
-    """The manifest in an artifact's folder; raises ManifestError, OSError where there is none."""
+    """The manifest in an artifact's folder.
+
+    Raises:
+        ManifestError: It is not valid.
+        OSError: There is none.
+    """
     try:
         content = read_regular(folder / MANIFEST, MOST_BYTES)
     except ValueError as error:
@@ -58,14 +99,17 @@ def read_manifest(folder: Path, ref: Ref) -> Manifest:
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:
-    """Raises ManifestError, and writes nothing, where nobody could read it again."""
+    """Write a manifest; raises ManifestError, before that, for one that could not be read again."""
     text = json.dumps(asdict(manifest), indent=1) + "\n"
     parse_manifest(text.encode(), Ref(manifest.stage, manifest.key))
     write_text(folder / MANIFEST, text)
 
 
 def whole(folder: Path, ref: Ref) -> Manifest | None:
-    """The manifest of a folder that holds all that it names, as ordinary files, or None."""
+    """The manifest of a folder that holds all files of it in their size, or None.
+
+    Contents are not read: see `birdcore.store.inventory.damage`.
+    """
     try:
         manifest = read_manifest(folder, ref)
         there = all(regular_bytes(folder, f.name) == f.bytes for f in manifest.files)
@@ -74,8 +118,8 @@ def whole(folder: Path, ref: Ref) -> Manifest | None:
     return manifest if there else None
 
 
-def _unbelievable(manifest: Manifest, ref: Ref) -> str:
-    """Why a manifest of the right types can't be one of the artifact."""
+def _invalid(manifest: Manifest, ref: Ref) -> str:
+    """Why a manifest of the right types is not valid for the artifact; empty where it is."""
     if (manifest.stage, manifest.key) != (ref.stage, ref.key):
         return f"it is that of {manifest.stage[:40]!r}, {manifest.key[:12]!r}"
     for names in manifest.inputs.values():
@@ -86,7 +130,7 @@ def _unbelievable(manifest: Manifest, ref: Ref) -> str:
                 return str(error)
     seen: set[str] = set()
     for file in manifest.files:
-        if why := _no_file(file):
+        if why := _invalid_file(file):
             return f"a file {file.name[:80]!r} {why}"
         if file.name in seen:
             return f"a file {file.name[:80]!r} is there twice"
@@ -98,7 +142,7 @@ def _unbelievable(manifest: Manifest, ref: Ref) -> str:
 
 
 def name_problem(name: str) -> str:
-    """Why a name is not that of a file in a folder of ours; empty for one that is."""
+    """Why a name is not that of a file inside an artifact's folder; empty for one that is."""
     parts = name.split("/")
     if any(part in ("", ".", "..") for part in parts) or DRIVE.match(name):
         return "leads out of its folder, or nowhere"
@@ -110,8 +154,8 @@ def name_problem(name: str) -> str:
     return ""
 
 
-def _no_file(file: StoredFile) -> str:
-    """Why a file of a manifest is none; empty for one that is."""
+def _invalid_file(file: StoredFile) -> str:
+    """Why a file of a manifest is not valid; empty where it is."""
     if why := name_problem(file.name):
         return why
     if file.name == MANIFEST:

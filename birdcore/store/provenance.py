@@ -1,7 +1,7 @@
-"""What an artifact was made of: a tree down to recordings, out of the store's manifests alone.
+"""Provenance: what an artifact was made of, as a tree down to recordings, from manifests alone.
 
-Shards of one stage are one branch, with their recordings counted together. Whatever the tree has
-told before has no branches the second time, so a tree is no longer than the store, however many
+Shards of one stage are one node, with their recordings counted together. An artifact that the tree
+has shown before is shown without its inputs, so a tree is no longer than the store, however many
 models read one teacher.
 """
 
@@ -9,14 +9,10 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import cache
 from typing import TypeAlias
 
-from birdcore.config.round import PseudoLabels
 from birdcore.store.artifact import Manifest, Ref
-from birdcore.store.manifest import ManifestError, read_manifest
-from birdcore.store.regular import refuse_links
-from birdcore.store.remote import remote_manifest
 from birdcore.store.store import Store
 
 Read: TypeAlias = Callable[[Ref], Manifest | None]
@@ -24,8 +20,8 @@ Read: TypeAlias = Callable[[Ref], Manifest | None]
 SHARD = re.compile(r"[ /]\d{4,}(?= fold \d+$|$)")
 FOLD = re.compile(r"([ /]\d{4,})?( fold \d+)?$")
 SHARDED = {"clean", "mel", "fingerprint", "leaks", "external_teacher", "label", "predict"}
-SAID = {"start", "teacher"}
-"""Inputs that are told by name: which a model is of them, its own name does not say."""
+NAMED_ROLES = {"start", "teacher"}
+"""Inputs whose role is shown, as the name of a model does not say which of them it is."""
 
 COUNTS = {
     "catalog": {"recordings": "recordings", "usable": "usable", "species": "species"},
@@ -37,19 +33,26 @@ COUNTS = {
     "train": {"trained_on": "trained on", "held_out": "held out", "segments": "segments"},
     "submission": {"rows": "rows", "classes": "classes"},
 }
-UNSAID_AT_ZERO = {"rejected", "segments"}
+HIDDEN_AT_ZERO = {"rejected", "segments"}
 PLURALS = {"recordings", "leaks", "windows", "segments", "rows"}
 
-LABEL_DEFAULTS = {**PseudoLabels().model_dump(), "segment_s": 5.0}
-ALWAYS = ("power", "threshold", "output")
+ALWAYS_SHOWN = ("power", "threshold", "output")
+"""Settings of pseudo-labels that are shown also where they are as by default."""
 
 
 @dataclass(frozen=True)
 class Node:
     """One artifact, or the shards of a stage that differ in their recordings alone.
 
-    `role` is what the artifact above calls it, `trouble` what is wrong with it in the store, and
-    `above` says that the tree has told it before, and so no branches here.
+    Attributes:
+        role: The name of the input by which the artifact above reads it.
+        refs: The artifact, or one for each shard.
+        title: Its step's name, without the number of the shard.
+        settings: Those that tell it from others of its stage, as text.
+        counts: Metrics by their names in the tree.
+        problem: What is wrong with it in the store; empty where nothing is.
+        repeated: The tree has shown it before, so its inputs are left out here.
+        inputs: What it was made of.
     """
 
     role: str
@@ -57,98 +60,107 @@ class Node:
     title: str
     settings: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
-    trouble: str = ""
-    above: bool = False
-    branches: tuple["Node", ...] = ()
+    problem: str = ""
+    repeated: bool = False
+    inputs: tuple["Node", ...] = ()
 
 
-def provenance_tree(store: Store, ref: Ref) -> Node:
-    """The tree below an artifact; what is missing in the store is a branch that says so."""
-    (tree,) = _branches({"": [ref]}, store, cache(partial(manifest_of, store)), set())
+@dataclass(frozen=True)
+class _Context:
+    """What the walk needs everywhere: where artifacts are, and which settings to leave out."""
+
+    store: Store
+    read: Read
+    label_defaults: Mapping[str, object]
+
+
+def provenance_tree(
+    store: Store, ref: Ref, label_defaults: Mapping[str, object] | None = None
+) -> Node:
+    """The tree below an artifact.
+
+    Args:
+        store: Where it is looked for.
+        ref: The artifact; what is missing in the store is a node that says so.
+        label_defaults: Settings of pseudo-labels that are left out where they have these values.
+    """
+    context = _Context(store, cache(store.manifest), label_defaults or {})
+    (tree,) = _nodes({"": [ref]}, context, set())
     return tree
 
 
 def format_provenance(tree: Node) -> str:
-    """The tree in lines, with names, short keys, settings and counts."""
-    return "\n".join([_line(tree), *_below(tree.branches)]) + "\n"
+    """The tree in lines, with names, short keys, settings and counts.
+
+    Example:
+        >>> print(format_provenance(provenance_tree(store, submission)))  # doctest: +SKIP
+        submission 51c3a2… (36 rows, 26 classes)
+        └─ ensemble 0d1f9e… (mean)
+           └─ predict ×2 (12 recordings)
+    """
+    return "\n".join([_line(tree), *_below(tree.inputs)]) + "\n"
 
 
-def manifest_of(store: Store, ref: Ref) -> Manifest | None:
-    """What the artifact says of itself, also where other files of it are gone; else None."""
-    if (manifest := local_manifest(store, ref)) is not None:
-        return manifest
-    return remote_manifest(store.remote, ref) if store.remote is not None else None
-
-
-def local_manifest(store: Store, ref: Ref) -> Manifest | None:
-    """What the artifact says of itself on this machine."""
-    try:
-        refuse_links(store.root, store.path(ref))
-        return read_manifest(store.path(ref), ref)
-    except (OSError, ManifestError):
-        return None
-
-
-def _branches(
-    inputs: Mapping[str, Sequence[Ref]], store: Store, read: Read, told: set[Ref]
+def _nodes(
+    inputs: Mapping[str, Sequence[Ref]], context: _Context, shown: set[Ref]
 ) -> tuple[Node, ...]:
-    branches: list[Node] = []
+    nodes: list[Node] = []
     for role, refs in inputs.items():
         again: list[Node] = []
-        for alike in _alike(_leaf(role, ref, store, read) for ref in dict.fromkeys(refs)):
-            again += [leaf for leaf in alike if leaf.refs[0] in told]
-            if new := [leaf for leaf in alike if leaf.refs[0] not in told]:
+        for similar in _similar(_node(role, ref, context) for ref in dict.fromkeys(refs)):
+            again += [node for node in similar if node.refs[0] in shown]
+            if new := [node for node in similar if node.refs[0] not in shown]:
                 one = _folded(new, SHARD)
-                told.update(one.refs)
-                below = _branches(_inputs_of(one.refs, read), store, read, told)
-                branches.append(replace(one, branches=below))
-        groups = _grouped(again, lambda leaf: FOLD.sub("", leaf.title))
-        branches += [replace(_folded(group, FOLD), above=True) for group in groups]
-    return tuple(branches)
+                shown.update(one.refs)
+                below = _nodes(_inputs_of(one.refs, context.read), context, shown)
+                nodes.append(replace(one, inputs=below))
+        groups = _grouped(again, lambda node: FOLD.sub("", node.title))
+        nodes += [replace(_folded(group, FOLD), repeated=True) for group in groups]
+    return tuple(nodes)
 
 
-def _leaf(role: str, ref: Ref, store: Store, read: Read) -> Node:
-    manifest = read(ref)
+def _node(role: str, ref: Ref, context: _Context) -> Node:
+    manifest = context.read(ref)
     if manifest is None:
-        return Node(role, (ref,), ref.stage, trouble="not in the store")
-    trouble = "" if store.find(ref) else "files missing or cut"
+        return Node(role, (ref,), ref.stage, problem="not in the store")
+    problem = "" if context.store.find(ref) else "files missing or cut"
     names = COUNTS.get(ref.stage, {"recordings": "recordings"})
     counts = {
-        name: manifest.metrics[fact]
-        for fact, name in names.items()
-        if isinstance(manifest.metrics.get(fact), int)
+        name: manifest.metrics[metric]
+        for metric, name in names.items()
+        if isinstance(manifest.metrics.get(metric), int)
     }
-    return Node(role, (ref,), manifest.name, _settings(manifest, read), counts, trouble)
+    return Node(role, (ref,), manifest.name, _settings(manifest, context), counts, problem)
 
 
-def _alike(leaves: Iterable[Node]) -> Iterable[list[Node]]:
-    """Leaves that one line tells together."""
+def _similar(nodes: Iterable[Node]) -> Iterable[list[Node]]:
+    """Nodes that are shown together on one line."""
     return _grouped(
-        leaves,
-        lambda leaf: (
-            (SHARD.sub("", leaf.title), leaf.settings, leaf.trouble)
-            if leaf.refs[0].stage in SHARDED
-            else leaf.refs
+        nodes,
+        lambda node: (
+            (SHARD.sub("", node.title), node.settings, node.problem)
+            if node.refs[0].stage in SHARDED
+            else node.refs
         ),
     )
 
 
-def _grouped(leaves: Iterable[Node], kind: Callable[[Node], object]) -> Iterable[list[Node]]:
+def _grouped(nodes: Iterable[Node], kind: Callable[[Node], object]) -> Iterable[list[Node]]:
     groups: dict[object, list[Node]] = defaultdict(list)
-    for leaf in leaves:
-        groups[kind(leaf)].append(leaf)
+    for node in nodes:
+        groups[kind(node)].append(node)
     return groups.values()
 
 
-def _folded(leaves: list[Node], number: re.Pattern[str]) -> Node:
-    """One branch of all leaves; its title is theirs without the number."""
-    first = leaves[0]
-    if len(leaves) == 1:
+def _folded(nodes: list[Node], number: re.Pattern[str]) -> Node:
+    """One node of all nodes; its title is theirs without the number."""
+    first = nodes[0]
+    if len(nodes) == 1:
         return first
     counts: Counter[str] = Counter()
-    for leaf in leaves:
-        counts.update(leaf.counts)
-    refs = tuple(leaf.refs[0] for leaf in leaves)
+    for node in nodes:
+        counts.update(node.counts)
+    refs = tuple(node.refs[0] for node in nodes)
     return replace(first, refs=refs, title=number.sub("", first.title), counts=dict(counts))
 
 
@@ -162,17 +174,17 @@ def _inputs_of(refs: Sequence[Ref], read: Read) -> dict[str, list[Ref]]:
     return inputs
 
 
-def _settings(manifest: Manifest, read: Read) -> tuple[str, ...]:
-    """What a person wants to know of an artifact beside its name and counts."""
+def _settings(manifest: Manifest, context: _Context) -> tuple[str, ...]:
+    """What tells an artifact from others of its stage, beside its name and counts."""
     config = manifest.config
     match manifest.stage:
         case "folds":
             return (f"{config['count']} folds",) if "count" in config else ()
         case "label":
-            always = [f"{key} {_word(config[key])}" for key in ALWAYS if key in config]
-            return (*always, *_label_settings(config))
+            always = [f"{key} {_word(config[key])}" for key in ALWAYS_SHOWN if key in config]
+            return (*always, *_label_settings(config, context))
         case "train":
-            return tuple(_training(manifest, read))
+            return tuple(_training(manifest, context))
         case "ensemble":
             shares = manifest.metrics.get("weights", {}).items()
             chosen = [manifest.metrics["chosen"]] if "chosen" in manifest.metrics else []
@@ -180,9 +192,9 @@ def _settings(manifest: Manifest, read: Read) -> tuple[str, ...]:
     return ()
 
 
-def _training(manifest: Manifest, read: Read) -> Iterator[str]:
-    """What a model began with, and whom its soundscapes' labels are of."""
-    config, inputs = manifest.config, manifest.inputs
+def _training(manifest: Manifest, context: _Context) -> Iterator[str]:
+    """From which weights a model was trained, and which models labelled its soundscapes."""
+    config, inputs, read = manifest.config, manifest.inputs, context.read
     if config.get("pretrained"):
         yield " ".join(["pretrained", *manifest.sources])
     if starts := inputs.get("start"):
@@ -191,7 +203,7 @@ def _training(manifest: Manifest, read: Read) -> Iterator[str]:
     if labels := [ref for ref in reads if ref.stage == "label"]:
         teachers = _inputs_of(labels, read).get("teacher", [])
         yield f"teacher {_rounds(teachers, read) if teachers else 'unknown'}"
-        yield from _label_settings(config.get("label", {}))
+        yield from _label_settings(config.get("label", {}), context)
 
 
 def _rounds(models: Iterable[Ref], read: Read) -> str:
@@ -208,12 +220,13 @@ def _round(ref: Ref, model: Manifest | None) -> str:
     return model.name.removeprefix("train ").removesuffix(ending)
 
 
-def _label_settings(config: Mapping[str, object]) -> list[str]:
-    """Settings of pseudo-labels that are not as in a recipe that says nothing of them."""
+def _label_settings(config: Mapping[str, object], context: _Context) -> list[str]:
+    """Settings of pseudo-labels that are not as by default."""
+    defaults = context.label_defaults
     return [
-        f"{key} {_word(value)}"
-        for key, value in config.items()
-        if key not in ALWAYS and (key not in LABEL_DEFAULTS or value != LABEL_DEFAULTS[key])
+        f"{name} {_word(value)}"
+        for name, value in config.items()
+        if name not in ALWAYS_SHOWN and (name not in defaults or value != defaults[name])
     ]
 
 
@@ -225,30 +238,30 @@ def _times(count: int) -> str:
     return f" ×{count}" if count > 1 else ""
 
 
-def _line(branch: Node) -> str:
+def _line(node: Node) -> str:
     counts = [
         f"{count} {name.removesuffix('s') if count == 1 and name in PLURALS else name}"
-        for name, count in branch.counts.items()
-        if count or name not in UNSAID_AT_ZERO
+        for name, count in node.counts.items()
+        if count or name not in HIDDEN_AT_ZERO
     ]
-    told = ", ".join([*counts, *branch.settings])
-    trouble = f": {branch.trouble}" if branch.trouble else ""
-    return f"{_head(branch)}{f' ({told})' if told else ''}{trouble}"
+    shown = ", ".join([*counts, *node.settings])
+    problem = f": {node.problem}" if node.problem else ""
+    return f"{_head(node)}{f' ({shown})' if shown else ''}{problem}"
 
 
-def _head(branch: Node) -> str:
-    role = f"{branch.role}: " if branch.role in SAID else ""
-    many = len(branch.refs)
-    which = f" {branch.refs[0].key[:12]}" if many == 1 else _times(many)
-    return f"{role}{branch.title}{which}"
+def _head(node: Node) -> str:
+    role = f"{node.role}: " if node.role in NAMED_ROLES else ""
+    many = len(node.refs)
+    which = f" {node.refs[0].key[:12]}" if many == 1 else _times(many)
+    return f"{role}{node.title}{which}"
 
 
-def _below(branches: Sequence[Node]) -> Iterator[str]:
-    """Lines below one; what was told before is one line, the last."""
-    blocks = [[_line(b), *_below(b.branches)] for b in branches if not b.above]
-    if again := ", ".join(_head(b) for b in branches if b.above):
+def _below(nodes: Sequence[Node]) -> Iterator[str]:
+    """Lines below one; what was shown before is one line, the last."""
+    blocks = [[_line(b), *_below(b.inputs)] for b in nodes if not b.repeated]
+    if again := ", ".join(_head(b) for b in nodes if b.repeated):
         blocks.append([f"{again} … see above"])
-    for at, (first, *rest) in enumerate(blocks):
-        last = at == len(blocks) - 1
+    for index, (first, *rest) in enumerate(blocks):
+        last = index == len(blocks) - 1
         yield f"{'└─' if last else '├─'} {first}"
         yield from (f"{'   ' if last else '│  '}{line}" for line in rest)

@@ -7,13 +7,12 @@ A store may be shared, so what stands in a record is checked as it is read, and 
 followed. Who did write it is asked where it is to be acted on.
 """
 
-import fcntl
 import json
 import os
 import pwd
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -23,6 +22,7 @@ from pydantic import AliasChoices, ConfigDict, Field, StringConstraints, TypeAda
 
 from birdcore.store.artifact import Ref
 from birdcore.store.files import write_text
+from birdcore.store.locks import is_locked
 from birdcore.store.store import Store
 
 FOLDER = "runs"
@@ -134,18 +134,18 @@ class Run:
         return self.resumed or self.began
 
 
-def record(store: Store, name: str) -> Path:
+def record_path(store: Store, name: str) -> Path:
     return store.root / FOLDER / f"{name}.json"
 
 
-def lock(store: Store, name: str) -> Path:
+def lock_path(store: Store, name: str) -> Path:
     return store.root / FOLDER / f"{name}.lock"
 
 
 def write_record(store: Store, run: Run) -> None:
     """Nobody else may write to it, whatever the umask: a record is acted on by `retry`."""
-    write_text(record(store, run.name), json.dumps(asdict(run), indent=1) + "\n")
-    record(store, run.name).chmod(0o644)
+    write_text(record_path(store, run.name), json.dumps(asdict(run), indent=1) + "\n")
+    record_path(store, run.name).chmod(0o644)
 
 
 def read_record(store: Store, name: str) -> Run:
@@ -153,7 +153,7 @@ def read_record(store: Store, name: str) -> Run:
 
     Raises OSError or ValueError where there is no such record, or it is none.
     """
-    with _opened(record(store, name)) as handle:
+    with _opened(record_path(store, name)) as handle:
         return _parsed(store, name, handle)
 
 
@@ -162,45 +162,16 @@ def read_own_record(store: Store, name: str) -> Run:
 
     Raises ValueError with the reason where it is somebody else's.
     """
-    path = record(store, name)
+    path = record_path(store, name)
     with _opened(path) as handle:
         if reason := _foreign(os.fstat(handle)):
             raise ValueError(f"{path} {reason}, so it may ask for anything in your name")
         return _parsed(store, name, handle)
 
 
-@contextmanager
-def locked(store: Store, name: str, *, wait: bool = True) -> Iterator[bool]:
-    """Hold a run's lock; False where another process has it and we do not `wait`."""
-    ours, path = False, lock(store, name)
-    while not ours:
-        if path.is_symlink():  # which is nobody's lock
-            path.unlink(missing_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-                return
-            with suppress(FileNotFoundError):  # forgotten while we waited: a file of no name
-                ours = os.path.samestat(path.lstat(), os.fstat(handle))
-            if ours:
-                yield True
-        finally:
-            os.close(handle)
-
-
 def is_alive(store: Store, name: str) -> bool:
     """Whether a process has the run's lock."""
-    try:
-        with _opened(lock(store, name)) as handle:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
+    return is_locked(lock_path(store, name))
 
 
 @contextmanager

@@ -14,16 +14,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from birdcore.store.artifact import Step
+from birdcore.store.locks import lock_file
 from birdcore.store.run_records import (
     FOLDER,
     Run,
     RunRequest,
     State,
-    lock,
-    locked,
+    lock_path,
     read_own_record,
     read_record,
-    record,
+    record_path,
     run_request,
     write_record,
 )
@@ -81,7 +81,7 @@ def recorded(
     (store.root / FOLDER).mkdir(exist_ok=True)
     with ExitStack() as held:
         if earlier:
-            held.enter_context(locked(store, earlier[0].name))
+            held.enter_context(lock_file(lock_path(store, earlier[0].name)))
             again = replace(earlier[0], request=request, state="running", ended=None, failed={})
             run = replace(again, resumed=_now(), cwd=os.getcwd())
         else:
@@ -169,10 +169,10 @@ def run_to_retry(store: Store, name: str | None) -> Run:
 
 def forget(store: Store, run: Run) -> None:
     """Remove a run's record; a run that goes on, or is just being begun again, keeps it."""
-    with locked(store, run.name, wait=False) as ours:
+    with lock_file(lock_path(store, run.name), wait=False) as ours:
         if ours:
-            record(store, run.name).unlink(missing_ok=True)
-            lock(store, run.name).unlink(missing_ok=True)
+            record_path(store, run.name).unlink(missing_ok=True)
+            lock_path(store, run.name).unlink(missing_ok=True)
 
 
 def _end(store: Store, run: Run, error: BaseException) -> None:
@@ -200,8 +200,8 @@ def _new(store: Store, request: RunRequest) -> Iterator[str]:
     recipe = re.sub(r"[^\w.-]+", "-", Path(request.recipe).stem)[:80]
     stem = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{recipe}"
     for name in [stem, *(f"{stem}-{at:02}" for at in range(2, 100))]:
-        with locked(store, name, wait=False) as ours:
-            if ours and not record(store, name).exists():
+        with lock_file(lock_path(store, name), wait=False) as ours:
+            if ours and not record_path(store, name).exists():
                 yield name
                 return
     raise RuntimeError(f"a hundred runs began at once in {store.root}")

@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from birdcore.audio.suffixes import AUDIO_SUFFIXES
-from birdcore.store.files import write_text
-from birdcore.store.regular import open_content
+from birdcore.store.files import open_content, write_text
 from birdcore.xeno_canto.record import OTHER_SUFFIX
 
 RECORDINGS, FETCHED, FAILED, PARTIAL = "recordings", "fetched", "failed", "partial"

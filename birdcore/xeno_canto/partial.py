@@ -18,8 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from io import FileIO
 from pathlib import Path
 
-from birdcore.store.files import write_text
-from birdcore.store.regular import open_content, read_regular
+from birdcore.store.files import open_content, read_regular, write_text
 from birdcore.xeno_canto.folder import FAILED, FETCHED, LARGEST_NOTE, PARTIAL, failure, find
 
 OURS = re.compile(r"XC([0-9]+)\.(?:part|json)|\.XC([0-9]+)\.json\..*")

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from birdcore.store import gc, remote, store
+from birdcore.store import gc, store, transfer
 from birdcore.store.artifact import MANIFEST, Artifact, Metrics, Ref, Step
+from birdcore.store.files import Irregular
 from birdcore.store.format import StoreError
-from birdcore.store.inventory import entries, trouble, works
+from birdcore.store.inventory import damage, entries, works
 from birdcore.store.location import open_store
-from birdcore.store.regular import Irregular
 from birdcore.store.remote import RemoteError, open_remote
 from birdcore.store.store import Job, Store
 
@@ -63,7 +63,7 @@ def test_a_linked_artifact_is_not_there_and_makes_room(here: Store, own: Path) -
     assert here.find(STEP.ref) is None
     with pytest.raises(StoreError, match="a link is not used here: remove it"):
         here.get(STEP.ref)
-    assert trouble(here, STEP.ref) == ["its manifest can't be read"]
+    assert damage(here, STEP.ref) == ["its manifest can't be read"]
     assert here.make(STEP, stage).folder == real
     assert not real.is_symlink()
     assert (own.parent / "moved" / MANIFEST).is_file()
@@ -85,7 +85,7 @@ def test_an_artifact_with_a_link_or_fifo_in_it_is_made_again(
     else:
         os.mkfifo(path)
     assert here.find(STEP.ref) is None
-    assert trouble(here, STEP.ref) != []
+    assert damage(here, STEP.ref) != []
     assert here.find(here.make(STEP, stage).ref) is not None
 
 
@@ -204,7 +204,7 @@ def test_a_hostile_manifest_over_there_is_refused_with_its_reason(
 def test_more_bytes_than_promised_are_not_fetched(
     machine: Machine, own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "PIECE", 1000)
+    monkeypatch.setattr(transfer, "PIECE", 1000)
     one = machine("one")
     (file,) = one.make(STEP, stage).manifest.files
     path = own.parent / "remote" / "stage" / STEP.key / file.sha256 / file.name

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from birdcore.store.inventory import entries, trouble
+from birdcore.store.inventory import damage, entries
 from birdcore.store.store import Store
 from birdcore.training.checkpoint import CHECKPOINTS
 
@@ -75,4 +75,4 @@ def test_a_full_disk_stops_mel_and_a_checkpoint_and_costs_nothing_more(
 
 
 def sound(store: Store) -> bool:
-    return not any(trouble(store, entry.ref) for entry in entries(store))
+    return not any(damage(store, entry.ref) for entry in entries(store))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from birdcore.store.artifact import MANIFEST
-from birdcore.store.inventory import entries, trouble, works
+from birdcore.store.inventory import damage, entries, works
 from birdcore.store.store import Store
 
 
@@ -49,5 +49,5 @@ def test_two_runs_at_once_make_nothing_twice(
     assert Counter(published.read_text().split()) == Counter(there)
     # Of two recipes each has its own second round: models, predictions, and what follows.
     assert len(there) == 23 + (2 + 5 if other else 0)
-    assert [trouble(store, entry.ref) for entry in entries(store)] == [[]] * len(there)
+    assert [damage(store, entry.ref) for entry in entries(store)] == [[]] * len(there)
     assert works(store) == []

@@ -22,6 +22,7 @@ from birdcore.store.format import StoreError
 from birdcore.store.gc import (
     PINS,
     RESULTS,
+    abandon,
     collect,
     kept_runs,
     pin,
@@ -30,7 +31,7 @@ from birdcore.store.gc import (
     unpin,
     unreachable,
 )
-from birdcore.store.inventory import entries, works
+from birdcore.store.inventory import damage, entries, works
 from birdcore.store.runs import FOLDER, Run, RunRequest, State, recorded, run_request, runs
 from birdcore.store.store import TRASH, WORK, Job, Store
 
@@ -142,7 +143,7 @@ def test_what_is_needed_stays_and_all_else_goes(past: Past, keep: int) -> None:
         stays = {steps[at].ref for at in needed(past, keep)}
         assert {entry.ref for entry in entries(store)} == before & stays
         for ref in before & stays:
-            assert store.damage(ref) == []
+            assert damage(store, ref) == []
             inputs = store.get(ref).manifest.inputs.values()
             below = {Ref(*name.split("/")) for names in inputs for name in names}
             assert all(store.find(one) for one in below & before)
@@ -410,9 +411,9 @@ def test_work_that_comes_alive_after_the_decision_is_left(store: Store, chain: l
     thread.start()
     try:
         assert half.wait(60)
-        store.abandon(chain[2].ref)
+        abandon(store, chain[2].ref)
         assert store.is_being_made(chain[2].ref)
     finally:
         go.set()
         thread.join()
-    assert store.damage(chain[2].ref) == []
+    assert damage(store, chain[2].ref) == []

@@ -7,7 +7,7 @@ import pytest
 
 from birdcore.store import inventory
 from birdcore.store.artifact import MANIFEST, Metrics, Ref, Step
-from birdcore.store.inventory import entries, measure, trash_bytes, trouble, works
+from birdcore.store.inventory import damage, entries, measure, trash_bytes, works
 from birdcore.store.store import Job, Store
 from birdcore.training import checkpoint
 
@@ -111,14 +111,14 @@ def spoil(path: Path, how: str) -> None:
 def test_damage_is_found_by_the_byte(
     store: Store, made: list[Ref], name: str, how: str, said: str
 ) -> None:
-    assert [trouble(store, ref) for ref in made] == [[], [], []]
+    assert [damage(store, ref) for ref in made] == [[], [], []]
     path = store.path(made[1]) / name
     spoil(path, how)
     if (name, how) == (MANIFEST, "cut"):
         spoil(path, "cut")  # the first byte to go was the last line's end
-    assert [trouble(store, ref) for ref in made] == [[], [said], []]
+    assert [damage(store, ref) for ref in made] == [[], [said], []]
 
 
 def test_what_goes_meanwhile_is_no_damage(store: Store, made: list[Ref]) -> None:
     store.discard(store.path(made[0]))
-    assert trouble(store, made[0]) == []
+    assert damage(store, made[0]) == []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from birdcore.config.round import PseudoLabels
+from birdcore.config.round import LABEL_DEFAULTS, PseudoLabels
 from birdcore.store.artifact import MANIFEST, Metrics, Ref, Step
 from birdcore.store.provenance import format_provenance, provenance_tree
 from birdcore.store.store import Job, Store
@@ -84,7 +84,7 @@ def made(store: Store) -> dict[str, Any]:
 
 
 def told(store: Store, ref: Ref) -> str:
-    return format_provenance(provenance_tree(store, ref))
+    return format_provenance(provenance_tree(store, ref, LABEL_DEFAULTS))
 
 
 def key(ref: Ref) -> str:
@@ -129,11 +129,11 @@ def test_each_artifact_is_told_in_full_once(store: Store, made: dict[str, Any]) 
     again: set[Ref] = set()
     waiting = [provenance_tree(store, made["submission"])]
     while waiting:
-        branch = waiting.pop()
-        assert not (branch.above and branch.branches)
-        again.update(branch.refs if branch.above else ())
-        full += () if branch.above else branch.refs
-        waiting += branch.branches
+        node = waiting.pop()
+        assert not (node.repeated and node.inputs)
+        again.update(node.refs if node.repeated else ())
+        full += () if node.repeated else node.refs
+        waiting += node.inputs
     there = {Ref(p.parents[1].name, p.parent.name) for p in store.root.glob(f"*/*/{MANIFEST}")}
     assert sorted(full) == sorted(there)
     assert again < there

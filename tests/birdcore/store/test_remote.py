@@ -12,9 +12,9 @@ from birdcore.store import remote, store
 from birdcore.store.artifact import MANIFEST, Metrics, Step
 from birdcore.store.format import StoreError
 from birdcore.store.location import local_folder, open_store
-from birdcore.store.provenance import manifest_of
-from birdcore.store.remote import RemoteError, RemoteUnavailable, open_remote, remote_refs
+from birdcore.store.remote import RemoteError, RemoteUnavailable, open_remote
 from birdcore.store.store import Job, Store
+from birdcore.store.transfer import remote_refs
 
 STEP = Step("stage", 1, "a step", {"rows": 2})
 OTHER = Step("stage", 1, "another step", {"rows": 3})
@@ -102,7 +102,7 @@ def test_a_file_lost_over_there_takes_its_artifact_away(machine, harm: str) -> N
     if harm == "gone":
         two.remote.files.delete_file(two.remote.path(*parts))
     else:
-        remote.write(two.remote, b"x" * 1000, *parts)
+        two.remote.write(b"x" * 1000, *parts)
     with pytest.raises(RemoteError, match=r"half of stage/.* missing or damaged .* made anew"):
         two.get(STEP.ref)
     assert two.find(STEP.ref) is None
@@ -160,7 +160,7 @@ def test_a_reader_in_the_middle_of_a_refresh_harms_nothing(
 def test_an_artifact_that_is_not_whole_over_there_is_not_there(machine) -> None:  # type: ignore[no-untyped-def]
     one = machine("one")
     one.make(STEP, stage)
-    remote.write(one.remote, b'{"stage": "stage", "ke', STEP.stage, STEP.key, MANIFEST)
+    one.remote.write(b'{"stage": "stage", "ke', STEP.stage, STEP.key, MANIFEST)
     assert one.find(STEP.ref) is None
     with pytest.raises(StoreError, match="run again"):
         one.get(STEP.ref)
@@ -173,7 +173,7 @@ def test_all_that_is_over_there_is_listed_and_told_of(machine) -> None:  # type:
         one.make(step, stage)
     two = machine("two")
     assert remote_refs(two.remote) == sorted([STEP.ref, OTHER.ref])
-    told = manifest_of(two, OTHER.ref)
+    told = two.manifest(OTHER.ref)
     assert told is not None
     assert told.name == OTHER.name
 
@@ -197,7 +197,7 @@ def test_who_only_looks_makes_no_store(
 
 
 def test_another_layout_is_refused(machine, url: str) -> None:  # type: ignore[no-untyped-def]
-    remote.write(machine("one").remote, json.dumps({"layout": 99}).encode(), "store.json")
+    machine("one").remote.write(json.dumps({"layout": 99}).encode(), "store.json")
     with pytest.raises(StoreError, match="layout 99"):
         machine("two")
 
@@ -227,7 +227,7 @@ def test_a_bucket_that_is_not_there_is_no_matter_of_trying_again(
     s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BIRDFLOW_CACHE_DIR", str(tmp_path))
-    with pytest.raises(RemoteError, match="refuses us"):
+    with pytest.raises(RemoteError, match="refuses access"):
         open_store(f"s3://no-birds/x?{s3}")
 
 

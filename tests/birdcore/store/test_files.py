@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from birdcore.store.regular import (
+from birdcore.store.files import (
     Irregular,
     empty,
     read_regular,
