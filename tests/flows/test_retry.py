@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from birdcore.store.artifact import Step
-from birdcore.store.run_records import record
+from birdcore.store.run_records import record_path
 from birdcore.store.runs import Run, RunRequest, recorded, runs
 from birdcore.store.store import Store
 from flows import commands
@@ -61,7 +61,7 @@ def fail(store: Store, request: RunRequest = REQUEST, reason: str = "no data") -
 
 
 def change(store: Store, name: str, **fields: Any) -> None:
-    path = record(store, name)
+    path = record_path(store, name)
     path.write_text(json.dumps(json.loads(path.read_text()) | fields))
 
 
@@ -218,10 +218,10 @@ def test_a_record_that_others_may_have_written_is_refused(
     store: Store, say: Say, ran: list[tuple[RunRequest, str, Path]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = fail(store)
-    owner = record(store, name).stat().st_uid
+    owner = record_path(store, name).stat().st_uid
     monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
     (line,) = say("retry", name, code=1)
-    assert line.startswith(f"birdflow: {record(store, name)} is ")
+    assert line.startswith(f"birdflow: {record_path(store, name)} is ")
     assert "in your name" in line
     assert ran == []
 
