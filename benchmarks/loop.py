@@ -25,9 +25,9 @@ import torch
 from torch.optim import AdamW
 
 from birdcore.config import Round, read_recipe
+from birdcore.features.mel import MelSpec
 from birdcore.features.recordings import Recordings
 from birdcore.features.scale import Scale
-from birdcore.features.spec import MelSpec
 from birdcore.models.input import InputSpec, computes_bf16, model_input, pick_device
 from birdcore.models.sed import ModelSpec, SedModel, place_model
 from birdcore.stages.train import step

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torchaudio.transforms import MelSpectrogram
 
-from birdcore.features.mels import crop
+from birdcore.features.mel import PRESETS
+from birdcore.features.recordings import read_mels
 from birdcore.features.scale import Scale, encode
-from birdcore.features.shard import ShardWriter, read_shards
-from birdcore.features.spec import PRESETS
+from birdcore.features.shard import ShardWriter
+from birdcore.features.shard_reader import read_shards
 from birdcore.features.spectrogram import mel_energy
 
 SECONDS = 30
@@ -71,10 +72,12 @@ def shards(rng: np.random.Generator, folder: Path) -> None:
     write()
     read = read_shards([path])
     rows = rng.integers(0, RECORDINGS, 64)
-    ends = read.starts[rows + 1]
-    starts = ends - rng.integers(1, frames[rows] + 1)
+    offsets = torch.from_numpy(rng.integers(0, frames[rows]))
+    recordings = read_mels([path], torch.device("cpu"))
     writing, reading, cropping = best(
-        write, lambda: read_shards([path]), lambda: crop(read.codes, starts, ends, length)
+        write,
+        lambda: read_shards([path]),
+        lambda: recordings.power(torch.from_numpy(rows), offsets, length),
     )
     chunks = read.codes.shape[0] / length
     print(

@@ -17,13 +17,12 @@ import numpy as np
 import torch
 
 from birdcore.audio.decode import decode
-from birdcore.audio.resample import resample
-from birdcore.audio.speech import (
+from birdcore.audio.resample import SPEECH_RATE, resample
+from birdcore.audio.silero import (
     CHUNK,
-    SPEECH_RATE,
-    PackageModel,
+    SileroModel,
     Waveform,
-    package_model,
+    silero_model,
     speech_probabilities,
 )
 
@@ -52,7 +51,7 @@ def make_up(generator: np.random.Generator, recordings: int = 128) -> list[Wavef
     ]
 
 
-def chunk_by_chunk(model: PackageModel, waveforms: list[Waveform]) -> list[Waveform]:
+def chunk_by_chunk(model: SileroModel, waveforms: list[Waveform]) -> list[Waveform]:
     found = []
     with torch.inference_mode():
         for waveform in waveforms:
@@ -77,7 +76,7 @@ def main() -> None:
     folder = sys.argv[1] if len(sys.argv) > 1 else None
     waveforms = load(Path(folder)) if folder else make_up(np.random.default_rng(0))
     few = waveforms[:: math.ceil(len(waveforms) / SLOW_RECORDINGS)]
-    slow = partial(chunk_by_chunk, package_model())
+    slow = partial(chunk_by_chunk, silero_model())
     for score in (slow, speech_probabilities):
         score([few[0][: 10 * CHUNK]])
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from birdcore.audio.cleaned import read_problems
 from birdcore.sources.birdclef import LABELLED
 from birdcore.sources.row_names import stem_of
 from birdcore.sources.tables import Problem
-from birdcore.stages.clean import recording_problems
 from birdcore.stages.score import ENSEMBLE, SCORES
 from birdcore.store.artifact import Artifact, Step
 from birdcore.store.format import StoreError
@@ -63,9 +63,12 @@ def found_by_steps(dag: Dag, store: Store) -> Iterator[Problem]:
     """What is wrong with recordings, rows without a prediction, and what folds had to do."""
     why: dict[str, str] = {}
     for step, artifact in _made(dag.of("clean"), store):
-        for row in recording_problems([artifact]).itertuples(index=False, name=None):
+        soundscapes = step.config["kind"] not in LABELLED
+        for row in read_problems(artifact.folder, soundscapes=soundscapes).itertuples(
+            index=False, name=None
+        ):
             yield Problem(*row)
-        if step.config["kind"] not in LABELLED:
+        if soundscapes:
             rejected = pd.read_parquet(artifact / "rejected.parquet")
             for name, reason in rejected[["recording", "reason"]].itertuples(index=False):
                 why[dag.names.get(name, name)] = reason

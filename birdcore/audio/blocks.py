@@ -1,7 +1,15 @@
 """Arrays that come in blocks, so that memory does not grow with a recording's length.
 
-A recording of a day at 48 kHz is 17 GB of samples. Whatever is done to one is done to blocks of
-it, one after another; how a recording is cut into blocks never changes the outcome.
+A recording of a day at 48 kHz is 17 GB of samples. So no function of this package takes all of
+one: it takes an iterable of blocks, arrays of consecutive samples, and gives an iterable of
+blocks. How a recording is divided into blocks never changes the outcome. What needs more than one
+pass takes `Blocks`, a function that starts again from the first block; what looks at several
+blocks at once reads them through a `Reader`, as if they were one array.
+
+Example:
+    >>> reader = Reader([np.arange(3), np.arange(3, 5)])
+    >>> reader.take(4).tolist(), reader.take(4).tolist()
+    ([0, 1, 2, 3], [4])
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -16,12 +24,16 @@ Blocks: TypeAlias = Callable[[], Iterator[Block]]
 """Mono samples (n,), block after block, from the start each time it is called."""
 
 BLOCK = 1 << 18
-HELD = 1 << 25
-"""Samples: 128 MiB, 17 minutes at 32 kHz."""
+"""Samples of a block where nothing else decides: 1 MiB, 5 s at 48 kHz."""
+CACHED_SAMPLES = 1 << 25
+"""128 MiB, 17 minutes at 32 kHz."""
 
 
 class Reader(Generic[T]):
-    """Blocks (n, ...) as one array that is read from its front; what was read is gone."""
+    """Blocks (n, ...) as one array that is read from its front; what was read is gone.
+
+    position: how many rows were read or skipped so far.
+    """
 
     def __init__(self, blocks: Iterable[NDArray[T]]) -> None:
         self.position = 0
@@ -54,18 +66,21 @@ class Reader(Generic[T]):
             pass
 
 
-def in_blocks(samples: Block) -> Blocks:
-    """Samples (n,) that are in memory, as views of BLOCK."""
-    return lambda: (samples[at : at + BLOCK] for at in range(0, len(samples), BLOCK))
+def cache_blocks(blocks: Blocks, max_samples: int = CACHED_SAMPLES) -> Blocks:
+    """Keep what blocks compute where it is small.
 
+    Args:
+        blocks: gives blocks of samples, from the start each time it is called.
+        max_samples: more samples than this are not kept.
 
-def held(blocks: Blocks, most: int = HELD) -> Blocks:
-    """The same blocks, computed once where they are at most `most` samples, else each time."""
+    Returns:
+        The same blocks, computed once where they have at most `max_samples`, else each time.
+    """
     parts: list[Block] = []
     count = 0
     for block in blocks():
         count += len(block)
-        if count > most:
+        if count > max_samples:
             return blocks
         parts.append(block)
     return lambda: iter(parts)

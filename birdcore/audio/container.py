@@ -13,6 +13,16 @@ from io import FileIO
 
 from birdcore.audio import mp3, ogg
 
+# fmt: off
+AUDIO_SUFFIXES = frozenset({
+    ".ogg", ".oga", ".opus", ".spx", ".flac", ".wav", ".wave", ".rf64", ".w64", ".aif", ".aiff",
+    ".aifc", ".au", ".snd", ".caf", ".mp3", ".mp2", ".aac", ".ac3", ".m4a", ".m4b", ".mp4", ".mov",
+    ".3gp", ".amr", ".wma", ".webm", ".mka", ".mkv", ".wv", ".ape", ".tta", ".mpc", ".dsf", ".avi",
+})
+# fmt: on
+"""Suffixes, in lower case, of what a folder is searched for: formats that libsndfile or FFmpeg can
+read. What a file really holds is read from its bytes."""
+
 HEAD = 1 << 12
 TAIL = 1 << 16
 MOST_CHUNKS = 256
@@ -52,7 +62,7 @@ class Container:
 def container_of(file: FileIO) -> Container:
     """Looks at the container of an open file; raises OSError where it can't be read."""
     size = os.fstat(file.fileno()).st_size
-    head = _at(file, 0, HEAD)
+    head = _bytes_at(file, 0, HEAD)
     kinds: tuple[tuple[bool, Callable[[FileIO, bytes, int], Container]], ...] = (
         (head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE", _wav),
         (head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"), _aiff),
@@ -71,9 +81,9 @@ def _wav(file: FileIO, head: bytes, size: int) -> Container:
     announced = None
     for name, start, length in _chunks(file, size, "<"):
         if name == b"ds64":
-            announced = struct.unpack_from("<Q", _at(file, start, 16).ljust(16, b"\0"), 8)[0]
+            announced = struct.unpack_from("<Q", _bytes_at(file, start, 16).ljust(16, b"\0"), 8)[0]
         elif name == b"fmt ":
-            form = _at(file, start, 40)
+            form = _bytes_at(file, start, 40)
         elif name == b"data" and form is not None and len(form) >= 16:
             tag, channels, _, _, align, bits = struct.unpack_from("<HHIIHH", form)
             if tag == EXTENSIBLE and form[26:40] == GUID_TAIL:
@@ -90,13 +100,13 @@ def _aiff(file: FileIO, head: bytes, size: int) -> Container:
     frames = align = 0
     for name, start, length in _chunks(file, size, ">"):
         if name == b"COMM":
-            about = _at(file, start, 22)
+            about = _bytes_at(file, start, 22)
             if len(about) < 18 or (head[8:12] == b"AIFC" and about[18:22] not in AIFF_CODECS):
                 return Container()
             channels, frames, bits = struct.unpack_from(">HIH", about)
             align = channels * ((bits + 7) // 8)
         elif name == b"SSND" and align:
-            offset = int.from_bytes(_at(file, start, 4), "big")
+            offset = int.from_bytes(_bytes_at(file, start, 4), "big")
             found = _pcm(frames * align, align, start + 8 + offset, size)
             agrees = frames * align + 8 + offset == length
             return found if agrees else Container(promised=found.promised)
@@ -121,14 +131,14 @@ def _is_no_length(announced: int) -> bool:
 
 def _chunks(file: FileIO, size: int, order: str) -> Iterator[tuple[bytes, int, int]]:
     """Name, start and length of each chunk of a RIFF or FORM file."""
-    at = 12
+    position = 12
     for _ in range(MOST_CHUNKS):
-        header = _at(file, at, 8)
+        header = _bytes_at(file, position, 8)
         if len(header) < 8:
             return
         name, length = struct.unpack(f"{order}4sI", header)
-        yield name, at + 8, length
-        at += 8 + length + length % 2
+        yield name, position + 8, length
+        position += 8 + length + length % 2
 
 
 def _flac(file: FileIO, head: bytes, size: int) -> Container:
@@ -141,20 +151,20 @@ def _flac(file: FileIO, head: bytes, size: int) -> Container:
     before = _samples_before(file)
     if not total or before >= total:
         return Container()
-    another = b"fLaC" in _at(file, max(4, size - TAIL), TAIL)
+    another = b"fLaC" in _bytes_at(file, max(4, size - TAIL), TAIL)
     return Container(trusted=not before and not another, promised=total - before)
 
 
 def _samples_before(file: FileIO) -> int:
     """The number of the first frame's first sample (RFC 9639, 9.1), 0 where it can't be told."""
-    at, last = 4, False
+    position, last = 4, False
     for _ in range(MOST_CHUNKS):
-        block = _at(file, at, 4)
+        block = _bytes_at(file, position, 4)
         if last or len(block) < 4:
             break
         last = bool(block[0] & 0x80)
-        at += 4 + int.from_bytes(block[1:], "big")
-    frame, block_size = _at(file, at, 11), int.from_bytes(_at(file, 8, 2), "big")
+        position += 4 + int.from_bytes(block[1:], "big")
+    frame, block_size = _bytes_at(file, position, 11), int.from_bytes(_bytes_at(file, 8, 2), "big")
     if len(frame) < 11 or frame[0] != 0xFF or frame[1] & 0xFE != 0xF8:
         return 0
     ones = 8 - (frame[4] ^ 0xFF).bit_length()  # as in UTF-8: how many bytes the number has
@@ -165,7 +175,7 @@ def _samples_before(file: FileIO) -> int:
 
 
 def _ogg(file: FileIO, head: bytes, size: int) -> Container:
-    if ogg.is_plain_vorbis(head, _at(file, max(0, size - TAIL), TAIL)):
+    if ogg.is_plain_vorbis(head, _bytes_at(file, max(0, size - TAIL), TAIL)):
         return Container(trusted=True, is_ogg=True)
     links, broken_off = ogg.links(file)
     return Container(
@@ -185,7 +195,7 @@ def _mp3(file: FileIO, head: bytes, size: int) -> Container:
     start = 0
     while length := mp3.behind_tags(head):
         start += length
-        head = _at(file, start, HEAD)
+        head = _bytes_at(file, start, HEAD)
     if not mp3.frame_length(head):
         return Container()
     if (xing := mp3.xing(head)) is None:
@@ -196,5 +206,5 @@ def _mp3(file: FileIO, head: bytes, size: int) -> Container:
     return Container(xing.frames > 0 and fits, xing.frames * per_frame or None, 4 * per_frame)
 
 
-def _at(file: FileIO, start: int, length: int) -> bytes:
+def _bytes_at(file: FileIO, start: int, length: int) -> bytes:
     return os.pread(file.fileno(), length, start)

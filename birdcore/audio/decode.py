@@ -19,10 +19,10 @@ from io import FileIO
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from birdcore.audio import chained, libav, sndfile
 from birdcore.audio.container import Container, container_of
+from birdcore.audio.mono import ChannelLevels, Mono, loudest_if_cancelled, to_mono
 from birdcore.audio.mp3 import ID3V1
 from birdcore.audio.stream import Frames, Rejected, Stream, Unreadable, open_file
 
@@ -30,14 +30,8 @@ __all__ = ["Audio", "Rejected", "decode"]
 
 IN_MEMORY = 20 * 60 * 48_000
 """Samples up to which a recording is kept: 230 MB."""
-CANCELLED = 0.1
-"""Of the energy that the sum of channels would have if they had nothing in common."""
-SURELY_NOT = 2 * CANCELLED
-"""As CANCELLED, but judged from one sample in STRIDE, which is prime."""
-STRIDE = 251
 LENGTH_TOLERANCE_S = 0.1
 
-Mono = NDArray[np.float32]
 Reader = Callable[[FileIO], AbstractContextManager[Stream]]
 
 
@@ -79,22 +73,35 @@ class Audio:
         return self.frames / self.rate
 
 
-def decode(path: Path) -> Audio:
+def decode(path: str | Path) -> Audio:
     """Read a sound file of any format that libsndfile or FFmpeg knows, at its own rate.
 
-    It has as many samples as FFmpeg decodes, within one frame of its codec, whatever its header
-    says. It is truncated where it has fewer than a total that is known (a WAV's data, the
-    STREAMINFO of a FLAC, the Xing header of an mp3, the tables of an m4a), and where its last ogg
-    page or FLAC frame is not whole. An mp3 without a Xing header that was cut looks like a
+    The recording has as many samples as FFmpeg decodes, within one frame of its codec, whatever
+    its header says. It is truncated where it has fewer than a total that is known (a WAV's data,
+    the STREAMINFO of a FLAC, the Xing header of an mp3, the tables of an m4a), and where its last
+    ogg page or FLAC frame is not whole. An mp3 without a Xing header that was cut looks like a
     shorter one.
 
     Mono is the mean over the channels, except where channels cancel (a lead wired the wrong way
     round): where their sum has less than a tenth of the energy that channels without anything in
     common would give it, the loudest channel is taken, and `note` says so.
 
-    Raises Rejected if the file is missing, forbidden, empty, no regular file or not a sound file,
-    if its rate or its count of channels is out of bounds, if no sample can be read from it, and
-    if a sample is NaN or infinite.
+    Args:
+        path: a file; its suffix does not matter.
+
+    Returns:
+        The recording, whose samples are kept where they are few and decoded anew where not.
+
+    Raises:
+        Rejected: if the file is missing, forbidden, empty, no regular file or not a sound file,
+            if its rate or its count of channels is out of bounds, if no sample can be read from
+            it, and if a sample is NaN or infinite.
+
+    Example:
+        >>> audio = decode("XC551413.ogg")  # doctest: +SKIP
+        >>> audio.rate, audio.duration_s, audio.problem  # doctest: +SKIP
+        (32000, 14.5, '')
+        >>> loudest = max(abs(block).max() for block in audio.blocks())  # doctest: +SKIP
     """
     with open_file(path) as file:
         try:
@@ -102,7 +109,8 @@ def decode(path: Path) -> Audio:
             survey = _best(file, container)
             reader, channel = survey.reader, None
             if survey.may_cancel:
-                channel = _loudest_if_cancelled(file, reader)
+                with reader(file) as stream:
+                    channel = loudest_if_cancelled(stream)
                 if channel is not None:
                     survey = _survey(file, reader, channel)
         except OSError as error:
@@ -174,11 +182,11 @@ def _survey(file: FileIO, reader: Reader, channel: int | None = None) -> _Survey
     kept: list[Mono] = []
     frames = 0
     with reader(file) as stream:
-        levels = _Levels(stream.channels)
+        levels = ChannelLevels(stream.channels)
         for block in stream.blocks:
             _check_finite(block)
             levels.add(block)
-            mono = _mono(block, channel)
+            mono = to_mono(block, channel)
             frames += len(mono)
             if frames <= IN_MEMORY:
                 kept.append(mono)
@@ -190,41 +198,18 @@ def _survey(file: FileIO, reader: Reader, channel: int | None = None) -> _Survey
                        frames <= IN_MEMORY, may_cancel, _joined(kept))  # fmt: skip
 
 
-class _Levels:
-    """Whether channels may cancel, from so few samples of all parts that every file can afford it.
-
-    Offsets are no sound: a recorder may have one in each channel, louder than birds.
-    """
-
-    def __init__(self, channels: int) -> None:
-        self.frames = 0
-        self.sums = np.zeros(channels)
-        self.products = np.zeros((channels, channels))
-
-    def add(self, block: Frames) -> None:
-        if block.shape[1] == len(self.sums) > 1:
-            few = np.ascontiguousarray(block[::STRIDE])
-            self.frames += len(few)
-            self.sums += np.ones(len(few), np.float32) @ few
-            self.products += few.T @ few
-
-    def may_cancel(self) -> bool:
-        varying = self.products - np.outer(self.sums, self.sums) / max(self.frames, 1)
-        return bool(varying.sum() < SURELY_NOT * varying.trace())
-
-
 def _joined(blocks: list[Mono]) -> list[Mono]:
     return blocks if len(blocks) < 2 else [np.concatenate(blocks)]
 
 
-def _again(path: Path, reader: Reader, channel: int | None, frames: int) -> Iterator[Mono]:
+def _again(path: str | Path, reader: Reader, channel: int | None, frames: int) -> Iterator[Mono]:
     """The blocks of a file that was surveyed, decoded once more."""
     done = 0
     with open_file(path) as file, reader(file) as stream:
         for block in stream.blocks:
             _check_finite(block)
             done += len(block)
-            yield _mono(block, channel)
+            yield to_mono(block, channel)
     if done != frames:
         raise Rejected("changed while it was read")
 
@@ -234,34 +219,6 @@ def _check_finite(block: Frames) -> None:
     flat = block.reshape(-1)
     if not np.isfinite(flat @ flat) and not np.isfinite(block).all():
         raise Rejected("holds samples that are NaN or infinite")
-
-
-def _mono(block: Frames, channel: int | None) -> Mono:
-    channels = block.shape[1]
-    if channels == 1:
-        return block[:, 0]
-    if channel is not None:
-        return np.ascontiguousarray(block[:, min(channel, channels - 1)])
-    return block @ np.full(channels, 1 / channels, np.float32)
-
-
-def _loudest_if_cancelled(file: FileIO, reader: Reader) -> int | None:
-    """The loudest channel where channels cancel, by a closer look; else None."""
-    sums: NDArray[np.float64] | None = None
-    squares = frames = 0
-    with reader(file) as stream:
-        for block in stream.blocks:
-            if block.shape[1] != stream.channels:
-                return None
-            exact = np.column_stack([block, block.sum(axis=1)]).astype(np.float64)
-            frames += len(block)
-            sums = exact.sum(axis=0) if sums is None else sums + exact.sum(axis=0)
-            squares = squares + np.einsum("nc,nc->c", exact, exact)
-    if sums is None:
-        return None
-    *each, of_sum = squares - sums**2 / frames
-    heard = sum(each) > 1e-9 * float(np.sum(squares))
-    return int(np.argmax(each)) if heard and of_sum < CANCELLED * sum(each) else None
 
 
 def _problem(survey: _Survey, container: Container) -> tuple[str, bool]:

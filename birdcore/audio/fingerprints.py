@@ -1,13 +1,13 @@
-"""Landmarks: what stays of a recording through codecs, resampling, gain, cutting and noise.
+"""Acoustic fingerprints, which survive codecs, resampling, gain, cutting and noise.
 
 Wang, "An industrial-strength audio search algorithm" (ISMIR 2003): a peak of the spectrogram is a
 cell that is louder than all around it, and a landmark is a pair of peaks near each other, kept as
 one number (the frequency of the first, and how far away the second lies) with the frame of the
 first. Two recordings of the same sound share many landmarks at one and the same lag.
 
-Nothing looks further than about two seconds, so an excerpt has the landmarks of the whole. There
-is no threshold on loudness either: the neighbourhood alone decides how many peaks there are, about
-11 a second, in quiet recordings as in loud ones.
+A landmark depends on about two seconds of sound, so an excerpt has the landmarks of the whole.
+There is no threshold on loudness either: the neighbourhood alone decides how many peaks there are,
+about 11 a second, in quiet recordings as in loud ones.
 """
 
 from collections import Counter
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d
 
 from birdcore.audio.blocks import Block, Reader
-from birdcore.audio.resample import resampled
+from birdcore.audio.resample import resample_blocks
 from birdcore.store.files import write_bytes
 
 RATE = 24_000
@@ -67,8 +67,8 @@ T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True)
-class Landmarks:
-    """Pairs of peaks of one recording, in the order of time.
+class Fingerprint:
+    """The landmarks (pairs of peaks) of one recording, in the order of time.
 
     hashes: uint32 (n,), 24 bits each: bin of the first peak (9), bins to the second + 128 (8),
     frames to the second (7). frames: int32 (n,), of the first peak, FRAMES_PER_S a second.
@@ -81,19 +81,31 @@ class Landmarks:
         return len(self.hashes)
 
 
-def fingerprint(blocks: Iterable[Block], rate: int) -> Landmarks:
-    """The landmarks of samples: about 50 a second; none of silence and of less than 43 ms.
+def fingerprint(blocks: Iterable[Block], rate: int) -> Fingerprint:
+    """The landmarks of a recording.
 
-    Raises ValueError for a rate below 1.
+    Args:
+        blocks: its mono samples (n,).
+        rate: samples per second.
+
+    Returns:
+        About 50 landmarks a second; none of silence and of less than 43 ms.
+
+    Raises:
+        ValueError: for a rate below 1.
+
+    Example:
+        >>> len(fingerprint([np.zeros(48_000, np.float32)], 48_000))
+        0
     """
-    return pair(*peaks(resampled(blocks, rate, RATE)))
+    return pair(*peaks(resample_blocks(blocks, rate, RATE)))
 
 
 def peaks(blocks: Iterable[Block]) -> tuple[Frames, Bins]:
     """Frames and bins (counted from LOW_BIN) of the peaks of samples at RATE, sorted by both.
 
-    Works through BLOCK frames at a time and as many around them as a peak looks at: an hour is as
-    small in memory as a minute, and the outcome does not depend on the blocks.
+    Works through BLOCK frames at a time, with as many around them as decide on a peak: memory does
+    not grow with the recording, and the outcome does not depend on the blocks.
     """
     samples = Reader(blocks)
     around = np.empty(0, np.float32)
@@ -116,22 +128,22 @@ def peaks(blocks: Iterable[Block]) -> tuple[Frames, Bins]:
     return np.concatenate(found_frames), np.concatenate(found_bins)
 
 
-def pair(frames: Frames, bins: Bins) -> Landmarks:
+def pair(frames: Frames, bins: Bins) -> Fingerprint:
     """Pair each of n peaks, sorted by frame, with the nearest that follow."""
     beyond = np.iinfo(np.int32).max
     frames = np.pad(frames, (0, FOLLOWERS), constant_values=beyond)
     bins = np.pad(bins, (0, FOLLOWERS))
     hashes, firsts = [np.empty(0, np.uint32)], [np.empty(0, np.int32)]
-    for at in range(0, len(frames) - FOLLOWERS, PEAKS_AT_ONCE):
-        part = slice(at, at + PEAKS_AT_ONCE + FOLLOWERS)
-        some = _paired(frames[part], bins[part])
-        hashes.append(some.hashes)
-        firsts.append(some.frames)
-    return Landmarks(np.concatenate(hashes), np.concatenate(firsts))
+    for first in range(0, len(frames) - FOLLOWERS, PEAKS_AT_ONCE):
+        part = slice(first, first + PEAKS_AT_ONCE + FOLLOWERS)
+        pairs = _paired(frames[part], bins[part])
+        hashes.append(pairs.hashes)
+        firsts.append(pairs.frames)
+    return Fingerprint(np.concatenate(hashes), np.concatenate(firsts))
 
 
-def _paired(frames: Frames, bins: Bins) -> Landmarks:
-    """Landmarks of n peaks, of n and the FOLLOWERS after them."""
+def _paired(frames: Frames, bins: Bins) -> Fingerprint:
+    """The landmarks of n peaks, given n and the FOLLOWERS after them."""
     follower = np.arange(len(frames) - FOLLOWERS)[:, None] + np.arange(1, FOLLOWERS + 1)
     later = frames[follower] - frames[:-FOLLOWERS, None]
     higher = bins[follower] - bins[:-FOLLOWERS, None]
@@ -139,12 +151,12 @@ def _paired(frames: Frames, bins: Bins) -> Landmarks:
     near &= np.cumsum(near, axis=1) <= PAIRS
     first = np.nonzero(near)[0]
     hashes = bins[first] << 15 | (higher[near] + 128) << 7 | later[near]
-    return Landmarks(hashes.astype(np.uint32), frames[first])
+    return Fingerprint(hashes.astype(np.uint32), frames[first])
 
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """Landmarks of many recordings: recording i has those from bounds[i] up to bounds[i + 1].
+    """Fingerprints of many recordings: recording i has those from bounds[i] up to bounds[i + 1].
 
     hashes uint32 (n,), frames int32 (n,), bounds int64 (recordings + 1,).
     """
@@ -155,13 +167,13 @@ class Fingerprints:
     frames: NDArray[np.int32]
 
 
-def gather(landmarks: Mapping[str, Landmarks]) -> Fingerprints:
-    """The landmarks of recordings by name."""
+def gather(fingerprints: Mapping[str, Fingerprint]) -> Fingerprints:
+    """The fingerprints of recordings, by name, in one table."""
     return Fingerprints(
-        recordings=tuple(landmarks),
-        bounds=np.cumsum([0, *map(len, landmarks.values())], dtype=np.int64),
-        hashes=_joined([one.hashes for one in landmarks.values()], np.uint32),
-        frames=_joined([one.frames for one in landmarks.values()], np.int32),
+        recordings=tuple(fingerprints),
+        bounds=np.cumsum([0, *map(len, fingerprints.values())], dtype=np.int64),
+        hashes=_joined([each.hashes for each in fingerprints.values()], np.uint32),
+        frames=_joined([each.frames for each in fingerprints.values()], np.int32),
     )
 
 

@@ -17,12 +17,12 @@ from typing import Any, NamedTuple, NoReturn, cast
 import av
 import av.error
 import numpy as np
-import soxr
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from numpy.typing import NDArray
 
+from birdcore.audio.resample import resample_blocks
 from birdcore.audio.stream import Frames, Rejected, Stream, Unreadable, block_length, check_form
 
 FORMATS = (
@@ -204,22 +204,9 @@ def at_rate(blocks: Iterator[Frames], source: int, target: int) -> Iterator[Fram
 
     Raises Rejected where the rates are too far apart to be of one recording.
     """
-    if source == target:
-        yield from blocks
-        return
     if not 1 / STEEPEST <= source / target <= STEEPEST:
         raise Rejected(f"its sample rate changes from {target} to {source} Hz midway")
-    resampler = None
-    for block in blocks:
-        if resampler is None:
-            channels = block.shape[1]
-            resampler = soxr.ResampleStream(source, target, channels, "float32", "HQ")
-        if len(frames := resampler.resample_chunk(block)):
-            yield frames
-    if resampler is not None:
-        nothing = np.empty((0, channels), np.float32)
-        if len(frames := resampler.resample_chunk(nothing, last=True)):
-            yield frames
+    return resample_blocks(blocks, source, target)
 
 
 def _promised(container: InputContainer, track: AudioStream, rate: int) -> int | None:

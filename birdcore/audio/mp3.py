@@ -62,6 +62,6 @@ def xing(head: bytes) -> Xing | None:
 
 def seems_constant(head: bytes) -> bool:
     """Whether the first two frames have the same bit rate."""
-    second = head[frame_length(head) :]
-    one, two = (int.from_bytes(data[:4], "big") & SAME for data in (head, second))
-    return one == two
+    following = head[frame_length(head) :]
+    first, second = (int.from_bytes(data[:4], "big") & SAME for data in (head, following))
+    return first == second

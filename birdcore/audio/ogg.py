@@ -79,7 +79,7 @@ def is_plain_vorbis(head: bytes, tail: bytes) -> bool:
         and end == len(tail)
         and bool(tail[last + 5] & LAST)
         and tail[last + 14 : last + 18] == head[14:18]
-        and not any(tail[at + 5] & FIRST for at in _captures(tail) if at)
+        and not any(tail[start + 5] & FIRST for start in _captures(tail) if start)
     )
 
 
@@ -90,38 +90,38 @@ def links(file: FileIO) -> tuple[list[Link], bool]:
     """
     size = os.fstat(file.fileno()).st_size
     found: list[Link] = []
-    at, first_before, broken_off = 0, False, False
+    position, first_before, broken_off = 0, False, False
     window, begins = b"", 0
-    while at < size:
-        if at + LONGEST_PAGE > begins + len(window) and begins + len(window) < size:
-            window, begins = os.pread(file.fileno(), READ, at), at
-        offset = at - begins
+    while position < size:
+        if position + LONGEST_PAGE > begins + len(window) and begins + len(window) < size:
+            window, begins = os.pread(file.fileno(), READ, position), position
+        offset = position - begins
         end = _page_end(window, offset)
         if end is None:
             broken_off |= window.startswith(CAPTURE, offset)
             following = window.find(CAPTURE, offset + 1)
-            at = begins + (following if following >= 0 else max(offset + 1, len(window) - 3))
+            position = begins + (following if following >= 0 else max(offset + 1, len(window) - 3))
             continue
         first = bool(window[offset + 5] & FIRST)
         if not found or (first and not first_before and len(found) < MOST_LINKS):
-            found.append(Link(at, begins + end))
+            found.append(Link(position, begins + end))
         found[-1] = Link(found[-1].start, begins + end)
-        first_before, broken_off, at = first, False, begins + end
+        first_before, broken_off, position = first, False, begins + end
     return found, broken_off
 
 
-def _page_end(data: bytes, at: int) -> int | None:
+def _page_end(data: bytes, start: int) -> int | None:
     """Where a page ends that is whole in `data`; None where there is none."""
-    if at < 0 or len(data) < at + HEADER or not data.startswith(CAPTURE, at):
+    if start < 0 or len(data) < start + HEADER or not data.startswith(CAPTURE, start):
         return None
-    body = at + HEADER + data[at + 26]
-    end = body + sum(data[at + HEADER : body])
+    body = start + HEADER + data[start + 26]
+    end = body + sum(data[start + HEADER : body])
     return end if len(data) >= max(body, end) else None
 
 
 def _captures(data: bytes) -> list[int]:
-    found, at = [], data.find(CAPTURE)
-    while at >= 0:
-        found.append(at)
-        at = data.find(CAPTURE, at + 1)
-    return [at for at in found if at + HEADER <= len(data)]
+    found, start = [], data.find(CAPTURE)
+    while start >= 0:
+        found.append(start)
+        start = data.find(CAPTURE, start + 1)
+    return [start for start in found if start + HEADER <= len(data)]

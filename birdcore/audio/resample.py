@@ -12,11 +12,18 @@ import soxr
 
 from birdcore.audio.blocks import BLOCK, Block
 
+SPEECH_RATE = 16_000
+"""Hz, what speech detection reads; here, since speech.py loads torch."""
+
 
 def resample(samples: Block, source_rate: int, target_rate: int) -> Block:
     """Band-limited resampling by soxr HQ: (n,) to about (n * target_rate / source_rate,).
 
     Equal rates return the samples themselves. Raises ValueError for a rate below 1.
+
+    Example:
+        >>> len(resample(np.zeros(48_000, np.float32), 48_000, 32_000))
+        32000
     """
     _refuse(source_rate, target_rate)
     if source_rate == target_rate:
@@ -24,22 +31,37 @@ def resample(samples: Block, source_rate: int, target_rate: int) -> Block:
     return cast(Block, soxr.resample(samples, source_rate, target_rate, quality="HQ"))
 
 
-def resampled(blocks: Iterable[Block], source_rate: int, target_rate: int) -> Iterator[Block]:
+def resample_blocks(blocks: Iterable[Block], source_rate: int, target_rate: int) -> Iterator[Block]:
     """Blocks of samples at another rate, band-limited by soxr HQ; none of them is empty.
 
-    In all they have about n * target_rate / source_rate samples, which may be none. Equal rates
-    give the blocks themselves. Raises ValueError for a rate below 1.
+    Args:
+        blocks: samples (n,), or frames (n, channels) of one count of channels, in order.
+        source_rate: their rate, Hz.
+        target_rate: the rate of what is returned, Hz; an equal one returns the blocks themselves.
+
+    Yields:
+        About n * target_rate / source_rate samples in all, which may be none.
+
+    Raises:
+        ValueError: for a rate below 1.
     """
     _refuse(source_rate, target_rate)
     if source_rate == target_rate:
         yield from blocks
         return
-    stream = soxr.ResampleStream(source_rate, target_rate, 1, dtype="float32", quality="HQ")
+    stream = None
     for block in blocks:
-        for at in range(0, len(block), BLOCK):
-            if len(out := stream.resample_chunk(block[at : at + BLOCK])):
+        if stream is None:
+            shape = block.shape[1:]
+            stream = soxr.ResampleStream(
+                source_rate, target_rate, shape[0] if shape else 1, dtype="float32", quality="HQ"
+            )
+        for start in range(0, len(block), BLOCK):
+            if len(out := stream.resample_chunk(block[start : start + BLOCK])):
                 yield out
-    if len(out := stream.resample_chunk(np.empty(0, np.float32), last=True)):
+    if stream is not None and len(
+        out := stream.resample_chunk(np.empty((0, *shape), np.float32), last=True)
+    ):
         yield out
 
 

@@ -60,7 +60,7 @@ class Stream:
     unread: int = 0
 
 
-def open_file(path: Path) -> FileIO:
+def open_file(path: str | Path) -> FileIO:
     """A regular file, opened for reading; never waits for a pipe or touches a device.
 
     Raises Rejected if it is missing, forbidden, empty or no regular file.

@@ -1,14 +1,14 @@
-"""Taking speech out of a recording, and nothing else.
+"""Trimming: speech is cut out of a recording, and nothing else.
 
-What goes is decided in seconds, so that a person can overrule it in a table, and is carried out
-on the samples at the recording's own rate.
+What goes is decided in seconds, so that it can be overruled in a table, and is carried out on the
+samples at the recording's own rate.
 """
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from birdcore.audio.blocks import Block, Reader
 
 Action = Literal["keep", "cut"]
+Interval: TypeAlias = tuple[float, float]
+"""Start and end in seconds."""
 UNDECIDED, CUT, KEEP = 0, 1, 2
 
 
 @dataclass(frozen=True)
 class Override:
-    """A person's word on start_s to end_s of a recording; end_s may be infinite.
+    """A decision made by hand on start_s to end_s of a recording; end_s may be infinite.
 
     Raises ValueError for another action and unless 0 <= start_s < end_s.
     """
@@ -41,17 +43,30 @@ class Override:
 
 def kept_intervals(
     duration_s: float,
-    speech: Sequence[tuple[float, float]],
+    speech: Sequence[Interval],
     margin_s: float,
     overrides: Sequence[Override],
     min_kept_s: float,
-) -> list[tuple[float, float]]:
-    """What stays of 0 to duration_s when speech is cut: sorted, disjoint intervals in seconds.
+) -> list[Interval]:
+    """What stays of 0 to duration_s when speech is cut.
 
-    Speech goes with margin_s on both sides; overrides win over that, later ones over earlier. A
-    piece shorter than min_kept_s that a cut left over goes too, unless an override keeps part of
-    it; a recording without cuts stays whole, however short.
-    Raises ValueError for a negative duration_s, margin_s or min_kept_s.
+    Args:
+        duration_s: the recording's length in seconds.
+        speech: intervals of speech in seconds.
+        margin_s: what is cut before and after each of them.
+        overrides: decisions made by hand, which win over speech, later ones over earlier.
+        min_kept_s: a shorter piece that a cut left over goes too, unless an override keeps part
+            of it; a recording without cuts stays whole, however short.
+
+    Returns:
+        Sorted, disjoint intervals in seconds.
+
+    Raises:
+        ValueError: for a negative duration_s, margin_s or min_kept_s.
+
+    Example:
+        >>> kept_intervals(20, [(5, 6)], 0.5, [], 0)
+        [(0.0, 4.5), (6.5, 20.0)]
     """
     if not min(duration_s, margin_s, min_kept_s) >= 0:
         raise ValueError(
@@ -77,22 +92,37 @@ def kept_intervals(
     return kept
 
 
-def cut(
+def trim(
     blocks: Iterable[Block],
     frames: int,
     rate: int,
-    kept: Sequence[tuple[float, float]],
+    kept: Sequence[Interval],
     fade_s: float,
 ) -> Iterator[Block]:
-    """Join the kept intervals (seconds) of blocks of samples, cross-fading at every joint.
+    """Join the kept intervals of a recording, cross-fading at every joint.
 
-    `frames` is how many samples there are in all. An interval is samples round(start * rate) up
-    to round(end * rate), ends beyond `frames` cut off, empty ones dropped. At a joint of pieces
-    with a and b samples, the last f of one and the first f of the next overlap,
-    f = min(round(fade_s * rate), a // 2, b // 2), so there come sum(lengths) - sum(f) samples, in
-    blocks that are not empty. Gains are cosine and sine: the two sides are unrelated sounds, whose
-    powers add.
-    Raises ValueError if intervals overlap or aren't in order, and for a negative fade_s.
+    An interval is samples round(start * rate) up to round(end * rate), ends beyond `frames` cut
+    off, empty ones dropped. At a joint of pieces with a and b samples, the last f of one and the
+    first f of the next overlap, f = min(round(fade_s * rate), a // 2, b // 2). Gains are cosine
+    and sine: the two sides are uncorrelated sounds, whose powers add.
+
+    Args:
+        blocks: mono samples (n,) of the whole recording.
+        frames: how many samples there are in all.
+        rate: samples per second.
+        kept: intervals in seconds, in order and apart.
+        fade_s: the length of a cross-fade in seconds.
+
+    Returns:
+        sum(lengths) - sum(f) samples, in blocks that are not empty.
+
+    Raises:
+        ValueError: if intervals overlap or aren't in order, and for a negative fade_s.
+
+    Example:
+        >>> joined = trim([np.zeros(10, np.float32)], 10, 1, [(0, 2), (5, 9)], 0.0)
+        >>> sum(len(block) for block in joined)
+        6
     """
     if not fade_s >= 0:
         raise ValueError(f"fade_s must not be negative, got {fade_s}")

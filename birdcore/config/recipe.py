@@ -5,12 +5,13 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from birdcore.audio.rules import CleaningRules
 from birdcore.config.round import Round
 from birdcore.config.section import Count, Name, Output, Positive, Seconds, Section, Share
 from birdcore.config.validation import rounds_fit
 from birdcore.config.validation_errors import WrongSetting, nearest
 from birdcore.config.xeno_canto import XenoCanto
-from birdcore.features.spec import PRESETS, MelSpec
+from birdcore.features.mel import PRESETS, MelSpec
 
 
 class Shards(Section):
@@ -18,20 +19,8 @@ class Shards(Section):
     """Recordings in a new shard; recordings that have a shard stay there."""
 
 
-class Clean(Section):
-    remove: Literal["all", "none"] | Share = "all"
-    """"all" speech, "none", or the recordings' share in which speech is cut (9th place: half)."""
-    margin_s: Seconds = 0.3
-    fade_s: Seconds = 0.02
-    threshold: Share = 0.5
-    min_speech_s: Seconds = 0.25
-    min_silence_s: Seconds = 0.1
-    min_kept_s: Seconds = 0.5
-    """Pieces between cuts that are shorter than this go with the cuts."""
-    min_duration_s: Seconds = 0.5
-    """A training recording with less left after cleaning is rejected."""
-    max_rejected: Share = 0.5
-    """A shard of which more is rejected fails: then something else is wrong."""
+class Clean(CleaningRules, Section):
+    """How training recordings are cleaned: see `birdcore.audio.rules`."""
 
 
 class Mel(Section):

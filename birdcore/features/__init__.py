@@ -1,1 +1,23 @@
-"""Mel spectrograms: what they are, how they are computed, coded and kept."""
+"""Features: front ends that turn samples into frames, and how frames are coded, kept and read.
+
+Example:
+    >>> from birdcore.features.mel import PRESETS  # doctest: +SKIP
+    >>> from birdcore.features.spectrogram import mel_energy  # doctest: +SKIP
+    >>> energy = mel_energy(samples, PRESETS["config_128"])  # (frames, 128)  # doctest: +SKIP
+"""
+
+__all__ = [
+    "FRONT_ENDS",
+    "front_end",
+    "mel",
+    "recordings",
+    "scale",
+    "shard",
+    "shard_reader",
+    "spectrogram",
+]
+
+FRONT_ENDS = {
+    "mel": "birdcore.features.mel:MelSpec",
+}
+"""Front ends by name, as module:class; each is imported where it is used first."""

@@ -1,39 +1,41 @@
-"""Mels of many recordings as one tensor: a crop is an index into it.
+"""Features of many recordings as one tensor: a crop is an index into it.
 
 Batches of crops are gathered and turned into power on the device, so that no Python runs per item
-and a byte is all that a cell costs until it is heard. What is listened to once, from its beginning
-to its end, stays on the disk instead, and is read span by span: a soundscape may last for days.
+and a cell costs one byte until it is used. What is predicted once, from its beginning to its end,
+stays on the disk instead, and is read span by span: a soundscape may last for days.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from birdcore.features.mels import Ints, median_codes
-from birdcore.features.scale import Scale, power_table
-from birdcore.features.shard import MelShard, read_shards
-from birdcore.features.spec import MelSpec
+from birdcore.features.front_end import FrontEnd
+from birdcore.features.scale import Codes, Scale, power_table
+from birdcore.features.shard_reader import Ints, MelShard, read_shards
 
 MEDIAN_CELLS = 1 << 24
 
 
 @dataclass(frozen=True)
 class Recordings:
-    """Mels of R recordings: codes (frames, M), and where each begins and how long it is.
+    """Features of R recordings: codes (frames, F), and where each begins and how long it is.
 
-    floor_codes: the medians of the recordings (R, M), where the codes are not all of them.
+    names: R of them. codes: uint8 or float16 (frames of all recordings, F). starts, lengths: int64
+    (R,), in frames. spec, scale: what the codes are. floor_codes: the medians of the recordings
+    (R, F), where the codes are not all of them.
     """
 
     names: tuple[str, ...]
     codes: Tensor
     starts: Tensor
     lengths: Tensor
-    spec: MelSpec
+    spec: FrontEnd
     scale: Scale
     floor_codes: Tensor | None = None
 
@@ -56,7 +58,7 @@ class Recordings:
     def power(
         self, rows: Tensor, offsets: Tensor, frames: int, *, with_floor: bool = False
     ) -> Tensor:
-        """Power (B, M, frames) of crops at `offsets` into recordings `rows` (both B,).
+        """Power (B, F, frames) of crops at `offsets` into recordings `rows` (both B,).
 
         A recording shorter than the crop is repeated, so that a crop is never mostly padding.
         `with_floor` adds one frame, the recording's steady noise: whatever is mixed afterwards, in
@@ -64,8 +66,8 @@ class Recordings:
         """
         steps = torch.arange(frames, device=self.device)
         inside = (offsets[:, None] + steps) % self.lengths[rows][:, None]
-        at = (self.starts[rows][:, None] + inside).flatten()
-        power = self._power_of(self.codes.index_select(0, at))
+        frame = (self.starts[rows][:, None] + inside).flatten()
+        power = self._power_of(self.codes.index_select(0, frame))
         power = power.view(len(rows), frames, self.codes.shape[1]).transpose(1, 2)
         if not with_floor:
             return power
@@ -81,7 +83,7 @@ class Recordings:
 
     @cached_property
     def floors(self) -> Tensor:
-        """The steady noise of each recording, (R, M): the median power of each bin over time."""
+        """The steady noise of each recording, (R, F): the median power of each bin over time."""
         # The median of an exponential distribution is log 2 of its mean.
         return self._power_of(self._medians).view(self._medians.shape) / math.log(2)
 
@@ -92,8 +94,8 @@ class Recordings:
         medians = [
             # As floats a day of 128 bins is 2.8 GB: some bins at a time.
             torch.cat([
-                some.float().median(dim=0).values
-                for some in self.codes[start : start + length].split(bins, dim=1)
+                part.float().median(dim=0).values
+                for part in self.codes[start : start + length].split(bins, dim=1)
             ])
             for start, length, bins in zip(
                 self.starts.tolist(),
@@ -111,7 +113,7 @@ class Recordings:
 
 @dataclass(frozen=True)
 class StoredRecordings:
-    """Mels of the recordings of a shard, which stay on the disk."""
+    """Features of the recordings of a shard, which stay on the disk."""
 
     shard: MelShard
     device: torch.device
@@ -125,7 +127,7 @@ class StoredRecordings:
         return self.shard.lengths
 
     @property
-    def spec(self) -> MelSpec:
+    def spec(self) -> FrontEnd:
         return self.shard.spec
 
     def span(self, row: int, first: int, stop: int, *, with_floor: bool = False) -> Recordings:
@@ -150,7 +152,17 @@ class StoredRecordings:
 
 
 def read_mels(shards: Sequence[Path], device: torch.device) -> Recordings:
+    """All recordings of shards, in order, on a device.
+
+    Raises:
+        ValueError: where `read_shards` does, and where the shards' front end loses what power the
+            recordings have: training mixes them in power.
+    """
     mels = read_shards(shards)
+    if not mels.spec.recovers_power:
+        raise ValueError(
+            f"{mels.spec.name} features can't be mixed: no power can be had back from them"
+        )
     starts = torch.from_numpy(mels.starts)
     return Recordings(
         names=mels.recordings,
@@ -160,3 +172,22 @@ def read_mels(shards: Sequence[Path], device: torch.device) -> Recordings:
         spec=mels.spec,
         scale=mels.scale,
     )
+
+
+def median_codes(blocks: Iterable[Codes]) -> Codes:
+    """The median of each bin (bins,) over the frames of blocks (t, bins), one or more in all.
+
+    Of an even number the lower one of the two in the middle. Codes are counted, not sorted: they
+    are few, and are in the order of their bits.
+    """
+    counts: Ints | None = None
+    for block in blocks:
+        bits = np.abs(block).view(f"u{block.itemsize}")  # a float's zero may have a sign
+        values, bins = 256**block.itemsize, block.shape[1]
+        found = np.bincount((bits + values * np.arange(bins)).ravel(), minlength=values * bins)
+        counts = found if counts is None else counts + found
+    assert counts is not None, "no frames"
+    up_to = counts.reshape(bins, values).cumsum(axis=1)
+    middle = (up_to > (up_to[:, -1:] - 1) // 2).argmax(axis=1).astype(bits.dtype)
+    codes: Codes = middle.view(block.dtype)
+    return codes

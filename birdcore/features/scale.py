@@ -1,4 +1,4 @@
-"""Mel energies as codes: decibels between a floor and a ceiling, in one byte or two.
+"""Energies as codes: decibels between a floor and a ceiling, in one byte or two.
 
 Code 0 is the floor in both types and decodes to an energy of exactly 0, so zeroed memory is
 silence: padding needs no special case and adds nothing when recordings are mixed. With a peak of

@@ -19,7 +19,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from torchaudio.functional import melscale_fbanks
 
 from birdcore.audio.blocks import Reader
-from birdcore.features.spec import MelSpec
+from birdcore.features.mel import MelSpec
 
 Floats = npt.NDArray[np.float32]
 
@@ -65,8 +65,8 @@ def mel_blocks(blocks: Iterable[Floats], spec: MelSpec) -> Iterator[Floats]:
             break
         yield energy(_frames(near, reader.position, first, step, spec))
     total = spec.frames(reader.position)
-    for at in range(first, total, step):
-        yield energy(_frames(near, reader.position, at, min(step, total - at), spec))
+    for start in range(first, total, step):
+        yield energy(_frames(near, reader.position, start, min(step, total - start), spec))
 
 
 def _energies(spec: MelSpec, most: int) -> Callable[[Floats], Floats]:

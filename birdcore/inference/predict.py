@@ -17,7 +17,7 @@ from torch import Tensor
 from birdcore.audio.blocks import Reader
 from birdcore.config import Output
 from birdcore.features.recordings import Recordings, StoredRecordings
-from birdcore.features.shard import MelShard
+from birdcore.features.shard_reader import MelShard
 from birdcore.inference.windows import average_overlaps, cell_centres, window_starts
 from birdcore.models.head import SedOutput
 from birdcore.models.input import InputSpec, load_input, model_input, pick_device

@@ -7,18 +7,18 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from birdcore.features.spec import MelSpec
+from birdcore.features.front_end import AnyFrontEnd
 from birdcore.models.normalise import Normalisation, normalise, over_floor, to_db
 
 INPUT_FILE = "input.json"
 
 
 class InputSpec(BaseModel):
-    """The mel, how many frames a window of prediction has, and how decibels are normalised."""
+    """The front end, the frames of a window of prediction, and how decibels are normalised."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    mel: MelSpec
+    mel: AnyFrontEnd
     frames: int
     normalise: Normalisation | Literal["floor"]
     top_db: float | None

@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from birdcore.audio.cleaned import KEPT, read_kept
 from birdcore.audio.decode import Rejected, decode
 from birdcore.audio.resample import resample
-from birdcore.audio.trim import cut
-from birdcore.features.scale import Scale, decode_db, encode
-from birdcore.features.shard import MelShard
-from birdcore.features.spectrogram import mel_energy
+from birdcore.audio.trim import trim
+from birdcore.features.front_end import encode_recording, length_and_peak
+from birdcore.features.scale import Scale, decode_db
+from birdcore.features.shard_reader import MelShard
 from birdcore.report.clips import excerpt, picture, write_sound
 from birdcore.report.evaluation import Evaluation
 from birdcore.report.inputs import ReportInputs
@@ -161,9 +162,8 @@ def _kept_of(cleaned: Sequence[Artifact], names: set[str]) -> dict[str, list[tup
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     for artifact in cleaned:
         if names & artifact.manifest.sources.keys():
-            table = pd.read_parquet(artifact / "kept.parquet")
-            for name, start, end in table[table["recording"].isin(names)].itertuples(index=False):
-                found[name].append((start, end))
+            kept = read_kept(artifact / KEPT)
+            found |= {name: kept[name] for name in names & kept.keys()}
     return found
 
 
@@ -180,7 +180,7 @@ def _kept_sound(
         audio = decode(inputs.locate(name))
     except Rejected:
         return ""
-    joined = cut(audio.blocks(), audio.frames, audio.rate, kept, 0.0)
+    joined = trim(audio.blocks(), audio.frames, audio.rate, kept, 0.0)
     samples = excerpt(joined, audio.rate, start_s, end_s)
     return write_sound(inputs.folder, samples, audio.rate, stem)
 
@@ -206,8 +206,8 @@ def _cut_example(inputs: ReportInputs, one: "Cut", stem: str) -> Example:
     samples = excerpt(audio.blocks(), audio.rate, start_s, shown_s + AROUND_S)
     seconds = len(samples) / audio.rate
     resampled = resample(samples, audio.rate, spec.sample_rate)
-    resampled = resampled / max(float(np.abs(resampled).max()), 1e-9)  # as for the cached mel
-    codes = encode(mel_energy(resampled, spec), spec.power, scale)
+    _, peak = length_and_peak([resampled])
+    codes = np.concatenate(list(encode_recording([resampled], peak, spec, scale)))
     return Example(
         recording=one.recording,
         start_s=one.start_s,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from birdcore.config import Round
-from birdcore.features.spec import MelSpec
+from birdcore.features.front_end import FrontEnd, from_settings
 from birdcore.store.artifact import Artifact
 from birdcore.store.store import Store
 
@@ -16,7 +16,7 @@ class ReportSettings:
     """The settings that the page uses; `tables` holds all of them by table, to be printed."""
 
     seed: int
-    mel: MelSpec
+    mel: FrontEnd
     rounds: tuple[Round, ...]
     members: tuple[str, ...]
     truth: str
@@ -26,10 +26,10 @@ class ReportSettings:
     @classmethod
     def parse(cls, config: Mapping[str, Any]) -> "ReportSettings":
         """From the config of a step of the stage `report`, as its `settings_of` writes it."""
-        mel = {name: config["mel"][name] for name in MelSpec.model_fields}
+        mel = {name: value for name, value in config["mel"].items() if name != "dtype"}
         return cls(
             seed=config["seed"],
-            mel=MelSpec(**mel),
+            mel=from_settings(mel),
             rounds=tuple(Round(name=name, **one) for name, one in config["round"].items()),
             members=tuple(config["ensemble"]["members"]),
             truth=config["score"]["truth"],

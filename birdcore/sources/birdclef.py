@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from birdcore.audio.suffixes import AUDIO_SUFFIXES
+from birdcore.audio.container import AUDIO_SUFFIXES
 from birdcore.audio.trim import Override
 from birdcore.sources.listing import list_audio
 from birdcore.sources.overrides import OVERRIDES, read_overrides

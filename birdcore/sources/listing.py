@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from birdcore.audio.suffixes import AUDIO_SUFFIXES
+from birdcore.audio.container import AUDIO_SUFFIXES
 from birdcore.sources.tables import Problem
 from birdcore.unicode_names import is_utf8, nfc, preference, printable
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdcore.audio.blocks import Block, Reader
-from birdcore.audio.kept_audio import kept_recordings
+from birdcore.audio.cleaned import KEPT
+from birdcore.audio.cleaning import kept_recordings
 from birdcore.config import Clean
 from birdcore.sources.birdclef import LABELLED
 from birdcore.sources.shards import Shard
@@ -85,7 +86,10 @@ def run(job: Job) -> Metrics:
     embeddings = [np.empty((0, teacher.width), np.float16)]
     probabilities = [np.empty((0, len(known)), np.float16)]
     heard = 0
-    for name, blocks in kept_recordings(job, teacher.sample_rate):
+    kept = job.input("clean") / KEPT
+    for name, blocks in kept_recordings(
+        kept, job.source, teacher.sample_rate, job.config["fade_s"], job.progress
+    ):
         heard += 1
         samples = sum(map(len, blocks()))
         begin = segment_starts(samples / teacher.sample_rate, teacher.window_s, job.config["hop_s"])

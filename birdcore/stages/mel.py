@@ -1,22 +1,18 @@
-"""Stage `mel`: mel spectrograms of one shard, over the kept audio of each recording.
+"""Stage `mel`: spectrograms of one shard, over the kept audio of each recording.
 
-Decode, cut, resample, divide by the peak, mel, code, block by block into `mel.parquet`. The peak
-is known at the end, so all but the mel is done twice where a recording is too long to be held.
+Decode, trim, resample, divide by the peak, transform, code, block by block into `mel.parquet`, by
+whatever front end the settings name. The peak is known at the end, so all before the transform
+is done twice where a recording is too long to be kept in memory.
 """
 
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
+from pydantic import BaseModel, ConfigDict
 
-from birdcore.audio.blocks import Block
-from birdcore.audio.kept_audio import kept_recordings
 from birdcore.config import Clean, Mel, defaults_of
-from birdcore.features.scale import Codes, Scale, encode
-from birdcore.features.shard import ShardWriter
-from birdcore.features.spec import MelSpec
-from birdcore.features.spectrogram import mel_blocks
+from birdcore.features.front_end import AnyFrontEnd, to_settings
+from birdcore.features.scale import Scale
 from birdcore.sources.birdclef import LABELLED
 from birdcore.sources.shards import Shard
 from birdcore.store.artifact import Metrics, Ref, Step
@@ -25,12 +21,23 @@ from birdcore.store.store import Job
 VERSION = 1
 
 
+class Settings(BaseModel):
+    """The front end, how its energies are coded, and the cross-fade at cuts (seconds)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    spec: AnyFrontEnd
+    scale: Scale
+    fade_s: float
+
+
 def step(shard: Shard, cleaned: Ref, mel: Mel, clean: Clean, root: Path) -> Step:
+    """Spectrograms of one shard that has been cleaned."""
     spec = mel.spec()
     config = {
-        "spec": spec.model_dump(),
-        "scale": asdict(_scale(mel)),
-        # Soundscapes are never cut, so that the cross-fade is no matter of theirs.
+        "spec": to_settings(spec),
+        "scale": asdict(spec.scale(mel.dtype)),
+        # Soundscapes are never cut, so the cross-fade does not concern them.
         "fade_s": clean.fade_s if shard.kind in LABELLED else 0.0,
     }
     files = {f.path: f.sha256 for f in shard.files}
@@ -39,21 +46,24 @@ def step(shard: Shard, cleaned: Ref, mel: Mel, clean: Clean, root: Path) -> Step
     return Step("mel", VERSION, name, config, {"clean": (cleaned,)}, files, str(root), defaults)
 
 
-def _scale(mel: Mel) -> Scale:
-    # Magnitudes of tones in wide filters reach ten decibels more than powers do.
-    return Scale(ceiling_db=45.0 if mel.spec().power == 1 else 35.0, dtype=mel.dtype)
-
-
 def run(job: Job) -> Metrics:
-    spec = MelSpec(**job.config["spec"])
-    scale = Scale(**job.config["scale"])
+    from birdcore.audio.cleaned import KEPT
+    from birdcore.audio.cleaning import kept_recordings
+    from birdcore.features.front_end import encode_recording, length_and_peak
+    from birdcore.features.shard import ShardWriter
+
+    settings = Settings(**job.config)
+    spec, scale = settings.spec, settings.scale
     path = job.folder / "mel.parquet"
     seconds = 0.0
     recordings = frames = 0
+    kept = job.input("clean") / KEPT
     with ShardWriter(path, spec, scale) as shard:
-        for name, blocks in kept_recordings(job, spec.sample_rate):
-            samples, peak = _measured(blocks())
-            shard.write(name, _codes(blocks(), peak, spec, scale), peak)
+        for name, blocks in kept_recordings(
+            kept, job.source, spec.sample_rate, settings.fade_s, job.progress
+        ):
+            samples, peak = length_and_peak(blocks())
+            shard.write(name, encode_recording(blocks(), peak, spec, scale), peak)
             recordings += 1
             seconds += samples / spec.sample_rate
             frames += spec.frames(samples)
@@ -63,17 +73,3 @@ def run(job: Job) -> Metrics:
         "hours": round(seconds / 3600, 4),
         "megabytes": round(path.stat().st_size / 1e6, 2),
     }
-
-
-def _measured(blocks: Iterable[Block]) -> tuple[int, float]:
-    """How many samples there are, and the largest of their absolute values (1 in silence)."""
-    samples, peak = 0, 0.0
-    for block in blocks:
-        samples += len(block)
-        peak = max(peak, float(block.max()), -float(block.min()))
-    return samples, peak or 1.0
-
-
-def _codes(blocks: Iterable[Block], peak: float, spec: MelSpec, scale: Scale) -> Iterator[Codes]:
-    level = (block / np.float32(peak) for block in blocks)
-    return (encode(energy, spec.power, scale) for energy in mel_blocks(level, spec))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from birdcore.config import Recipe, defaults_of
+from birdcore.features.front_end import to_settings
 from birdcore.sources.birdclef import Kind, Source
 from birdcore.store.artifact import Artifact, Metrics, Ref, Step
 from birdcore.store.files import write_text
@@ -59,7 +60,7 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
     settings = recipe.model_dump(
         mode="json", exclude={"name", "shards", "xeno_canto", "external_teacher"}
     )
-    settings["mel"] = recipe.mel.spec().model_dump() | {"dtype": recipe.mel.dtype}
+    settings["mel"] = to_settings(recipe.mel.spec()) | {"dtype": recipe.mel.dtype}
     settings["folds"]["train"] = list(recipe.folds.trained)
     settings["ensemble"]["members"] = list(recipe.members)
     if recipe.collects is not None:

@@ -84,7 +84,7 @@ def run(job: Job) -> Metrics:
     shape = ModelSpec(
         backbone=job.config["backbone"],
         classes=classes,
-        n_mels=data.clips.spec.n_mels,
+        n_mels=data.clips.spec.bins,
         embedding=None if data.heard is None else data.heard.embeddings.shape[1],
         **{
             k: job.config[k]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from birdcore.features.spec import MelSpec, mel_edges
+from birdcore.features.front_end import FrontEnd
 from birdcore.training import distort
 from birdcore.training.augment import random_gain
 from birdcore.training.data import Crops, draw_offsets
@@ -80,7 +80,7 @@ def draw_batch(
 
 
 def _distorted(
-    power: Tensor, spec: MelSpec, crops: Crops, settings: Mapping[str, Any], rng: Generator
+    power: Tensor, spec: FrontEnd, crops: Crops, settings: Mapping[str, Any], rng: Generator
 ) -> Tensor:
     """The clip by itself, as another bird, place and recorder could have made it."""
     floor = int(crops.with_floor)
@@ -121,20 +121,18 @@ def _distorted(
 
 
 def _with_noise(
-    power: Tensor, spec: MelSpec, crops: Crops, settings: Mapping[str, Any], rng: Generator
+    power: Tensor, spec: FrontEnd, crops: Crops, settings: Mapping[str, Any], rng: Generator
 ) -> Tensor:
     if not settings["probability"]:
         return power
-    edges = torch.from_numpy(mel_edges(spec)).float()
-    # Filters of one height let more through the wider they are; those of one area do not.
-    widths = edges[2:] - edges[:-2] if spec.norm is None else None
+    widths = spec.bandwidths()
     return distort.coloured_noise(
         power,
-        edges[1:-1],
+        torch.from_numpy(spec.centres()),
         settings["exponent"],
         settings["snr_db"],
         rng,
-        widths=widths,
+        widths=None if widths is None else torch.from_numpy(widths),
         floor_frames=int(crops.with_floor),
         probability=settings["probability"],
     )

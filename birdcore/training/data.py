@@ -12,8 +12,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from birdcore.features.front_end import FrontEnd
 from birdcore.features.recordings import Recordings
-from birdcore.features.spec import MelSpec
 
 
 def hard_labels(
@@ -132,7 +132,7 @@ def batches(rows: Tensor, size: int) -> Iterator[Tensor]:
         yield rows[first : first + size]
 
 
-def crops_of(settings: Mapping[str, Any], spec: MelSpec) -> Crops:
+def crops_of(settings: Mapping[str, Any], spec: FrontEnd) -> Crops:
     """The crops of a round's settings, in frames."""
     first_s = settings["first_s"]
     return Crops(

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from birdcore.audio.suffixes import AUDIO_SUFFIXES
+from birdcore.audio.container import AUDIO_SUFFIXES
 from birdcore.store.files import open_content, write_text
 from birdcore.xeno_canto.record import OTHER_SUFFIX
 

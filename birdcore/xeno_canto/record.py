@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from birdcore.audio.suffixes import AUDIO_SUFFIXES
+from birdcore.audio.container import AUDIO_SUFFIXES
 from birdcore.store.files import write_bytes
 from birdcore.text import plain_text
 

@@ -14,7 +14,7 @@ import soundfile as sf
 import torch
 
 from birdcore.config import Clean, Mel
-from birdcore.features.spec import MelSpec
+from birdcore.features.mel import MelSpec
 from birdcore.models.input import InputSpec, save_input
 from birdcore.models.sed import ModelSpec, SedModel, save_model
 from birdcore.sources.birdclef import Kind, SourceFile

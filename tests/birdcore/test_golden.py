@@ -28,7 +28,7 @@ import soundfile as sf
 from birdcore.audio.trim import Override
 from birdcore.config import Clean, Ensemble, Mel, Predict, Recipe, Round, Score
 from birdcore.features.scale import decode_db
-from birdcore.features.shard import read_shards
+from birdcore.features.shard_reader import read_shards
 from birdcore.sources.birdclef import SourceFile, scan
 from birdcore.sources.collection import Collected
 from birdcore.sources.shards import shards
@@ -255,7 +255,7 @@ def mels(path: Path) -> dict[str, Any]:
     read = read_shards([path])
     decibels = decode_db(read.codes, read.scale)
     return {
-        name: {"frames": len(read.frames_of(name)), "decibels": float(part.mean())}
+        name: {"frames": len(part), "decibels": float(part.mean())}
         for name, part in zip(read.recordings, np.split(decibels, read.starts[1:-1]), strict=True)
     }
 

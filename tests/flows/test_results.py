@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from birdcore.audio.cleaned import UNREADABLE, USED
 from birdcore.sources.tables import Problem
-from birdcore.stages.clean import UNREADABLE, USED
 from birdcore.store.artifact import MANIFEST, Metrics, Step
 from birdcore.store.store import Job, Store
 from birdcore.training.attribution import COLUMNS, FILE, OUTSIDE, read_attribution

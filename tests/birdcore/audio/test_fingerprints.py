@@ -1,4 +1,4 @@
-"""Landmarks against plain loops, and of real recordings that were changed as people change them."""
+"""Fingerprints against plain loops, and of real recordings in altered copies."""
 
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from birdcore.audio.decode import decode
 from birdcore.audio.fingerprints import (
     HOP,
     RATE,
+    Fingerprint,
     Fingerprints,
-    Landmarks,
     fingerprint,
     gather,
     pair,
@@ -33,12 +33,12 @@ def noise(seconds: float, seed: int = 0) -> np.ndarray:
     return (0.1 * samples).astype(np.float32)
 
 
-def places(landmarks: Landmarks, later: int = 0) -> set[tuple[int, int]]:
+def places(landmarks: Fingerprint, later: int = 0) -> set[tuple[int, int]]:
     frames = (landmarks.frames + later).tolist()
     return set(zip(landmarks.hashes.tolist(), frames, strict=True))
 
 
-def agreeing(some: Landmarks, other: Landmarks) -> int:
+def agreeing(some: Fingerprint, other: Fingerprint) -> int:
     """How many landmarks the two share at the lag where they share most, or at the next."""
     lags = some.frames[:, None] - other.frames
     same = np.abs(some.hashes[:, None].astype(np.int64) - other.hashes) <= 1
@@ -129,7 +129,7 @@ def test_an_excerpt_has_the_landmarks_of_the_whole_away_from_its_ends() -> None:
     reach = room.AROUND_FRAMES + 1
     last = excerpt.frames.max() - room.MAX_FRAMES - reach
     inside = (excerpt.frames >= reach) & (excerpt.frames <= last)
-    inner = Landmarks(excerpt.hashes[inside], excerpt.frames[inside])
+    inner = Fingerprint(excerpt.hashes[inside], excerpt.frames[inside])
     assert len(inner) > 200
     assert places(inner, later=first) <= whole
 
@@ -185,9 +185,9 @@ def test_five_real_seconds_are_known_in_a_minute_of_noise(
 LANDMARKS = st.lists(st.tuples(st.integers(0, 2**24 - 1), st.integers(0, 2**31 - 1)), max_size=6)
 
 
-def landmarks(rows: list[tuple[int, int]]) -> Landmarks:
+def landmarks(rows: list[tuple[int, int]]) -> Fingerprint:
     hashes, frames = np.array(rows, np.int64).reshape(-1, 2).T
-    return Landmarks(hashes.astype(np.uint32), frames.astype(np.int32))
+    return Fingerprint(hashes.astype(np.uint32), frames.astype(np.int32))
 
 
 @given(rows=st.lists(LANDMARKS, max_size=5), first=st.integers(0, 5))

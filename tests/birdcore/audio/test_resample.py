@@ -6,13 +6,13 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdcore.audio.resample import resampled
+from birdcore.audio.resample import resample_blocks
 
 rates = st.sampled_from([4_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 250_000])
 
 
 def joined(blocks: list[np.ndarray], source: int, target: int) -> np.ndarray:
-    made = list(resampled(blocks, source, target))
+    made = list(resample_blocks(blocks, source, target))
     assert all(len(block) for block in made)
     return np.concatenate([np.empty(0, np.float32), *made])
 
@@ -35,9 +35,9 @@ def test_blocks_give_what_one_call_gives(
 
 def test_equal_rates_give_the_blocks_themselves() -> None:
     blocks = [np.ones(3, np.float32), np.ones(2, np.float32)]
-    assert all(a is b for a, b in zip(resampled(blocks, 8_000, 8_000), blocks, strict=True))
+    assert all(a is b for a, b in zip(resample_blocks(blocks, 8_000, 8_000), blocks, strict=True))
 
 
 def test_rates_below_one_are_named() -> None:
     with pytest.raises(ValueError, match="rates must be positive"):
-        next(resampled([np.ones(1, np.float32)], 0, 16_000))
+        next(resample_blocks([np.ones(1, np.float32)], 0, 16_000))

@@ -14,26 +14,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from birdcore.audio.decode import decode
-from birdcore.audio.resample import resample
-from birdcore.audio.speech import (
+from birdcore.audio.resample import SPEECH_RATE, resample
+from birdcore.audio.silero import (
     CHUNK,
     CHUNKS_AT_ONCE,
-    SPEECH_RATE,
-    PackageModel,
-    SpeechSettings,
+    SileroModel,
     Waveform,
-    package_model,
-    speech_intervals,
+    silero_model,
     speech_probabilities,
 )
+from birdcore.audio.speech import SpeechSettings, speech_intervals
 
 
 @pytest.fixture(scope="module")
-def model() -> PackageModel:
-    return package_model()
+def model() -> SileroModel:
+    return silero_model()
 
 
-def chunk_by_chunk(model: PackageModel, waveform: Waveform) -> np.ndarray:
+def chunk_by_chunk(model: SileroModel, waveform: Waveform) -> np.ndarray:
     model.reset_states()
     padded = np.pad(waveform, (0, -len(waveform) % CHUNK)).reshape(-1, CHUNK)
     with torch.inference_mode():
@@ -65,7 +63,7 @@ def spoken(shared_data: Path) -> dict[Path, tuple[float, float]]:
 
 
 @pytest.mark.parametrize("batch", [1, 3, 128])
-def test_probabilities_equal_the_package_chunk_by_chunk(model: PackageModel, batch: int) -> None:
+def test_probabilities_equal_the_package_chunk_by_chunk(model: SileroModel, batch: int) -> None:
     generator = np.random.default_rng(0)
     lengths = [0, 1, 511, 512, 513, 5_000, 5_120, 40_000, 40_000, 70_001]
     waveforms = [(0.1 * generator.standard_normal(n)).astype(np.float32) for n in lengths]
@@ -79,7 +77,7 @@ def test_probabilities_equal_the_package_chunk_by_chunk(model: PackageModel, bat
             np.testing.assert_allclose(probabilities, expected, rtol=0, atol=1e-6)
 
 
-def test_state_and_context_carry_over_blocks(model: PackageModel) -> None:
+def test_state_and_context_carry_over_blocks(model: SileroModel) -> None:
     """One recording longer than a block, loud at the seam."""
     time = np.arange((CHUNKS_AT_ONCE + 40) * CHUNK) / SPEECH_RATE
     waveform = (0.3 * np.sin(2 * np.pi * 300 * time) * (1 + np.sin(9 * time))).astype(np.float32)
@@ -97,9 +95,7 @@ def test_neighbours_in_a_batch_do_not_matter() -> None:
         np.testing.assert_allclose(probabilities, alone, rtol=0, atol=1e-6)
 
 
-def test_real_recordings_equal_get_speech_timestamps(
-    shared_data: Path, model: PackageModel
-) -> None:
+def test_real_recordings_equal_get_speech_timestamps(shared_data: Path, model: SileroModel) -> None:
     """The tolerance is float32's: one chunk alone and many are summed in different orders."""
     waveforms = [load(shared_data / "speech/sample.flac")]
     for path, (start, end) in spoken(shared_data).items():
@@ -176,7 +172,8 @@ def test_torch_keeps_its_threads_and_its_random_state() -> None:
     """In a process of its own, since silero_vad does its harm at the first import only."""
     script = (
         "import numpy as np, torch; torch.set_num_threads(3); torch.manual_seed(0)\n"
-        "from birdcore.audio.speech import *\n"
+        "from birdcore.audio.silero import speech_probabilities\n"
+        "from birdcore.audio.speech import SpeechSettings, speech_intervals\n"
         "before = torch.get_rng_state()\n"
         "speech_probabilities([np.zeros(600, np.float32)])\n"
         "speech_intervals(np.zeros(2, np.float32), 600, SpeechSettings())\n"

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdcore.audio import trim as room
-from birdcore.audio.trim import Override, kept_intervals
+from birdcore.audio.trim import Override, kept_intervals, trim
 
 RATE = 1_000
 seconds = st.integers(0, 60).map(lambda n: n / 4)
@@ -24,12 +23,12 @@ overrides_drawn = st.lists(
 )
 
 
-def cut(
+def trimmed(
     samples: np.ndarray, rate: int, kept: list[tuple[float, float]], fade_s: float, size: int = 0
 ) -> np.ndarray:
     """The joined samples, from blocks of a size (0: one block)."""
     blocks = np.split(samples, range(size, len(samples), size)) if size else [samples]
-    joined = list(room.cut(blocks, len(samples), rate, kept, fade_s))
+    joined = list(trim(blocks, len(samples), rate, kept, fade_s))
     assert all(len(block) for block in joined)
     return np.concatenate([samples[:0], *joined])
 
@@ -127,16 +126,16 @@ def test_wrong_times_are_named() -> None:
 
 def test_one_whole_interval_returns_the_samples() -> None:
     samples = np.arange(5_000, dtype=np.float32)
-    whole = cut(samples, RATE, [(0, 5)], 0.1)
+    whole = trimmed(samples, RATE, [(0, 5)], 0.1)
     np.testing.assert_array_equal(whole, samples)
-    np.testing.assert_array_equal(cut(samples, RATE, [(1, 2)], 0.1), samples[1_000:2_000])
-    assert cut(samples, RATE, [], 0.1).shape == (0,)
-    assert cut(samples, RATE, [(2, 2)], 0.1).shape == (0,)
+    np.testing.assert_array_equal(trimmed(samples, RATE, [(1, 2)], 0.1), samples[1_000:2_000])
+    assert trimmed(samples, RATE, [], 0.1).shape == (0,)
+    assert trimmed(samples, RATE, [(2, 2)], 0.1).shape == (0,)
 
 
 def test_a_joint_is_an_equal_power_cross_fade() -> None:
     samples = np.concatenate([np.full(1_000, 2), np.full(1_000, 9), np.full(1_000, 4)])
-    joined = cut(samples.astype(np.float32), RATE, [(0, 1), (2, 3)], 0.1)
+    joined = trimmed(samples.astype(np.float32), RATE, [(0, 1), (2, 3)], 0.1)
     assert joined.dtype == np.float32
     assert len(joined) == 1_900
     np.testing.assert_array_equal(joined[:900], 2)
@@ -148,16 +147,16 @@ def test_a_joint_is_an_equal_power_cross_fade() -> None:
 def test_noise_keeps_its_power_across_joints() -> None:
     noise = np.random.default_rng(0).standard_normal(400_000).astype(np.float32)
     kept = [(i, i + 0.5) for i in range(400)]
-    joined = cut(noise, RATE, kept, 0.25)
+    joined = trimmed(noise, RATE, kept, 0.25)
     assert joined.std() == pytest.approx(1, abs=0.01)
 
 
 def test_no_fade_joins_end_to_end_and_leaves_the_input_alone() -> None:
     samples = np.random.default_rng(0).standard_normal(5_000).astype(np.float32)
     before = samples.copy()
-    joined = cut(samples, RATE, [(0, 1), (2, 4)], 0)
+    joined = trimmed(samples, RATE, [(0, 1), (2, 4)], 0)
     np.testing.assert_array_equal(joined, np.concatenate([samples[:1_000], samples[2_000:4_000]]))
-    cut(samples, RATE, [(0, 1), (2, 4)], 0.3)
+    trimmed(samples, RATE, [(0, 1), (2, 4)], 0.3)
     np.testing.assert_array_equal(samples, before)
 
 
@@ -173,7 +172,7 @@ def test_the_length_is_what_the_docstring_says(pieces: list[tuple[int, int]], fa
     samples = np.random.default_rng(0).standard_normal(position).astype(np.float32)
     lengths = [length for _, length in pieces if length]
     overlaps = [min(fade, a // 2, b // 2) for a, b in pairwise(lengths)]
-    joined = cut(samples, RATE, kept, fade / RATE)
+    joined = trimmed(samples, RATE, kept, fade / RATE)
     assert len(joined) == sum(lengths) - sum(overlaps)
     assert np.isfinite(joined).all()
 
@@ -189,7 +188,7 @@ def test_blocks_change_nothing(pieces: list[tuple[int, int]], fade: int, size: i
     samples = samples.astype(np.float32)
     kept = [(start, end) for start, end in edges.tolist()]
     np.testing.assert_array_equal(
-        cut(samples, RATE, kept, fade / RATE, size), cut(samples, RATE, kept, fade / RATE)
+        trimmed(samples, RATE, kept, fade / RATE, size), trimmed(samples, RATE, kept, fade / RATE)
     )
 
 
@@ -197,6 +196,6 @@ def test_intervals_out_of_order_are_named() -> None:
     samples = np.zeros(5_000, np.float32)
     for kept in ([(2, 3), (0, 1)], [(0, 2), (1, 3)], [(-1, 2)]):
         with pytest.raises(ValueError, match="in order"):
-            cut(samples, RATE, kept, 0.1)
+            trimmed(samples, RATE, kept, 0.1)
     with pytest.raises(ValueError, match="fade_s"):
-        cut(samples, RATE, [(0, 1)], -0.1)
+        trimmed(samples, RATE, [(0, 1)], -0.1)

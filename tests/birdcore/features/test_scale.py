@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from birdcore.features.mel import PRESETS, MelSpec
 from birdcore.features.scale import Power, Scale, decode_db, decode_energy, encode, power_table
-from birdcore.features.spec import PRESETS, MelSpec
 from birdcore.features.spectrogram import mel_energy
 
 powers = st.sampled_from([1, 2])

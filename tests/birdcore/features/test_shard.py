@@ -10,16 +10,23 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdcore.features.mels import crop, median_codes
+from birdcore.features.mel import MelSpec
+from birdcore.features.recordings import median_codes
 from birdcore.features.scale import Codes, Scale
-from birdcore.features.shard import BLOCK_FRAMES, ROW_GROUP, MelShard, ShardWriter, read_shards
-from birdcore.features.spec import MelSpec
+from birdcore.features.shard import BLOCK_FRAMES, ROW_GROUP, ShardWriter
+from birdcore.features.shard_reader import Mels, MelShard, read_shards
 
 SPEC = MelSpec(n_mels=4)
 lengths = st.one_of(
     st.integers(1, 5 * BLOCK_FRAMES),
     st.sampled_from([BLOCK_FRAMES, 2 * BLOCK_FRAMES, ROW_GROUP * BLOCK_FRAMES + 1]),
 )
+
+
+def frames_of(array: Mels, recording: str) -> Codes:
+    """The codes (T, F) of one recording."""
+    r = array.recordings.index(recording)
+    return array.codes[array.starts[r] : array.starts[r + 1]]
 
 
 def random_codes(frames: int, rng: np.random.Generator, dtype: str = "uint8") -> Codes:
@@ -57,8 +64,8 @@ def test_what_is_written_is_read(shards: list[list[int]], dtype: str) -> None:
     assert read.codes.flags.c_contiguous
     assert len(read.codes) == read.starts[-1] == sum(map(len, written.values()))
     for name, codes in written.items():
-        np.testing.assert_array_equal(read.frames_of(name), codes)
-        assert np.shares_memory(read.frames_of(name), read.codes)
+        np.testing.assert_array_equal(frames_of(read, name), codes)
+        assert np.shares_memory(frames_of(read, name), read.codes)
     np.testing.assert_array_equal(read.peaks, [0.5 + i for m in mels for i in range(len(m))])
 
 
@@ -118,12 +125,7 @@ def test_an_empty_shard_is_valid(tmp_path: Path) -> None:
     codes = random_codes(7, np.random.default_rng(0))
     full = write(tmp_path / "full.parquet", {"XC1": codes}, Scale())
     np.testing.assert_array_equal(
-        read_shards(
-            [
-                empty,
-                full,
-            ]
-        ).frames_of("XC1"),
+        frames_of(read_shards([empty, full]), "XC1"),
         codes,
     )
 
@@ -179,17 +181,3 @@ def test_the_writer_refuses_what_does_not_fit_and_leaves_no_file(tmp_path: Path)
     with pytest.raises(RuntimeError, match="killed"):
         fail()
     assert not path.exists()
-
-
-@given(st.data())
-def test_a_crop_is_a_slice_and_silence_after_the_end(data: st.DataObject) -> None:
-    codes = random_codes(50, np.random.default_rng(0))
-    starts = np.array(data.draw(st.lists(st.integers(0, 55), max_size=5)), np.int64)
-    ends = np.array([data.draw(st.integers(0, 50)) for _ in starts], np.int64)
-    length = data.draw(st.integers(1, 60))
-    windows = crop(codes, starts, ends, length)
-    assert windows.shape == (len(starts), length, SPEC.n_mels)
-    for window, start, end in zip(windows, starts, ends, strict=True):
-        for t in range(length):
-            expected = codes[start + t] if start + t < end else 0
-            np.testing.assert_array_equal(window[t], expected)

@@ -8,7 +8,7 @@ import soundfile
 import torch
 from torchaudio.transforms import MelSpectrogram
 
-from birdcore.features.spec import PRESETS, MelSpec
+from birdcore.features.mel import PRESETS, MelSpec
 from birdcore.features.spectrogram import Floats, filter_bank, mel_blocks, mel_energy
 
 SPECS = PRESETS | {

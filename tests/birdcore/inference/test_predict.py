@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from birdcore.config import Output
+from birdcore.features.mel import MelSpec
 from birdcore.features.recordings import read_mels
-from birdcore.features.spec import MelSpec
 from birdcore.inference import predict as room
 from birdcore.inference.predict import (
     CELL_FRAMES,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from birdcore.audio.decode import decode
-from birdcore.audio.fingerprints import RATE, Fingerprints, Landmarks, fingerprint, gather
+from birdcore.audio.fingerprints import RATE, Fingerprint, Fingerprints, fingerprint, gather
 from birdcore.audio.resample import resample
 from birdcore.sources import duplicates as room
 from birdcore.sources.duplicates import Leak, by_audio, by_content, by_id, match
@@ -55,11 +55,11 @@ def test_the_same_content_is_a_leak_of_the_first_that_has_it() -> None:
 
 
 def table(rows: list[list[tuple[int, int]]], prefix: str) -> Fingerprints:
-    found: dict[str, Landmarks] = {}
+    found: dict[str, Fingerprint] = {}
     for i, each in enumerate(rows):
         frames, hashes = np.array(sorted(each), np.int64).reshape(-1, 2).T
         hashes = hashes.astype(np.uint32) + 5
-        found[f"{prefix}{i}"] = Landmarks(hashes, frames.astype(np.int32))
+        found[f"{prefix}{i}"] = Fingerprint(hashes, frames.astype(np.int32))
     return gather(found)
 
 

@@ -10,8 +10,11 @@ import pandas as pd
 import pytest
 import soundfile as sf
 
-from birdcore.audio import speech
+from birdcore.audio import cleaning, speech
+from birdcore.audio.cleaned import UNREADABLE, read_problems
+from birdcore.audio.cleaned import USED as USED_WITH_PROBLEM
 from birdcore.audio.decode import decode
+from birdcore.audio.rules import TooManyRejected
 from birdcore.audio.trim import Override
 from birdcore.config import Clean
 from birdcore.sources.birdclef import Kind
@@ -126,31 +129,30 @@ def test_soundscapes_keep_every_second_that_can_be_read(
     assert measured["truncated"]["test_soundscapes/half.wav"]
     assert kept["to"]["test_soundscapes/half.wav"] == pytest.approx(2, abs=0.01)
     assert table(artifact, "cuts").empty
-    problems = clean.recording_problems([artifact]).set_index("where")
+    problems = read_problems(artifact.folder, soundscapes=True).set_index("where")
     cut_off = {f"test_soundscapes/half{suffix}" for suffix in (".ogg", ".flac", ".wav")}
-    used = problems[problems["problem"] == clean.USED]["detail"]
+    used = problems[problems["problem"] == USED_WITH_PROBLEM]["detail"]
     assert cut_off <= set(used.index)
     assert all(" s" in detail for detail in used[list(cut_off)]), "it says how much could be read"
-    lost = problems[problems["problem"] == clean.UNREADABLE]["detail"]
+    lost = problems[problems["problem"] == UNREADABLE]["detail"]
     assert set(lost.index) == rejected
     assert lost["test_soundscapes/empty.ogg"] == "empty file (0 bytes)"
     assert artifact.metrics["problems"] == len(used)
 
 
-def test_a_clip_with_a_note_is_used_and_told(
+def test_note_of_a_used_recording_is_a_problem(
     store: Store, tmp_path: Path, shard_of: MadeShard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "train_audio").mkdir()
     sf.write(tmp_path / "train_audio" / "a.wav", noise(2), 32_000)
     (tmp_path / "train_audio" / "b.ogg").touch()
     note = "channels cancel: channel 2 is used"
-    monkeypatch.setattr(clean, "decode", lambda path: replace(decode(path), note=note))
+    monkeypatch.setattr(cleaning, "decode", lambda path: replace(decode(path), note=note))
     shard = shard_of(tmp_path, "train_audio")
     artifact = cleaned(store, shard, tmp_path, Clean(remove="none"))
     assert artifact.metrics["recordings"] == 1
-    (told,) = clean.recording_problems([artifact]).to_dict("records")
-    assert told == {"problem": clean.USED, "where": "train_audio/a.wav", "detail": note}
-    assert clean.recording_problems([]).columns.tolist() == ["problem", "where", "detail"]
+    (told,) = read_problems(artifact.folder, soundscapes=False).to_dict("records")
+    assert told == {"problem": USED_WITH_PROBLEM, "where": "train_audio/a.wav", "detail": note}
 
 
 def test_recordings_too_long_to_wait_for_others_are_cleaned_alike(
@@ -191,7 +193,7 @@ def test_a_shard_with_too_many_bad_files_fails_and_says_what_is_wrong(
     sf.write(folder / "good.wav", noise(2), 32_000)
     shard = shard_of(tmp_path, "train_audio")
     with pytest.raises(
-        clean.TooManyRejected,
+        TooManyRejected,
         match=r"11 of 12 recordings of clean train_audio/0000 were rejected, more than "
         r"clean\.max_rejected = 0\.5; the first: train_audio/00\.ogg: empty file \(0 bytes\)",
     ):
@@ -285,11 +287,6 @@ def test_a_share_cuts_that_part_of_the_recordings_and_more_of_them_when_it_rises
     every = cleaned(store, shard, root, Clean(remove=1.0))
     assert set(table(every, "cuts")["recording"]) == set(SPOKEN)
     assert length(table(cleaned(store, shard, root, Clean(remove=0.0)), "cuts")) == 0
-
-
-def test_about_a_share_of_many_recordings_is_cut() -> None:
-    digests = [f"{i * 0x9E3779B9 % 2**32:08x}{'0' * 56}" for i in range(1000)]
-    assert sum(clean._is_cut(0.3, sha) for sha in digests) == pytest.approx(300, abs=20)
 
 
 def test_a_person_keeps_what_was_cut_and_cuts_what_was_kept(

@@ -11,7 +11,7 @@ import torch
 
 from birdcore.audio.trim import Override
 from birdcore.config import Clean, Mel
-from birdcore.features.shard import read_shards
+from birdcore.features.shard_reader import read_shards
 from birdcore.sources.birdclef import Kind
 from birdcore.sources.shards import Shard
 from birdcore.stages import clean, mel

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from birdcore.config import Background, Mixup, Round, Sumix
 from birdcore.config.augment import Band, Filter, Noise, Padding, Shift
+from birdcore.features.mel import MelSpec
 from birdcore.features.recordings import Recordings
 from birdcore.features.scale import Scale
-from birdcore.features.spec import MelSpec
 from birdcore.stages.folds import EVERYWHERE, assign_folds
 from birdcore.training.batch import draw_batch
 from birdcore.training.data import Crops, batches, crops_of, epoch_rows

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from birdcore.config import Round
+from birdcore.features.mel import MelSpec
 from birdcore.features.recordings import Recordings
 from birdcore.features.scale import Scale, decode_energy
-from birdcore.features.spec import MelSpec
 from birdcore.training.data import (
     Crops,
     batches,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Generator, Tensor
 
-from birdcore.features.spec import MelSpec, mel_edges
+from birdcore.features.mel import MelSpec, mel_edges
 from birdcore.training import distort
 
 CENTRES = torch.logspace(2, 4, 16)

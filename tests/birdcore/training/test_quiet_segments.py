@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
+from birdcore.features.mel import MelSpec
 from birdcore.features.recordings import Recordings
 from birdcore.features.scale import Scale, encode
-from birdcore.features.spec import MelSpec
 from birdcore.training.quiet_segments import QUIETEST, STEPS, quiet_pieces
 
 SPEC = MelSpec(n_mels=10)

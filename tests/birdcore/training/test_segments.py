@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 import torch
 
+from birdcore.features.mel import MelSpec
 from birdcore.features.recordings import Recordings
 from birdcore.features.scale import Scale
-from birdcore.features.spec import MelSpec
 from birdcore.training.segments import read_segments
 
 CROP_S = 5.0

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from birdcore.features.mel import MelSpec
 from birdcore.features.recordings import Recordings
 from birdcore.features.scale import Scale
-from birdcore.features.spec import MelSpec
 from birdcore.training.targets import ClipLabels, read_clip_labels, targets_of
 
 SPEC = MelSpec(n_mels=4)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdcore.audio.suffixes import AUDIO_SUFFIXES
+from birdcore.audio.container import AUDIO_SUFFIXES
 from birdcore.xeno_canto.record import (
     OTHER_SUFFIX,
     Record,

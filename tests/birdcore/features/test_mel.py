@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 from torchaudio.functional import melscale_fbanks
 
-from birdcore.features.spec import PRESETS, MelSpec, mel_edges
+from birdcore.features.mel import PRESETS, MelSpec, mel_edges
 
 
 def test_five_seconds_of_config_128_are_313_frames() -> None:

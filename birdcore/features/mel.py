@@ -1,24 +1,37 @@
-"""What a mel spectrogram is: the numbers that decide its shape, and the presets of winners.
+"""The mel front end: the numbers that decide its shape, and the presets of winners.
 
-Torch is not imported here, so a recipe that names a spec is read and checked at once.
+Torch is imported where energies are computed (`spectrogram.py`), so that a recipe that names a
+spec is read and checked at once.
 """
 
 import math
-from typing import Literal, Self
+from collections.abc import Iterable, Iterator
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from birdcore.features.scale import Scale
+
+Floats = npt.NDArray[np.float32]
+
 
 class MelSpec(BaseModel):
-    """A centred mel spectrogram with a Hann window of `n_fft` samples.
+    """A centred mel spectrogram with a Hann window of `n_fft` samples (see `FrontEnd`).
 
     Frequencies are in Hz, lengths in samples. `power` is 2 for mels of power, 1 for mels of
     magnitude. Frame t is centred on sample `t * hop_length`.
+
+    Example:
+        >>> spec = MelSpec(n_mels=96)
+        >>> spec.bins, spec.frame_rate, spec.fixed_length(5.0)
+        (96, 62.5, 313)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    name: ClassVar[str] = "mel"
+    recovers_power: ClassVar[bool] = True
 
     sample_rate: int = Field(default=32000, gt=0)
     n_fft: int = Field(default=2048, gt=0)
@@ -58,6 +71,11 @@ class MelSpec(BaseModel):
         return self
 
     @property
+    def bins(self) -> int:
+        """The number of mel bins."""
+        return self.n_mels
+
+    @property
     def frame_rate(self) -> float:
         """Frames a second."""
         return self.sample_rate / self.hop_length
@@ -74,6 +92,31 @@ class MelSpec(BaseModel):
     def fixed_length(self, seconds: float) -> int:
         """The frames of a segment of `seconds`: 313 for 5 s of config_128."""
         return self.frames(round(seconds * self.sample_rate))
+
+    def centres(self) -> Floats:
+        """The peaks of the filters (n_mels,), Hz."""
+        return mel_edges(self)[1:-1].astype(np.float32)
+
+    def bandwidths(self) -> Floats | None:
+        """The widths of the filters (n_mels,), Hz; None where all have the same area.
+
+        Filters of one height let more of a noise through the wider they are.
+        """
+        if self.norm is not None:
+            return None
+        edges = mel_edges(self).astype(np.float32)
+        return edges[2:] - edges[:-2]
+
+    def scale(self, dtype: Literal["uint8", "float16"] = "uint8") -> Scale:
+        """The scale that holds all energies of samples with a peak of 1."""
+        # Magnitudes of tones in wide filters reach ten decibels more than powers do.
+        return Scale(ceiling_db=45.0 if self.power == 1 else 35.0, dtype=dtype)
+
+    def energies(self, blocks: Iterable[Floats]) -> Iterator[Floats]:
+        """Mel energies (t, n_mels): see `mel_blocks`."""
+        from birdcore.features.spectrogram import mel_blocks
+
+        return mel_blocks(blocks, self)
 
 
 def mel_edges(spec: MelSpec) -> npt.NDArray[np.float64]:

@@ -1,0 +1,170 @@
+"""Cleaning: recordings are decoded, measured and searched for speech; and read back trimmed.
+
+No audio is written. What is cut is a table of seconds, so that it can be looked at and overruled;
+whoever needs the sound decodes it again and trims it on the way (`kept_recordings`).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from birdcore.audio.blocks import Block, Blocks, cache_blocks
+from birdcore.audio.cleaned import CleanedTables, read_kept
+from birdcore.audio.decode import Audio, Rejected, decode
+from birdcore.audio.quality import Quality, quality
+from birdcore.audio.resample import SPEECH_RATE, resample_blocks
+from birdcore.audio.rules import (
+    CleaningRules,
+    cuts_between,
+    kept_of,
+    rejection_reason,
+    removes_speech,
+    seconds,
+)
+from birdcore.audio.trim import Interval, Override, trim
+from birdcore.store.artifact import Progress
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A file to clean: its name in the tables, where it lies, and the sha256 of its content."""
+
+    name: str
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What is known of a recording without its samples, which are not held."""
+
+    recording: Recording
+    rate: int
+    channels: int
+    truncated: bool
+    problem: str
+    note: str
+    quality: Quality
+
+
+def clean_recordings(
+    recordings: Sequence[Recording],
+    rules: CleaningRules | None,
+    overrides: Mapping[str, Sequence[Override]],
+    progress: Progress,
+) -> CleanedTables:
+    """Decide for each recording what of it is used.
+
+    Args:
+        recordings: the files, in the order in which they are worked on.
+        rules: settings for training recordings; None for soundscapes, of which all that can be
+            decoded is kept, since the names of their rows are times of the clock.
+        overrides: decisions made by hand, by recording.
+        progress: is called with how many recordings are done, how many there are, and a name.
+    """
+    tables = CleanedTables()
+    for measured, speech in _with_speech(_measured(recordings, tables.rejected, progress), rules):
+        name, found = measured.recording.name, measured.quality
+        by_hand = overrides.get(name, ())
+        if rules is None:
+            kept, reason = [(0.0, found.duration_s)], ""
+        else:
+            cut = speech if removes_speech(rules, measured.recording.sha256) else []
+            kept = kept_of(found.duration_s, cut, by_hand, rules)
+            reason = rejection_reason(measured.problem, found, kept, rules)
+        if reason:
+            tables.rejected[name] = reason
+            continue
+        tables.kept += [{"recording": name, "from": start, "to": end} for start, end in kept]
+        tables.cuts += [
+            {"recording": name, "action": "cut", "from": start, "to": end, "by": cause}
+            for start, end, cause in cuts_between(kept, found.duration_s, by_hand)
+        ]
+        texts = filter(None, (measured.problem, measured.note))
+        tables.problems += [{"recording": name, "problem": text} for text in texts]
+        spoken = seconds(speech)
+        tables.recordings.append(
+            {"recording": name, "rate": measured.rate, "channels": measured.channels,
+             "truncated": measured.truncated, **asdict(found), "speech_s": spoken,
+             "speech_share": spoken / found.duration_s, "kept_s": seconds(kept)}
+        )  # fmt: skip
+    return tables
+
+
+def kept_recordings(
+    table: Path, locate: Callable[[str], Path], rate: int, fade_s: float, progress: Progress
+) -> Iterator[tuple[str, Blocks]]:
+    """What cleaning kept of each recording, trimmed and resampled.
+
+    Features and an external teacher both read recordings here, so that a second in one is the
+    same second in the other.
+
+    Args:
+        table: `kept.parquet` of cleaning.
+        locate: gives the file of a recording by its name.
+        rate: samples per second of what is returned.
+        fade_s: seconds of the cross-fade where pieces are joined, at the recording's own rate.
+        progress: is called with how many recordings are done, how many there are, and a name.
+
+    Yields:
+        The name of a recording and its blocks of mono samples, one sample or more in all.
+    """
+    kept = read_kept(table)
+    for done, (name, intervals) in enumerate(kept.items()):
+        progress(done, len(kept), name)
+        yield name, cache_blocks(_trimmed(decode(locate(name)), intervals, fade_s, rate))
+    progress(len(kept), len(kept), "")
+
+
+def _trimmed(audio: Audio, kept: Sequence[Interval], fade_s: float, rate: int) -> Blocks:
+    def blocks() -> Iterator[Block]:
+        joined = trim(audio.blocks(), audio.frames, audio.rate, kept, fade_s)
+        samples = 0
+        for block in resample_blocks(joined, audio.rate, rate):
+            samples += len(block)
+            yield block
+        if not samples:  # a sample or two of a high rate can become none
+            yield np.zeros(1, np.float32)
+
+    return blocks
+
+
+def _measured(
+    recordings: Sequence[Recording], rejected: dict[str, str], progress: Progress
+) -> Iterator[tuple[_Measured, Iterable[Block]]]:
+    """Recordings that can be decoded with their quality, and their blocks at SPEECH_RATE."""
+    for done, recording in enumerate(recordings):
+        progress(done, len(recordings), recording.name)
+        try:
+            audio = decode(recording.path)
+        except Rejected as error:
+            rejected[recording.name] = str(error)
+            continue
+        about = audio.rate, audio.channels, audio.truncated, audio.problem, audio.note
+        measured = _Measured(recording, *about, quality(audio.blocks, audio.rate))
+        yield measured, resample_blocks(audio.blocks(), audio.rate, SPEECH_RATE)
+        del audio
+    progress(len(recordings), len(recordings), "")
+
+
+def _with_speech(
+    recordings: Iterable[tuple[_Measured, Iterable[Block]]], rules: CleaningRules | None
+) -> Iterator[tuple[_Measured, list[Interval]]]:
+    """Recordings with the intervals of speech in them."""
+    if rules is None or rules.remove == "none":
+        for measured, blocks in recordings:
+            del blocks  # and with them the recording, before the next one is decoded
+            yield measured, []
+        return
+    # Torch is loaded where speech is looked for, and nowhere else.
+    from birdcore.audio.speech import SpeechSettings, detect_speech, speech_intervals
+
+    settings = SpeechSettings(
+        threshold=rules.threshold,
+        min_speech_duration_ms=round(1000 * rules.min_speech_s),
+        min_silence_duration_ms=round(1000 * rules.min_silence_s),
+    )
+    for measured, probabilities, samples in detect_speech(recordings):
+        yield measured, speech_intervals(probabilities, samples, settings)

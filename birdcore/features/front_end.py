@@ -1,0 +1,137 @@
+"""What turns samples into features: the protocol, and what is done with any front end.
+
+A front end is a frozen model of its settings which knows its shape and computes energies: frames
+of frequency bins. Everything behind it (codes, shards, training, prediction, the report) asks
+for no more than this protocol. To add one, write it in a file of its own and list it in
+`birdcore.features.FRONT_ENDS`; `MelSpec` is the example.
+"""
+
+import importlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal, Protocol, cast, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import PlainSerializer, PlainValidator
+
+from birdcore.audio.blocks import Block
+from birdcore.features import FRONT_ENDS
+from birdcore.features.scale import Codes, Scale, encode
+
+Floats = npt.NDArray[np.float32]
+
+NAME_KEY, DEFAULT = "front_end", "mel"
+"""Where settings name their front end; shards and models of the default one don't."""
+
+
+@runtime_checkable
+class FrontEnd(Protocol):
+    """Mono samples at `sample_rate` to energies (T frames, F bins)."""
+
+    name: ClassVar[str]
+    """Its key in FRONT_ENDS."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples a second that it reads, Hz."""
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames a second."""
+
+    @property
+    def bins(self) -> int:
+        """F, the bins of a frame."""
+
+    @property
+    def power(self) -> Literal[1, 2]:
+        """2 where energies are powers, 1 where they are magnitudes."""
+
+    @property
+    def recovers_power(self) -> bool:
+        """Whether power can be had back from codes, so that recordings can be mixed in power."""
+
+    def frames(self, samples: int) -> int:
+        """T of a recording of `samples` samples."""
+
+    def samples(self, frames: int) -> int:
+        """The fewest samples that give `frames` frames, 1 or more."""
+
+    def fixed_length(self, seconds: float) -> int:
+        """T of a segment of `seconds`."""
+
+    def centres(self) -> Floats:
+        """The frequency of each bin (F,), Hz."""
+
+    def bandwidths(self) -> Floats | None:
+        """How wide each bin is (F,), Hz, where wider bins hold more of a noise; else None."""
+
+    def scale(self, dtype: Literal["uint8", "float16"]) -> Scale:
+        """The scale that holds its energies where samples have a peak of 1."""
+
+    def energies(self, blocks: Iterable[Block]) -> Iterator[Floats]:
+        """Energies (t, F), float32, of blocks (n,) of one recording, one sample or more."""
+
+    def model_dump(self) -> dict[str, Any]:
+        """Its settings."""
+
+
+def to_settings(front_end: FrontEnd) -> dict[str, Any]:
+    """Settings of a front end as JSON holds them, for `from_settings`."""
+    named = {} if front_end.name == DEFAULT else {NAME_KEY: front_end.name}
+    return named | front_end.model_dump()
+
+
+def from_settings(settings: Mapping[str, Any] | FrontEnd) -> FrontEnd:
+    """The front end of these settings.
+
+    Raises:
+        ValueError: for a front end that is not listed, and for settings that it refuses.
+
+    Example:
+        >>> from_settings({"n_mels": 96}).bins
+        96
+    """
+    if isinstance(settings, FrontEnd):
+        return settings
+    fields = dict(settings)
+    name = fields.pop(NAME_KEY, DEFAULT)
+    if name not in FRONT_ENDS:
+        raise ValueError(f"no front end {name!r}: there is {', '.join(FRONT_ENDS)}")
+    module, _, attribute = FRONT_ENDS[name].partition(":")
+    return cast(FrontEnd, getattr(importlib.import_module(module), attribute)(**fields))
+
+
+AnyFrontEnd = Annotated[FrontEnd, PlainValidator(from_settings), PlainSerializer(to_settings)]
+"""A front end as a field of a pydantic model."""
+
+
+def length_and_peak(blocks: Iterable[Block]) -> tuple[int, float]:
+    """How many samples there are, and the largest of their absolute values (1 in silence)."""
+    samples, peak = 0, 0.0
+    for block in blocks:
+        samples += len(block)
+        peak = max(peak, float(block.max()), -float(block.min()))
+    return samples, peak or 1.0
+
+
+def encode_recording(
+    blocks: Iterable[Block], peak: float, front_end: FrontEnd, scale: Scale
+) -> Iterator[Codes]:
+    """Codes (t, F) of a recording.
+
+    Args:
+        blocks: mono samples (n,) at the front end's rate.
+        peak: what samples are divided by, so that quiet recordings use the scale as loud ones do.
+        front_end: computes the energies.
+        scale: codes them.
+
+    Example:
+        >>> from birdcore.audio.decode import decode
+        >>> from birdcore.audio.resample import resample_blocks
+        >>> audio, spec = decode(Path("XC1.ogg")), MelSpec()  # doctest: +SKIP
+        >>> blocks = resample_blocks(audio.blocks(), audio.rate, spec.sample_rate)  # doctest: +SKIP
+        >>> codes = encode_recording(blocks, 1.0, spec, Scale())  # doctest: +SKIP
+    """
+    level = (block / np.float32(peak) for block in blocks)
+    return (encode(energy, front_end.power, scale) for energy in front_end.energies(level))
