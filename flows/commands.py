@@ -204,10 +204,10 @@ def _counts(planned) -> str:  # type: ignore[no-untyped-def]
 def do_lineage(options: argparse.Namespace) -> None:
     from birdcore.config.round import LABEL_DEFAULTS
     from birdcore.store.provenance import format_provenance, provenance_tree
-    from flows.lineage import artifact_of
+    from flows.lineage import find_artifact
 
     store = store_there(options.store)
-    tree = provenance_tree(store, artifact_of(store, options.artifact), LABEL_DEFAULTS)
+    tree = provenance_tree(store, find_artifact(store, options.artifact), LABEL_DEFAULTS)
     text = format_provenance(tree)
     out.print(text, end="")
 

@@ -1,10 +1,10 @@
-"""Runs that the server takes for running though their process is gone: marked, and started again.
+"""Runs that the server shows as running though their process is gone: marked, and started again.
 
 Automations do both by the events of a run (flows/server_setup.py). But a server that died with the
-run,
-as in a power cut, holds an event back for 15 minutes where it has not itself seen the one before,
-and loses events where SQLite is locked. The store knows better who lives: a run holds a lock there
-(birdcore/store/runs.py). And who has crashed is on record, whatever events say.
+run, as in a power cut, holds an event back for 15 minutes where it has not itself seen the one
+before, and loses events where SQLite is locked. The store knows better which runs have a process:
+each holds a lock there (birdcore/store/runs.py). And which runs have crashed is on record, whatever
+events say.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -29,57 +29,58 @@ from birdcore.store.store import Store
 from flows.environment import ROOT
 from flows.server_setup import GOES_ON, RESTART, SETTLED_S, SILENT_S, TAG, TRIES
 
-GONE = "its process is gone: nobody holds its lock in the store"
+GONE = "its process is gone: nothing holds its lock in the store"
 NEVER_BEGAN = "its worker died before it began"
 OVER = "its run was cancelled"
 FORGOTTEN_S = 600
-"""Who has crashed before that is left to a person."""
+"""Seconds after which a crashed run is left for a person to start again."""
 
 
-def mark_dead() -> None:
-    """Mark our runs that have no process: by their record, or as their worker died beforehand.
+def mark_crashed() -> None:
+    """Mark birdflow's runs that have no process as crashed.
 
-    Those that have just begun (again) are left alone.
+    Their record in the store shows it, or the time for which they have been pending. Runs that
+    have just begun (again) are left alone.
     """
     with get_client(sync_client=True) as client:
-        for run in client.read_flow_runs(flow_run_filter=_ours(StateType.RUNNING)):
-            if _age(run) > SILENT_S and _died(run):
+        for run in client.read_flow_runs(flow_run_filter=_birdflow_runs(StateType.RUNNING)):
+            if _age(run) > SILENT_S and _process_is_gone(run):
                 client.set_flow_run_state(run.id, Crashed(message=GONE))
-        for run in client.read_flow_runs(flow_run_filter=_ours(StateType.PENDING)):
+        for run in client.read_flow_runs(flow_run_filter=_birdflow_runs(StateType.PENDING)):
             if _age(run) > 2 * SILENT_S:  # longer than the automation waits
                 client.set_flow_run_state(run.id, Crashed(message=NEVER_BEGAN))
 
 
-def go_on() -> None:
-    """Start again what has crashed and what the automation should have started by now.
+def resume_crashed() -> None:
+    """Start crashed runs again that the automation should have started by now.
 
-    Who switches that off in the UI has switched this off too.
+    To switch the automation off in the UI switches this off too.
     """
     with get_client(sync_client=True) as client:
-        if not any(one.enabled for one in client.read_automations_by_name(GOES_ON)):
+        if not any(found.enabled for found in client.read_automations_by_name(GOES_ON)):
             return
-        for run in client.read_flow_runs(flow_run_filter=_ours(StateType.CRASHED)):
+        for run in client.read_flow_runs(flow_run_filter=_birdflow_runs(StateType.CRASHED)):
             due = 2 * SETTLED_S < _age(run) < FORGOTTEN_S
             if due and run.deployment_id and _restarts(client, run) < TRIES - 1:
                 client.set_flow_run_state(run.id, AwaitingRetry(message=RESTART))
 
 
-def cancel_tasks() -> None:
-    """Mark the tasks of cancelled runs, which have no process any more, as cancelled too."""
+def cancel_orphaned_tasks() -> None:
+    """Mark unfinished tasks of cancelled runs, which have no process any more, as cancelled."""
     unfinished = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING]
     task_states = TaskRunFilterState(type=TaskRunFilterStateType(any_=unfinished))
     with get_client(sync_client=True) as client:
         for task in client.read_task_runs(
-            flow_run_filter=_ours(StateType.CANCELLED),
+            flow_run_filter=_birdflow_runs(StateType.CANCELLED),
             task_run_filter=TaskRunFilter(state=task_states),
         ):
             client.set_task_run_state(task.id, Cancelled(message=OVER), force=True)
 
 
 def _restarts(client: SyncPrefectClient, run: FlowRun) -> int:
-    """How often the run was started again after a crash, since a person last did so."""
+    """How often the run was started again after a crash, since a person last started it."""
     count, over = 0, False
-    for state in sorted(client.read_flow_run_states(run.id), key=lambda one: one.timestamp):
+    for state in sorted(client.read_flow_run_states(run.id), key=lambda state: state.timestamp):
         if state.type == StateType.SCHEDULED and state.message == RESTART:
             count += 1
         elif state.type == StateType.SCHEDULED and over:
@@ -88,7 +89,7 @@ def _restarts(client: SyncPrefectClient, run: FlowRun) -> int:
     return count
 
 
-def _ours(state: StateType) -> FlowRunFilter:
+def _birdflow_runs(state: StateType) -> FlowRunFilter:
     return FlowRunFilter(
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[state])),
         tags=FlowRunFilterTags(all_=[TAG]),
@@ -96,17 +97,17 @@ def _ours(state: StateType) -> FlowRunFilter:
 
 
 def _age(run: FlowRun) -> float:
-    """Seconds in its state; none for a run without one."""
+    """Seconds in its state; 0 for a run without one."""
     since = run.state.timestamp if run.state else datetime.now(UTC)
     return (datetime.now(UTC) - since) / timedelta(seconds=1)
 
 
-def _died(run: FlowRun) -> bool:
+def _process_is_gone(run: FlowRun) -> bool:
     folder = ROOT / local_folder(str(run.parameters.get("store", "")))
     if not (folder / "store.json").is_file():  # on another machine, or not begun
         return False
     try:
         known = runs(Store(folder))
-    except StoreError:  # of another birdflow, which knows better
+    except StoreError:  # of another version of birdflow, which handles it
         return False
-    return any(one.flow_run == str(run.id) and one.state == "died" for one in known)
+    return any(record.flow_run == str(run.id) and record.state == "died" for record in known)

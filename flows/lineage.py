@@ -1,7 +1,7 @@
-"""Which artifact a person means: by name, by a path into the store, by a file that a run left.
+"""Find the artifact that is named on the command line: by its key, its path, or a result's content.
 
-A run's results do not name their artifacts, but they are copies: the sha256 that a manifest keeps
-of each file tells which artifact a file is of.
+Results of a run do not name their artifacts, but they are copies of their files: the sha256 that a
+manifest has of each file tells which artifact it belongs to.
 """
 
 from collections.abc import Sequence
@@ -13,15 +13,21 @@ from birdcore.store.files import file_sha256
 from birdcore.store.store import Store
 from birdcore.store.transfer import remote_refs
 
-MOST = 5
-"""Names that a refusal lists."""
-NEAR = 0.6
+MAX_LISTED = 5
+"""Names that an error message lists."""
+SIMILAR = 0.6
+"""Least ratio of `difflib.SequenceMatcher` for a name that is suggested."""
 
 
-def artifact_of(store: Store, text: str) -> Ref:
-    """The artifact whose `stage/key` begins with `text`, or that the path `text` is of.
+def find_artifact(store: Store, text: str) -> Ref:
+    """The artifact that a text names.
 
-    Raises ValueError, with near names, where there is none, or more than one.
+    Args:
+        store: Where it is looked for.
+        text: How `stage/key` begins, a path into the store, or a copy of one of its files.
+
+    Raises:
+        ValueError: There is none, or more than one; the message lists similar names.
     """
     refs = _known(store)
     found = [ref for ref in refs if _name(ref).startswith(text)]
@@ -40,8 +46,8 @@ def artifact_of(store: Store, text: str) -> Ref:
 def _known(store: Store) -> list[Ref]:
     paths = store.root.glob(f"*/*/{MANIFEST}")
     named = (Ref.of(path.parents[1].name, path.parent.name) for path in paths)
-    near = {ref for ref in named if ref is not None}
-    return sorted(near.union(remote_refs(store.remote) if store.remote is not None else ()))
+    local = {ref for ref in named if ref is not None}
+    return sorted(local.union(remote_refs(store.remote) if store.remote is not None else ()))
 
 
 def _holding(path: Path, store: Store, refs: Sequence[Ref]) -> list[Ref]:
@@ -62,17 +68,17 @@ def _unknown(store: Store, text: str, refs: Sequence[Ref]) -> str:
         return f"there is no artifact in {store.root}"
     if Path(text).is_file():
         return f"no artifact in {store.root} has a file like {text}: deleted, or of another store"
-    # A name that is cut where the text ends, or keys would count for how unlike they are.
-    near = {r: SequenceMatcher(None, text, _name(r)[: len(text)]).ratio() for r in refs}
-    close = sorted((r for r in refs if near[r] >= NEAR), key=lambda r: -near[r])
+    # Names are cut to the text's length: the rest of a key would only lower the ratio.
+    ratio = {r: SequenceMatcher(None, text, _name(r)[: len(text)]).ratio() for r in refs}
+    close = sorted((r for r in refs if ratio[r] >= SIMILAR), key=lambda r: -ratio[r])
     stages = sorted({ref.stage for ref in refs})
     known = _listed(store, close) if close else f"there are {', '.join(stages)}"
-    return f"no artifact {text} in {store.root}: {'near it ' if close else ''}{known}"
+    return f"no artifact {text} in {store.root}: {'similar are ' if close else ''}{known}"
 
 
 def _listed(store: Store, refs: Sequence[Ref]) -> str:
-    more = f" and {len(refs) - MOST} more" if len(refs) > MOST else ""
-    return ", ".join(_described(store, ref) for ref in refs[:MOST]) + more
+    more = f" and {len(refs) - MAX_LISTED} more" if len(refs) > MAX_LISTED else ""
+    return ", ".join(_described(store, ref) for ref in refs[:MAX_LISTED]) + more
 
 
 def _described(store: Store, ref: Ref) -> str:

@@ -35,7 +35,7 @@ from flows.error_messages import plain
 from flows.problems import notes, write_problems
 from flows.result_folder import refuse_foreign
 from flows.results import write_results
-from flows.run_lock import refused, turn
+from flows.run_lock import lock_store, refused
 from flows.runner import task_runner, threads
 from flows.selection import Selection, lacking, select
 from flows.ui_artifacts import show_results, show_stages
@@ -91,7 +91,9 @@ def pipeline(
         end_with_starter(lambda: report_crash(flow_run.id))
     request = run_request(recipe, data, out, collection, settings, only, from_stage, refresh, until)
     opened = open_store(store)
-    with turn(opened, request.title, flow_run.id) if deployment.id else nullcontext() as holder:
+    with (
+        lock_store(opened, request.title, flow_run.id) if deployment.id else nullcontext() as holder
+    ):
         if holder is not None:
             return refused(opened, holder)
         with recorded(opened, request, flow_run=flow_run.id) as run:

@@ -46,7 +46,7 @@ def notes(problems: Iterable[Problem]) -> list[str]:
 def write_problems(dag: Dag, store: Store, out: Path) -> None:
     """Have `problems.csv` in a run's folder as far as it is known by now.
 
-    Raises NotOurs where a file of a person's own has that name.
+    Raises ForeignFile where a file of a person's own has that name.
     """
     write_results_to(out, {PROBLEMS: problems_csv(dag, store)})
 

@@ -1,8 +1,9 @@
-"""`--out`: what birdflow wrote there is replaced and removed again; what is a person's own, never.
+"""The folder of `--out`: only files that birdflow wrote there are replaced or removed.
 
     OUT/.birdflow.json     the files that birdflow wrote, each with its sha256
 
-A file that is not on that list is somebody else's, whatever its name.
+A file that is not on that list is the user's own, whatever its name, and so is a listed one whose
+content has changed since.
 """
 
 import hashlib
@@ -32,33 +33,38 @@ RESULTS = (
 )  # fmt: skip
 """What a run may write, as patterns of names."""
 EARLIER_MARK = "report/.birdflow"
-"""What versions up to 0.1 left; all results beside it are theirs."""
+"""What versions up to 0.1 left; all results beside it were written by them."""
 
 
-class NotOurs(ValueError):
-    """A file of a person's own has the name of a result; the message says which."""
+class ForeignFile(ValueError):
+    """A file that birdflow did not write has the name of a result; the message says which."""
 
 
 def refuse_foreign(out: Path) -> None:
-    """Raises NotOurs where a result would replace what birdflow did not write; touches nothing."""
+    """Raises ForeignFile where a result would replace another's file; writes nothing."""
     if not out.is_dir():
         if out.exists() or out.is_symlink():
-            raise NotOurs(f"{out} is no folder: name another one with --out")
+            raise ForeignFile(f"{out} is no folder: name another one with --out")
         return
     listed = _listed(out)
     folders = {name.partition("/")[0] for name in listed if "/" in name}
     for path in sorted(path for pattern in RESULTS for path in out.glob(pattern)):
         is_folder = path.is_dir() and not path.is_symlink()
         if is_folder and path.name in folders:
-            continue  # what a person has added to it stays there
+            continue  # files that a user has added to it stay there
         for file in _within(path) if is_folder else [path]:
             _refuse_foreign(out, file.relative_to(out).as_posix(), listed)
 
 
 def replace_results(out: Path, files: Mapping[str, str | Path]) -> None:
-    """Have these results in the folder, texts or copies of files, and none of an earlier run.
+    """Write all results of a run, and remove those of an earlier one.
 
-    Raises NotOurs, before anything is written, where a name is taken by what is not birdflow's.
+    Args:
+        out: The folder; it is made where it lacks.
+        files: By their names: texts, or files to copy.
+
+    Raises:
+        ForeignFile: A name is taken by another's file; nothing is written then.
     """
     refuse_foreign(out)
     write_results_to(out, files)
@@ -66,16 +72,17 @@ def replace_results(out: Path, files: Mapping[str, str | Path]) -> None:
 
 
 def write_results_to(out: Path, files: Mapping[str, str | Path]) -> None:
-    """Write some results, each there in full or not at all; the others stay as they are.
+    """Write some results, each in full or not at all; others stay as they are.
 
-    Raises NotOurs, before anything is written, where a name is taken by what is not birdflow's.
+    Raises:
+        ForeignFile: A name is taken by another's file; nothing is written then.
     """
     listed = _listed(out)
     for name in files:
         _refuse_foreign(out, name, listed)
     digests = {name: _sha256(content) for name, content in files.items()}
     out.mkdir(parents=True, exist_ok=True)
-    # On the list before they are there: whoever is killed in between leaves no stranger.
+    # Listed before they are written: a kill in between leaves no file that is not listed.
     _write_list(out, listed | digests)
     for name, content in files.items():
         if not (out / name).exists() or file_sha256(out / name) != digests[name]:
@@ -100,7 +107,7 @@ def _sha256(content: str | Path) -> str:
 
 
 def _remove_others(out: Path, written: Collection[str]) -> None:
-    """Remove what is listed and was not written now, unless somebody has changed it since."""
+    """Remove listed files that were not written now and have not been changed since."""
     listed = _listed(out)
     for name in listed.keys() - set(written):
         path = out / name
@@ -122,14 +129,14 @@ def _refuse_foreign(out: Path, name: str, listed: Mapping[str, str]) -> None:
     except Irregular:
         foreign = True
     if foreign:
-        raise NotOurs(
+        raise ForeignFile(
             f"{path} was not written by birdflow, and would be replaced: "
             "move it away, or name another folder with --out"
         )
 
 
 def _listed(out: Path) -> dict[str, str]:
-    """Files that birdflow wrote, by name, with their sha256."""
+    """sha256 of the files that birdflow wrote, by name."""
     try:
         files = json.loads(read_regular(out / MARK, MARK_BYTES))["files"]
     except FileNotFoundError:
@@ -151,7 +158,7 @@ def _of_an_earlier_version(out: Path) -> dict[str, str]:
 
 
 def _within(folder: Path) -> list[Path]:
-    """Files in a folder; the folder itself where there is something odd in it, or nothing."""
+    """Files in a folder; the folder itself where it is empty or has a link or device in it."""
     try:
         return list(regular_files(folder))
     except Irregular:

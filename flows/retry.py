@@ -1,4 +1,4 @@
-"""`birdflow status` and `birdflow retry`: what became of runs, and one of them once more."""
+"""`birdflow status` shows how runs ended; `birdflow retry` runs one of them again."""
 
 import argparse
 import os
@@ -9,13 +9,13 @@ from pathlib import Path
 from birdcore.store.runs import Run, run_named, run_to_retry, runs
 from birdcore.text import plain_text
 from flows.commands import run_asked, store_there
-from flows.status import failures, last_runs, shown_first, stages
+from flows.status import failures, last_runs, running_first, stages
 from flows.terminal import out
 
 
 def status(options: argparse.Namespace) -> None:
     store = store_there(options.store)
-    known = shown_first(runs(store))
+    known = running_first(runs(store))
     out.print(last_runs(store, known[: options.last]))
     run = run_named(store, options.name) if options.name or not known else known[0]
     out.print(f"\n{plain_text(run.name)}: {plain_text(run.request.title)}")
@@ -25,20 +25,20 @@ def status(options: argparse.Namespace) -> None:
 
 
 def retry(options: argparse.Namespace) -> None:
-    """Say all that the run was asked for, and ask for the same, from where it was requested."""
+    """Print what the run was requested with, and run the same from the same working directory."""
     store = store_there(options.store)
     run = run_to_retry(store, options.name)
     options.store = store.location
-    for name, value in _told(run, store.location):
+    for name, value in _request_lines(run, store.location):
         out.print(f"{name:<11}{plain_text(value)}")
-    with suppress(OSError):  # gone: whatever led from there says so itself
+    with suppress(OSError):  # removed: a relative path that needs it fails with its own message
         os.chdir(run.cwd or ".")
     run_asked(run.request, options)
 
 
-def _told(run: Run, store: str) -> Iterator[tuple[str, str]]:
+def _request_lines(run: Run, store: str) -> Iterator[tuple[str, str]]:
     request = run.request
-    yield "again", f"{run.name}, which {run.state}"
+    yield "retry of", f"{run.name}, which {run.state}"
     for name, place in (("recipe", request.recipe), ("data", request.data), ("out", request.out)):
         yield name, str(Path(place).absolute())
     yield "collection", str(Path(request.collection).absolute())

@@ -1,26 +1,26 @@
-"""One run of a deployment at a time on a store: a schedule that fires too early is told so.
+"""One run of a deployment at a time on a store; a run that comes meanwhile is refused.
 
-A run that a person starts with `birdflow run` may share a store with others: whoever makes the
-same step waits for it. But runs of schedules would pile up behind a run that takes a week. The
-lock ends with its holder, so a run that was killed refuses nobody.
+Runs from the command line may share a store: whoever makes the same step waits for it. But runs of
+a schedule would queue up behind a run that takes a week. The lock is a file lock, which ends with
+its process, so a run that was killed refuses nobody.
 """
 
-import fcntl
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypedDict
 
 from prefect.client.schemas.objects import State, StateType
 
+from birdcore.store.locks import lock_file
 from birdcore.store.runs import FOLDER
 from birdcore.store.store import Store
 
 
-class Holder(TypedDict):
-    """Whose turn it is: Prefect's id and name of the run, and since when."""
+class LockHolder(TypedDict):
+    """The run that holds the lock: Prefect's id and name of it, and since when."""
 
     id: str
     title: str
@@ -28,31 +28,35 @@ class Holder(TypedDict):
 
 
 @contextmanager
-def turn(store: Store, title: str, run_id: str) -> Iterator[Holder | None]:
-    """Whoever has the store already, or None where it is ours while the context lasts.
+def lock_store(store: Store, title: str, run_id: str) -> Iterator[LockHolder | None]:
+    """Hold a store for a run of a deployment.
 
-    A run that Prefect starts again while its first process still lives waits for that.
+    A run that Prefect starts again while its first process still lives waits for that process.
+
+    Args:
+        store: Which store.
+        title: What the run is called in the message to others.
+        run_id: Prefect's id of it.
+
+    Yields:
+        None where the store is held, or the run that holds it.
     """
-    folder = store.root / FOLDER
-    folder.mkdir(exist_ok=True)
-    with (folder / "deployment.lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = _read(folder / "deployment.lock")
+    path = store.root / FOLDER / "deployment.lock"
+    path.parent.mkdir(exist_ok=True)
+    with ExitStack() as stack:
+        if not stack.enter_context(lock_file(path, wait=False)):
+            holder = _read(path)
             if holder["id"] != run_id:
                 yield holder
                 return
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            stack.enter_context(lock_file(path))
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        lock.truncate(0)
-        json.dump(Holder(id=run_id, title=title, since=now), lock)
-        lock.flush()
+        path.write_text(json.dumps(LockHolder(id=run_id, title=title, since=now)), encoding="utf-8")
         yield None
 
 
-def refused(store: Store, holder: Holder) -> State[None]:
-    """The state of a run that came while another had the store."""
+def refused(store: Store, holder: LockHolder) -> State[None]:
+    """The state of a run that came while another held the store."""
     message = (
         f"the store {store.root} is in use by {holder['title']} since {holder['since']} "
         f"(flow run {holder['id']}): wait for it or cancel it, then run again"
@@ -60,10 +64,12 @@ def refused(store: Store, holder: Holder) -> State[None]:
     return State(type=StateType.CANCELLED, name="Refused", message=message)
 
 
-def _read(path: Path) -> Holder:
+def _read(path: Path) -> LockHolder:
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-        return Holder(id=str(said["id"]), title=str(said["title"]), since=str(said["since"]))
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        return LockHolder(
+            id=str(fields["id"]), title=str(fields["title"]), since=str(fields["since"])
+        )
     except (ValueError, LookupError, TypeError, RecursionError):
-        # It has the lock, and has not said yet who it is.
-        return Holder(id="", title="a run that has just begun", since="now")
+        # It holds the lock and has not yet written who it is.
+        return LockHolder(id="", title="a run that has just begun", since="now")

@@ -1,4 +1,7 @@
-"""How runs went, and where one stands: read from the store, with no server asked."""
+"""Tables for `birdflow status`: how runs ended and how far one is, from the store alone.
+
+No Prefect server is needed, as records of runs and artifacts are in the store.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,13 +17,14 @@ from birdcore.store.store import Store
 from birdcore.text import plain_text
 
 
-def shown_first(runs: Sequence[Run]) -> list[Run]:
-    """Runs that go on, and then the others as they stand."""
+def running_first(runs: Sequence[Run]) -> list[Run]:
+    """Running ones first, then the others in their order."""
     return sorted(runs, key=lambda run: run.state != "running")
 
 
 def last_runs(store: Store, runs: list[Run]) -> Table:
-    table = Table("run", "asked", "state", "steps", "took", box=None, pad_edge=False)
+    """A line for each run: what was requested, its state, steps that are made, and its time."""
+    table = Table("run", "request", "state", "steps", "took", box=None, pad_edge=False)
     find = cache(store.find)  # runs have most of their artifacts in common
     for run in runs:
         there = sum(find(ref) is not None for ref in run.refs)
@@ -31,7 +35,7 @@ def last_runs(store: Store, runs: list[Run]) -> Table:
 
 
 def stages(store: Store, run: Run) -> Table:
-    """Steps by stage: cached (made before it began), made, running, failed, to do."""
+    """A run's steps by stage: cached (made before it began), made, running, failed, to do."""
     counts: dict[str, Counter[str]] = {}
     for name, stage, key in run.steps:
         counts.setdefault(stage, Counter())[_state(store, run, name, Ref(stage, key))] += 1
@@ -42,7 +46,7 @@ def stages(store: Store, run: Run) -> Table:
 
 
 def failures(store: Store, run: Run) -> str:
-    """What went wrong, a line each, and the command that goes on with it."""
+    """The errors of a run, a line each, and the command that retries it."""
     lines = []
     for name, reason in run.failed.items():
         first, *more = reason.splitlines() or [""]
@@ -51,12 +55,12 @@ def failures(store: Store, run: Run) -> str:
     if run.state == "died":
         lines.append("its process died; what it had made is in the store")
     if run.state not in WELL:
-        lines.append(f"go on: birdflow retry {quote(run.name)} --store {quote(store.location)}")
+        lines.append(f"to go on: birdflow retry {quote(run.name)} --store {quote(store.location)}")
     return "".join(f"{line}\n" for line in lines)
 
 
 def took(run: Run) -> str:
-    """How long it has gone on since it began last; nothing where nobody knows when it ended."""
+    """How long it has run since it began last; empty where its end is not on record."""
     if run.ended is None and run.state != "running":
         return ""
     try:

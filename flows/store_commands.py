@@ -1,4 +1,4 @@
-"""`birdflow store`: what lies in a store, whether it is sound, what may go, and what must stay."""
+"""`birdflow store`: list, show and verify artifacts, remove unneeded ones, pin others."""
 
 import argparse
 import json
@@ -28,11 +28,11 @@ from birdcore.store.inventory import Entry, damage, entries, measure, trash_byte
 from birdcore.store.runs import runs
 from birdcore.store.store import Store
 from birdcore.store.transfer import remote_refs
-from flows.lineage import artifact_of
+from flows.lineage import find_artifact
 from flows.terminal import err, out
 
-NAMED = 3
-"""Runs, inputs and the like that are named; of the others the number is said."""
+MAX_NAMES = 3
+"""Runs, inputs and the like that are listed by name; the others are counted."""
 
 Command: TypeAlias = Callable[[Store, argparse.Namespace], int | None]
 
@@ -45,22 +45,22 @@ def ls(store: Store, options: argparse.Namespace) -> None:
         out.print(_of_stage(store, known))
         return
     out.print(_by_stage(known))
-    out.print(_beside(store))
+    out.print(_other_contents(store))
 
 
 def show(store: Store, options: argparse.Namespace) -> None:
-    ref = artifact_of(store, options.artifact)
+    ref = find_artifact(store, options.artifact)
     manifest = store.manifest(ref)
     if manifest is None:
         raise ValueError(f"the manifest of {ref} can't be read: birdflow store verify --remove")
     table = Table(box=None, pad_edge=False, show_header=False)
-    for name, value in _told(store, ref, manifest):
+    for name, value in _artifact_lines(store, ref, manifest):
         table.add_row(name, value)
     out.print(table)
 
 
 def verify(store: Store, options: argparse.Namespace) -> int:
-    wanted = {artifact_of(store, text) for text in options.artifacts}
+    wanted = {find_artifact(store, text) for text in options.artifacts}
     chosen = [e for e in entries(store) if not wanted or e.ref in wanted]
     if gone := sorted(wanted - {entry.ref for entry in chosen}):
         raise ValueError(f"{gone[0]} is not on this machine: there is nothing here to verify")
@@ -74,7 +74,7 @@ def verify(store: Store, options: argparse.Namespace) -> int:
                 out.print(f"{entry.ref} {entry.name}: {'; '.join(wrong)}")
                 if options.remove and (needed_by := remove_damaged(store, entry.ref)):
                     kept += 1
-                    out.print(f"  stays: {_some(needed_by)} goes on and needs it")
+                    out.print(f"  stays: {_first_names(needed_by)} is running and needs it")
             bar.advance(task, entry.bytes)
     read = decimal(sum(entry.bytes for entry in chosen))
     out.print(f"{len(chosen)} artifacts read, {read}: {damaged or 'none'} damaged")
@@ -101,13 +101,13 @@ def gc(store: Store, options: argparse.Namespace) -> None:
 
 
 def pin_one(store: Store, options: argparse.Namespace) -> None:
-    ref = artifact_of(store, options.artifact)
+    ref = find_artifact(store, options.artifact)
     pin(store, ref, options.why)
     out.print(f"{ref} stays, and all that it was made of")
 
 
 def unpin_one(store: Store, options: argparse.Namespace) -> None:
-    ref = _pinned(store, options.artifact) or artifact_of(store, options.artifact)
+    ref = _pinned(store, options.artifact) or find_artifact(store, options.artifact)
     unpin(store, ref)
     out.print(f"{ref} stays as long as a run needs it")
 
@@ -127,10 +127,10 @@ def _by_stage(known: Sequence[Entry]) -> Table:
     for entry in known:
         of_stage[entry.ref.stage].append(entry)
     table = _table("stage", "artifacts>", "files>", "size>", "last made")
-    for stage, some in [*of_stage.items(), ("total", list(known))]:
-        files, size = sum(e.files for e in some), decimal(sum(e.bytes for e in some))
-        last = max((e.made_at for e in some), default="")
-        table.add_row(stage, str(len(some)), str(files), size, last)
+    for stage, listed in [*of_stage.items(), ("total", list(known))]:
+        files, size = sum(e.files for e in listed), decimal(sum(e.bytes for e in listed))
+        last = max((e.made_at for e in listed), default="")
+        table.add_row(stage, str(len(listed)), str(files), size, last)
     return table
 
 
@@ -144,13 +144,13 @@ def _of_stage(store: Store, known: Sequence[Entry]) -> Table:
             entry.name or "its manifest can't be read",
             decimal(entry.bytes),
             "pinned" if entry.ref in pinned else "",
-            _some(why.get(entry.ref, ["nothing"])),
+            _first_names(why.get(entry.ref, ["nothing"])),
         )
     return table
 
 
-def _beside(store: Store) -> Table:
-    """What is in a store that is no artifact."""
+def _other_contents(store: Store) -> Table:
+    """What a store holds beside artifacts: unfinished work, trash, Prefect's files, pins."""
     names = {Ref(stage, key): name for run in runs(store) for name, stage, key in run.steps}
     table = Table(box=None, pad_edge=False, show_header=False)
     for work in works(store):
@@ -167,14 +167,14 @@ def _beside(store: Store) -> Table:
     table.add_row("trash", "", decimal(trash_bytes(store)))
     table.add_row("Prefect", "database", decimal(database))
     table.add_row("", f"{count} results", decimal(results))
-    for ref, one in pins(store).items():
+    for ref, pinned in pins(store).items():
         gone = "" if store.find(ref) else " (not in the store)"
-        table.add_row("pinned", str(ref), f"{one.why}{gone}")
+        table.add_row("pinned", str(ref), f"{pinned.why}{gone}")
     return table
 
 
-def _told(store: Store, ref: Ref, manifest: Manifest) -> Iterable[tuple[str, str]]:
-    """What `show` says of an artifact, a line each."""
+def _artifact_lines(store: Store, ref: Ref, manifest: Manifest) -> Iterable[tuple[str, str]]:
+    """The lines of `show`: a name and a value each."""
     pinned = pins(store).get(ref)
     needed = reasons(store, kept_runs(runs(store))).get(ref, [])
     yield "name", manifest.name
@@ -188,11 +188,11 @@ def _told(store: Store, ref: Ref, manifest: Manifest) -> Iterable[tuple[str, str
     yield from _rows("config", [f"{key} {json.dumps(v)}" for key, v in manifest.config.items()])
     for role, names in manifest.inputs.items():
         refs = [Ref.named(name) for name in names]
-        yield f"from {role}", _some([str(one) for one in refs])
-        if gone := [str(one) for one in refs if store.find(one) is None]:
-            yield "", f"not in the store: {_some(gone)}"
+        yield f"from {role}", _first_names([str(ref) for ref in refs])
+        if gone := [str(ref) for ref in refs if store.find(ref) is None]:
+            yield "", f"not in the store: {_first_names(gone)}"
     if manifest.sources:
-        yield "from files", _some(list(manifest.sources))
+        yield "from files", _first_names(list(manifest.sources))
     yield from _rows("files", [f"{f.name} {decimal(f.bytes)}" for f in manifest.files])
 
 
@@ -213,7 +213,7 @@ def _unreachable_table(found: Unreachable, trash: int) -> Table:
 
 
 def _pinned(store: Store, text: str) -> Ref | None:
-    """The one pin that a text names, also of an artifact that is gone."""
+    """The one pin that a text names, also where its artifact is gone."""
     found = [ref for ref in pins(store) if f"{ref.stage}/{ref.key}".startswith(text)]
     return found[0] if len(found) == 1 else None
 
@@ -226,7 +226,7 @@ def _bytes_on_terminal() -> Progress:
 
 
 def _table(*columns: str) -> Table:
-    """A table; a column whose name ends in `>` is of numbers."""
+    """A table; columns whose name ends in `>` are right-aligned."""
     table = Table(box=None, pad_edge=False)
     for column in columns:
         justify = "right" if column.endswith(">") else "left"
@@ -235,9 +235,9 @@ def _table(*columns: str) -> Table:
 
 
 def _rows(name: str, lines: Sequence[str]) -> Iterable[tuple[str, str]]:
-    yield from ((name if at == 0 else "", line) for at, line in enumerate(lines))
+    yield from ((name if index == 0 else "", line) for index, line in enumerate(lines))
 
 
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+def _first_names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(names[:MAX_NAMES]) + more

@@ -99,7 +99,7 @@ def _work(folder: Path) -> None:
     """Keep workers running, and runs that lost their process, until the process is to end."""
     from prefect.exceptions import PrefectException
 
-    from flows.crash_recovery import cancel_tasks, go_on, mark_dead
+    from flows.crash_recovery import cancel_orphaned_tasks, mark_crashed, resume_crashed
     from flows.server_setup import POOLS
 
     workers = {pool: _start(pool, folder) for pool in POOLS}
@@ -108,9 +108,9 @@ def _work(folder: Path) -> None:
             time.sleep(WATCH_S)
             if beat % MARK_EVERY == 0:
                 with suppress(httpx.HTTPError, PrefectException):
-                    mark_dead()
-                    go_on()
-                    cancel_tasks()
+                    mark_crashed()
+                    resume_crashed()
+                    cancel_orphaned_tasks()
             for pool, worker in workers.items():
                 if worker.poll() is not None:
                     workers[pool] = _start(pool, folder)

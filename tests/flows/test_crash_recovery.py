@@ -14,7 +14,7 @@ from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Pending
 from birdcore.store.runs import FOLDER, RunRequest, recorded, runs
 from birdcore.store.store import Store
 from flows import crash_recovery as dead
-from flows.crash_recovery import cancel_tasks, go_on, mark_dead
+from flows.crash_recovery import cancel_orphaned_tasks, mark_crashed, resume_crashed
 from flows.server_setup import GOES_ON, RESTART, TAG, TRIES, set_up
 
 REQUEST = RunRequest("mini.toml", "data", "out")
@@ -65,7 +65,7 @@ def test_a_run_that_died_is_marked_and_one_that_lives_is_not(
     for run in (died, someone_elses):
         leave_record(store, run)
     with recorded(store, REQUEST, (), str(lives)):
-        mark_dead()
+        mark_crashed()
     assert state(api, died) == "Crashed"
     assert [state(api, run) for run in (lives, unknown, someone_elses)] == ["Running"] * 3
 
@@ -76,7 +76,7 @@ def test_a_store_of_another_birdflow_is_none_of_our_business(
     run = running(api, store, TAG)
     leave_record(store, run)
     (store.root / "store.json").write_text('{"birdflow": "store", "layout": 99}')
-    mark_dead()
+    mark_crashed()
     assert state(api, run) == "Running"
 
 
@@ -86,7 +86,7 @@ def test_a_run_that_has_just_begun_again_is_left_alone(
     monkeypatch.setattr(dead, "SILENT_S", 60)
     run = running(api, store, TAG)
     leave_record(store, run)
-    mark_dead()
+    mark_crashed()
     assert state(api, run) == "Running"
 
 
@@ -112,10 +112,10 @@ def test_a_crashed_run_goes_on_but_not_for_ever(
     once, too_often, by_hand = crashed(), crashed(*often), running(api, store, TAG)
     retried, retried_too_often = crashed(*often, by_person), crashed(*often, by_person, *often)
     api.set_flow_run_state(by_hand, Crashed())
-    go_on()
+    resume_crashed()
     assert state(api, once) == "Crashed"
     api.resume_automation(automation.id)
-    go_on()
+    resume_crashed()
     assert state(api, once) == "AwaitingRetry"
     assert state(api, retried) == "AwaitingRetry"
     assert [state(api, run) for run in (too_often, by_hand)] == ["Crashed", "Crashed"]
@@ -129,10 +129,10 @@ def test_a_run_whose_worker_died_before_it_began_is_marked(
     for run in (submitted, other):
         api.set_flow_run_state(run, Pending(), force=True)
     monkeypatch.setattr(dead, "SILENT_S", 3600)
-    mark_dead()
+    mark_crashed()
     assert state(api, submitted) == "Pending"
     monkeypatch.setattr(dead, "SILENT_S", 0)
-    mark_dead()
+    mark_crashed()
     assert [state(api, run) for run in (submitted, other)] == ["Crashed", "Pending"]
 
 
@@ -151,7 +151,7 @@ def test_the_tasks_of_a_cancelled_run_are_cancelled(api: SyncPrefectClient, stor
     }
     for run in (cancelled, someone_elses):
         api.set_flow_run_state(run, Cancelled(), force=True)
-    cancel_tasks()
+    cancel_orphaned_tasks()
     for (run, kind), one in tasks.items():
         ended = run == cancelled and kind != "Completed"
         assert api.read_task_run(one).state_name == ("Cancelled" if ended else kind)

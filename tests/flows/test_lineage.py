@@ -125,7 +125,9 @@ def test_an_unknown_name_is_refused_with_near_ones(
 ) -> None:
     for name in (f"submision/{made.key[:4]}", f"submission/{made.key[:4]}x"):
         line = refusal(capsys, store.root, name)
-        assert line.startswith(f"no artifact {name} in {store.root}: near it {made} (submission, ")
+        assert line.startswith(
+            f"no artifact {name} in {store.root}: similar are {made} (submission, "
+        )
         assert "catalog" not in line
 
 

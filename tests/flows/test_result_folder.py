@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.result_folder import MARK, NotOurs, refuse_foreign, replace_results, write_results_to
+from flows.result_folder import MARK, ForeignFile, refuse_foreign, replace_results, write_results_to
 
 FILES: dict[str, str | Path] = {
     "submission.csv": "row_id,a\n",
@@ -37,7 +37,7 @@ def test_results_are_replaced_and_those_of_an_earlier_run_removed(out: Path) -> 
     mine = {"notes.txt": "mine", "report/mine.txt": "mine too"}
     assert content(out) == later | mine
     assert not (out / "report" / "sounds").exists()
-    with pytest.raises(NotOurs, match=r"mine\.txt"):  # the folder is now a person's own
+    with pytest.raises(ForeignFile, match=r"mine\.txt"):  # the folder is now a person's own
         replace_results(out, FILES)
     (out / "report" / "mine.txt").unlink()
     replace_results(out, FILES)
@@ -86,9 +86,9 @@ def test_what_birdflow_did_not_write_is_refused_and_stays(out: Path, kind: str) 
     (out.parent / "elsewhere").write_text("elsewhere")
     OWN[kind](out)
     before = content(out.parent)
-    with pytest.raises(NotOurs, match=r"was not written by birdflow.*move it away.*--out"):
+    with pytest.raises(ForeignFile, match=r"was not written by birdflow.*move it away.*--out"):
         refuse_foreign(out)
-    with pytest.raises(NotOurs):
+    with pytest.raises(ForeignFile):
         replace_results(out, FILES)
     assert content(out.parent) == before
 
@@ -105,11 +105,11 @@ def test_a_folder_of_other_things_is_none_to_refuse(out: Path) -> None:
 def test_a_file_or_a_link_to_nothing_is_no_folder(out: Path) -> None:
     out.parent.mkdir()
     out.symlink_to(out.parent / "nothing")
-    with pytest.raises(NotOurs, match="no folder"):
+    with pytest.raises(ForeignFile, match="no folder"):
         refuse_foreign(out)
     out.unlink()
     out.write_text("x")
-    with pytest.raises(NotOurs, match="no folder"):
+    with pytest.raises(ForeignFile, match="no folder"):
         refuse_foreign(out)
 
 
@@ -119,9 +119,9 @@ def test_a_link_in_the_place_of_a_result_is_not_followed(out: Path) -> None:
     own.write_text("own")
     (out / "summary.md").unlink()
     (out / "summary.md").symlink_to(own)
-    with pytest.raises(NotOurs):
+    with pytest.raises(ForeignFile):
         replace_results(out, FILES)
-    with pytest.raises(NotOurs):
+    with pytest.raises(ForeignFile):
         write_results_to(out, {"summary.md": "# Run\n"})
     assert own.read_text() == "own"
 
@@ -131,7 +131,7 @@ def test_a_stale_result_that_somebody_has_changed_stays(out: Path) -> None:
     (out / "summary.md").write_text("my notes")
     replace_results(out, {"submission.csv": "row_id\n"})
     assert content(out) == {"submission.csv": "row_id\n", "summary.md": "my notes"}
-    with pytest.raises(NotOurs, match=r"summary\.md"):
+    with pytest.raises(ForeignFile, match=r"summary\.md"):
         refuse_foreign(out)
 
 

@@ -129,7 +129,7 @@ def test_what_fails_before_any_work_is_in_status_with_its_reason(
     lines = say("status")
     assert any(line.startswith(f"{run.name} ") and " failed " in line for line in lines)
     assert any(line.startswith("the run: ") and reason in line for line in lines)
-    assert lines[-1] == f"go on: birdflow retry {run.name} --store {store.root}"
+    assert lines[-1] == f"to go on: birdflow retry {run.name} --store {store.root}"
 
 
 def test_a_server_that_does_not_start_is_in_status(
@@ -169,7 +169,7 @@ def test_retry_says_all_that_it_asks_for_and_asks_for_it_where_it_was_asked(
     monkeypatch.chdir(there)
     lines = say("retry")
     assert lines == [
-        f"again {name}, which failed",
+        f"retry of {name}, which failed",
         "recipe /recipes/mini.toml",
         "data /data",
         "out /out",
@@ -244,7 +244,7 @@ def test_what_a_record_says_is_shown_as_text(
     said = capsys.readouterr().out
     assert not {c for c in said if not c.isprintable()} - {"\n"}
     assert "[red]" in said
-    assert not [line for line in said.splitlines() if line.startswith("again    forged")]
+    assert not [line for line in said.splitlines() if line.startswith("retry of forged")]
 
 
 def test_each_line_of_a_reason_is_one(store: Store) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from birdcore.store.store import Store
-from flows.run_lock import turn
+from flows.run_lock import lock_store
 
 
 @pytest.mark.parametrize("said", ["", "{", "[]", "5", "null", '{"id": 1}', "[" * 100_000])
@@ -17,10 +17,10 @@ def test_whoever_has_a_store_is_refused_for_whatever_its_lock_says(
         fcntl.flock(lock, fcntl.LOCK_EX)
         lock.write(said)
         lock.flush()
-        with turn(store, "mine", "my-id") as holder:
+        with lock_store(store, "mine", "my-id") as holder:
             assert holder == {"id": "", "title": "a run that has just begun", "since": "now"}
-    with turn(store, "mine", "my-id") as holder:
+    with lock_store(store, "mine", "my-id") as holder:
         assert holder is None
-        with turn(store, "another", "another-id") as other:
+        with lock_store(store, "another", "another-id") as other:
             assert other is not None
             assert (other["id"], other["title"]) == ("my-id", "mine")

@@ -156,7 +156,7 @@ def test_verify_removes_nothing_that_a_run_that_goes_on_needs(
         (store.path(step.ref) / "file").write_text("f")
     with recorded(store, RunRequest("other.toml", "data", "out"), steps[1:2]) as run:
         lines = say("verify", "--remove", code=1)
-        assert f"stays: {run.name} goes on and needs it" in lines
+        assert f"stays: {run.name} is running and needs it" in lines
         assert lines[-2] == "1 removed: the next run that needs them makes them again"
         assert lines[-1] == "1 left: end that run or wait for it, then verify --remove again"
         assert {entry.ref for entry in entries(store)} == {steps[0].ref, steps[1].ref}
