@@ -112,7 +112,7 @@ def test_what_goes_on_stands_first_also_where_it_began_long_ago(store: Store, sa
         ({"set": "mel.n_mel=32"}, "mel.n_mel"),
         ({"only": "mels"}, "no stage mels: did you mean mel?"),
         ({"only": "mel"}, "mel reads "),
-        ({"refresh": "mel:9999"}, "no step of mel goes by '9999'"),
+        ({"refresh": "mel:9999"}, "no step of mel has the name '9999'"),
     ],
 )
 def test_what_fails_before_any_work_is_in_status_with_its_reason(
