@@ -119,7 +119,7 @@ def made_up(one: Round, spec: MelSpec, chunks: int, device: torch.device) -> Tra
         offsets = torch.randint(spec.fixed_length(SOUNDSCAPE_S - one.crop_s), (pieces,)).to(device)
         if one.background.probability:
             background = soundscapes
-            quiet = (rows, offsets) if one.background.of == "quiet" else None
+            quiet = (rows, offsets) if one.background.source == "quiet" else None
         if one.teacher:
             soft = torch.rand(pieces, CLASSES) ** 8
             segments = Segments(
@@ -187,7 +187,7 @@ def rate(
         n_mels=reads.mel.n_mels,
         frequency_pool=one.frequency_pool,
         frequency_channel=one.frequency_channel,
-        clip=one.clip,
+        clip=one.clip_pooling,
         drop_path=one.drop_path,
         dropout=one.dropout,
     )

@@ -50,7 +50,7 @@ class RoundData:
 
     def inputs(self, round_config: Round) -> dict[str, Refs]:
         """The inputs that every model of a round reads, by the names that training knows."""
-        with_outputs = round_config.learns == "embeddings"
+        with_outputs = round_config.objective == "embeddings"
         inputs = {
             "catalog": (self.catalog,),
             "folds": (self.folds,),
@@ -98,9 +98,9 @@ def refuse_missing(round_config: Round, source: Source) -> None:
 
 def uses_soundscapes(round_config: Round) -> bool:
     """Whether a round learns from soundscapes."""
-    if round_config.learns == "embeddings":
+    if round_config.objective == "embeddings":
         return round_config.data == "birdclef"
-    return round_config.teacher is not None and round_config.label.of != "clips"
+    return round_config.teacher is not None and round_config.label.source != "clips"
 
 
 def kinds_with_outputs(recipe: Recipe) -> set[Kind]:
@@ -112,7 +112,7 @@ def kinds_with_outputs(recipe: Recipe) -> set[Kind]:
 
 
 def _kinds_with_outputs(round_config: Round) -> set[Kind]:
-    if round_config.learns == "embeddings":
+    if round_config.objective == "embeddings":
         if round_config.data == "xeno-canto":
             return {"xeno_canto"}
         return {"train_audio", "train_soundscapes"}
@@ -123,7 +123,7 @@ def _kinds_with_outputs(round_config: Round) -> set[Kind]:
         "soundscapes": {"train_soundscapes"},
         "both": {"train_audio", "train_soundscapes"},
     }
-    return labelled[round_config.label.of]
+    return labelled[round_config.label.source]
 
 
 def _labels_with_outputs(round_config: Round) -> bool:
@@ -147,8 +147,8 @@ def steps_of_round(
         for fold in recipe.folds_of(round_config):
             labels = _label_steps(round_config, fold, data, earlier)
             inputs = data.inputs(round_config)
-            if round_config.start:
-                inputs["start"] = (_initial(earlier[round_config.start], backbone, fold),)
+            if round_config.init_from:
+                inputs["start"] = (_initial(earlier[round_config.init_from], backbone, fold),)
             inputs |= {name: refs(labelled) for name, labelled in labels.items()}
             steps += [step for labelled in labels.values() for step in labelled]
             steps.append(train.step(round_config, backbone, fold, recipe.seed, inputs))
@@ -183,7 +183,7 @@ def _label_steps(
     return {
         name: _labels_of(round_config, kind, fold, recordings, data, earlier)
         for kind, name, recordings in labelled
-        if round_config.label.of in (kind, "both")
+        if round_config.label.source in (kind, "both")
     }
 
 

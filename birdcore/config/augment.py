@@ -4,7 +4,7 @@ All of them are off or mild unless a recipe says otherwise; birdcore/training/ba
 order.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -40,8 +40,10 @@ class Mask(Section):
 class Background(Section):
     """Noise of unlabelled soundscapes laid under labelled clips."""
 
+    renamed: ClassVar[dict[str, str]] = {"of": "source"}
+
     probability: Share = 0.0
-    of: Literal["floors", "quiet", "soundscapes"] = "floors"
+    source: Literal["floors", "quiet", "soundscapes"] = "floors"
     """The steady noise of soundscapes, their quiet pieces, or pieces of them as they are.
 
     A model learns that a bird in the background is none: no teacher should learn that of the

@@ -158,7 +158,7 @@ class Recipe(Section):
     @property
     def heard(self) -> tuple[Round, ...]:
         """The rounds that know the competition's classes: they predict, label and are weighed."""
-        return tuple(r for r in self.round if r.data == "birdclef" and r.learns == "labels")
+        return tuple(r for r in self.round if r.data == "birdclef" and r.objective == "labels")
 
     @property
     def collects(self) -> XenoCanto | None:

@@ -49,9 +49,15 @@ class LossSettings(Section):
 class PseudoLabels(Section):
     """How a teacher's predictions become labels of a student."""
 
-    renamed: ClassVar[dict[str, str]] = {"outside": "external_weight"}
+    renamed: ClassVar[dict[str, str]] = {
+        "of": "source",
+        "below": "zero_below",
+        "keep": "keep_fraction",
+        "cap": "max_label_sum",
+        "outside": "external_weight",
+    }
 
-    of: Literal["soundscapes", "clips", "both"] = "soundscapes"
+    source: Literal["soundscapes", "clips", "both"] = "soundscapes"
     """What the teacher listens to: unlabelled soundscapes, or the labelled recordings as well."""
     teachers: Literal["own", "all", "out-of-fold"] = "own"
     """For each student its own fold's models alone: then nobody who taught it has ever heard what
@@ -72,15 +78,15 @@ class PseudoLabels(Section):
     output: Output = "framewise"
     step_s: Positive | None = None
     """From window to window of the teacher; as far as from segment to segment, if not said."""
-    below: Share = 0.0
+    zero_below: Share = 0.0
     """Probabilities below are taken for 0 (2nd place: .1)."""
     power: Positive = 1.0
     """Probabilities to this power (1st place: 1, then 1.54, 1.82, 1.67)."""
     minmax: bool = False
     """Stretch the labels of each class, over all soundscapes, to 0 to 1 (4th place)."""
-    keep: Annotated[float, Field(gt=0, le=1)] = 1.0
+    keep_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the segments, those with the highest label sums, that are learnt (4th place: .8)."""
-    cap: Positive | None = None
+    max_label_sum: Positive | None = None
     """Labels of a segment are scaled down to this sum where theirs is higher (2026: .75)."""
 
     @model_validator(mode="after")
@@ -97,6 +103,17 @@ LABEL_DEFAULTS: dict[str, object] = {**PseudoLabels().model_dump(), "segment_s":
 class Round(Section):
     """One training round: a model for each backbone and fold."""
 
+    renamed: ClassVar[dict[str, str]] = {
+        "learns": "objective",
+        "start": "init_from",
+        "start_with": "init_weights",
+        "times": "iterations",
+        "first_s": "max_start_s",
+        "final_rate": "min_lr",
+        "soup": "average_top_k",
+        "clip": "clip_pooling",
+    }
+
     name: Name
     data: Literal["birdclef", "xeno-canto"] = "birdclef"
     """Labelled recordings of the data folder, or those of [xeno_canto] (2nd place 2025)."""
@@ -104,14 +121,14 @@ class Round(Section):
     pretrained: bool = False
     weights: str | None = None
     """A local file of pretrained weights, instead of timm's download."""
-    learns: Literal["labels", "embeddings"] = "labels"
+    objective: Literal["labels", "embeddings"] = "labels"
     """What birds there are; or an external teacher's embeddings of clips and soundscapes, under a
     cosine loss: a backbone for a round that starts with it (1st place 2026)."""
     folds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = None
     """Folds that get a model in this round; those of [folds], if not said."""
-    start: str | None = None
+    init_from: str | None = None
     """An earlier round whose weights this one starts from; of other data, the backbone's only."""
-    start_with: Literal["all", "backbone"] = "all"
+    init_weights: Literal["all", "backbone"] = "all"
     """All weights of that round, or the backbone's under a new head."""
     teacher: str | None = None
     """An earlier round that labels the soundscapes, or "external_teacher", the teacher of
@@ -126,7 +143,7 @@ class Round(Section):
     targets: Literal["hard", "soft", "enriched"] = "hard"
     """What crops of clips learn under a teacher that labelled clips: their labels, the teacher's,
     or .7 clip(p [p > .3] + p^2) + .3 hard (5th place)."""
-    times: Count = 1
+    iterations: Count = 1
     """The round so many times, the second taught by the first and so on (5th place: 4 to 5)."""
     match_power: bool = True
     """Bring clip and soundscape to one mean power before they are mixed."""
@@ -145,7 +162,7 @@ class Round(Section):
     """Every recording as often as any other, or every class."""
     min_rating: Annotated[float, Field(ge=0)] = 0.0
     """Recordings rated below are not trained on; those without a rating are."""
-    first_s: Positive | None = None
+    max_start_s: Positive | None = None
     """Crops come from the recording's first seconds only (5th place: 60 and 30)."""
     crops: Literal["random", "overlapping"] = "random"
     """A crop from anywhere in a recording, or all of it in crops that overlap by half."""
@@ -153,7 +170,7 @@ class Round(Section):
     """Probability that the louder of two random crops is taken."""
 
     learning_rate: Positive = 5e-4
-    final_rate: Annotated[float, Field(ge=0)] = 1e-6
+    min_lr: Annotated[float, Field(ge=0)] = 1e-6
     warmup: Share = 0.05
     restart_every: Count | None = None
     """Epochs after which the rate begins anew, with its warm-up (1st place: 5)."""
@@ -162,7 +179,7 @@ class Round(Section):
     """Norm of the gradient that a step is cut to."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay of the moving average of the weights; 0 is none (12th place: .999)."""
-    soup: Count = 1
+    average_top_k: Count = 1
     """Weights are the mean of those of the best so many epochs (12th place)."""
     precision: Literal["bf16", "float32"] = "bf16"
     """bf16 autocast where the device computes it natively; float32 on others."""
@@ -173,7 +190,7 @@ class Round(Section):
     """Weight of the loss on the loudest frame beside the one on the clip."""
     secondary_weight: Share = 1.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    clip: Literal["probability", "logit"] = "probability"
+    clip_pooling: Literal["probability", "logit"] = "probability"
     frequency_pool: Literal["mean", "mean+max"] = "mean"
     frequency_channel: bool = False
     """A second input that tells every cell its mel bin: convolutions alone don't know pitch."""
@@ -200,8 +217,8 @@ class Round(Section):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What it is called each of its `times`; the last time has its own name."""
-        return (*(f"{self.name}-{at}" for at in range(1, self.times)), self.name)
+        """What it is called each of its `iterations`; the last time has its own name."""
+        return (*(f"{self.name}-{at}" for at in range(1, self.iterations)), self.name)
 
     @model_validator(mode="after")
     def _fits(self) -> "Round":
@@ -211,16 +228,16 @@ class Round(Section):
             raise WrongSetting(f"must not be above crop_s, {self.crop_s:g}", "label", "segment_s")
         if self.padding.fill == "floor" and self.normalise != "floor":
             raise WrongSetting('needs normalise = "floor"', "padding", "fill")
-        if self.targets != "hard" and (self.teacher is None or self.label.of == "soundscapes"):
-            raise WrongSetting('needs a teacher, and label.of = "clips" or "both"', "targets")
-        if self.start is not None and self.pretrained:
-            raise WrongSetting("does not go with pretrained = true: take one of them", "start")
-        if self.learns == "embeddings":
+        if self.targets != "hard" and (self.teacher is None or self.label.source == "soundscapes"):
+            raise WrongSetting('needs a teacher, and label.source = "clips" or "both"', "targets")
+        if self.init_from is not None and self.pretrained:
+            raise WrongSetting("does not go with pretrained = true: take one of them", "init_from")
+        if self.objective == "embeddings":
             self._hears_what_the_teacher_heard()
-        if self.times > 1 and self.teacher is None:
-            raise WrongSetting("needs a teacher: what is repeated is to be taught", "times")
-        if self.start_with == "backbone" and self.start is None:
-            raise WrongSetting("needs start, a round to start from", "start_with")
+        if self.iterations > 1 and self.teacher is None:
+            raise WrongSetting("needs a teacher: what is repeated is to be taught", "iterations")
+        if self.init_weights == "backbone" and self.init_from is None:
+            raise WrongSetting("needs init_from, a round to start from", "init_weights")
         if self.mixup.labels == "losses" and self.mixup.probability and self.sumix.probability:
             raise WrongSetting('does not go with mixup.labels = "losses"', "sumix", "probability")
         if self.crops == "overlapping" and self.loud_crops:
@@ -230,13 +247,13 @@ class Round(Section):
     def _hears_what_the_teacher_heard(self) -> None:
         """An embedding is of a crop as it was recorded, or of a mix of two by their shares."""
         if self.teacher is not None:
-            raise WrongSetting('does not go with learns = "embeddings"', "teacher")
+            raise WrongSetting('does not go with objective = "embeddings"', "teacher")
         if self.mixup.probability and self.mixup.labels != "soft":
-            raise WrongSetting('must be "soft" for learns = "embeddings"', "mixup", "labels")
+            raise WrongSetting('must be "soft" for objective = "embeddings"', "mixup", "labels")
         if self.sumix.probability:
-            raise WrongSetting('does not go with learns = "embeddings"', "sumix", "probability")
+            raise WrongSetting('does not go with objective = "embeddings"', "sumix", "probability")
         for key in ("shift", "padding"):
             if getattr(self, key).probability:
-                raise WrongSetting('does not go with learns = "embeddings"', key, "probability")
+                raise WrongSetting('does not go with objective = "embeddings"', key, "probability")
         if self.reverse:
-            raise WrongSetting('does not go with learns = "embeddings"', "reverse")
+            raise WrongSetting('does not go with objective = "embeddings"', "reverse")

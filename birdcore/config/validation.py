@@ -25,7 +25,7 @@ def _rounds_are_known(recipe: "Recipe") -> None:
     earlier: list[str] = []
     taken: set[str] = set()
     for at, one in enumerate(recipe.round):
-        for key in ("start", "teacher"):
+        for key in ("init_from", "teacher"):
             wanted = getattr(one, key)
             if key == "teacher" and wanted == EXTERNAL_TEACHER:
                 continue
@@ -56,7 +56,7 @@ def _data_fit(recipe: "Recipe") -> None:
             raise WrongSetting("needs a table [xeno_canto]", "round", at, "data")
         if recipe.external_teacher is None:
             for key, wants in (
-                (("learns",), one.learns == "embeddings"),
+                (("objective",), one.objective == "embeddings"),
                 (("teacher",), one.teacher == EXTERNAL_TEACHER),
                 (("label", "external_weight"), one.label.external_weight > 0),
             ):
@@ -99,16 +99,16 @@ def _teachers_fit(recipe: "Recipe", at: int, one: Round) -> None:
 def _starts_fit(recipe: "Recipe") -> None:
     rounds = {r.name: r for r in recipe.round}
     for at, one in enumerate(recipe.round):
-        if one.start is not None and one.backbones != rounds[one.start].backbones:
-            theirs = ", ".join(rounds[one.start].backbones)
+        if one.init_from is not None and one.backbones != rounds[one.init_from].backbones:
+            theirs = ", ".join(rounds[one.init_from].backbones)
             raise WrongSetting(
-                f"needs the backbones of {one.start!r}: {theirs}", "round", at, "backbones"
+                f"needs the backbones of {one.init_from!r}: {theirs}", "round", at, "backbones"
             )
         # A model of another fold has learnt what this one is validated on, and hands it on
         # through rounds of other data.
         before, lacking = one, None
-        while before.start is not None:
-            before = rounds[before.start]
+        while before.init_from is not None:
+            before = rounds[before.init_from]
             if not set(recipe.folds_of(one)) <= set(recipe.folds_of(before)):
                 lacking = lacking or before.name
             if lacking is not None and before.data == one.data:

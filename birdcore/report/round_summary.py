@@ -64,7 +64,7 @@ def _summary(settings: Round, models: Sequence[Artifact]) -> RoundSummary:
 def _description(settings: Round) -> str:
     """What a round is trained on and by which teacher, as a sentence without its subject."""
     source = SOURCES[settings.data]
-    if settings.learns == "embeddings":
+    if settings.objective == "embeddings":
         text = f"trained on the external teacher's embeddings of {source}"
     elif settings.teacher is None:
         text = f"trained on the labels of {source}"
@@ -72,9 +72,11 @@ def _description(settings: Round) -> str:
         teacher = (
             "the external teacher" if settings.teacher == EXTERNAL_TEACHER else settings.teacher
         )
-        labelled = "clips and soundscapes" if settings.label.of == "both" else settings.label.of
+        labelled = (
+            "clips and soundscapes" if settings.label.source == "both" else settings.label.source
+        )
         text = f"trained on the labels of {source} and pseudo-labels by {teacher} of {labelled}"
-    return f"{text}; initialised from {settings.start}" if settings.start else text
+    return f"{text}; initialised from {settings.init_from}" if settings.init_from else text
 
 
 def links(rounds: Sequence[Round]) -> list[tuple[int, int, str]]:
@@ -83,6 +85,6 @@ def links(rounds: Sequence[Round]) -> list[tuple[int, int, str]]:
     return [
         (index[earlier], n, kind)
         for n, one in enumerate(rounds)
-        for kind, earlier in (("start", one.start), ("teacher", one.teacher))
+        for kind, earlier in (("start", one.init_from), ("teacher", one.teacher))
         if earlier in index
     ]

@@ -25,10 +25,10 @@ from birdcore.teachers.external_teacher import Credit
 
 VERSION = 2
 
-OVER_ALL = {"minmax", "keep", "cap"}
+OVER_ALL = {"minmax", "keep_fraction", "max_label_sum"}
 """Settings that look at the labels of all soundscapes at once: training reads them."""
 
-ELSEWHERE = OVER_ALL | {"of", "teachers", "external_weight"}
+ELSEWHERE = OVER_ALL | {"source", "teachers", "external_weight"}
 
 Of = Literal["soundscapes", "clips"]
 
@@ -94,7 +94,7 @@ def run(job: Job) -> Metrics:
                     "end": starts + config["segment_s"],
                     "probabilities": list(p),
                     "labels": list(
-                        power_transform(drop_small(p, config["below"]), config["power"])
+                        power_transform(drop_small(p, config["zero_below"]), config["power"])
                     ),
                     "mask": list(high_low_mask(p, config["high"], config["low"]) & counts),
                     "kept": keep_segments(p, config["threshold"]),

@@ -44,7 +44,17 @@ VERSION = 6
 
 TEACHER_ONLY = {"mix", "mix_share", "mix_as", "match_power", "targets"}
 ELSEWHERE = {
-    *("name", "data", "folds", "backbones", "start", "teacher", "times", "label", "weights"),
+    *(
+        "name",
+        "data",
+        "folds",
+        "backbones",
+        "init_from",
+        "teacher",
+        "iterations",
+        "label",
+        "weights",
+    ),
 }
 """Settings that are no part of a model's key: names, and what its inputs already say."""
 
@@ -86,9 +96,10 @@ def run(job: Job) -> Metrics:
         classes=classes,
         n_mels=data.clips.spec.bins,
         embedding=None if data.heard is None else data.heard.embeddings.shape[1],
+        clip=job.config["clip_pooling"],
         **{
             k: job.config[k]
-            for k in ("frequency_pool", "frequency_channel", "clip", "drop_path", "dropout")
+            for k in ("frequency_pool", "frequency_channel", "drop_path", "dropout")
         },
     )
     training = _begin(job, shape, device)
@@ -137,7 +148,7 @@ def _begin(job: Job, shape: ModelSpec, device: torch.device) -> Training:
     if job.step.inputs.get("start"):
         earlier, learnt = load_model(job.input("start").folder)
         alike = learnt.classes == shape.classes and learnt.embedding == shape.embedding
-        if alike and job.config["start_with"] == "all":
+        if alike and job.config["init_weights"] == "all":
             model.load_state_dict(earlier.state_dict())
         else:  # of other birds only the ear is of use (2nd place 2025)
             model.backbone.load_state_dict(earlier.backbone.state_dict())

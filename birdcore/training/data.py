@@ -134,10 +134,10 @@ def batches(rows: Tensor, size: int) -> Iterator[Tensor]:
 
 def crops_of(settings: Mapping[str, Any], spec: FrontEnd) -> Crops:
     """The crops of a round's settings, in frames."""
-    first_s = settings["first_s"]
+    max_start_s = settings["max_start_s"]
     return Crops(
         frames=spec.fixed_length(settings["crop_s"]),
-        first_frames=None if first_s is None else spec.fixed_length(first_s),
+        first_frames=None if max_start_s is None else spec.fixed_length(max_start_s),
         loud=settings["loud_crops"],
         with_floor=settings["normalise"] == "floor",
     )

@@ -47,7 +47,7 @@ def run_epoch(
             cycle,
             min(int(config["warmup"] * cycle), cycle - 1),
             config["learning_rate"],
-            config["final_rate"],
+            config["min_lr"],
         )
         for group in training.optimizer.param_groups:
             group["lr"] = rate
@@ -55,11 +55,11 @@ def run_epoch(
         losses.append(_step(job, training, drawn, reads, loss, noise))
     last = epoch + 1 == config["epochs"]
     auc = None
-    judged = config["learns"] == "labels" and len(data.held_out)
+    judged = config["objective"] == "labels" and len(data.held_out)
     if judged and (last or (epoch + 1) % config["validate_every"] == 0):
         auc = held_out_auc(training.judged, data, reads)
     training.epoch = epoch + 1
-    keep_best(training, auc, config["soup"])
+    keep_best(training, auc, config["average_top_k"])
     training.history.append(
         {
             "epoch": epoch,
@@ -124,7 +124,7 @@ def _step(
 
 
 def _loss(loss: Loss, output: SedOutput, drawn: Batch, config: Mapping[str, Any]) -> torch.Tensor:
-    if config["learns"] == "embeddings":
+    if config["objective"] == "embeddings":
         assert output.embedding is not None
         return 1 - cosine_similarity(output.embedding.float(), drawn.labels).mean()
     smoothing, on_frames = config["label_smoothing"], config["framewise_weight"]

@@ -32,7 +32,7 @@ def over_background(
     """Clips over random pieces of soundscapes at a random signal-to-noise ratio of mean powers."""
     batch = len(power)
     rows = torch.randint(len(background.names), (batch,), generator=rng).to(background.device)
-    if settings["of"] == "floors":
+    if settings["source"] == "floors":
         beneath = _steady_noise(background.floors[rows], crops, noise)
     elif quiet is not None:
         drawn = torch.randint(len(quiet[0]), (batch,), generator=rng).to(background.device)

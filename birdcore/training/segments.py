@@ -61,8 +61,8 @@ def read_segments(
 
     A crop that is longer than its segment has, class by class, the maximum of the segments that
     lie in it. `settings` are those of a round's labels that look at all segments at once: minmax,
-    keep, cap. Soundscapes that are `left_out` count there and are not drawn. Raises ValueError
-    where no segment passed the teacher's threshold.
+    keep_fraction, max_label_sum. Soundscapes that are `left_out` count there and are not drawn.
+    Raises ValueError where no segment passed the teacher's threshold.
     """
     table = pd.concat([pd.read_parquet(path) for path in labels], ignore_index=True)
     if settings is not None:
@@ -101,9 +101,9 @@ def _over_all(table: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
     labels = stacked(table["labels"], np.float32)
     if settings["minmax"]:
         labels = minmax_by_class(labels)
-    kept = table["kept"].to_numpy() & keep_top(labels, settings["keep"])
-    if settings["cap"] is not None:
-        labels = cap_sum(labels, settings["cap"])
+    kept = table["kept"].to_numpy() & keep_top(labels, settings["keep_fraction"])
+    if settings["max_label_sum"] is not None:
+        labels = cap_sum(labels, settings["max_label_sum"])
     return table.assign(labels=list(labels), kept=kept)
 
 

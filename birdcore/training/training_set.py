@@ -42,7 +42,7 @@ class TrainingSet:
 
 
 def training_set(job: Job, classes: tuple[str, ...], device: torch.device) -> TrainingSet:
-    embeds = job.config["learns"] == "embeddings"
+    embeds = job.config["objective"] == "embeddings"
     # Soundscapes may be there as background alone, unheard.
     heard_too = job.inputs("soundscapes") if job.step.inputs.get("heard_soundscapes") else []
     clips = read_mels([m / "mel.parquet" for m in job.inputs("mel") + heard_too], device)
@@ -89,7 +89,7 @@ def training_set(job: Job, classes: tuple[str, ...], device: torch.device) -> Tr
             )
         if job.config["background"]["probability"]:
             background = mels
-            if job.config["background"]["of"] == "quiet" and mels.names:
+            if job.config["background"]["source"] == "quiet" and mels.names:
                 quiet = quiet_pieces(mels, mels.spec.fixed_length(job.config["crop_s"]))
     return TrainingSet(clips, labels, train, held_out, segments, background, told, quiet, heard)
 

@@ -15,7 +15,7 @@ Build = Callable[..., Dag]
 STUDENT = """
 [[round]]
 name = "student"
-start = "first"
+init_from = "first"
 teacher = "first"
 epochs = 1
 """
@@ -114,7 +114,7 @@ def test_a_round_starts_from_its_own_backbone_and_fold(build: Build) -> None:
     dag = build(
         'round.0.backbones=["resnet10t", "resnet18"]',
         'round.1.backbones=["resnet10t", "resnet18"]',
-        "round.1.start=first",
+        "round.1.init_from=first",
     )
     before = {step.name.removeprefix("train first "): step for step in named(dag, "train first")}
     after = named(dag, "train second")
@@ -142,7 +142,7 @@ def test_a_student_that_is_taught_by_its_own_fold_alone_reads_no_other_models_la
     build: Build,
 ) -> None:
     """What a model is validated on has taught nobody who taught it."""
-    settings = ("folds.train=[0, 1]", "round.1.label.of=both")
+    settings = ("folds.train=[0, 1]", "round.1.label.source=both")
     dag = build("round.1.label.teachers=own", *settings)
 
     def folds_behind(dag: Dag, step: Step) -> set[int]:
@@ -161,7 +161,7 @@ def test_a_student_that_is_taught_by_its_own_fold_alone_reads_no_other_models_la
 
 def test_a_teacher_of_clips_needs_no_soundscape(build: Build, data: Path) -> None:
     shutil.rmtree(data / "train_soundscapes")
-    dag = build("round.1.label.of=clips", "round.1.targets=enriched")
+    dag = build("round.1.label.source=clips", "round.1.targets=enriched")
     (student, _) = named(dag, "train second")
     assert set(student.inputs) == {"catalog", "folds", "mel", "clip_labels"}
     assert student.config["targets"] == "enriched"

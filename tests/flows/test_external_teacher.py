@@ -27,7 +27,7 @@ EMBED = """
 [[round]]
 name = "embed"
 backbones = ["resnet10t"]
-learns = "embeddings"
+objective = "embeddings"
 mixup.labels = "soft"
 epochs = 2
 batch = 4
@@ -74,8 +74,8 @@ def taught(
 
     def build(*settings: str) -> Dag:
         whole = [
-            "round.1.start=embed",
-            "round.1.start_with=backbone",
+            "round.1.init_from=embed",
+            "round.1.init_weights=backbone",
             "round.2.teacher=external_teacher",
         ]
         chosen = read_recipe(recipe, [*whole, *settings])
@@ -231,9 +231,9 @@ def test_only_what_a_round_asks_for_is_heard(taught: Callable[..., Dag]) -> None
 
     assert heard() == {"train_audio", "train_soundscapes"}
     still = [
-        "round.0.learns=labels",
+        "round.0.objective=labels",
         "round.3.label.external_weight=0",
-        "round.2.label.of=soundscapes",
+        "round.2.label.source=soundscapes",
     ]
     assert heard(*still) == {"train_soundscapes"}
     assert heard(*still, "round.2.teacher=first") == set()
@@ -245,8 +245,8 @@ def test_only_what_a_round_asks_for_is_heard(taught: Callable[..., Dag]) -> None
     ("setting", "says"),
     [
         ("round.0.mixup.labels=max", 'must be "soft"'),
-        ("round.0.sumix.probability=0.5", 'does not go with learns = "embeddings"'),
-        ("round.0.reverse=0.5", 'does not go with learns = "embeddings"'),
+        ("round.0.sumix.probability=0.5", 'does not go with objective = "embeddings"'),
+        ("round.0.reverse=0.5", 'does not go with objective = "embeddings"'),
         ("round.2.teacher=embed", "know the competition's classes, and one of these does not"),
         ('ensemble.members=["outsid"]', "no round has this name"),
         ('ensemble.members=["embed"]', "does not know the competition's classes"),
@@ -270,9 +270,9 @@ def test_without_its_table_it_is_refused(tiny_recipe: Path) -> None:
     for setting in (
         "round.1.teacher=external_teacher",
         "round.1.label.external_weight=0.5",
-        "round.0.learns=embeddings",
+        "round.0.objective=embeddings",
         'ensemble.members=["first", "external_teacher"]',
     ):
-        more = ["round.0.mixup.labels=soft"] if "learns" in setting else []
+        more = ["round.0.mixup.labels=soft"] if "objective" in setting else []
         with pytest.raises(RecipeError, match=r"needs a table \[external_teacher\]"):
             read_recipe(tiny_recipe, [setting, *more])

@@ -36,9 +36,9 @@ def ran(store: Store, data: Path, tiny_recipe: Path, folder: Path, teachers: str
     recipe = folder / "three.toml"
     text = tiny_recipe.read_text().replace("[score]", f"{ROUNDS}\n[score]")
     recipe.write_text(text.replace('label.teachers = "all"\n', ""))
-    settings = [f"folds.count={FOLDS}", "round.0.epochs=1", "round.1.start=first"]
+    settings = [f"folds.count={FOLDS}", "round.0.epochs=1", "round.1.init_from=first"]
     settings += [f"round.{at}.label.teachers={teachers}" for at in (1, 2)]
-    settings += [f"round.{at}.label.of=both" for at in (1, 2)]
+    settings += [f"round.{at}.label.source=both" for at in (1, 2)]
     dag = build_dag(read_recipe(recipe, settings), scan(data, store), store, keep_shards=True)
     steps = [step for step in dag.steps if step.stage in RUN]
     made = [store.make(step, RUN[step.stage]) for step in steps]

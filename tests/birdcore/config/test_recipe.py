@@ -221,17 +221,17 @@ def test_all_mistakes_are_told_at_once(refuse: Refuse) -> None:
         ),
         (
             'name = "first"',
-            'name = "first"\nstart = "second"',
-            'r.toml:7: round.0.start = "second": no earlier round has this name. This is the first',
+            'name = "first"\ninit_from = "second"',
+            'r.toml:7: round.0.init_from = "second": no earlier round has this name. This is ',
         ),
         (
             'teacher = "first"',
-            'start = "first"\npretrained = true',
-            'r.toml:14: round.1.start = "first": does not go with pretrained = true: take one ',
+            'init_from = "first"\npretrained = true',
+            'r.toml:14: round.1.init_from = "first": does not go with pretrained = true: take one ',
         ),
         (
             '  "resnet10t",\n]\n',
-            '  "resnet18",\n]\nstart = "first"\n',
+            '  "resnet18",\n]\ninit_from = "first"\n',
             "r.toml:11: round.1.backbones = [\"resnet18\"]: needs the backbones of 'first': ",
         ),
         (
@@ -277,12 +277,12 @@ def test_all_mistakes_are_told_at_once(refuse: Refuse) -> None:
         ),
         (
             'teacher = "first"',
-            "times = 3",
-            "r.toml:14: round.1.times = 3: needs a teacher: what is repeated is to be taught",
+            "iterations = 3",
+            "r.toml:14: round.1.iterations = 3: needs a teacher: what is repeated is to be taught",
         ),
         (
             'name = "second"',
-            'name = "second-1"\nbackbones = ["x"]\n[[round]]\nname = "second"\ntimes = 2',
+            'name = "second-1"\nbackbones = ["x"]\n[[round]]\nname = "second"\niterations = 2',
             'r.toml:13: round.2.name = "second": an earlier round has this name',
         ),
         (
@@ -293,8 +293,8 @@ def test_all_mistakes_are_told_at_once(refuse: Refuse) -> None:
         ),
         (
             'teacher = "first"',
-            'start_with = "backbone"',
-            'r.toml:14: round.1.start_with = "backbone": needs start, a round to start from',
+            'init_weights = "backbone"',
+            'r.toml:14: round.1.init_weights = "backbone": needs init_from, a round to start from',
         ),
         (
             'teacher = "first"',
@@ -577,14 +577,14 @@ def test_a_round_of_several_times_is_as_many_rounds(tmp_path: Path) -> None:
     path = tmp_path / "r.toml"
     path.write_text(
         '[[round]]\nname = "first"\nbackbones = ["resnet10t"]\n'
-        '[[round]]\nname = "again"\nbackbones = ["resnet10t"]\nteacher = "first"\ntimes = 3\n'
+        '[[round]]\nname = "again"\nbackbones = ["resnet10t"]\nteacher = "first"\niterations = 3\n'
         '[[round]]\nname = "last"\nbackbones = ["resnet10t"]\nteacher = "again"\n'
-        'start = "again"\ntimes = 2\nepochs = 7\n'
-        '[[round]]\nname = "on"\nbackbones = ["resnet10t"]\nteacher = "last"\nstart = "first"\n'
-        "times = 2\n"
+        'init_from = "again"\niterations = 2\nepochs = 7\n'
+        '[[round]]\nname = "on"\nbackbones = ["resnet10t"]\nteacher = "last"\ninit_from = "first"\n'
+        "iterations = 2\n"
     )
     recipe = read_recipe(path)
-    told = [(one.name, one.teacher, one.start) for one in recipe.round]
+    told = [(one.name, one.teacher, one.init_from) for one in recipe.round]
     assert told == [
         ("first", None, None),
         ("again-1", "first", None),
@@ -595,7 +595,7 @@ def test_a_round_of_several_times_is_as_many_rounds(tmp_path: Path) -> None:
         ("on-1", "last", "first"),
         ("on", "on-1", "first"),
     ]
-    assert {one.times for one in recipe.round} == {1}
+    assert {one.iterations for one in recipe.round} == {1}
     assert recipe.round[5].epochs == 7
     assert recipe.members == ("first", "again", "last", "on")
 

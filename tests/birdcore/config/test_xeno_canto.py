@@ -20,7 +20,7 @@ folds = [0]
 [[round]]
 name = "own"
 backbones = ["resnet10t"]
-start = "birds"
+init_from = "birds"
 """
 THIRD = """
 [[round]]
@@ -80,13 +80,13 @@ def test_a_round_has_its_own_folds_or_those_of_all(read: Read) -> None:
             'r.toml:4: round.0.data = "xeno-canto": needs a table [xeno_canto]',
         ),
         (
-            'start = "birds"',
+            'init_from = "birds"',
             'data = "xeno-canto"',
             "r.toml:4: round: no round learns the competition's classes: add one with "
             'data = "birdclef"',
         ),
         (
-            'start = "birds"',
+            'init_from = "birds"',
             'teacher = "birds"',
             'r.toml:13: round.1.teacher = "birds": a teacher and its student know the '
             "competition's classes, and one of these does not",
@@ -120,17 +120,17 @@ def test_a_student_of_other_data_is_refused(read: Read) -> None:
 
 def test_a_round_starts_from_no_model_that_learnt_what_it_is_validated_on(read: Read) -> None:
     says = "folds = [0, 1]: must be among the folds of {!r}, from which it starts"
-    again = THIRD + 'start = "own"\nfolds = [0, 1]\n'
-    with_one = BIRDS.replace('start = "birds"', 'start = "birds"\nfolds = [0]')
+    again = THIRD + 'init_from = "own"\nfolds = [0, 1]\n'
+    with_one = BIRDS.replace('init_from = "birds"', 'init_from = "birds"\nfolds = [0]')
     assert refusal(read, with_one + again).endswith(says.format("own"))
     assert read(BIRDS + again).round[2].folds == (0, 1)
     # The model of fold 0 learnt fold 1 of the competition, before and behind other birds.
     first = BIRDS.replace("[[round]]", THIRD.replace("third", "first") + "\n[[round]]", 1)
-    through = first.replace("folds = [0]\n", 'folds = [0]\nstart = "first"\n').replace(
-        'start = "birds"', 'start = "birds"\nfolds = [0, 1]'
+    through = first.replace("folds = [0]\n", 'folds = [0]\ninit_from = "first"\n').replace(
+        'init_from = "birds"', 'init_from = "birds"\nfolds = [0, 1]'
     )
     assert refusal(read, through).endswith(says.format("birds"))
-    assert read(through.replace("folds = [0]", "folds = [0, 1]")).round[2].start == "birds"
+    assert read(through.replace("folds = [0]", "folds = [0, 1]")).round[2].init_from == "birds"
 
 
 @pytest.mark.parametrize(
@@ -168,6 +168,6 @@ def test_what_the_project_ships_collects_and_pretrains(tiny_recipe: Path) -> Non
     assert recipe.collects is not None
     pretrain, supervised, student = recipe.round
     assert (pretrain.data, recipe.folds_of(pretrain)) == ("xeno-canto", (0,))
-    assert supervised.start == pretrain.name
-    assert student.start == student.teacher == supervised.name
+    assert supervised.init_from == pretrain.name
+    assert student.init_from == student.teacher == supervised.name
     assert recipe.members == ("supervised", "student")

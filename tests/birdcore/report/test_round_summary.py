@@ -23,8 +23,8 @@ def test_round_summary_averages_its_models(made: Any) -> None:
 def test_links_name_initialisation_and_teachers() -> None:
     rounds = [
         settings("birds", data="xeno-canto"),
-        settings("one", start="birds"),
-        settings("two", start="one", teacher="one"),
+        settings("one", init_from="birds"),
+        settings("two", init_from="one", teacher="one"),
         settings("three", teacher="external_teacher"),
     ]
     assert links(rounds) == [(0, 1, "start"), (1, 2, "start"), (1, 2, "teacher")]

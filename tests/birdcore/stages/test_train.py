@@ -76,7 +76,7 @@ def training(store: Store, mel_of: Any, publish: Any) -> MadeStep:
         )
         chosen = {"epochs": 3, "batch": 3, "crop_s": 0.5, "learning_rate": 1e-2} | settings
         if start is not None:
-            chosen["start"] = "before"
+            chosen["init_from"] = "before"
         one = Round(name="one", backbones=("test_resnet",), **chosen)
         inputs = {"catalog": (catalog,), "folds": (folded,), "mel": (mel,)}
         if start is not None:
@@ -265,7 +265,7 @@ def test_where_no_checkpoint_is_whole_the_training_starts_anew(
         {"epochs": 5},
         {"ema": 0.5},
         {"frequency_channel": True},
-        {"soup": 2, "learning_rate": 1.0},
+        {"average_top_k": 2, "learning_rate": 1.0},
     ],
 )
 def test_a_checkpoint_of_another_training_is_none_of_this_one(
@@ -322,7 +322,7 @@ def test_a_warm_start_takes_the_weights_of_the_earlier_round(
     training: MadeStep, store: Store, model_of: Any
 ) -> None:
     start = model_of(seed=5)
-    still = {"epochs": 1, "learning_rate": 1e-12, "final_rate": 0.0, "weight_decay": 0.0}
+    still = {"epochs": 1, "learning_rate": 1e-12, "min_lr": 0.0, "weight_decay": 0.0}
     before = weights(store.get(start))
     assert distance(weights(run(store, training(start=start, **still))), before) < 1e-3
     assert distance(weights(run(store, training(**still))), before) > 1
@@ -330,7 +330,7 @@ def test_a_warm_start_takes_the_weights_of_the_earlier_round(
 
 def test_the_rate_begins_anew_where_a_round_asks_for_it(training: MadeStep, store: Store) -> None:
     """Two cycles of two epochs: at the end of each the rate is the final one."""
-    settings = {"epochs": 4, "restart_every": 2, "final_rate": 1e-5, "warmup": 0.0}
+    settings = {"epochs": 4, "restart_every": 2, "min_lr": 1e-5, "warmup": 0.0}
     rates = [row["learning_rate"] for row in rows(run(store, training(**settings)))]
     assert rates[0] > 1e-3
     assert rates[1] == pytest.approx(1e-5)
@@ -341,9 +341,9 @@ def test_a_start_may_take_the_backbone_alone(
     training: MadeStep, store: Store, model_of: Any
 ) -> None:
     start = model_of(seed=5)
-    still = {"epochs": 1, "learning_rate": 1e-12, "final_rate": 0.0, "weight_decay": 0.0}
+    still = {"epochs": 1, "learning_rate": 1e-12, "min_lr": 0.0, "weight_decay": 0.0}
     before = weights(store.get(start))
-    after = weights(run(store, training(start=start, start_with="backbone", **still)))
+    after = weights(run(store, training(start=start, init_weights="backbone", **still)))
     assert distance(part(after, True), part(before, True)) < 1e-3
     assert distance(part(after, False), part(before, False)) > 0.1
 
@@ -354,7 +354,7 @@ def test_a_start_may_take_the_backbone_alone(
         {"sampler": "classes"},
         {"crops": "overlapping", "loud_crops": 0.0},
         {"mixup": {"probability": 1.0, "labels": "losses"}},
-        {"soup": 2},
+        {"average_top_k": 2},
         {"restart_every": 2, "loss": "cross_entropy"},
     ],
 )
@@ -373,7 +373,7 @@ def test_from_a_model_of_other_classes_a_start_takes_the_backbone_only(
     training: MadeStep, store: Store, model_of: Any
 ) -> None:
     start = model_of(seed=5, classes=("x", "y"))
-    still = {"epochs": 1, "learning_rate": 1e-12, "final_rate": 0.0, "weight_decay": 0.0}
+    still = {"epochs": 1, "learning_rate": 1e-12, "min_lr": 0.0, "weight_decay": 0.0}
     before = weights(store.get(start))
     started, alone = (
         weights(run(store, training(start=origin, **still))) for origin in (start, None)

@@ -11,8 +11,8 @@ from birdcore.store.artifact import MANIFEST, Metrics, Ref, Step
 from birdcore.store.provenance import format_provenance, provenance_tree
 from birdcore.store.store import Job, Store
 
-FULL = PseudoLabels(power=1.54, threshold=0.3, segment_s=5.0, overlap=0.25, keep=0.8)
-AT_ONCE = {"minmax", "keep", "cap"}
+FULL = PseudoLabels(power=1.54, threshold=0.3, segment_s=5.0, overlap=0.25, keep_fraction=0.8)
+AT_ONCE = {"minmax", "keep_fraction", "max_label_sum"}
 
 
 def publish(

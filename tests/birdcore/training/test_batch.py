@@ -164,7 +164,7 @@ def test_quiet_pieces_alone_are_laid_under_clips() -> None:
     data = replace(training_set(1), clips=flat([-20.0]), background=noisy(2, 9))
     assert data.background is not None
     data = replace(data, quiet=(torch.tensor([1, 1]), torch.tensor([7, 90])))
-    settings = configured(background=Background(probability=1.0, of="quiet", snr_db=(0.0, 0.0)))
+    settings = configured(background=Background(probability=1.0, source="quiet", snr_db=(0.0, 0.0)))
     rows = torch.zeros(30, dtype=torch.long)
     power, *_ = draw_batch(data, rows, CROPS, settings, seeded())
     pieces = data.background.power(torch.tensor([1, 1]), torch.tensor([7, 90]), CROPS.frames)
@@ -181,7 +181,7 @@ def test_floors_are_mixed_as_what_they_lie_under() -> None:
     data = replace(data, background=flat([-30.0]))
     settings = configured(
         match_power=True, normalise="floor", gain_db=6.0,
-        background=Background(probability=0.5, of="soundscapes", snr_db=(3.0, 3.0)),
+        background=Background(probability=0.5, source="soundscapes", snr_db=(3.0, 3.0)),
         sumix=Sumix(probability=0.5, gain_db=3.0),
     )  # fmt: skip
     rows = torch.tensor([0, 1] * 20)
@@ -245,7 +245,7 @@ def test_floors_are_the_steady_noise_and_know_nothing_of_a_call() -> None:
     assert floors.mean() == pytest.approx(1.0, rel=0.3)
 
     loud = replace(training_set(1), clips=flat([0.0]), background=soundscape)
-    asked = configured(background=Background(probability=1.0, of="floors", snr_db=(0.0, 0.0)))
+    asked = configured(background=Background(probability=1.0, source="floors", snr_db=(0.0, 0.0)))
     power, *_ = draw_batch(loud, torch.zeros(200, dtype=torch.long), CROPS, asked, seeded())
     added = power - 1.0
     assert added.mean() == pytest.approx(1.0, rel=0.02)
@@ -454,7 +454,7 @@ def test_what_is_done_to_sounds_draws_from_noise_alone(key: str) -> None:
 
 def test_the_noise_of_backgrounds_is_drawn_by_the_generator_of_the_device() -> None:
     data = replace(training_set(), background=noisy(3, 5))
-    asked = configured(background=Background(probability=1.0, of="floors"))
+    asked = configured(background=Background(probability=1.0, source="floors"))
     noise = seeded(2)
     draw_batch(data, torch.arange(12), CROPS, asked, seeded(1), noise=noise)
     assert not torch.equal(noise.get_state(), seeded(2).get_state())

@@ -82,7 +82,7 @@ def test_no_crop_at_all_is_an_empty_batch() -> None:
     st.sampled_from([0.0, 0.5, 1.0]),
     st.integers(0, 2**32),
 )
-def test_crops_stay_inside_their_recording_and_its_first_seconds(
+def test_crops_stay_inside_their_recording_and_its_max_start_seconds(
     lengths: list[int], frames: int, first: int | None, loud: float, seed: int
 ) -> None:
     data = recordings(lengths)
@@ -221,7 +221,7 @@ def test_a_single_row_comes_twice_since_a_batch_has_statistics() -> None:
 
 
 def test_crops_are_measured_in_frames() -> None:
-    one = Round(name="one", backbones=("x",), crop_s=5.0, first_s=30.0, loud_crops=0.2)
+    one = Round(name="one", backbones=("x",), crop_s=5.0, max_start_s=30.0, loud_crops=0.2)
     assert crops_of(one.model_dump(), MelSpec()) == Crops(313, 1876, 0.2)
     whole = Round(name="one", backbones=("x",))
     assert crops_of(whole.model_dump(), MelSpec()).first_frames is None
