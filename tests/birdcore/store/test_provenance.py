@@ -101,7 +101,7 @@ submission {key(made["submission"])} (12 rows, 2 classes)
 ├─ catalog {catalog} (5 recordings, 5 usable, 2 species)
 ├─ ensemble {key(made["ensemble"])} (mean, second/resnet10t 1)
 │  └─ train second resnet10t fold 0 {key(second)} (4 trained on, 1 held out, 6 segments, """
-        f"""start first, teacher first ×2, keep 0.8)
+        f"""start first, teacher first ×2, keep_fraction 0.8)
 │     ├─ folds {folds} (5 recordings, 2 folds)
 │     │  └─ catalog {catalog} … see above
 │     ├─ mel train_audio ×2 (5 recordings)
