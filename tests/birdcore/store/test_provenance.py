@@ -172,7 +172,7 @@ def test_deleted_labels_leave_the_teacher_unknown(store: Store, made: dict[str, 
     for ref in made["labels"]:
         (store.path(ref) / MANIFEST).unlink()
     text = told(store, made["second"])
-    assert "teacher unknown, keep 0.8" in text.splitlines()[0]
+    assert "teacher unknown, keep_fraction 0.8" in text.splitlines()[0]
     assert "─ label ×2: not in the store\n" in text
 
 
@@ -181,7 +181,7 @@ def test_a_deleted_teacher_has_its_key_for_a_name(store: Store, made: dict[str, 
         (store.path(ref) / MANIFEST).unlink()
     one, two = made["first"]
     first = told(store, made["second"]).splitlines()[0]
-    assert f"start {one}, teacher {one} and {two}, keep 0.8" in first
+    assert f"start {one}, teacher {one} and {two}, keep_fraction 0.8" in first
 
 
 def test_labels_as_a_recipe_has_them_say_three_settings(store: Store) -> None:
