@@ -27,7 +27,7 @@ from birdcore.xeno_canto.selection_state import (
     tables_of,
     write_failed,
 )
-from flows.error_messages import plain
+from flows.messages import error_message
 from tasks.archive import set_limit
 from tasks.download import download
 from tasks.search import search
@@ -68,7 +68,9 @@ def collect(
         end_with_starter(lambda: report_crash(flow_run.id))
     wanted = read_recipe(Path(recipe), settings).xeno_canto
     if wanted is None:
-        raise ValueError(f"{recipe} has no table [xeno_canto]: it says not what to collect")
+        raise ValueError(
+            f"{recipe} has no table [xeno_canto], which selects the recordings to download"
+        )
     stopping.clear()
     try:
         return _collect(wanted, Path(data), Path(collection))
@@ -131,6 +133,6 @@ def _refuse_failed(futures: list[Any]) -> None:
     for future in futures:
         if future.state.is_failed() or future.state.is_crashed():
             error = future.state.result(raise_on_failure=False)
-            reasons.append(plain(error) if isinstance(error, BaseException) else str(error))
+            reasons.append(error_message(error) if isinstance(error, BaseException) else str(error))
     if reasons:
         raise CollectFailed("\n".join(dict.fromkeys(reasons)))

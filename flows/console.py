@@ -1,7 +1,7 @@
-"""Prefect's log lines on the console, each without its traceback.
+"""Prefect's console log without tracebacks: messages are enough, and the UI keeps the rest.
 
-The message says what was wrong, and the UI keeps the rest. Prefect takes the class of its console
-handler from PREFECT_LOGGING_HANDLERS_CONSOLE_CLASS, and reads that once, when it is imported.
+A module of its own, because it imports Prefect, which reads the name of this class from
+PREFECT_LOGGING_HANDLERS_CONSOLE_CLASS once, when it is imported (flows/terminal.py sets it).
 """
 
 import copy
@@ -13,7 +13,7 @@ from birdcore.text import plain_lines
 
 
 class PlainConsole(PrefectConsoleHandler):
-    """Prefect's own console handler, but for tracebacks."""
+    """Prefect's console handler without tracebacks and control characters."""
 
     def format(self, record: logging.LogRecord) -> str:
         plain = copy.copy(record)

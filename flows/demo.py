@@ -1,4 +1,4 @@
-"""The embedded data set: a competition of made-up birds, and an archive to download others from."""
+"""The data of `birdflow demo`: a synthetic competition, and an archive with more recordings."""
 
 import os
 from collections.abc import Iterator
@@ -13,14 +13,16 @@ from birdcore.xeno_canto.errors import KEY_NAME
 
 RECIPE = Path(str(files("recipes") / "demo.toml"))
 PORT = 8347
-"""As the recipe has it: the archive's address is a part of what was searched for."""
+"""The recipe names this port. The address of an archive is part of a search's identity, so another
+port searches again."""
 
 
 @contextmanager
-def demo(home: Path) -> Iterator[list[str]]:
-    """Write `data/` and `archive/` below `home`, and serve the archive as long as it is needed.
+def demo_data(home: Path) -> Iterator[list[str]]:
+    """Write `data/` and `archive/` below `home`, and serve the archive inside the context.
 
-    Yields the settings that the recipe needs where its port is taken.
+    Yields:
+        Settings over the recipe's own: the archive's address where the recipe's port is taken.
     """
     write_folder(home / "data")
     write_uploads(home / "archive", home / "data", DemoSettings())

@@ -1,10 +1,10 @@
-"""Deployments on the server: what deployments/prefect.yaml says of them, and what people changed.
+"""Register the deployments of deployments/prefect.yaml and keep what users changed in the UI.
 
-Each thing has three values: as birdflow registered it last (a label of the deployment says so),
-as it is on the server, and as the file has it now. What differs from what was registered, a
-person has changed in the UI, and it stays. All else follows the file. A deployment is written by
-one request, with its label, so there is no half of it.
-Prefect must know its server before this is imported.
+This is a three-way merge of each field: the value that birdflow registered last (kept in a label of
+the deployment), the value on the server, and the value in the file. Where the server differs from
+what was registered, a user changed it, and it stays; all other fields follow the file. One request
+writes a deployment with its label, so a deployment is never written in part.
+Set Prefect's server before importing this module.
 """
 
 import json
@@ -25,16 +25,24 @@ from birdcore import __version__
 
 LABEL = "birdflow.registered"
 OURS = ("version", "entrypoint", "pull_steps", "parameter_openapi_schema")
-"""Fields that belong to the code: they follow it, whoever changed them."""
+"""Fields that belong to the code: they always follow it."""
 PER_KEY = ("parameters", "job_variables", "schedules")
 MISSING = object()
 
 Spec = dict[str, Any]
-"""A deployment in plain values, schedules by their slug."""
+"""A deployment as plain values, with its schedules by slug."""
 
 
-def wanted(file: Path, root: Path) -> dict[str, Spec]:
-    """The deployments of the file for a checkout in `root`, by `flow/name`."""
+def read_deployments(file: Path, root: Path) -> dict[str, Spec]:
+    """Read the deployments of a file.
+
+    Args:
+        file: deployments/prefect.yaml.
+        root: The checkout's folder, which the file calls BIRDFLOW_HOME.
+
+    Returns:
+        Deployments by `flow/name`.
+    """
     variables = {"{{ $BIRDFLOW_HOME }}": str(root), "{{ $BIRDFLOW_VERSION }}": __version__}
     listed = yaml.safe_load(file.read_text(encoding="utf-8"))["deployments"]
     specs = [_spec(_filled(one, variables), root) for one in listed]
@@ -44,14 +52,21 @@ def wanted(file: Path, root: Path) -> dict[str, Spec]:
 def register(
     client: SyncPrefectClient, title: str, new: Spec, say: Callable[[str], object]
 ) -> None:
-    """Make the deployment what it should be; what changes is said before."""
+    """Create or update one deployment; every change is reported before it is made.
+
+    Args:
+        client: Prefect's client.
+        title: The deployment's name as `flow/name`.
+        new: What the file says.
+        say: Prints a line.
+    """
     try:
         found = client.read_deployment_by_name(title)
     except ObjectNotFound:
-        say(f"registers the deployment {title}")
+        say(f"registering deployment {title}")
         _write(client, title, new, record=new)
         return
-    now, before = _as_it_is(found), _record(found)
+    now, before = _current(found), _record(found)
     merged = merge(before or {k: v for k, v in now.items() if k not in PER_KEY}, now, new)
     merged |= {name: new[name] for name in OURS}
     known = new["parameter_openapi_schema"]["properties"]
@@ -59,17 +74,17 @@ def register(
     merged["parameters"] = {k: v for k, v in merged["parameters"].items() if k in known}
     changed, kept = list(differences(now, merged)), list(differences(new, merged))
     if changed:
-        say(f"changes the deployment {title}: {', '.join(changed)}")
+        say(f"updating deployment {title}: {', '.join(changed)}")
         if kept:
-            say(f"  keeps yours: {', '.join(kept)}")
+            say(f"  keeping your changes: {', '.join(kept)}")
         if gone:
-            say(f"  without parameters that the flow has no more: {', '.join(gone)}")
+            say(f"  removing parameters that the flow no longer has: {', '.join(gone)}")
     if changed or before != _recorded(new):
         _write(client, title, merged, record=new)
 
 
 def merge(before: Any, now: Any, new: Any) -> Any:
-    """`new`, but `now` where it is not as it was `before`; by key, in mappings."""
+    """Three-way merge, key by key in mappings: `now` where it differs from `before`, else `new`."""
     if isinstance(now, dict) and isinstance(new, dict):
         was = before if isinstance(before, dict) else {}
         found = {
@@ -81,7 +96,7 @@ def merge(before: Any, now: Any, new: Any) -> Any:
 
 
 def differences(one: Spec, other: Spec, path: str = "") -> Iterator[str]:
-    """Where two specifications differ, as `parameters.store`."""
+    """Dotted keys in which two deployments differ, such as `parameters.store`."""
     for key in dict.fromkeys([*one, *other]):
         a, b = one.get(key, MISSING), other.get(key, MISSING)
         if isinstance(a, dict) and isinstance(b, dict) and key != "parameter_openapi_schema":
@@ -91,6 +106,7 @@ def differences(one: Spec, other: Spec, path: str = "") -> Iterator[str]:
 
 
 def _filled(value: Any, variables: dict[str, str]) -> Any:
+    """A YAML value with its template variables replaced."""
     if isinstance(value, dict):
         return {key: _filled(one, variables) for key, one in value.items()}
     if isinstance(value, list):
@@ -127,7 +143,7 @@ def _spec(one: Spec, root: Path) -> Spec:
     }
 
 
-def _as_it_is(found: DeploymentResponse) -> Spec:
+def _current(found: DeploymentResponse) -> Spec:
     limit, options = found.global_concurrency_limit, found.concurrency_options
     return {
         "name": found.name,
@@ -158,7 +174,7 @@ def _recorded(spec: Spec) -> Spec:
 
 
 def _record(found: DeploymentResponse) -> Spec | None:
-    """What birdflow registered, or None of one that says nothing of it."""
+    """What birdflow registered last, or None where the deployment has no such label."""
     try:
         record: Spec = json.loads(str(found.labels[LABEL]))
     except (KeyError, ValueError):

@@ -1,8 +1,8 @@
-"""What the environment may say to Prefect, and what it may not.
+"""Environment variables for Prefect: which ones its clients and our own server receive.
 
-A user's own Prefect server is used with all of their settings. Our own server and its clients
-get ours and nothing else: a leftover PREFECT_SERVER_DATABASE_CONNECTION_URL would lead the server
-to another database, a PREFECT_API_KEY or a proxy our clients to nowhere.
+A user's own Prefect server is used with all of the user's settings. birdflow's server and its
+clients receive only the settings below: an inherited PREFECT_SERVER_DATABASE_CONNECTION_URL would
+point the server at another database, and a PREFECT_API_KEY or a proxy would break the clients.
 """
 
 import os
@@ -21,36 +21,36 @@ CLIENT_SETTINGS = {
     "DO_NOT_TRACK": "1",
     "PREFECT_CLI_PROMPT": "false",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
-    # A run that is not heard of has crashed (flows/server_setup.py).
+    # A run without heartbeats has crashed (flows/server_setup.py).
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
 }
 SERVER_SETTINGS = {
-    # The working folder of the server is its own: no path can break the URL.
+    # Relative to the server's working folder, so that no special character of a path is in the URL.
     "PREFECT_SERVER_DATABASE_CONNECTION_URL": "sqlite+aiosqlite:///prefect.db",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-    # A server that was killed knows who has the slots of its limits.
+    # On disk, so that a server that was killed still knows the holders of concurrency slots.
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
         "prefect.server.concurrency.lease_storage.filesystem"
     ),
-    # What is older goes: events after a week, heartbeats after a day, runs after 90 days.
+    # Removed after: events a week, heartbeats a day, runs 90 days.
     "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "P7D",
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
     "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": "7776000",
     "PREFECT_SERVER_SERVICES_DB_VACUUM_EVENT_RETENTION_OVERRIDES": (
         '{"prefect.flow-run.heartbeat": 86400}'
     ),
-    # Bursts of tasks on SQLite: half the lag of the defaults.
+    # Larger batches halve the lag of SQLite when many tasks report at once.
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "100",
 }
 KEPT = ("PREFECT_LOGGING_LEVEL", "PREFECT_LOGGING_COLORS", "PREFECT_LOGGING_HANDLERS_CONSOLE_")
-"""Settings of the user, by how they begin, that our clients keep: what stands on the terminal."""
+"""Prefixes of the user's settings that our clients keep: those of the console log."""
 
 
 def users_server() -> str | None:
-    """The API address that the user's environment or active profile names."""
+    """The API address of the user's own server, from the environment or the active profile."""
     if url := os.environ.get("PREFECT_API_URL"):
         return url
     home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
@@ -65,13 +65,19 @@ def users_server() -> str | None:
 
 
 def use_users_server() -> None:
-    """Add what birdflow's clients need to the user's settings, which come first."""
+    """Add the settings that birdflow's clients need where the user has not set them."""
     for name, value in CLIENT_SETTINGS.items():
         os.environ.setdefault(name, value)
 
 
 def use_own_server(home: Path, url: str, login: str) -> None:
-    """Let this process and its children be clients of our own server and of no other."""
+    """Make this process and its children clients of birdflow's own server only.
+
+    Args:
+        home: The server's folder, which becomes PREFECT_HOME.
+        url: Address of the server's API.
+        login: The login as `user:password`.
+    """
     for name in [name for name in os.environ if name.startswith("PREFECT_")]:
         if not name.startswith(KEPT):
             del os.environ[name]
@@ -80,11 +86,17 @@ def use_own_server(home: Path, url: str, login: str) -> None:
 
 
 def server_environment(home: Path, origin: str, login: str) -> dict[str, str]:
-    """The environment of our own server's process."""
-    theirs = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+    """The environment of the process of birdflow's own server.
+
+    Args:
+        home: The server's folder.
+        origin: Scheme, host and port of its pages.
+        login: The login as `user:password`.
+    """
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     return (
-        theirs
+        inherited
         | CLIENT_SETTINGS
         | SERVER_SETTINGS
         | _home(home)
@@ -92,7 +104,7 @@ def server_environment(home: Path, origin: str, login: str) -> dict[str, str]:
             "PREFECT_SERVER_API_AUTH_STRING": login,
             "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": origin,
             "PREFECT_UI_API_URL": f"{origin}/api",
-            "PYTHONPATH": os.pathsep.join(filter(None, paths)),  # its working folder is another
+            "PYTHONPATH": os.pathsep.join(filter(None, paths)),  # it works elsewhere
         }
     )
 
@@ -102,10 +114,10 @@ def _home(home: Path) -> dict[str, str]:
 
 
 def keep_loopback_from_proxies() -> None:
-    """No proxy stands between processes of one machine; the user's other exceptions stay.
+    """Exclude loopback from the user's proxies, in addition to the exclusions that are set.
 
-    A proxy that httpx can't use, such as one of SOCKS without the package socksio, is left out
-    with a note: it would break each client, whatever the exceptions say.
+    A proxy that httpx can't use, such as SOCKS without the package socksio, is removed with a note:
+    httpx would fail to make any client, also for addresses that are excluded.
     """
     given = [os.environ.get(name, "") for name in ("no_proxy", "NO_PROXY")]
     hosts = [host.strip() for text in given for host in text.split(",") if host.strip()]
@@ -115,11 +127,11 @@ def keep_loopback_from_proxies() -> None:
         if kind != "no" and (why := _unusable(address)):
             for name in (f"{kind}_proxy", f"{kind}_proxy".upper()):
                 os.environ.pop(name, None)
-            err.print(f"note: {kind}_proxy is left out: {why}")
+            err.print(f"note: {kind}_proxy is ignored: {why}")
 
 
 def _unusable(address: str) -> str | None:
-    """Why httpx takes no such proxy, or None; the address itself may hold a password."""
+    """Why httpx can't use a proxy, or None; without the address, which may contain a password."""
     try:
         url = address if "://" in address else f"http://{address}"
         httpx.HTTPTransport(proxy=httpx.Proxy(url)).close()

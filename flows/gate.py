@@ -1,7 +1,8 @@
-"""Who may talk to our own Prefect server: checked before Prefect sees a request or a websocket.
+"""ASGI middleware that rejects requests of foreign web pages before Prefect handles them.
 
-Prefect asks for the login on its API. But a web page in the user's browser reaches loopback too,
-under a name of its own that leads there (DNS rebinding), from its own origin, or in a frame.
+Prefect's API requires the login. But any web page in the user's browser can send requests to
+loopback too: by DNS rebinding, from its own origin, or in a frame. So host name, origin and framing
+are checked here. This module also serves the proof of identity and the login page (flows/login.py).
 """
 
 import hashlib
@@ -19,7 +20,7 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 NONCE = re.compile(rb"[0-9a-f]{32}")
-# Where Prefect's pages, both of them, look for the login.
+# Both of Prefect's web interfaces read the login from local storage.
 SCRIPT = (
     "const secret = location.hash.slice(1);"
     f"if (secret) localStorage.setItem('prefect-password', btoa('{USER}:' + secret));"
@@ -43,7 +44,13 @@ UNFRAMED: Headers = [
 
 
 def gate(app: App, port: int, login: str) -> App:
-    """`app` for requests that name this server, and that no foreign page has sent."""
+    """Wrap `app` so that it only gets requests that name this server and come from its own pages.
+
+    Args:
+        app: Prefect's ASGI application.
+        port: The port that the server listens on.
+        login: The login as `user:password`, for the proof of identity.
+    """
     host, local = f"{HOST}:{port}".encode(), f"localhost:{port}".encode()
     origin = b"http://" + host
 
@@ -60,9 +67,9 @@ def gate(app: App, port: int, login: str) -> App:
             await app(scope, receive, send)
         elif scope["path"] == PROOF and NONCE.fullmatch(nonce := scope["query_string"]):
             await _answer(send, 200, proof(login, port, nonce.decode()).encode())
-        elif _page(scope) and names == [local]:  # else the page's API would be of another origin
+        elif _page(scope) and names == [local]:  # else page and API would have two origins
             await _answer(send, 307, b"", [(b"location", origin + _target(scope))])
-        elif scope["path"] == ENTRANCE and _of_other_pages(scope):
+        elif scope["path"] == ENTRANCE and _opened_by_other_page(scope):
             await _refuse(scope, send, b"open this address by itself")
         elif scope["path"] == ENTRANCE:
             await _answer(send, 200, PAGE.encode(), PAGE_HEADERS + UNFRAMED)
@@ -80,8 +87,8 @@ def _page(scope: Message) -> bool:
     return scope["method"] == "GET" and not scope["path"].startswith(("/api", PROOF))
 
 
-def _of_other_pages(scope: Message) -> bool:
-    """Whether another page leads here, by what browsers say: it could set a wrong login."""
+def _opened_by_other_page(scope: Message) -> bool:
+    """Whether another page opened this one (Fetch Metadata): it could set a wrong login."""
     return any(
         value not in (b"none", b"same-origin") for value in _values(scope, b"sec-fetch-site")
     )

@@ -1,8 +1,8 @@
-"""The login of a store's own Prefect server, and how the server proves that it is ours.
+"""The login of a store's own Prefect server, and how the server proves its identity.
 
-The login is made at random once per store and lies in a file that only this account may read.
-Clients send it with each request. So before they do, they ask whoever answers on the port for a
-proof that it knows the login: after a crash another account may listen there.
+The login is random, one per store, in a file that only this account can read. Clients send it with
+each request. Before the first request they ask the process that listens on the port for a proof
+that it knows the login, because another account may listen there after a crash.
 """
 
 import hashlib
@@ -26,9 +26,13 @@ FORM = re.compile(rf"{USER}:[A-Za-z0-9_-]{{22,}}")
 
 
 def login_of(home: Path) -> str:
-    """The login, as `user:password`; made where there is none. Call it under a lock.
+    """The login as `user:password`; created where there is none. Call it under a lock.
 
-    Raises ValueError where the file holds something else.
+    Args:
+        home: The server's folder.
+
+    Raises:
+        ValueError: The file holds something else.
     """
     path = home / "login"
     with suppress(FileNotFoundError), open(open_private(path, os.O_RDONLY)) as file:
@@ -42,35 +46,35 @@ def login_of(home: Path) -> str:
 
 
 def entrance(origin: str, login: str) -> str:
-    """The address that opens the page without typing: browsers send no fragment anywhere."""
+    """The address that logs a browser in; the secret is in the fragment, which is never sent."""
     return f"{origin}{ENTRANCE}#{login.partition(':')[2]}"
 
 
 def basic(login: str) -> str:
-    """The header Authorization."""
+    """The value of the header Authorization."""
     return f"Basic {b64encode(login.encode()).decode()}"
 
 
 def proof(login: str, port: int, nonce: str) -> str:
-    """What only who knows the login can say, of one question to one port."""
+    """An HMAC-SHA256 of port and nonce, keyed by the login, in hexadecimal."""
     words = f"birdflow's server on port {port}, asked {nonce}"
     return hmac.new(login.encode(), words.encode(), hashlib.sha256).hexdigest()
 
 
 def proves_itself(login: str, port: int, timeout: float = 2.0) -> bool:
-    """Whether a server that is up and knows the login answers on this port of loopback."""
+    """Whether the process that listens on this port of loopback knows the login."""
     nonce = secrets.token_hex(16)
     with closing(http.client.HTTPConnection(HOST, port, timeout=timeout)) as connection:
         try:
             connection.request("GET", f"{PROOF}?{nonce}")
-            said = connection.getresponse().read(64)
+            answer = connection.getresponse().read(64)
         except (OSError, http.client.HTTPException):
             return False
-    return hmac.compare_digest(said, proof(login, port, nonce).encode())
+    return hmac.compare_digest(answer, proof(login, port, nonce).encode())
 
 
 def listen(port: int = 0) -> socket.socket:
-    """A socket that listens on loopback alone; port 0 is any that is free."""
+    """A socket that listens on loopback only; port 0 takes any free one."""
     listening = socket.socket()
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -31,7 +31,7 @@ from birdcore.store.store import Store
 from birdcore.xeno_canto.selection_state import due
 from flows.collect import CollectFailed, collect
 from flows.dag import Dag, build_dag, gathered
-from flows.error_messages import plain
+from flows.messages import error_message
 from flows.problems import notes, write_problems
 from flows.result_folder import refuse_foreign
 from flows.results import write_results
@@ -206,4 +206,4 @@ def _fetch_weights(recipe: Recipe, steps: Sequence[Step], store: Store) -> None:
 
 def _reason(state: State[Any]) -> str:
     error = state.result(raise_on_failure=False)
-    return plain(error) if isinstance(error, BaseException) else str(error)
+    return error_message(error) if isinstance(error, BaseException) else str(error)

@@ -1,10 +1,10 @@
 """The Prefect server that a run reports to.
 
-Where the user has one (PREFECT_API_URL, or a profile that names it) it is used as it is. Else
-birdflow runs its own on loopback, with its database inside the store, and leaves the user's
-Prefect home alone. Runs on one store share that server: each holds a shared lock while it needs
-it, and the server ends by itself when nobody does, however they ended. One that dies earlier is
-started again. Who may talk to it: flows/login.py, flows/gate.py.
+Where the user has a server (PREFECT_API_URL, or a profile that names it), it is used. Otherwise
+birdflow starts its own on loopback, with its database inside the store, and leaves the user's
+Prefect home alone. Runs on one store share that server: each holds a shared lock while it needs it,
+and the server ends when no process holds the lock, however the runs ended. A server that dies
+earlier is started again. Access control: flows/login.py, flows/gate.py.
 """
 
 import fcntl
@@ -32,28 +32,38 @@ from flows.terminal import err
 
 HOME = "prefect"
 START_S = 180.0
-"""So long a server may take on a busy machine; one that ends says so at once."""
-SLOW_S = 5.0
+"""Time for a server to start on a busy machine; one that exits is noticed at once."""
+SLOW_S = 2.0
+"""After so long a message says what is waited for."""
 WATCH_S = 2.0
 LOG_LINES = 5
 LISTENING: dict[int, int] = {}
-"""Descriptors of the sockets of servers that this process has started, by port. They stay open
-while it lives: no other program can take the port of a server that has died, and clients wait for
-the next one."""
+"""Descriptors of the listening sockets of servers that this process started, by port. They stay
+open as long as it lives: no other program can take the port of a server that died, and requests
+wait for the next server."""
 LOGINS: dict[str, str] = {}
-"""The logins of our own servers, by the address of their API."""
+"""Logins of birdflow's own servers, by the address of their API."""
 
 
 class ServerError(RuntimeError):
-    """The server can't be had; the message says why, and where its log is."""
+    """The server can't be used; the message says why, and where its log is."""
 
 
 @contextmanager
 def server(store: Path, port: int | None = None) -> Iterator[str]:
-    """The address of the server's API, up and healthy until this process ends.
+    """A server that is up until this process ends.
 
     Must be entered before Prefect is imported, which reads its settings once.
-    Raises ServerError where our own server does not come up.
+
+    Args:
+        store: The store's folder on this machine.
+        port: Where birdflow's own server listens; any free port by default.
+
+    Yields:
+        The address of the server's API.
+
+    Raises:
+        ServerError: birdflow's own server does not start.
     """
     keep_loopback_from_proxies()
     if url := users_server():
@@ -81,9 +91,9 @@ def server(store: Path, port: int | None = None) -> Iterator[str]:
 
 
 def ui_of(api_url: str, login: str | None = None) -> str:
-    """Where the page is: on a terminal the address that opens it without typing.
+    """The address of the web page; on a terminal, of birdflow's own server, with the login.
 
-    Output that goes elsewhere may be kept where others read it, so it names no login.
+    Other output may be kept where other people read it, so it contains no login.
     """
     page = api_url.removesuffix("/api")
     login = login or LOGINS.get(api_url)
@@ -91,7 +101,7 @@ def ui_of(api_url: str, login: str | None = None) -> str:
 
 
 def home_of(store: Path) -> Path:
-    """The folder of a store's own server. Raises ServerError where others could get at it."""
+    """The folder of a store's own server; raises ServerError where other accounts can access it."""
     try:
         return private_folder(store.absolute() / HOME)
     except NotPrivateError as error:
@@ -106,7 +116,7 @@ def _origin(port: int | str) -> str:
 
 @contextmanager
 def _starting(home: Path) -> Iterator[None]:
-    """One process at a time looks for the server and starts it."""
+    """Hold the lock under which one process at a time looks for the server or starts it."""
     with open(open_private(home / "start.lock")) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -123,9 +133,9 @@ def _lives(home: Path) -> bool:
 
 
 def _running(home: Path, login: str) -> int:
-    """The port of the server that there is, which may have just begun."""
+    """Wait for the server that another process started, and return its port."""
     log = home / "server.log"
-    began, said = time.monotonic(), False
+    began, announced = time.monotonic(), False
     while (took := time.monotonic() - began) < START_S and _lives(home):
         try:
             known = json.loads((home / "server.json").read_text())
@@ -134,13 +144,13 @@ def _running(home: Path, login: str) -> int:
             host, port = gethostname(), 0
         if host != gethostname():
             raise ServerError(
-                f"the Prefect server of this store runs on {host}: give the command there, or "
+                f"the Prefect server of this store runs on {host}: run the command there, or "
                 "name another --store, or a Prefect server for both (PREFECT_API_URL)"
             )
         if port and proves_itself(login, port):
             return port
-        if took > SLOW_S and not said:
-            said = True
+        if took > SLOW_S and not announced:
+            announced = True
             err.print(f"waiting for the Prefect server of this store; its log: {log}", markup=False)
         time.sleep(0.2)
     raise ServerError(
@@ -150,12 +160,12 @@ def _running(home: Path, login: str) -> int:
 
 
 def _start(home: Path, login: str, port: int) -> int:
-    """Start the server and wait for it; the port that it has."""
+    """Start the server, wait until it answers, and return its port."""
     try:
         port = _listen(port)
     except OSError as error:
         raise ServerError(
-            f"port {port} can't be had ({error.strerror}): name another with --port"
+            f"port {port} can't be used ({error.strerror}): name another with --port"
         ) from None
     log = home / "server.log"
     with open(open_private(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)) as output:
@@ -168,16 +178,15 @@ def _start(home: Path, login: str, port: int) -> int:
             stderr=output,
             env=server_environment(home, _origin(port), login),
             pass_fds=[LISTENING[port]],
-            start_new_session=True,  # Ctrl-C ends the run; the server goes when it is not needed
+            start_new_session=True,  # Ctrl-C ends the run; the server ends when unused
         )
-    threading.Thread(target=process.wait, daemon=True).start()  # may outlive it: leave no zombie
-    began = time.monotonic()
-    said = False
+    threading.Thread(target=process.wait, daemon=True).start()  # reaps the process
+    began, announced = time.monotonic(), False
     while (took := time.monotonic() - began) < START_S and process.poll() is None:
         if proves_itself(login, port, timeout=1.0):
             return port
-        if took > SLOW_S and not said:
-            said = True
+        if took > SLOW_S and not announced:
+            announced = True
             err.print(f"starting the Prefect server; its log: {log}")
         time.sleep(0.2)
     why = "took too long" if process.poll() is None else "ended"
@@ -186,7 +195,7 @@ def _start(home: Path, login: str, port: int) -> int:
 
 
 def _listen(port: int) -> int:
-    """Have the port, or any that is free; which one."""
+    """Listen on this port, or on any free one where it is 0, and return its number."""
     if port not in LISTENING:
         listening = listen(port)
         port = listening.getsockname()[1]
@@ -195,7 +204,7 @@ def _listen(port: int) -> int:
 
 
 def _end_of(log: Path, before: int) -> str:
-    """What the log says since it had `before` bytes."""
+    """The last lines that were written to the log after its first `before` bytes."""
     with log.open("rb") as file:
         file.seek(before)
         lines = file.read()[-20_000:].decode(errors="replace").splitlines()
@@ -204,7 +213,7 @@ def _end_of(log: Path, before: int) -> str:
 
 
 def _watch(home: Path, login: str, port: int, ended: threading.Event) -> None:
-    """Start the server again, on the same port, where it has died; clients try again meanwhile."""
+    """Start the server again, on the same port, when it dies; clients retry in the meantime."""
     failure, told = "", ""
     while not ended.wait(WATCH_S):
         if _lives(home):
@@ -214,8 +223,8 @@ def _watch(home: Path, login: str, port: int, ended: threading.Event) -> None:
                 if not _lives(home):
                     _start(home, login, port)
         except (ServerError, OSError) as error:
-            # Twice: another client may hold the port, and start the server in its turn.
+            # Report only what fails twice: another client may hold the port and start the server.
             if str(error) == failure != told and not ended.is_set():
                 told = failure
-                err.print(f"note: {told}\nit is tried again")
+                err.print(f"note: {told}\nbirdflow tries again")
             failure = str(error)

@@ -1,8 +1,8 @@
-"""What runs of deployments need on a server: work pools, deployments, limits, automations.
+"""Set up a server for runs of deployments: work pools, deployments, limits, automations.
 
-Each thing is compared with what it should be, so whatever an earlier start left undone is done by
-the next. What a person has changed stays (flows/deployments.py).
-Prefect must know its server before this is imported.
+Every object is compared with its intended state, so a set-up that was interrupted is completed by
+the next. What users changed stays (flows/deployments.py).
+Set Prefect's server before importing this module.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.workers.process import ProcessWorker
 
-from flows.deployments import register, wanted
+from flows.deployments import read_deployments, register
 from flows.environment import ROOT
 from flows.server import ServerError
 from tasks.archive import have_archive_limit
@@ -30,51 +30,55 @@ POOLS = ("birdflow-cpu", "birdflow-train")
 TAG = "birdflow"
 GOES_ON = "birdflow: a crashed run goes on"
 RESTART = "goes on after a crash"
-"""The message of a state that starts a run again, by which such starts are counted."""
+"""Message of a state that restarts a run; restarts are counted by it."""
 ALIVE = ("Pending", "Submitting", "pull-step.executed", "Running", "Retrying", "heartbeat")
-"""What a run says that has a process."""
+"""Events of a run that has a process."""
 SILENT_S = 75
-"""A run that says nothing for so long has crashed: it has a heartbeat every 30 s."""
+"""A run without an event for so long has crashed; a heartbeat comes every 30 s."""
 SETTLED_S = 15
-"""A crashed run goes on after so long: its worker reports a crash twice, seconds apart."""
+"""Delay before a crashed run is restarted: its worker reports a crash twice, seconds apart."""
 TRIES = 3
-"""A run that crashes is started again until it has begun so often."""
+"""A run is started at most so often."""
 
 
 def set_up(say: Callable[[str], object] = lambda _: None) -> None:
-    """Make on the server what is not there or not as it should be, each thing by itself.
+    """Create or update everything that birdflow needs on the server.
 
-    What changes is said before it is done. Raises ServerError where Prefect refuses a step.
+    Args:
+        say: Prints a line before each change.
+
+    Raises:
+        ServerError: Prefect refuses a step.
     """
     with get_client(sync_client=True) as client:
         for pool in POOLS:
-            _have_pool(client, pool)
+            _ensure_pool(client, pool)
         have_archive_limit()
         have_gpu_limit()
         try:
-            for title, deployment in wanted(YAML, ROOT).items():
+            for title, deployment in read_deployments(YAML, ROOT).items():
                 register(client, title, deployment, say)
             for automation in automations():
-                _have_automation(client, automation, say)
+                _ensure_automation(client, automation, say)
         except PrefectHTTPStatusError as error:
             raise ServerError(f"the server refuses what birdflow needs: {error}") from error
 
 
 def automations() -> list[AutomationCore]:
-    """Silent runs have crashed; crashed runs go on, but not for ever.
+    """Two automations: mark runs without heartbeats as crashed, and restart crashed runs.
 
-    Both wait for a silence. An automation that reacts at once fires again and again where SQLite
-    is locked, since the server handles the same event anew.
+    Both react to missing events. An automation that reacts to an event fires repeatedly while
+    SQLite is locked, because the server handles the same event again.
     """
     crashed = AutomationCore(
         name="birdflow: a silent run has crashed",
-        description=f"Its process is gone: not a sign of it for {SILENT_S} s.",
+        description=f"Its process is gone: no event for {SILENT_S} s.",
         trigger=_silence(SILENT_S, *ALIVE),
         actions=[
             ChangeFlowRunState(
                 state=StateType.CRASHED,
                 name="Crashed",
-                message=f"nothing was heard of it for {SILENT_S} s",
+                message=f"no event for {SILENT_S} s",
                 force=False,
             )
         ],
@@ -97,7 +101,7 @@ def automations() -> list[AutomationCore]:
 
 
 def _silence(seconds: int, *after: str, **labels: list[str]) -> EventTrigger:
-    """One of our runs says nothing for so long after one of these events."""
+    """Fires where a run of birdflow has no event for so long after one of these events."""
     return EventTrigger(
         after={f"prefect.flow-run.{event}" for event in after},
         expect={"prefect.flow-run.*"},
@@ -112,7 +116,7 @@ def _silence(seconds: int, *after: str, **labels: list[str]) -> EventTrigger:
     )
 
 
-def _have_pool(client: SyncPrefectClient, name: str) -> None:
+def _ensure_pool(client: SyncPrefectClient, name: str) -> None:
     try:
         client.read_work_pool(name)
     except ObjectNotFound:
@@ -122,13 +126,13 @@ def _have_pool(client: SyncPrefectClient, name: str) -> None:
         )
 
 
-def _have_automation(
+def _ensure_automation(
     client: SyncPrefectClient, automation: AutomationCore, say: Callable[[str], object]
 ) -> None:
-    """The automation as it should be, unless a person has changed what it does.
+    """Create or update an automation, unless a user changed what it does.
 
-    Switched off it stays off. It is written only where it differs: it forgets since when runs
-    are silent.
+    One that is disabled stays disabled. It is written only where it differs, because an update
+    resets the timers of its trigger.
     """
     mark = f"[{_digest(automation)}]"
     automation.description = f"{automation.description} {mark}"
@@ -138,18 +142,18 @@ def _have_automation(
         return
     (there, *_) = known
     if there.description.endswith(mark):
-        return  # ours, or what a person has made of it
+        return  # up to date, or changed by a user since
     untouched = there.description.endswith(f"[{_digest(there)}]")
     if not untouched and there.description.endswith("]"):
-        say(f"keeps the automation {automation.name!r} as you have changed it")
+        say(f"keeping your changes of automation {automation.name!r}")
         return
-    say(f"changes the automation {automation.name!r}")
+    say(f"updating automation {automation.name!r}")
     automation.enabled = there.enabled
     client.update_automation(there.id, automation)
 
 
 def _digest(automation: AutomationCore) -> str:
-    """Of what it waits for and what it does."""
+    """A digest of an automation's trigger and actions."""
     does = automation.model_dump(mode="json", include={"trigger", "actions"})
     does["trigger"].pop("id", None)
     for field in ("after", "expect", "for_each"):

@@ -1,7 +1,7 @@
-"""The process of our own Prefect server: `python -m flows.serving PORT FD`, in its own folder.
+"""The process of birdflow's Prefect server: `python -m flows.serving PORT FD`, in its own folder.
 
-It listens on the socket that it inherits as FD, holds `server.lock` for as long as it lives, and
-ends when no client holds `in-use.lock` any more.
+It listens on the socket that it inherits as file descriptor FD, holds `server.lock` as long as it
+lives, and ends when no client holds `in-use.lock` any more. flows/server.py starts it.
 """
 
 import fcntl
@@ -12,15 +12,25 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from birdcore.store.private import open_private, write_private
 
+if TYPE_CHECKING:
+    import uvicorn
+
 WATCH_S = 2.0
 END_S = 20.0
-"""Services that do not end by then are ended with the process."""
+"""Time for the server's services to end; then the process exits."""
 
 
 def main(port: int, descriptor: int) -> None:
+    """Serve until no client is left.
+
+    Args:
+        port: The port that clients use.
+        descriptor: The inherited socket that listens on it.
+    """
     os.umask(0o077)
     fcntl.flock(open_private(Path("server.lock")), fcntl.LOCK_EX)
     where = {"host": socket.gethostname(), "port": port, "pid": os.getpid()}
@@ -39,12 +49,12 @@ def main(port: int, descriptor: int) -> None:
         lifespan="on",
     )
     serving = uvicorn.Server(config)
-    threading.Thread(target=_end_when_alone, args=(serving,), daemon=True).start()
+    threading.Thread(target=_end_when_unused, args=(serving,), daemon=True).start()
     serving.run([socket.socket(fileno=descriptor)])
 
 
-def _end_when_alone(serving) -> None:  # type: ignore[no-untyped-def]
-    clients = open_private(Path("in-use.lock"))  # held to the end: a new client waits for it
+def _end_when_unused(serving: "uvicorn.Server") -> None:
+    clients = open_private(Path("in-use.lock"))  # kept to the end, so that a new client waits
     while True:
         time.sleep(WATCH_S)
         try:

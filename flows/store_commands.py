@@ -1,11 +1,9 @@
 """`birdflow store`: list, show and verify artifacts, remove unneeded ones, pin others."""
 
-import argparse
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from shlex import quote
-from typing import TypeAlias
 
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
@@ -34,22 +32,20 @@ from flows.terminal import err, out
 MAX_NAMES = 3
 """Runs, inputs and the like that are listed by name; the others are counted."""
 
-Command: TypeAlias = Callable[[Store, argparse.Namespace], int | None]
 
-
-def ls(store: Store, options: argparse.Namespace) -> None:
-    known = [e for e in entries(store) if options.stage in (None, e.ref.stage)]
-    if options.stage is not None:
+def ls(store: Store, stage: str | None) -> None:
+    known = [e for e in entries(store) if stage in (None, e.ref.stage)]
+    if stage is not None:
         if not known:
-            raise ValueError(f"there is no artifact of a stage {options.stage} in {store.root}")
+            raise ValueError(f"there is no artifact of a stage {stage} in {store.root}")
         out.print(_of_stage(store, known))
         return
     out.print(_by_stage(known))
     out.print(_other_contents(store))
 
 
-def show(store: Store, options: argparse.Namespace) -> None:
-    ref = find_artifact(store, options.artifact)
+def show(store: Store, artifact: str) -> None:
+    ref = find_artifact(store, artifact)
     manifest = store.manifest(ref)
     if manifest is None:
         raise ValueError(f"the manifest of {ref} can't be read: birdflow store verify --remove")
@@ -59,8 +55,8 @@ def show(store: Store, options: argparse.Namespace) -> None:
     out.print(table)
 
 
-def verify(store: Store, options: argparse.Namespace) -> int:
-    wanted = {find_artifact(store, text) for text in options.artifacts}
+def verify(store: Store, artifacts: Sequence[str], *, remove: bool) -> int:
+    wanted = {find_artifact(store, text) for text in artifacts}
     chosen = [e for e in entries(store) if not wanted or e.ref in wanted]
     if gone := sorted(wanted - {entry.ref for entry in chosen}):
         raise ValueError(f"{gone[0]} is not on this machine: there is nothing here to verify")
@@ -72,13 +68,13 @@ def verify(store: Store, options: argparse.Namespace) -> int:
             if wrong := damage(store, entry.ref):
                 damaged += 1
                 out.print(f"{entry.ref} {entry.name}: {'; '.join(wrong)}")
-                if options.remove and (needed_by := remove_damaged(store, entry.ref)):
+                if remove and (needed_by := remove_damaged(store, entry.ref)):
                     kept += 1
                     out.print(f"  stays: {_first_names(needed_by)} is running and needs it")
             bar.advance(task, entry.bytes)
     read = decimal(sum(entry.bytes for entry in chosen))
     out.print(f"{len(chosen)} artifacts read, {read}: {damaged or 'none'} damaged")
-    if damaged and not options.remove:
+    if damaged and not remove:
         out.print("with --remove the next run makes them again")
     elif damaged > kept:
         out.print(f"{damaged - kept} removed: the next run that needs them makes them again")
@@ -87,39 +83,29 @@ def verify(store: Store, options: argparse.Namespace) -> int:
     return 1 if damaged else 0
 
 
-def gc(store: Store, options: argparse.Namespace) -> None:
+def gc(store: Store, keep_runs: int, *, yes: bool) -> None:
     trash = trash_bytes(store)
-    found = (collect if options.yes else unreachable)(store, options.keep_runs)
+    found = (collect if yes else unreachable)(store, keep_runs)
     total = trash + sum(e.bytes for e in found.entries) + sum(w.bytes for w in found.works)
     out.print(_unreachable_table(found, trash))
-    if options.yes:
+    if yes:
         out.print(f"removed {decimal(total)}")
     else:
-        where = f"--store {quote(store.location)} --keep-runs {options.keep_runs}"
+        where = f"--store {quote(store.location)} --keep-runs {keep_runs}"
         command = f"birdflow store gc {where} --yes"
         out.print(f"this would remove {decimal(total)}; to do it: {command}")
 
 
-def pin_one(store: Store, options: argparse.Namespace) -> None:
-    ref = find_artifact(store, options.artifact)
-    pin(store, ref, options.why)
+def pin_one(store: Store, artifact: str, why: str) -> None:
+    ref = find_artifact(store, artifact)
+    pin(store, ref, why)
     out.print(f"{ref} stays, and all that it was made of")
 
 
-def unpin_one(store: Store, options: argparse.Namespace) -> None:
-    ref = _pinned(store, options.artifact) or find_artifact(store, options.artifact)
+def unpin_one(store: Store, artifact: str) -> None:
+    ref = _pinned(store, artifact) or find_artifact(store, artifact)
     unpin(store, ref)
     out.print(f"{ref} stays as long as a run needs it")
-
-
-COMMANDS: Mapping[str, Command] = {
-    "ls": ls,
-    "show": show,
-    "verify": verify,
-    "gc": gc,
-    "pin": pin_one,
-    "unpin": unpin_one,
-}
 
 
 def _by_stage(known: Sequence[Entry]) -> Table:

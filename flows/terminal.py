@@ -1,8 +1,8 @@
-"""The terminal that a person sits at: where words go, and what Ctrl-C does.
+"""The terminal: safe output, progress messages, and Ctrl-C.
 
-All that is printed goes through `out` or `err`, where it is text and nothing else: no `[markup]`
-and no `:emoji:` of a recording's name is taken for ours, and no escape sequence, carriage return or
-change of direction of an error message reaches the terminal.
+All output goes through `out` or `err`, which print text literally. A recording's name may contain
+`[markup]` or `:emoji:`, and an error message may contain escape sequences, carriage returns or
+bidirectional controls; none of them is interpreted.
 """
 
 import os
@@ -20,7 +20,7 @@ from birdcore.text import plain_lines
 
 
 class _Plain:
-    """What rich prints, without characters that a terminal obeys; rich's own control stays."""
+    """A renderable without control characters, except those that rich adds itself."""
 
     def __init__(self, inner: ConsoleRenderable) -> None:
         self.inner = inner
@@ -35,11 +35,11 @@ class _Plain:
 
 class _MakePlain(RenderHook):
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
-        return [_Plain(one) for one in renderables]
+        return [_Plain(renderable) for renderable in renderables]
 
 
 def console(*, stderr: bool = False, width: int | None = None) -> Console:
-    """A console that prints others' words as they are, and as words only."""
+    """A console that prints untrusted text literally."""
     made = Console(
         stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False, width=width
     )
@@ -51,14 +51,35 @@ out = console(width=None if sys.stdout.isatty() else 160)
 err = console(stderr=True)
 
 INTERRUPTED = 130
-STOPPED = "stopped; the same command goes on where it was"
+STOPPED = "stopped; run the same command again to continue"
 STOP_S = 5.0
-"""After Ctrl-C, so long for steps to end and to be reported; then the process goes, come what may:
-what is published is whole."""
+"""Time after Ctrl-C for steps to end and to be reported. Then the process exits in any case, which
+is safe: artifacts are published atomically."""
+SILENT_S = 2.0
+"""The longest time without output."""
+
+
+@contextmanager
+def doing(what: str) -> Iterator[None]:
+    """Say what takes long: with a spinner on a terminal, else in a line after two seconds."""
+    if err.is_terminal:
+        with err.status(what):
+            yield
+        return
+    late = threading.Timer(SILENT_S, err.print, [f"{what} ..."])
+    late.daemon = True
+    late.start()
+    try:
+        yield
+    finally:
+        late.cancel()
 
 
 def quiet_prefect(debug: bool) -> None:
-    """Before Prefect is imported: no tracebacks on the console, and bars instead of lines."""
+    """Configure Prefect's console log: no tracebacks, and on a terminal bars instead of lines.
+
+    Call it before Prefect is imported, which reads its settings once.
+    """
     if not debug:
         name = "PREFECT_LOGGING_HANDLERS_CONSOLE_CLASS"
         os.environ.setdefault(name, "flows.console.PlainConsole")
@@ -68,7 +89,7 @@ def quiet_prefect(debug: bool) -> None:
 
 @contextmanager
 def ends_on_interrupt() -> Iterator[None]:
-    """Ctrl-C ends the run in good order within moments, and pressed again at once."""
+    """Let Ctrl-C end the run in good order within STOP_S, and a second one at once."""
 
     def stop(signum: int, frame: FrameType | None) -> None:
         last = threading.Timer(STOP_S, _leave)

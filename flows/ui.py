@@ -23,17 +23,24 @@ from flows.terminal import out
 
 WATCH_S = 2.0
 MARK_EVERY = 5
-"""Beats of the watch from one look for dead runs to the next."""
+"""Crashed runs are looked for in every fifth round of the watch."""
 END_S = 5.0
-"""So long a worker may take to end its runs, before it is ended itself."""
+"""Time for a worker to end its runs before it is killed."""
 
 
 def serve_ui(store: Path, port: int, *, set_up_only: bool = False) -> None:
-    """Show the runs of a store, and take new ones: server, work pools, deployments, workers.
+    """Run a server, work pools, deployments and workers for a store until Ctrl-C.
 
-    Server and workers that die are started again. Raises ServerError where another `birdflow ui`
-    has the store or Prefect refuses one of the steps, and StoreError where `store` is one of
-    another layout.
+    A server or worker that dies is started again.
+
+    Args:
+        store: The store's folder on this machine.
+        port: Where the page is, on 127.0.0.1.
+        set_up_only: Register pools, deployments and automations, and return.
+
+    Raises:
+        ServerError: Another `birdflow ui` runs on the store, or Prefect refuses a step.
+        StoreError: The store has another layout.
     """
     if (store / "store.json").exists():
         Store(store)
@@ -46,29 +53,29 @@ def serve_ui(store: Path, port: int, *, set_up_only: bool = False) -> None:
                 set_up(out.print)
                 out.print(f"set up   {ui_of(url)}")
             return
-        with _one_of(store) as lock, server(store, port) as url:
+        with _locked(store) as lock, server(store, port) as url:
             from flows.server_setup import set_up
 
-            _say_who(lock, url)
+            _write_holder(lock, url)
             set_up(out.print)
             out.print(f"UI       {ui_of(url)}  (Ctrl-C ends it)")
             if url in LOGINS and not sys.stdout.isatty():
                 out.print(f"login    in {home_of(store) / 'login'}")
-            _work(home_of(store))
+            _run_workers(home_of(store))
 
 
 def _end_in_good_order() -> None:
-    """On SIGTERM, and where the terminal closes, unless `nohup` has said otherwise."""
+    """Treat SIGTERM like Ctrl-C, and SIGHUP too unless `nohup` made it ignored."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.default_int_handler)
 
 
 @contextmanager
-def _one_of(store: Path) -> Iterator[int]:
-    """The lock of a store's `birdflow ui`, as a file to say in who has it.
+def _locked(store: Path) -> Iterator[int]:
+    """Hold the lock of a store's `birdflow ui`; yields the descriptor of its file.
 
-    Raises ServerError where another process has it.
+    Raises ServerError where another process holds it.
     """
     home = home_of(store)
     lock = open_private(home / "ui.lock")
@@ -76,33 +83,33 @@ def _one_of(store: Path) -> Iterator[int]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield lock
     except BlockingIOError:
-        raise ServerError(f"`birdflow ui` runs on {store} already: {_who(home)}") from None
+        raise ServerError(f"`birdflow ui` runs on {store} already: {_holder(home)}") from None
     finally:
         os.close(lock)
 
 
-def _say_who(lock: int, url: str) -> None:
+def _write_holder(lock: int, url: str) -> None:
     os.ftruncate(lock, 0)
     os.pwrite(lock, json.dumps({"pid": os.getpid(), "url": url}).encode(), 0)
 
 
-def _who(home: Path) -> str:
+def _holder(home: Path) -> str:
     try:
         holder = json.loads((home / "ui.lock").read_text())
         page = ui_of(holder["url"], None if users_server() else login_of(home))
         return f"{page} (process {holder['pid']})"
     except (OSError, ValueError, KeyError, TypeError):
-        return "it has just begun"
+        return "it has just started"
 
 
-def _work(folder: Path) -> None:
-    """Keep workers running, and runs that lost their process, until the process is to end."""
+def _run_workers(folder: Path) -> None:
+    """Keep workers running, and restart runs whose process died, until this process is to end."""
     from prefect.exceptions import PrefectException
 
     from flows.crash_recovery import cancel_orphaned_tasks, mark_crashed, resume_crashed
     from flows.server_setup import POOLS
 
-    workers = {pool: _start(pool, folder) for pool in POOLS}
+    workers = {pool: _start_worker(pool, folder) for pool in POOLS}
     try:
         for beat in count():
             time.sleep(WATCH_S)
@@ -113,23 +120,23 @@ def _work(folder: Path) -> None:
                     cancel_orphaned_tasks()
             for pool, worker in workers.items():
                 if worker.poll() is not None:
-                    workers[pool] = _start(pool, folder)
+                    workers[pool] = _start_worker(pool, folder)
     finally:
-        _end(list(workers.values()))
+        _stop(list(workers.values()))
 
 
-def _start(pool: str, folder: Path) -> subprocess.Popen[bytes]:
+def _start_worker(pool: str, folder: Path) -> subprocess.Popen[bytes]:
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     return subprocess.Popen(
         [sys.executable, "-m", "flows.worker", pool],
-        cwd=folder,  # where no file holds settings of Prefect
+        cwd=folder,  # has no file with settings of Prefect
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
-        stdin=subprocess.PIPE,  # when it closes, we are gone, and so is the worker
-        start_new_session=True,  # Ctrl-C is for us, who end the workers
+        stdin=subprocess.PIPE,  # the worker ends when this closes
+        start_new_session=True,  # Ctrl-C reaches this process only, which ends the workers
     )
 
 
-def _end(workers: list[subprocess.Popen[bytes]]) -> None:
+def _stop(workers: list[subprocess.Popen[bytes]]) -> None:
     for worker in workers:
         worker.terminate()
     for worker in workers:

@@ -1,6 +1,8 @@
-"""A Prefect worker that ends with whoever started it: `python -m flows.worker POOL`.
+"""A Prefect worker that ends with the process that started it: `python -m flows.worker POOL`.
 
-Standard input stays open while it is wanted.
+The parent holds the other end of standard input, so end of file means that the parent is gone,
+also where it was killed. That module is apart because it must not import Prefect before its thread
+watches standard input.
 """
 
 import os
@@ -10,11 +12,11 @@ import threading
 import time
 
 END_S = 5.0
-"""So long the worker may take to end by itself."""
+"""Time for the worker to end by itself before it is killed."""
 
 
 def main(pool: str) -> None:
-    _heed_signals()
+    _restore_signals()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from prefect.cli import app  # takes seconds, in which the parent may end
 
@@ -22,8 +24,11 @@ def main(pool: str) -> None:
     app()
 
 
-def _heed_signals() -> None:
-    """`nohup` and `&` let their children ignore signals, by which Prefect ends a worker."""
+def _restore_signals() -> None:
+    """Restore the default signal handlers, by which Prefect ends a worker.
+
+    `nohup` and a shell's `&` start children that ignore SIGHUP and SIGINT.
+    """
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):

@@ -20,7 +20,7 @@ SMALL = (
     *(f"round.{at}.epochs={epochs}" for at, epochs in enumerate((1, 1, 8, 1))),
 )
 """The 1st place's rounds in seconds, the third of them long enough to be killed in its middle."""
-STOPPED = "stopped; the same command goes on where it was"
+STOPPED = "stopped; run the same command again to continue"
 
 
 @pytest.fixture

@@ -113,16 +113,16 @@ def in_haste(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
 HASTY = """
 import json, os, shutil, sys
 from birdcore.xeno_canto import pause, quota
-from flows import cli, commands
+from flows import cli, terminal
+from flows.commands import collect, run
 
 pause.LONGEST_S = 0.01
-quiet = commands.quiet_prefect
 def quiet_and_hasty(debug):
-    quiet(debug)  # before Prefect is imported
+    terminal.quiet_prefect(debug)  # before Prefect is imported
     from tasks.download import download
     from tasks.search import search
     download.retry_delay_seconds = search.retry_delay_seconds = 0
-commands.quiet_prefect = quiet_and_hasty
+collect.quiet_prefect = run.quiet_prefect = quiet_and_hasty
 usage = shutil.disk_usage
 for at, (key, full, arguments) in enumerate(json.load(sys.stdin)):
     os.environ.pop("XENO_CANTO_KEY", None)

@@ -139,6 +139,66 @@ def test_a_traceback_comes_when_asked_for(
     assert "Traceback" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["plan", "mini.toml"], "Missing option '--data'"),
+        (["plan", "mini.toml", "--data", "d", "--sett", "a=1"], "No such option: --sett"),
+        (["plam"], "Did you mean 'plan'"),
+        (["store", "lss"], "Did you mean 'ls'"),
+        (["status", "--last", "two"], "--last"),
+    ],
+)
+def test_main_wrong_usage_exits_with_2(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    usage, line = capsys.readouterr().err.splitlines()
+    assert usage.startswith("Usage: birdflow ")
+    assert line.startswith("birdflow: ")
+    assert said in line
+
+
+@pytest.mark.parametrize("arguments", [[], ["store"]])
+def test_main_without_command_prints_help_and_exits_with_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    answer = capsys.readouterr()
+    assert "Usage: " in answer.out
+    assert answer.err == ""
+
+
+def test_help_lists_commands_in_groups(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    page = capsys.readouterr().out
+    groups = ["Train", "Look", "Collect", "Server", "Store"]
+    starts = [page.index(f"─ {group} ─") for group in groups]
+    assert starts == sorted(starts)
+    assert "--install-completion" in page
+    for words in (["run"], ["store", "gc"]):
+        assert main([*words, "-h"]) == 0
+        assert "--debug" in capsys.readouterr().out
+
+
+def test_interrupt_exits_with_130(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("birdcore.metrics.score_files", interrupted)
+    assert main(["score", str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]) == 130
+    assert capsys.readouterr().err == "stopped; run the same command again to continue\n"
+
+
+def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    from birdcore import __version__
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"birdflow {__version__}\n"
+
+
 FULL = f"""
 import os, sys
 sync = os.fsync

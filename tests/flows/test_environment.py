@@ -69,7 +69,7 @@ def test_a_proxy_that_breaks_each_client_is_left_out_with_a_note(
     keep_loopback_from_proxies()
     httpx.Client().close()
     said = capsys.readouterr().err
-    assert f"note: {name.lower()} is left out: " in said
+    assert f"note: {name.lower()} is ignored: " in said
     assert "password" not in said
 
 

@@ -148,7 +148,7 @@ def test_a_store_that_is_not_there_is_not_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nowhere = tmp_path / "nowhere"
-    assert refusal(capsys, nowhere, "submission").startswith(f"{nowhere} is no store")
+    assert refusal(capsys, nowhere, "submission").startswith(f"{nowhere} is not a store")
     assert not nowhere.exists()
 
 

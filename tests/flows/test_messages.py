@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.messages import earlier_results_told
+from flows.messages import note_earlier_results
 
 
 def fails(target: Path, *, writes: bool) -> None:
-    with earlier_results_told(target):
+    with note_earlier_results(target):
         if writes:
             (target / "summary.md").write_text("of this run")
         raise ValueError("a step failed")

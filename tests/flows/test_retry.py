@@ -15,7 +15,6 @@ from birdcore.store.artifact import Step
 from birdcore.store.run_records import record_path
 from birdcore.store.runs import Run, RunRequest, recorded, runs
 from birdcore.store.store import Store
-from flows import commands
 from flows.cli import main
 from flows.status import failures, took
 
@@ -42,16 +41,20 @@ def say(store: Store, capsys: pytest.CaptureFixture[str]) -> Say:
     return said
 
 
-@pytest.fixture
-def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[RunRequest, str, Path]]:
-    """What was asked for, in which store and where, instead of a run."""
+def record_runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[RunRequest, str, Path]]:
+    """From now on note what is asked for, in which store and where, instead of running it."""
     found: list[tuple[RunRequest, str, Path]] = []
     monkeypatch.setattr(
-        "flows.retry.run_asked",
-        lambda request, options: found.append((request, options.store, Path.cwd())),
+        "flows.commands.run.execute",
+        lambda asked, location, **_: found.append((asked, location, Path.cwd())),
     )
     monkeypatch.chdir(Path.cwd())  # to come back
     return found
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[RunRequest, str, Path]]:
+    return record_runs(monkeypatch)
 
 
 def fail(store: Store, request: RunRequest = REQUEST, reason: str = "no data") -> str:
@@ -142,9 +145,9 @@ def test_a_server_that_does_not_start_is_in_status(
         raise ServerError("the Prefect server did not start")
 
     monkeypatch.setattr("flows.server.server", server)
-    monkeypatch.setattr(commands, "quiet_prefect", lambda debug: None)
-    request = ["run", str(tiny_recipe), "--data", str(tiny_data), "--out", str(tmp_path / "out")]
-    say(*request, code=1)
+    monkeypatch.setattr("flows.commands.run.quiet_prefect", lambda debug: None)
+    asked = ["run", str(tiny_recipe), "--data", str(tiny_data), "--out", str(tmp_path / "out")]
+    say(*asked, code=1)
     (run,) = runs(store)
     assert (run.state, run.failed) == ("failed", {"": "the Prefect server did not start"})
 
@@ -202,14 +205,15 @@ def test_retry_of_the_latest_says_why_not(
 def test_retry_of_a_run_that_failed_before_it_had_steps_repeats_that_run(
     store: Store,
     say: Say,
-    ran: list[tuple[RunRequest, str, Path]],
     tmp_path: Path,
     tiny_recipe: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with recorded(store, REQUEST, STEPS):
         pass
     change(store, runs(store)[0].name, began="2026-01-01T00:00:00+00:00")
     say("run", str(tiny_recipe), "--data", "gone", "--out", str(tmp_path), code=1)
+    ran = record_runs(monkeypatch)
     say("retry")
     assert [request.data for request, _, _ in ran] == [str(Path("gone").absolute())]
 

@@ -305,7 +305,7 @@ def test_a_port_that_is_taken_is_refused(tmp_path: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with (
-            pytest.raises(ServerError, match=f"port {port} can't be had"),
+            pytest.raises(ServerError, match=f"port {port} can't be used"),
             server(tmp_path / "store", port),
         ):
             pass

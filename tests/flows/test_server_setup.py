@@ -109,25 +109,25 @@ def test_an_upgrade_keeps_what_a_person_changed_and_says_what_it_changes(
 
     said = file(
         **{
-            "Recordings to a scored": "Sounds to a scored",
+            "Runs a recipe": "Trains a recipe",
             "demo/out": "demo/other",
             "0 3 * * 0": "0 2 * * 0",
         }
     )
     after = deployments(api)["pipeline"]
-    assert (after.description or "").startswith("Sounds to a scored")
+    assert (after.description or "").startswith("Trains a recipe")
     assert after.parameters == mine | {"out": "demo/other"}
     assert after.tags == ["birdflow", "pipeline", "mine"]
     kept = {one.slug: (one.active, one.schedule.model_dump()["cron"]) for one in after.schedules}
     assert kept == {"weekly": (True, "0 2 * * 0"), None: (True, "5 4 * * *")}
-    assert any(line.startswith("changes the deployment pipeline/pipeline: ") for line in said)
+    assert any(line.startswith("updating deployment pipeline/pipeline: ") for line in said)
     (yours,) = [line for line in said if "parameters.store" in line]
     assert "parameters.settings" in yours
     assert "schedules.weekly.active" in yours
     assert (
         file(
             **{
-                "Recordings to a scored": "Sounds to a scored",
+                "Runs a recipe": "Trains a recipe",
                 "demo/out": "demo/other",
                 "0 3 * * 0": "0 2 * * 0",
             }
@@ -144,7 +144,7 @@ def test_each_thing_that_lacks_is_made_and_the_others_are_left_alone(
     api.delete_deployment(before["mel"].id)
     (silent, _) = automations()
     api.delete_automation(api.read_automations_by_name(silent.name)[0].id)
-    assert file() == ["registers the deployment pipeline/mel"]
+    assert file() == ["registering deployment pipeline/mel"]
     after = deployments(api)
     assert after["mel"].parameters == before["mel"].parameters
     untouched = {name: one.updated for name, one in before.items() if name != "mel"}

@@ -171,7 +171,7 @@ def test_a_run_from_a_form_that_fails_before_any_step_is_on_record(
 def test_a_store_without_runs_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = tmp_path / "store"
     assert main(["status", "--store", str(store)]) == 1
-    assert f"{store} is no store" in capsys.readouterr().err
+    assert f"{store} is not a store" in capsys.readouterr().err
     Store(store)
     assert main(["status", "--store", str(store)]) == 1
     assert "there is no run in" in capsys.readouterr().err
