@@ -50,7 +50,7 @@ class Source:
         return self.csv.labels
 
 
-def scan(root: Path, store: Store) -> Source:
+def scan(root: Path, store: Store, progress: Progress = no_progress) -> Source:
     """The data folder's audio files, tables and overrides.
 
     Raises TableError where the folder or a table in it can't be used, or no row of train.csv fits
@@ -67,8 +67,9 @@ def scan(root: Path, store: Store) -> Source:
     _refuse_unfit(root, csv, labelled.keys(), passed_over)
     tables = [root / name for name in TABLES if is_there(root / name)]
     paths = [path for listing in found.values() for path in listing.audio.values()]
+    cache = store.root / "digests.parquet" if store.is_made else None
     with store.lock("digests"):
-        read = digests(paths + tables, store.root / "digests.parquet")
+        read = digests(paths + tables, cache, progress)
     return Source(
         root=root.absolute(),
         csv=csv,

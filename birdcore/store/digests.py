@@ -19,6 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from birdcore.store.artifact import Progress
 from birdcore.store.files import file_sha256, write_bytes
 
 SETTLED_NS = 3_000_000_000
@@ -51,13 +52,23 @@ class Digest:
         return self.seen.bytes
 
 
-def digests(paths: Iterable[Path], cache: Path) -> dict[Path, Digest]:
-    """The digest of each file as it is now; `cache` is a file of digests, read and written.
+def digests(
+    paths: Iterable[Path], cache: Path | None, progress: Progress = no_progress
+) -> dict[Path, Digest]:
+    """The digest of each file as it is now.
 
-    A file that can't be read gets one of its name, and is looked at again the next time. Raises
-    FileNotFoundError where one is not there.
+    A file that can't be read gets one of its name, and is looked at again the next time.
+
+    Args:
+        paths: The files.
+        cache: A file of digests, read and written; None to remember nothing.
+        progress: Called with how many of the new and changed files have been read, and their
+            number.
+
+    Raises:
+        FileNotFoundError: A file is not there.
     """
-    known = _read(cache)
+    known = {} if cache is None else _read(cache)
     now: dict[Path, Digest] = {}
     unread: list[tuple[Path, Seen]] = []
     for path in paths:
@@ -72,15 +83,17 @@ def digests(paths: Iterable[Path], cache: Path) -> dict[Path, Digest]:
     began = time.time_ns()
     with ThreadPoolExecutor() as pool:
         contents = pool.map(_content, [path for path, _ in unread])
-        for (path, seen), sha in zip(unread, contents, strict=True):
+        for done, ((path, seen), sha) in enumerate(zip(unread, contents, strict=True)):
+            progress(done, len(unread), path.name)
             unreadable = hashlib.sha256(f"unreadable {path.name}".encode()).hexdigest()
             now[path] = Digest(seen, sha or unreadable)
             if sha and seen.told_apart(began) and _seen(path) == seen:
                 known[_key(path)] = now[path]
             else:
                 known.pop(_key(path), None)
-    with suppress(OSError):  # of a folder that may only be read, all is read again
-        _write(cache, known)
+    if cache is not None:
+        with suppress(OSError):  # of a folder that may only be read, all is read again
+            _write(cache, known)
     return now
 
 

@@ -16,19 +16,34 @@ class StoreError(ValueError):
 
 
 def mark(root: Path) -> None:
-    """Make a folder a store of this layout; raises StoreError where it can't be one."""
+    """Make a folder a store of this layout.
+
+    Raises:
+        StoreError: It can't be one.
+    """
+    if not is_store(root):
+        root.mkdir(parents=True, exist_ok=True)
+        write_text(root / NAME, MARK)
+
+
+def is_store(root: Path) -> bool:
+    """Whether a folder is a store of this layout; False where it could become one.
+
+    Raises:
+        StoreError: It is neither: a file, a folder of other files, or a store of another layout.
+    """
     path = root / NAME
     if not path.exists():
         if root.exists() and not root.is_dir():
             raise StoreError(f"{root} is a file: name a folder for the store")
-        root.mkdir(parents=True, exist_ok=True)
-        strangers = [p for p in root.iterdir() if p.name != "prefect"]
+        strangers = [p for p in root.glob("*") if p.name != "prefect"]
         # Another process may have made its first files here since we looked for the mark.
-        if not path.exists() and any(path.name not in p.name for p in strangers):
-            raise StoreError(
-                f"{root} holds files but no {NAME}: name an empty folder for the store"
-            )
-        write_text(path, MARK)
+        if not path.exists():
+            if any(path.name not in p.name for p in strangers):
+                raise StoreError(
+                    f"{root} holds files but no {NAME}: name an empty folder for the store"
+                )
+            return False
     try:
         said = read_regular(path, MOST_BYTES)
     except ValueError as error:  # a link, a device, or far too much for a mark
@@ -36,6 +51,7 @@ def mark(root: Path) -> None:
             f"{path} can't be read: {error}: name another location for the store"
         ) from None
     refuse_other(said, str(root))
+    return True
 
 
 def refuse_other(mark: str | bytes, where: str) -> None:

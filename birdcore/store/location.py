@@ -13,15 +13,22 @@ RENAMED = "BIRDFLOW_NEAR"
 """What the variable BIRDFLOW_CACHE_DIR was called up to version 0.1."""
 
 
-def open_store(location: str | Path, *, make: bool = True) -> Store:
+def open_store(location: str | Path, *, make: bool = True, preview: bool = False) -> Store:
     """The store in a folder, or at a URL such as s3://bucket/prefix.
 
-    Raises StoreError or RemoteError where it can't be used, and without `make` RemoteError where
-    there is none at the URL.
+    Args:
+        location: The folder or URL.
+        make: Make it where there is none.
+        preview: Make nothing: where there is none, give an empty one that can only be read.
+
+    Raises:
+        StoreError: It can't be used.
+        RemoteError: It can't be used, or without `make` there is none at the URL.
     """
     if not is_url(location):
-        return Store(Path(location))
-    return Store(local_folder(location), open_remote(_plain(str(location)), make=make))
+        return Store(Path(location), make=make and not preview)
+    remote = open_remote(_plain(str(location)), make=make and not preview, missing_ok=preview)
+    return Store(local_folder(location), remote, make=not preview)
 
 
 def local_folder(location: str | Path) -> Path:

@@ -102,7 +102,7 @@ class Remote:
 
 
 @cache
-def open_remote(url: str, *, make: bool = True) -> Remote:
+def open_remote(url: str, *, make: bool = True, missing_ok: bool = False) -> Remote:
     """The remote at a URL: s3://bucket/prefix, gs://bucket/prefix, file:///folder.
 
     Keys come from the environment (AWS_ACCESS_KEY_ID and so on), as they do for every other tool.
@@ -110,6 +110,7 @@ def open_remote(url: str, *, make: bool = True) -> Remote:
     Args:
         url: Without keys.
         make: Begin a store where there is none.
+        missing_ok: Accept that there is none.
 
     Raises:
         RemoteError: The URL is none of these, or there is no store and `make` is off.
@@ -132,7 +133,7 @@ def open_remote(url: str, *, make: bool = True) -> Remote:
         refuse_other(mark.decode(errors="replace"), url)
     elif make:
         remote.write(MARK.encode(), NAME)
-    else:
+    elif not missing_ok:
         raise RemoteError(f"{url} is no store: say with --store where it is")
     return remote
 

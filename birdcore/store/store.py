@@ -18,7 +18,7 @@ from pathlib import Path
 
 from birdcore.store.artifact import Artifact, Manifest, Progress, Ref, Step
 from birdcore.store.files import Irregular, publish, read_regular, refuse_links, remove, write_bytes
-from birdcore.store.format import StoreError, mark
+from birdcore.store.format import StoreError, is_store, mark
 from birdcore.store.job import Job, StageFunction, execute, no_progress
 from birdcore.store.locks import is_locked, lock_file, lock_folder
 from birdcore.store.manifest import ManifestError, read_manifest, whole, write_manifest
@@ -40,8 +40,9 @@ class Store:
     """A folder of artifacts, and its remote where machines share it.
 
     Args:
-        root: The folder; it is made where it lacks.
+        root: The folder.
         remote: See `birdcore.store.location.open_store`.
+        make: Make the folder a store where it is none yet; without, it can only be read.
 
     Raises:
         StoreError: The folder holds other files, or a store of another layout.
@@ -52,10 +53,13 @@ class Store:
         >>> artifact / "recordings.parquet", artifact.metrics["recordings"]
     """
 
-    def __init__(self, root: Path, remote: Remote | None = None) -> None:
+    def __init__(self, root: Path, remote: Remote | None = None, *, make: bool = True) -> None:
         self.root = Path(root).absolute()
         self.remote = remote
-        mark(self.root)
+        if make:
+            mark(self.root)
+        self.is_made = make or is_store(self.root)
+        """Whether the folder is a store: else nothing is written to it."""
 
     @property
     def location(self) -> str:
@@ -198,6 +202,9 @@ class Store:
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
         """Hold a lock of this machine's processes; a killed one lets go of it."""
+        if not self.is_made:  # nobody writes to what is not there
+            yield
+            return
         path = self.root / WORK / f"{name}.lock"
         refuse_links(self.root, path)
         path.parent.mkdir(parents=True, exist_ok=True)
