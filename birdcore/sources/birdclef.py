@@ -11,7 +11,9 @@ from birdcore.sources.listing import list_audio
 from birdcore.sources.overrides import OVERRIDES, read_overrides
 from birdcore.sources.table import TableError, is_there
 from birdcore.sources.tables import TABLES, Problem, Tables, read_tables
+from birdcore.store.artifact import Progress
 from birdcore.store.digests import digests
+from birdcore.store.job import no_progress
 from birdcore.store.store import Store
 from birdcore.unicode_names import is_utf8, printable
 

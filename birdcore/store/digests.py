@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from birdcore.store.artifact import Progress
 from birdcore.store.files import file_sha256, write_bytes
+from birdcore.store.job import no_progress
 
 SETTLED_NS = 3_000_000_000
 """FAT counts its times by two seconds."""

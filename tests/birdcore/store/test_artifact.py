@@ -16,6 +16,7 @@ from birdcore.store.artifact import MANIFEST, Metrics, Ref, Step
 from birdcore.store.files import file_sha256, write_text
 from birdcore.store.format import LAYOUT, StoreError
 from birdcore.store.inventory import damage
+from birdcore.store.location import open_store
 from birdcore.store.store import Job, Store
 
 STEP = Step(
@@ -354,3 +355,18 @@ def test_text_is_written_in_full_or_not_at_all(tmp_path: Path) -> None:
 
 def _never(job: Job) -> Metrics:
     raise AssertionError("it is in the store")
+
+
+def test_a_preview_of_a_store_that_is_not_there_makes_nothing(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "none", preview=True)
+    with store.lock("digests"):
+        assert store.find(Ref("clean", "0" * 64)) is None
+    url = (tmp_path / "remote").as_uri()
+    assert open_store(url, preview=True).find(Ref("clean", "0" * 64)) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_preview_refuses_a_folder_of_other_files(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(StoreError, match="holds files"):
+        open_store(tmp_path, preview=True)
