@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.validation import heard_rows, made_soundscapes
+from benchmarks.validation import heard_rows, held_out_data, made_soundscapes
 from birdcore.config import Recipe, read_recipe
 from birdcore.features.recordings import Recordings, read_mels
 from birdcore.inference.predict import load_predictors
@@ -28,8 +28,7 @@ from birdcore.metrics import class_auc
 from birdcore.sources.birdclef import Source, scan
 from birdcore.stages import catalog, clean, folds, label, mel, train
 from birdcore.store.artifact import Ref, Step
-from birdcore.store.store import Job, Store, no_progress
-from birdcore.training.training_set import TrainingSet, training_set
+from birdcore.store.store import Store
 from flows.dag import build_dag
 
 RUNS = {
@@ -108,15 +107,11 @@ def scored(
 ) -> tuple[float, float]:
     """Macro ROC-AUC of single models (their mean) and of the mean of what all say."""
     predictors = load_predictors([store.get(step.ref) for step in steps])
-    data = held_out_data(steps[0], store, predictors[0].model_spec.classes)
+    data = held_out_data(steps[0], store)
     made, truth = made_soundscapes(data, noise, SOUNDSCAPES, bed, np.random.default_rng(11))
     how = recipe.predict
     said = [heard_rows(one, made, how.output, how.step_s) for one in predictors]
     return float(np.mean([auc(truth, one) for one in said])), auc(truth, np.mean(said, axis=0))
-
-
-def held_out_data(step: Step, store: Store, classes: tuple[str, ...]) -> TrainingSet:
-    return training_set(Job(step, store, store.root, no_progress), classes, CPU)
 
 
 def auc(truth: NDArray[np.bool_], said: NDArray[np.floating]) -> float:

@@ -18,16 +18,19 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.validation import SECONDS, made_soundscapes
+from benchmarks.validation import SECONDS, held_out_data, made_soundscapes
 from birdcore.config import Round, read_recipe
 from birdcore.features.recordings import read_mels
 from birdcore.inference.predict import cell_count, cell_rate, load_predictors, predict_recording
 from birdcore.inference.windows import segment_mean
-from birdcore.pseudo_labels.soft import high_low_mask, minmax_by_class, power_transform
+from birdcore.pseudo_labels.soft import (
+    high_low_mask,
+    minmax_by_class,
+    power_transform,
+    segment_starts,
+)
 from birdcore.sources.birdclef import scan
-from birdcore.stages.label import segment_starts
-from birdcore.store.store import Job, Store, no_progress
-from birdcore.training.training_set import training_set
+from birdcore.store.store import Store
 from flows.dag import Dag, build_dag
 
 Table = NDArray[np.float64]
@@ -74,7 +77,7 @@ def heard(dag: Dag, store: Store, student: Round, count: int):
         if not step.name.startswith(f"train {student.teacher} "):
             continue
         (teacher,) = load_predictors([store.get(step.ref)])
-        data = training_set(Job(step, store, store.root, no_progress), teacher.shape.classes, cpu)
+        data = held_out_data(step, store)
         made, truth = made_soundscapes(data, noise, count, "quiet", np.random.default_rng(11))
         starts = segment_starts(SECONDS, segment_s, hop_s)
         said, told = [], []

@@ -19,25 +19,24 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from torch.optim import AdamW
 
 from birdcore.config import Round, read_recipe
+from birdcore.config.training import TrainConfig
 from birdcore.features.mel import MelSpec
 from birdcore.features.recordings import Recordings
 from birdcore.features.scale import Scale
 from birdcore.models.input import InputSpec, computes_bf16, model_input, pick_device
 from birdcore.models.sed import ModelSpec, SedModel, place_model
 from birdcore.stages.train import step
-from birdcore.store.store import Job, Store, no_progress
-from birdcore.training.batch import draw_batch
+from birdcore.training.batch import make_batch
 from birdcore.training.checkpoint import Training
-from birdcore.training.data import crops_of
-from birdcore.training.ema import ema
+from birdcore.training.data import crop_sampling
 from birdcore.training.epoch import run_epoch
 from birdcore.training.loss import bce
+from birdcore.training.optimisation import ema
 from birdcore.training.segments import Segments
 from birdcore.training.training_set import TrainingSet
 
@@ -155,13 +154,13 @@ def feed(
     one: Round, data: TrainingSet, reads: InputSpec, steps: int, device: torch.device
 ) -> float:
     """Chunks a second of all that comes before the model, but for the masks of SpecAugment."""
-    config, rng = one.model_dump(), torch.Generator().manual_seed(0)
-    crops = crops_of(config, reads.mel)
+    rng = torch.Generator().manual_seed(0)
+    crops = crop_sampling(one, reads.mel)
 
     def draw(count: int) -> None:
         for _ in range(count):
             rows = torch.randint(len(data.clips.names), (one.batch,), generator=rng)
-            model_input(draw_batch(data, rows, crops, config, rng).power, reads)
+            model_input(make_batch(data, rows, crops, one, rng).power, reads)
 
     draw(WARM_UP)
     return one.batch * steps / seconds(lambda: draw(steps), device)
@@ -181,16 +180,8 @@ def rate(
 ) -> float:
     """Chunks a second of one way to train a new model for some steps, after a warm-up."""
     device = data.clips.device
-    shape = ModelSpec(
-        backbone=one.backbones[0],
-        classes=tuple(f"class {k}" for k in range(CLASSES)),
-        n_mels=reads.mel.n_mels,
-        frequency_pool=one.frequency_pool,
-        frequency_channel=one.frequency_channel,
-        clip=one.clip_pooling,
-        drop_path=one.drop_path,
-        dropout=one.dropout,
-    )
+    classes = tuple(f"class {k}" for k in range(CLASSES))
+    shape = ModelSpec.of(one, one.backbones[0], classes, reads.mel.n_mels)
     torch.manual_seed(0)
     model = SedModel(shape)
     model = place_model(model, device) if channels_last else model.to(device)
@@ -210,10 +201,8 @@ def loop(
 ) -> None:
     """An epoch of so many steps, as the stage `train` runs it."""
     some = replace(data, train=torch.arange(steps * one.batch) % len(data.clips.names))
-    with TemporaryDirectory() as folder:
-        work = step(one, one.backbones[0], 0, 0, {})
-        job = Job(work, Store(Path(folder) / "store"), Path(folder), no_progress)
-        run_epoch(job, training, some, reads, epoch)
+    config = TrainConfig.model_validate(step(one, one.backbones[0], 0, 0, {}).config)
+    run_epoch(training, some, config, reads, epoch)
 
 
 def bare(

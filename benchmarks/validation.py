@@ -21,6 +21,7 @@ import numpy.typing as npt
 import torch
 
 from birdcore.config import Output, read_recipe
+from birdcore.config.training import TrainConfig
 from birdcore.features.recordings import Recordings, read_mels
 from birdcore.features.scale import encode
 from birdcore.inference.predict import (
@@ -33,10 +34,11 @@ from birdcore.inference.predict import (
 from birdcore.inference.windows import segment_max
 from birdcore.metrics import class_auc
 from birdcore.sources.birdclef import scan
+from birdcore.stages.train import training_files
 from birdcore.store.artifact import Step
-from birdcore.store.store import Job, Store, no_progress
-from birdcore.training.quiet_segments import quiet_pieces
-from birdcore.training.training_set import TrainingSet, training_set
+from birdcore.store.store import Store
+from birdcore.training.background import quiet_segments
+from birdcore.training.training_set import TrainingSet, read_training_set
 from flows.dag import Dag, build_dag, gathered
 
 SECONDS = 60.0
@@ -89,14 +91,20 @@ def main() -> None:
     for step in judged(dag):
         if store.find(step.ref) is not None:
             (predictor,) = load_predictors([store.get(step.ref)])
-            job = Job(step, store, store.root, no_progress)
-            data = training_set(job, predictor.model_spec.classes, torch.device("cpu"))
+            data = held_out_data(step, store)
             scapes, truth = made_soundscapes(
                 data, noise, options.count, options.bed, np.random.default_rng(11)
             )
             said = [heard_rows(predictor, scapes, *column) for column in columns]
             scores = [np.nanmean(class_auc(truth, rows)) for rows in said]
             print("|", " | ".join([step.name, *(f"{s:.4f}" for s in scores)]), "|", flush=True)
+
+
+def held_out_data(step: Step, store: Store) -> TrainingSet:
+    """What a training step read."""
+    config = TrainConfig.model_validate(step.config)
+    inputs = {name: [store.get(ref) for ref in refs] for name, refs in step.inputs.items()}
+    return read_training_set(training_files(inputs, config), config, torch.device("cpu"))
 
 
 def judged(dag: Dag) -> list[Step]:
@@ -127,7 +135,9 @@ def made_soundscapes(
 ) -> tuple[Recordings, npt.NDArray[np.bool_]]:
     """Soundscapes of held-out recordings, and the truth of their rows (rows, K)."""
     frames = data.clips.spec.fixed_length(SECONDS)
-    pieces = quiet_pieces(noise, data.clips.spec.fixed_length(PIECE_S)) if bed == "quiet" else None
+    pieces = (
+        quiet_segments(noise, data.clips.spec.fixed_length(PIECE_S)) if bed == "quiet" else None
+    )
     codes, truth = [], []
     for _ in range(count):
         at = int(rng.integers(len(noise.names)))

@@ -176,7 +176,7 @@ def _label_steps(
     """The pseudo-labels that the models of a fold read, by the names that training knows."""
     if round_config.teacher is None:
         return {}
-    labelled: list[tuple[label.Of, str, Prepared]] = [
+    labelled: list[tuple[label.Labelled, str, Prepared]] = [
         ("soundscapes", "labels", data.soundscapes),
         ("clips", "clip_labels", data.clips),
     ]
@@ -189,7 +189,7 @@ def _label_steps(
 
 def _labels_of(
     round_config: Round,
-    kind: label.Of,
+    kind: label.Labelled,
     fold: int,
     recordings: Prepared,
     data: RoundData,
@@ -211,7 +211,7 @@ def _labels_of(
             mel.ref,
             fold=fold if own_fold and teacher else None,
             folds=data.folds if round_config.label.teachers == "out-of-fold" else None,
-            outside=None if output is None else (output, data.catalog),
+            external=None if output is None else (output, data.catalog),
         )
         for number, (mel, output) in enumerate(zip(recordings.mels, outputs, strict=True))
     ]

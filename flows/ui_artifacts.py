@@ -9,11 +9,11 @@ import pandas as pd
 from prefect import get_run_logger
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
-from birdcore.stages.train import history
 from birdcore.store.artifact import Artifact, Step
 from birdcore.store.runs import Run
 from birdcore.store.store import Store
 from birdcore.text import plain_text
+from birdcore.training.history import read_history
 from flows.dag import Dag
 from flows.results import stage_table
 
@@ -64,7 +64,7 @@ def _rejected(step: Step, store: Store) -> list[dict[str, str]]:
 
 
 def _learnt(model: Artifact) -> list[dict[str, str]]:
-    rows = history(model.folder)[-HISTORY_EPOCHS:]
+    rows = read_history(model.folder)[-HISTORY_EPOCHS:]
     keys = ("epoch", "loss", "auc", "learning_rate")
     return [{key: json.dumps(row[key]) for key in keys if key in row} for row in rows]
 

@@ -1,7 +1,7 @@
-"""The recipe's augmentations: what is done to crops before a model hears them.
+"""The recipe's augmentations of crops.
 
-All of them are off or mild unless a recipe says otherwise; birdcore/training/batch.py has their
-order.
+All of them are off or mild unless a recipe says otherwise; `birdcore.training.batch` applies them
+and documents their order.
 """
 
 from typing import Annotated, ClassVar, Literal
@@ -17,12 +17,12 @@ class Mixup(Section):
     weight: Share | None = None
     """A constant weight instead of one from Beta(alpha, alpha) (2nd place: .5)."""
     labels: Literal["soft", "max", "add", "losses"] = "max"
-    """Labels are weighed, the maximum (8th place), added and cut at 1 (2nd place); or both clips
-    keep theirs, and a batch's two losses are weighed (4th place)."""
+    """Labels of a mix: weighted mean, maximum (8th place) or sum up to 1 (2nd place); or both parts
+    keep theirs, and their losses are weighted (4th place)."""
 
 
 class Sumix(Section):
-    """Clips laid over each other, each at a gain of its own (13th place 2025)."""
+    """Sums of two clips, each at a gain of its own (13th place 2025)."""
 
     probability: Share = 0.0
     gain_db: Seconds = 6.0
@@ -44,10 +44,10 @@ class Background(Section):
 
     probability: Share = 0.0
     source: Literal["floors", "quiet", "soundscapes"] = "floors"
-    """The steady noise of soundscapes, their quiet pieces, or pieces of them as they are.
+    """Steady noise of soundscapes, their quiet segments, or any of their segments.
 
-    A model learns that a bird in the background is none: no teacher should learn that of the
-    soundscapes that it is to label.
+    A class in the background counts as absent: a teacher trained on whole soundscapes learns to
+    ignore the birds that it is to label.
     """
     snr_db: tuple[float, float] = (0.0, 20.0)
 
@@ -61,7 +61,7 @@ class Filter(Section):
 
 
 class Band(Section):
-    """Everything outside a random band of at least `min_share` of the bins is made softer."""
+    """Everything outside a random band of at least `min_share` of the bins is attenuated."""
 
     probability: Share = 0.0
     attenuation_db: Seconds = 20.0
@@ -76,7 +76,7 @@ class Shift(Section):
 
 
 class Padding(Section):
-    """Only a stretch of a crop is heard, the rest is silent, or the recording's steady noise."""
+    """A stretch of a crop is kept; the rest is silence, or the recording's steady noise."""
 
     probability: Share = 0.0
     min_share: Share = 0.5

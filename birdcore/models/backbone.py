@@ -1,15 +1,16 @@
-"""Any convolutional timm model as a backbone that keeps frequency and time apart.
+"""Backbones: from a model's input to a feature map that keeps frequency and time apart.
 
-The head needs the last feature map (B, C, F, T), so pooling and classifier are switched off and
-one small forward pass tells the width: timm's `num_features` is another number for models with a
-convolution behind the pooling (mobilenetv3, hgnet). Weights come from a file, from timm's hub or
-from the random generator, and every way that can fail names the setting that mends it.
+Any convolutional timm model is one. The head needs the last feature map (B, C, F, T), so pooling
+and classifier are switched off and a small forward pass measures the width: timm's `num_features`
+differs for models with a convolution behind the pooling (mobilenetv3, hgnet). Weights come from a
+file, from timm's hub or from the random generator, and each error names the setting to change.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Protocol
 
 import timm
 import torch
@@ -19,12 +20,18 @@ from timm.models import adapt_input_conv, load_state_dict
 from torch import Tensor, nn
 
 PROBE = (64, 96)
-"""Mel bins and frames of the pass that measures the width: unequal, to tell their axes apart."""
+"""Mel bins and frames of the pass that measures the width; unequal, to tell the axes apart."""
 
 HUB_TIMEOUT_S = 5.0
 
 UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, KeyError, AttributeError)
 """What timm raises for files that hold no weights, beside safetensors' own error."""
+
+
+class Backbone(Protocol):
+    """Maps (B, in_channels, n_mels, frames) to features (B, C, F, T); an `nn.Module`."""
+
+    def __call__(self, x: Tensor) -> Tensor: ...
 
 
 def build_backbone(
@@ -34,14 +41,21 @@ def build_backbone(
     in_channels: int = 1,
     drop_path: float = 0.0,
 ) -> tuple[nn.Module, int]:
-    """A timm model that maps (B, in_channels, n_mels, frames) to (B, C, F, T), and its C.
+    """A timm model as a `Backbone`.
 
-    `weights` is a .safetensors or .pth file of the same timm model and goes before `pretrained`,
-    which takes timm's weights from the hub or the hub's cache. The first convolution of either
-    is adapted to `in_channels`.
+    Args:
+        name: of a timm model.
+        pretrained: take timm's weights from the hub or its cache.
+        weights: a .safetensors or .pth file of the same timm model; goes before `pretrained`.
+        in_channels: the first convolution of pretrained weights is adapted to it.
+        drop_path: rate of stochastic depth.
 
-    Raises ValueError for an unknown name, a model that gives no feature map, a `drop_path` that
-    the model cannot take, and weights that are missing or belong to another model.
+    Returns:
+        The model and C, the channels of its features.
+
+    Raises:
+        ValueError: the name is unknown, the model gives no feature map or has no stochastic depth,
+            or weights are missing or belong to another model.
     """
     _check_name(name)
     try:

@@ -1,8 +1,8 @@
-"""From mel power to what the model reads: decibels, then one scale per sample.
+"""From mel power to a model's input: decibels, then one scale per sample.
 
-Runs on the device after mixing, since sounds add up in power and not in decibels. Everything is
-taken over a single sample and never over the batch: a clip must look the same whatever lies
-beside it. Training and prediction call the same functions.
+Runs on the device after mixing, since powers of uncorrelated sounds add, and decibels do not. Every
+statistic is of one sample and never of the batch, so that a clip's input does not depend on what
+else is in its batch. Training and prediction call the same functions.
 """
 
 from typing import Literal
@@ -64,28 +64,3 @@ def over_floor(power: Tensor, floor: Tensor) -> Tensor:
 
 def _over_std(x: Tensor) -> Tensor:
     return x / x.std(dim=(-2, -1), correction=0, keepdim=True).clamp_min(TINY)
-
-
-def pcen(
-    power: Tensor,
-    smoothing: float = 0.025,
-    gain: float = 0.98,
-    bias: float = 2.0,
-    root: float = 0.5,
-    eps: float = 1e-6,
-) -> Tensor:
-    """Per-channel energy normalisation of power (B, n_mels, T), in place of decibels.
-
-    Wang et al. 2017 (arXiv:1607.05666), eq. 1 and 2, started at the first frame:
-    M[t] = (1-s) M[t-1] + s E[t];  PCEN = (E / (eps + M)^gain + bias)^root - bias^root.
-    """
-    power = power.float()
-    decay = 1.0 - smoothing
-    age = torch.arange(power.shape[-1], device=power.device, dtype=torch.float32)
-    # The recursion as one product with its impulse response, not a loop over frames.
-    lag = age[None, :] - age[:, None]
-    response = torch.where(lag >= 0, smoothing * decay ** lag.clamp_min(0), 0.0)
-    response[0] = decay**age
-    smooth = power @ response
-    levelled = power / torch.pow(eps + smooth, gain)
-    return torch.pow(levelled + bias, root).sub(bias**root)

@@ -1,11 +1,11 @@
-"""The whole model: spectrogram, backbone, frequency pooled away, attention over time.
+"""The whole model: spectrogram, backbone, mean over frequency, head over time.
 
-A model on disk is a folder of two files: `model.json`, the `ModelSpec` it is rebuilt from, and
-`model.safetensors`, its weights. Nothing in it runs code when it is read.
+A model on disk is a folder of `model.json` (the `ModelSpec` it is built from), `model.safetensors`
+(its weights) and `input.json` (see input.py). Reading them runs no code of theirs.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -13,8 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from birdcore.config.training import HeadName, TrainSettings
 from birdcore.models.backbone import build_backbone
-from birdcore.models.head import AttBlockV2, ClipForm, SedOutput
+from birdcore.models.head import HEADS, ClipPooling, SedOutput
 
 SPEC_FILE = "model.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -23,7 +24,20 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 
 
 class ModelSpec(BaseModel):
-    """All that decides a model's shape, and the order of its classes."""
+    """All that decides a model's shape, and the order of its classes.
+
+    Attributes:
+        backbone: a timm model.
+        classes: K labels, in the order of the outputs.
+        n_mels: mel bins of the input.
+        frequency_pool: what pools the features over frequency.
+        frequency_channel: whether a second input channel holds each cell's mel bin.
+        head: a key of `birdcore.models.head.HEADS`.
+        clip: what the head's clipwise logit is a mean of.
+        drop_path: rate of stochastic depth.
+        dropout: before the head.
+        embedding: width of the embeddings that it learns besides, or before, its classes.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -32,11 +46,11 @@ class ModelSpec(BaseModel):
     n_mels: Annotated[int, Field(gt=0)]
     frequency_pool: Literal["mean", "mean+max"] = "mean"
     frequency_channel: bool = False
-    clip: ClipForm = "probability"
+    head: HeadName = "attention"
+    clip: ClipPooling = "probability"
     drop_path: Rate = 0.0
     dropout: Rate = 0.2
     embedding: Annotated[int, Field(gt=0)] | None = None
-    """Width of the embeddings that it learns beside, or before, its classes."""
 
     @field_validator("classes")
     @classmethod
@@ -46,12 +60,44 @@ class ModelSpec(BaseModel):
             raise ValueError(f"classes named twice: {', '.join(sorted(twice))}")
         return classes
 
+    @classmethod
+    def of(
+        cls,
+        settings: TrainSettings,
+        backbone: str,
+        classes: tuple[str, ...],
+        n_mels: int,
+        embedding: int | None = None,
+    ) -> Self:
+        """The shape that a round's settings give a model."""
+        return cls(
+            backbone=backbone,
+            classes=classes,
+            n_mels=n_mels,
+            frequency_pool=settings.frequency_pool,
+            frequency_channel=settings.frequency_channel,
+            head=settings.head,
+            clip=settings.clip_pooling,
+            drop_path=settings.drop_path,
+            dropout=settings.dropout,
+            embedding=embedding,
+        )
+
 
 class SedModel(nn.Module):
     """Normalised mel spectrograms (B, 1, n_mels, frames) to a `SedOutput`.
 
-    Initialisation draws from torch's global generator: `torch.manual_seed` fixes it.
-    `pretrained` and `weights` say where the backbone starts, see `build_backbone`.
+    Initial weights are drawn from torch's global generator: `torch.manual_seed` fixes them.
+
+    Args:
+        spec: the model's shape.
+        pretrained: start from timm's weights, see `build_backbone`.
+        weights: start from a file, see `build_backbone`.
+
+    Example:
+        >>> model = SedModel(ModelSpec(backbone="resnet10t", classes=("a", "b"), n_mels=64))
+        >>> model(torch.zeros(2, 1, 64, 96)).clipwise.shape
+        torch.Size([2, 2])
     """
 
     def __init__(
@@ -66,7 +112,7 @@ class SedModel(nn.Module):
             spec.backbone, pretrained, weights, channels, spec.drop_path
         )
         self.dropout = nn.Dropout(spec.dropout)
-        self.head = AttBlockV2(width, len(spec.classes), spec.clip)
+        self.head = HEADS[spec.head](width, len(spec.classes), spec.clip)
         self.embedder = None if spec.embedding is None else nn.Linear(width, spec.embedding)
 
     def forward(self, x: Tensor) -> SedOutput:
@@ -74,8 +120,8 @@ class SedModel(nn.Module):
         if x.ndim != 4 or x.shape[1] != 1 or x.shape[2] != self.n_mels:
             raise ValueError(f"the model reads (B, 1, {self.n_mels}, T), not {tuple(x.shape)}")
         if self.frequency_channel:
-            # CoordConv (Liu et al. 2018), for the one axis whose place has a meaning: a whistle
-            # at 3 kHz and one at 6 kHz are two birds (Koutini et al. 2019, "frequency-aware").
+            # CoordConv (Liu et al. 2018) for frequency alone, since a whistle at 3 kHz and one at
+            # 6 kHz are of different species (Koutini et al. 2019, "frequency-aware").
             height = torch.linspace(-1.0, 1.0, self.n_mels, dtype=x.dtype, device=x.device)
             x = torch.cat([x, height[:, None].expand_as(x)], dim=1)
             x = x.contiguous(memory_format=torch.channels_last)
@@ -90,7 +136,7 @@ class SedModel(nn.Module):
 
 
 def place_model(model: SedModel, device: torch.device) -> SedModel:
-    """The model on a device, with channels last in memory: convolutions are 1.4 times as fast."""
+    """Move a model to a device, channels last in memory: convolutions are 1.4 times as fast."""
     placed: SedModel = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return placed
 
@@ -105,7 +151,7 @@ def save_model(folder: Path, model: SedModel, spec: ModelSpec) -> None:
 
 
 def load_spec(folder: Path) -> ModelSpec:
-    """What a model's folder says of it; raises ValueError where it says nothing of use."""
+    """The spec in a model's folder; raises ValueError where there is none, or it is damaged."""
     try:
         return ModelSpec.model_validate_json((folder / SPEC_FILE).read_bytes())
     except FileNotFoundError as error:

@@ -1,8 +1,13 @@
-"""The maths of pseudo-labels: which of a teacher's probabilities a student learns, and how.
+"""Pseudo-labels from probabilities: thresholds, powers, masks, and weights of soundscapes.
 
-Inputs are probabilities in [0, 1] of segments, (S, C). Logits are refused: a power or a
-threshold on them would mean something else.
+Inputs are probabilities (S, C) of S segments, in 0 to 1. Logits are refused: a power or a threshold
+would mean something else for them.
+
+    >>> drop_small(np.array([[0.05, 0.8]]), 0.1)
+    array([[0. , 0.8]])
 """
+
+import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -98,6 +103,19 @@ def soundscape_weights(
     weights = np.zeros(numbers[-1] + 1)
     weights[numbers] = peaks.sum(axis=1, dtype=np.float64)
     return weights
+
+
+def segment_starts(seconds: float, segment_s: float, hop_s: float) -> NDArray[np.float64]:
+    """Starts of overlapping segments that reach the end of a recording, in seconds.
+
+    Example:
+        >>> segment_starts(12.0, 5.0, 5.0)
+        array([0., 5., 7.])
+    """
+    last = max(0.0, seconds - segment_s)
+    if last < 1e-6 * hop_s:  # no longer than a segment, up to rounding
+        return np.zeros(1)
+    return np.append(np.arange(math.ceil(last / hop_s - 1e-6)) * hop_s, last)
 
 
 def _check(probabilities: NDArray[np.floating]) -> None:

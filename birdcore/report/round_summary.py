@@ -7,8 +7,8 @@ import numpy as np
 
 from birdcore.config import Round
 from birdcore.config.validation import EXTERNAL_TEACHER
-from birdcore.stages.train import history
 from birdcore.store.artifact import Artifact
+from birdcore.training.history import read_history
 
 SOURCES = {"birdclef": "the competition's recordings", "xeno-canto": "Xeno-canto's recordings"}
 
@@ -44,7 +44,7 @@ def round_summaries(
 def _summary(settings: Round, models: Sequence[Artifact]) -> RoundSummary:
     metrics = [model.metrics for model in models]
     aucs = [each["auc"] for each in metrics if each["auc"] is not None]
-    curves = [[line["loss"] for line in history(model.folder)] for model in models]
+    curves = [[line["loss"] for line in read_history(model.folder)] for model in models]
     shortest = min(map(len, curves))
     return RoundSummary(
         name=settings.name,

@@ -16,9 +16,9 @@ from birdcore.audio.blocks import Block, Reader
 from birdcore.audio.cleaned import KEPT
 from birdcore.audio.cleaning import kept_recordings
 from birdcore.config import Clean
+from birdcore.pseudo_labels.soft import segment_starts
 from birdcore.sources.birdclef import LABELLED
 from birdcore.sources.shards import Shard
-from birdcore.stages.label import segment_starts
 from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job
 from birdcore.teachers.birdnet import birdnet

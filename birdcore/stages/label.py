@@ -1,137 +1,113 @@
 """Stage `label`: a teacher's soft labels for one shard of soundscapes, or of clips.
 
-Segments overlap. Publishes `labels.parquet`, whose schema names the teacher: teacher, round and
-power are part of what a label is.
+Publishes `labels.parquet` (see `birdcore.pseudo_labels.labels`).
 """
 
-import json
-import math
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from birdcore.config import Round, defaults_of
-from birdcore.inference.predict import duration_s, read_soundscapes
-from birdcore.pseudo_labels.soft import drop_small, high_low_mask, keep_segments, power_transform
-from birdcore.pseudo_labels.teacher import probabilities, read_teacher
+from birdcore.config.round import LabelConfig, LabelSettings
 from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job
-from birdcore.teachers.external_teacher import Credit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from birdcore.features.recordings import StoredRecordings
+    from birdcore.inference.predict import Predictor
+    from birdcore.pseudo_labels.teacher import Teacher
 
 VERSION = 2
 
-OVER_ALL = {"minmax", "keep_fraction", "max_label_sum"}
-"""Settings that look at the labels of all soundscapes at once: training reads them."""
-
-ELSEWHERE = OVER_ALL | {"source", "teachers", "external_weight"}
-
-Of = Literal["soundscapes", "clips"]
-
-LABELS = pa.schema(
-    [
-        ("recording", pa.string()),
-        ("start", pa.float64()),
-        ("end", pa.float64()),
-        ("probabilities", pa.list_(pa.float32())),
-        ("labels", pa.list_(pa.float32())),
-        ("mask", pa.list_(pa.bool_())),
-        ("kept", pa.bool_()),
-    ]
-)
+Labelled: TypeAlias = Literal["soundscapes", "clips"]
 
 
 def step(
-    one: Round,
-    of: Of,
-    at: int,
+    round_config: Round,
+    labelled: Labelled,
+    shard: int,
     teacher: tuple[Ref, ...],
     mel: Ref,
     *,
     fold: int | None = None,
     folds: Ref | None = None,
-    outside: tuple[Ref, Ref] | None = None,
+    external: tuple[Ref, Ref] | None = None,
 ) -> Step:
-    """Labels of one shard; of clips in segments as long as the round's crops.
+    """The labels of one shard.
 
-    `fold` is for the name alone, where each fold has a teacher of its own; `folds` says of which
-    model each recording gets its labels, where it is the one that was not trained on it; `outside`
-    is what an outside teacher heard of the shard, and the catalogue, which knows species' names.
+    Args:
+        round_config: the round that is to be trained on them.
+        labelled: what the shard holds; segments of clips are as long as the round's crops.
+        shard: its number, for the name.
+        teacher: models.
+        mel: the shard's mels.
+        fold: for the name, where each fold has teachers of its own.
+        folds: folds of the recordings, where each is labelled by the models that were not trained
+            on it.
+        external: an external teacher's outputs for the shard, and the catalogue, which maps species
+            to classes.
     """
-    config = one.label.model_dump(exclude=ELSEWHERE)
+    label = round_config.label
+    config = label.model_dump(include=set(LabelSettings.model_fields))
     config["segment_s"] = (
-        one.crop_s if of == "clips" else one.label.segment_s or min(5.0, one.crop_s)
+        round_config.crop_s
+        if labelled == "clips"
+        else label.segment_s or min(5.0, round_config.crop_s)
     )
-    name = f"label for {one.name} {of} {at:04d}" + ("" if fold is None else f" fold {fold}")
+    name = f"label for {round_config.name} {labelled} {shard:04d}"
+    name += "" if fold is None else f" fold {fold}"
     inputs: dict[str, tuple[Ref, ...]] = {"teacher": teacher, "mel": (mel,)}
     if folds is not None:
         inputs["folds"] = (folds,)
-    if outside is not None:
-        inputs["heard"], inputs["catalog"] = ((ref,) for ref in outside)
-        config["external_weight"] = one.label.external_weight if teacher else 1.0
-    return Step("label", VERSION, name, config, inputs, defaults=defaults_of(one.label))
+    if external is not None:
+        inputs["heard"], inputs["catalog"] = ((ref,) for ref in external)
+        config["external_weight"] = label.external_weight if teacher else 1.0
+    return Step("label", VERSION, name, config, inputs, defaults=defaults_of(label))
 
 
 def run(job: Job) -> Metrics:
-    config = job.config
-    soundscapes = read_soundscapes(job.input("mel") / "mel.parquet")
-    teacher = read_teacher(job, soundscapes)
-    hop_s = config["segment_s"] * (1 - config["overlap"])
-    tables = []
-    for row, name in enumerate(soundscapes.names):
-        job.progress(row, len(soundscapes.names), name)
-        starts = segment_starts(duration_s(soundscapes, row), config["segment_s"], hop_s)
-        p, counts = probabilities(teacher, soundscapes, row, starts, config)
-        tables.append(
-            pd.DataFrame(
-                {
-                    "recording": name,
-                    "start": starts,
-                    "end": starts + config["segment_s"],
-                    "probabilities": list(p),
-                    "labels": list(
-                        power_transform(drop_small(p, config["zero_below"]), config["power"])
-                    ),
-                    "mask": list(high_low_mask(p, config["high"], config["low"]) & counts),
-                    "kept": keep_segments(p, config["threshold"]),
-                }
-            )
-        )
-    job.progress(len(soundscapes.names), len(soundscapes.names), "")
-    labels = pd.concat(tables) if tables else pd.DataFrame(columns=LABELS.names)
-    table = pa.Table.from_pandas(labels, LABELS, preserve_index=False)
-    meaning: dict[str, Any] = {
-        "teacher": [f"{r.stage}/{r.key}" for r in job.step.inputs["teacher"]],
-        "power": config["power"],
-        "classes": teacher.classes,
-    }
-    if teacher.heard is not None:
-        meaning["outside"] = asdict(teacher.heard.info.credit)
-    table = table.replace_schema_metadata({"birdflow.labels": json.dumps(meaning)})
-    pq.write_table(table, job.folder / "labels.parquet")
+    import numpy as np
+
+    from birdcore.inference.predict import read_soundscapes
+    from birdcore.pseudo_labels.labels import label_recordings, write_labels
+
+    config = LabelConfig.model_validate(job.config)
+    recordings = read_soundscapes(job.input("mel") / "mel.parquet")
+    teacher = _read_teacher(job, recordings)
+    labels = label_recordings(teacher, recordings, config, job.progress)
+    models = [f"{ref.stage}/{ref.key}" for ref in job.step.inputs["teacher"]]
+    write_labels(job.folder / "labels.parquet", labels, teacher, models, config.power)
+    mean_sum = None
+    if len(labels):
+        mean_sum = round(float(np.stack(labels["labels"].to_list()).sum(axis=1).mean()), 4)
     return {
-        "recordings": len(soundscapes.names),
+        "recordings": len(recordings.names),
         "segments": len(labels),
         "kept": int(labels["kept"].sum()),
-        "mean_label_sum": round(float(np.stack(labels["labels"].to_list()).sum(axis=1).mean()), 4)
-        if len(labels)
-        else None,
+        "mean_label_sum": mean_sum,
     }
 
 
-def outside_credit(path: Path) -> Credit | None:
-    """Whose outside teacher had a part in a file of labels, if any."""
-    meaning = json.loads(pq.read_schema(path).metadata[b"birdflow.labels"])
-    return Credit(**meaning["outside"]) if "outside" in meaning else None
+def _read_teacher(job: Job, recordings: "StoredRecordings") -> "Teacher":
+    import pandas as pd
 
+    from birdcore.inference.predict import load_predictors
+    from birdcore.inference.teacher_predictions import read_teacher_predictions
+    from birdcore.pseudo_labels.teacher import Teacher, out_of_fold, recording_folds
+    from birdcore.sources.catalog import read_labels
 
-def segment_starts(seconds: float, segment_s: float, hop_s: float) -> np.ndarray:
-    """Starts of segments that overlap and reach the end of the recording, in seconds."""
-    last = max(0.0, seconds - segment_s)
-    if last < 1e-6 * hop_s:  # no longer than a segment, but for rounding
-        return np.zeros(1)
-    return np.append(np.arange(math.ceil(last / hop_s - 1e-6)) * hop_s, last)
+    models = job.inputs("teacher")
+    predictors = load_predictors(models)
+    by_recording: dict[str, Sequence[Predictor]] = dict.fromkeys(recordings.names, predictors)
+    if job.step.inputs.get("folds"):
+        folds = job.input("folds")
+        table = pd.read_parquet(folds / "folds.parquet").set_index("recording")["fold"]
+        count = folds.manifest.config["count"]
+        model_folds = [model.manifest.config["fold"] for model in models]
+        names = recording_folds(table, count, recordings.names)
+        by_recording = out_of_fold(predictors, model_folds, names)
+    if not job.step.inputs.get("heard"):
+        return Teacher(predictors[0].model_spec.classes, by_recording)
+    catalog = job.input("catalog")
+    external = read_teacher_predictions(job.inputs("heard"), catalog, recordings.names)
+    return Teacher(read_labels(catalog), by_recording, external)

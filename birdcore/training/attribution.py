@@ -1,7 +1,7 @@
-"""Whose recordings a model learnt from: `ATTRIBUTION.csv` beside its weights.
+"""Attribution: whose recordings a model was trained on, in `ATTRIBUTION.csv` beside its weights.
 
-Licences ask for recordist, licence and source to be named, wherever the recordings go on to; so a
-model that starts from another takes over that one's list. (A teacher's own list lies beside it.)
+Licences ask for recordist, licence and source to be named, also in derived works. So a model that
+starts from another one's weights takes over its list. (A teacher's own list lies beside it.)
 """
 
 import re
@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from birdcore.store.artifact import Artifact
 from birdcore.store.files import write_text
 from birdcore.teachers.external_teacher import Credit
 from birdcore.text import from_spreadsheet_cell, to_csv
@@ -23,14 +22,18 @@ COLUMNS = ("recording", "author", "license", "url", "scientific_name", "common_n
 def attribution(
     recordings: pd.DataFrame,
     names: Sequence[str],
-    earlier: Iterable[Artifact] = (),
+    initial: Iterable[Path] = (),
     teachers: Iterable[Credit] = (),
 ) -> pd.DataFrame:
-    """Rows of a catalogue's recordings (indexed by name) that trained, and those of models before.
+    """The list of one model: each recording once, in the order of names.
 
-    Each recording once, in the order of their names; outside teachers as recordings of a kind.
+    Args:
+        recordings: a catalogue, indexed by name.
+        names: of those that trained.
+        initial: lists of the models whose weights it started from.
+        teachers: external teachers, listed like recordings.
     """
-    own = recordings.loc[list(names), list(COLUMNS)]
+    trained = recordings.loc[list(names), list(COLUMNS)]
     credits = [
         {
             **dict.fromkeys(COLUMNS, ""),
@@ -42,7 +45,7 @@ def attribution(
         for credit in teachers
     ]
     outside = pd.DataFrame(credits, columns=list(COLUMNS), dtype="str")
-    return merged([own, outside, *(read_attribution(model / FILE) for model in earlier)])
+    return merged([trained, outside, *map(read_attribution, initial)])
 
 
 def merged(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
@@ -52,7 +55,7 @@ def merged(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
 
 
 def write_attribution(path: Path, rows: pd.DataFrame) -> None:
-    """Write the list for people as well: no cell is a formula for their spreadsheet."""
+    """Write the list so that no cell is a formula to a spreadsheet."""
     write_text(path, to_csv(rows))
 
 
@@ -64,9 +67,13 @@ def read_attribution(path: Path) -> pd.DataFrame:
 
 
 def terms(licences: Iterable[str]) -> dict[str, int]:
-    """How many recordings forbid commercial use (nc) or derivatives (nd), or say nothing.
+    """How many recordings forbid commercial use (nc) or derivatives (nd), or have no licence text.
 
-    A licence may be short (cc-by-nc 4.0), an address, or in words, as competitions before 2025 say.
+    A licence may be short (cc-by-nc 4.0), a URL, or in words, as in competitions before 2025.
+
+    Example:
+        >>> terms(["cc-by-nc 4.0", ""])
+        {'nc': 1, 'nd': 0, 'unknown': 1}
     """
     parts = [set(re.findall(r"[a-z]+", text.lower())) for text in licences]
     return {

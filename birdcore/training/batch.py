@@ -1,50 +1,64 @@
-"""From rows of the training set to a batch: gather, distort, mix in power, label.
+"""From rows of the training set to a batch: gather crops, distort, mix in power, label.
 
-In the order of physics: a clip, as it could have been recorded; soundscape or noise laid over it;
-other clips of the batch laid over that; noise of the recorder. Decibels, normalisation and masks
-come after, in the loop.
+The order is that of a recording in the field: a clip by itself, soundscape or noise laid under it,
+other clips of the batch mixed in, noise of the recorder. Decibels, normalisation and masks come
+after, in the training step.
 """
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
+from birdcore.config.augment import Noise
+from birdcore.config.training import TrainSettings
 from birdcore.features.front_end import FrontEnd
 from birdcore.training import distort
 from birdcore.training.augment import random_gain
-from birdcore.training.data import Crops, draw_offsets
-from birdcore.training.mix import Second, among_themselves, over_background, with_teacher
-from birdcore.training.targets import targets_of
+from birdcore.training.background import add_background
+from birdcore.training.data import CropSampling, draw_offsets
+from birdcore.training.mix import MixedTargets, mix_pseudo_labelled, mix_within_batch
+from birdcore.training.targets import combine_targets
 from birdcore.training.training_set import TrainingSet
 
 
 class Batch(NamedTuple):
-    """Power (B, M, T), labels (B, K), under a teacher the mask (B, K) of what counts in them, and
-    the labels of the clips mixed in, where those have a loss of their own."""
+    """Crops with what the loss needs.
+
+    power: (B, M, T), or T + 1 frames where the last is the recording's steady noise.
+    labels: (B, K) in 0 to 1, or embeddings (B, D).
+    mask: (B, K), which labels count; None: all of them.
+    mixed: labels of the clips mixed in, where those have a loss of their own.
+    """
 
     power: Tensor
     labels: Tensor
     mask: Tensor | None
-    second: Second | None
+    mixed: MixedTargets | None
 
 
-def draw_batch(
+def make_batch(
     data: TrainingSet,
     rows: Tensor,
-    crops: Crops,
-    settings: Mapping[str, Any],
+    crops: CropSampling,
+    settings: TrainSettings,
     rng: Generator,
     offsets: Tensor | None = None,
     noise: Generator | None = None,
 ) -> Batch:
-    """A crop of each of these recordings, with all that a round does to crops; a random one, unless
-    `offsets` (B,) say where it begins.
+    """A crop of each recording, with all augmentations of a round that work in power.
 
-    Where crops are drawn with their floor, it is the last frame and mixes as the others do. `rng`
-    draws on the CPU which sounds meet; what is done to them is drawn by `noise`, on their device,
-    where that is another one.
+    Args:
+        data: what crops, labels, soundscapes and pseudo-labels are taken from.
+        rows: recordings (B,), rows of `data.clips`.
+        crops: length of crops, and how they are drawn.
+        settings: the round's.
+        rng: draws on the CPU: offsets, partners, weights.
+        offsets: first frames (B,); drawn at random if None.
+        noise: draws what is as large as the batch, on the batch's device; `rng` if None.
+
+    Returns:
+        The batch on the device of the training set's clips.
     """
     noise = noise or rng
     rows_on_device = rows.to(data.clips.device)
@@ -53,86 +67,93 @@ def draw_batch(
     offsets = offsets.to(data.clips.device)
     power = data.clips.power(rows_on_device, offsets, crops.frames, with_floor=crops.with_floor)
     labels = data.labels[rows]
-    if data.told is not None:
-        labels = targets_of(labels, data.told.at(rows, offsets), settings["targets"])
-    if data.heard is not None:
+    if data.clip_targets is not None:
+        teacher = data.clip_targets.at(rows, offsets)
+        labels = combine_targets(labels, teacher, settings.targets)
+    if data.teacher_outputs is not None:
         rate = data.clips.spec.frame_rate
-        labels = data.heard.embedding(rows, offsets / rate, crops.frames / rate)
-    power = _distorted(power, data.clips.spec, crops, settings, noise)
+        labels = data.teacher_outputs.embedding(rows, offsets / rate, crops.frames / rate)
+    power = _distort(power, data.clips.spec, crops, settings, noise)
     mask = None
     if data.background is not None and data.background.names:
-        power = over_background(
-            data.background, data.quiet, power, settings["background"], crops, rng, noise
+        power = add_background(
+            power, data.background, data.quiet, settings.background, crops, rng, noise
         )
     if data.segments is not None:
-        power, labels, mask = with_teacher(data.segments, power, labels, settings, crops, rng)
-    power, labels, mask, second = among_themselves(power, labels, mask, settings, rng)
-    power = _with_noise(power, data.clips.spec, crops, settings["noise"], noise)
-    if settings["gain_db"]:
-        power = random_gain(power, -settings["gain_db"], settings["gain_db"], noise)
-
-    def here(labels_or_mask: Tensor | None) -> Tensor | None:
-        return None if labels_or_mask is None else labels_or_mask.to(power.device)
-
-    if second is not None:
-        second = Second(second.share, second.labels.to(power.device), here(second.mask))
-    return Batch(power, labels.to(power.device), here(mask), second)
-
-
-def _distorted(
-    power: Tensor, spec: FrontEnd, crops: Crops, settings: Mapping[str, Any], rng: Generator
-) -> Tensor:
-    """The clip by itself, as another bird, place and recorder could have made it."""
-    floor = int(crops.with_floor)
-    if settings["reverse"]:
-        power = distort.time_reverse(
-            power, rng, floor_frames=floor, probability=settings["reverse"]
+        power, labels, mask = mix_pseudo_labelled(
+            power, labels, data.segments, settings, crops, rng
         )
-    own = settings["shift"]
-    if own["probability"]:
+    power, labels, mask, mixed = mix_within_batch(
+        power, labels, mask, settings.mixup, settings.sumix, rng
+    )
+    power = _add_noise(power, data.clips.spec, crops, settings.noise, noise)
+    if settings.gain_db:
+        power = random_gain(power, -settings.gain_db, settings.gain_db, noise)
+    device = power.device
+    if mask is not None:
+        mask = mask.to(device)
+    return Batch(power, labels.to(device), mask, mixed and mixed.to(device))
+
+
+def _distort(
+    power: Tensor,
+    spec: FrontEnd,
+    crops: CropSampling,
+    settings: TrainSettings,
+    rng: Generator,
+) -> Tensor:
+    """The augmentations of one clip by itself."""
+    floor = int(crops.with_floor)
+    if settings.reverse:
+        power = distort.time_reverse(power, rng, floor_frames=floor, probability=settings.reverse)
+    shift, padding, gains, band = (
+        settings.shift,
+        settings.padding,
+        settings.filter,
+        settings.band,
+    )
+    if shift.probability:
         power = distort.time_shift(
             power,
-            round(own["max_s"] * spec.frame_rate),
+            round(shift.max_s * spec.frame_rate),
             rng,
             floor_frames=floor,
-            probability=own["probability"],
+            probability=shift.probability,
         )
-    own = settings["padding"]
-    if own["probability"]:
+    if padding.probability:
         power = distort.random_padding(
             power,
-            own["min_share"],
+            padding.min_share,
             rng,
-            fill=own["fill"],
+            fill=padding.fill,
             floor_frames=floor,
-            probability=own["probability"],
+            probability=padding.probability,
         )
-    own = settings["filter"]
-    if own["probability"]:
+    if gains.probability:
         power = distort.random_filter(
-            power, own["limit_db"], rng, points=own["points"], probability=own["probability"]
+            power, gains.limit_db, rng, points=gains.points, probability=gains.probability
         )
-    own = settings["band"]
-    if own["probability"]:
+    if band.probability:
         power = distort.band_pass(
-            power, own["attenuation_db"], own["min_share"], rng, probability=own["probability"]
+            power, band.attenuation_db, band.min_share, rng, probability=band.probability
         )
     return power
 
 
-def _with_noise(
-    power: Tensor, spec: FrontEnd, crops: Crops, settings: Mapping[str, Any], rng: Generator
+def _add_noise(
+    power: Tensor, spec: FrontEnd, crops: CropSampling, settings: Noise, rng: Generator
 ) -> Tensor:
-    if not settings["probability"]:
+    if not settings.probability:
         return power
+    # Filters of equal height pass more power the wider they are; those of equal area do not.
     widths = spec.bandwidths()
     return distort.coloured_noise(
         power,
         torch.from_numpy(spec.centres()),
-        settings["exponent"],
-        settings["snr_db"],
+        settings.exponent,
+        settings.snr_db,
         rng,
         widths=None if widths is None else torch.from_numpy(widths),
         floor_frames=int(crops.with_floor),
-        probability=settings["probability"],
+        probability=settings.probability,
     )

@@ -1,16 +1,16 @@
-"""Where a training stands, on disk after every epoch, so that a kill costs one epoch at most.
+"""Checkpoints: the state of a training, written after every epoch, so that a kill costs one epoch.
 
-A checkpoint's name says its epoch and the sha256 of its bytes. The one before stays beside it, so
-that a training whose last one is damaged goes on from there; one that is damaged, or that is of
-another training, is set aside under a name that ends in `.damaged`.
+A checkpoint's name holds its epoch and the sha256 of its bytes. The one before is kept, so that a
+training whose last checkpoint is damaged resumes from there; one that is damaged, or that belongs
+to another training, is renamed to end in `.damaged`.
 
-Randomness is drawn anew from (seed, epoch), so that nothing of a generator needs saving.
+Generators are seeded from (seed, epoch), so that their state needs no saving.
 """
 
 import hashlib
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,16 +29,22 @@ CHECKPOINTS = "checkpoint-*.pt"
 NAME = re.compile(r"checkpoint-(\d+)-([0-9a-f]{64})\.pt")
 DAMAGED = ".damaged"
 KEPT = 2
-"""The last one, and the one to go on from where that is damaged."""
+"""The last one, and the one to resume from where that is damaged."""
 
 
 @dataclass
 class Training:
-    """A model in the middle of its training; `epoch` is the next one to run.
+    """The state of one training.
 
-    `key` is that of the step, which decides all that a checkpoint must fit. `best` holds the best
-    epochs so far, best first: their number, validation AUC and weights, on the model's device.
-    `history` has a row for each finished epoch.
+    Attributes:
+        model: in training.
+        average: its moving average, if there is one.
+        optimizer: of the model.
+        key: of the step; a checkpoint of another key does not fit.
+        epoch: the next one to run.
+        best: the best epochs so far, best first: `epoch`, `auc` (on held-out recordings) and
+            `weights`, on the model's device.
+        history: a row for each finished epoch.
     """
 
     model: SedModel
@@ -50,7 +56,7 @@ class Training:
     history: list[dict[str, Any]] = field(default_factory=list)
 
     @property
-    def judged(self) -> SedModel:
+    def evaluated(self) -> SedModel:
         """The model that is validated and kept: the average, where there is one."""
         if self.average is None:
             return self.model
@@ -62,31 +68,16 @@ def keep_best(training: Training, auc: float | None, count: int) -> None:
 
     Validated epochs come first, by AUC; of equal ones, and of those not validated, the latest.
     """
-    weights = {name: value.clone() for name, value in training.judged.state_dict().items()}
+    weights = {name: value.clone() for name, value in training.evaluated.state_dict().items()}
     training.best.append({"epoch": training.epoch, "auc": auc, "weights": weights})
-    training.best.sort(key=lambda one: (one["auc"] is not None, one["auc"] or 0.0, one["epoch"]))
+    training.best.sort(key=lambda e: (e["auc"] is not None, e["auc"] or 0.0, e["epoch"]))
     training.best = training.best[: -count - 1 : -1]
 
 
-def soup(best: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
-    """The mean of several epochs' weights (checkpoint soup; Wortsman et al. 2022, 12th place 2025).
-
-    On the device of the best epoch's. Batch-norm statistics are averaged like weights, counters
-    are those of the best epoch.
-    """
-    weights: list[dict[str, Tensor]] = [one["weights"] for one in best]
-    return {
-        name: torch.stack([one[name].to(value.device) for one in weights]).mean(dim=0)
-        if value.is_floating_point()
-        else value
-        for name, value in weights[0].items()
-    }
-
-
 def save_checkpoint(folder: Path, training: Training) -> None:
-    """Write, sync, rename: a killed save leaves the ones before.
+    """Write, sync, rename: a killed save leaves the earlier checkpoints.
 
-    The oldest goes when the new one is on the disk as it was written, and not before.
+    The oldest is deleted once the new one has been read back as it was written.
     """
     buffer = io.BytesIO()
     torch.save(
@@ -110,22 +101,27 @@ def save_checkpoint(folder: Path, training: Training) -> None:
 
 
 def load_checkpoint(folder: Path, training: Training) -> list[str]:
-    """Go on from the last checkpoint in the folder that is whole and of this training, if any is.
+    """Resume from the last checkpoint in the folder that is whole and fits, if there is one.
 
-    The others are set aside, and their names returned; the training is as it was until one fits.
+    Args:
+        folder: of the checkpoints.
+        training: changed in place; left as it is where no checkpoint fits.
+
+    Returns:
+        Names of the later checkpoints that do not fit; they are renamed.
     """
     for killed in folder.glob(f".{CHECKPOINTS}.*"):
         killed.unlink()
-    aside = []
+    set_aside = []
     for path in _checkpoints(folder):
         saved = _read(path)
         if saved is not None and _fits(saved, training):
             _restore(saved, training)
             break
-        aside.append(path.name)
-        with suppress(OSError):  # where nothing can be renamed, it is not read the next time either
+        set_aside.append(path.name)
+        with suppress(OSError):  # not renamed, it is refused the next time as well
             path.rename(f"{path}{DAMAGED}")
-    return aside
+    return set_aside
 
 
 def drop_checkpoints(folder: Path) -> None:
@@ -144,7 +140,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def _read(path: Path) -> Mapping[str, Any] | None:
-    """What the file holds, on the CPU; None where that is not what was written."""
+    """The content of a file, on the CPU; None where it is not what was written."""
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True) if _is_whole(path) else None
     except (OSError, EOFError, LookupError, RuntimeError, TypeError, UnpicklingError, ValueError):
@@ -153,7 +149,7 @@ def _read(path: Path) -> Mapping[str, Any] | None:
 
 
 def _fits(saved: Mapping[str, Any], training: Training) -> bool:
-    """Whether all of it is of this training: what torch finds out halfway can't be undone."""
+    """Whether all of it fits, checked before loading: a load that fails halfway can't be undone."""
     average, optimizer = training.average, training.optimizer
     try:
         return (
@@ -164,8 +160,8 @@ def _fits(saved: Mapping[str, Any], training: Training) -> bool:
             and _counts(saved["optimizer"]) == _counts(optimizer.state_dict())
             and len(saved["best"]) > 0
             and all(
-                _shapes(one["weights"]) == _shapes(training.judged.state_dict())
-                for one in saved["best"]
+                _shapes(epoch["weights"]) == _shapes(training.evaluated.state_dict())
+                for epoch in saved["best"]
             )
         )
     except (AttributeError, KeyError, TypeError):
@@ -182,8 +178,7 @@ def _counts(optimizer: Mapping[str, Any]) -> list[int]:
 
 
 def _restore(saved: Mapping[str, Any], training: Training) -> None:
-    """Everything to where the training keeps it: torch copies what it loads to the tensors that are
-    there, and moves an optimizer's state to its parameters; the rest is ours to move."""
+    """Load into the tensors that are there, on their devices; torch moves an optimizer's state."""
     training.model.load_state_dict(saved["model"])
     if training.average is not None:
         training.average.load_state_dict(saved["average"])
@@ -191,6 +186,6 @@ def _restore(saved: Mapping[str, Any], training: Training) -> None:
     device = next(training.model.parameters()).device
     training.epoch, training.history = saved["epoch"], saved["history"]
     training.best = [
-        one | {"weights": {name: value.to(device) for name, value in one["weights"].items()}}
-        for one in saved["best"]
+        epoch | {"weights": {name: value.to(device) for name, value in epoch["weights"].items()}}
+        for epoch in saved["best"]
     ]

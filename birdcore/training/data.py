@@ -1,17 +1,18 @@
-"""What a model learns of labelled clips, as arrays: which recordings an epoch has, where their
-crops begin, what their labels are; drawn in batches.
+"""Sampling of labelled clips: the recordings of an epoch, where their crops begin, in batches.
+
+All draws are made on the CPU, so that a run on a GPU sees the same crops.
 
 Letters in names: B crops, T frames, M mel bins, K classes, R recordings.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor
 
+from birdcore.config.training import TrainSettings
 from birdcore.features.front_end import FrontEnd
 from birdcore.features.recordings import Recordings
 
@@ -19,7 +20,17 @@ from birdcore.features.recordings import Recordings
 def hard_labels(
     names: Sequence[str], recordings: pd.DataFrame, classes: Sequence[str], secondary: float
 ) -> Tensor:
-    """Targets (R, K): 1 for the primary label, `secondary` for each secondary one."""
+    """Annotators' labels as targets.
+
+    Args:
+        names: R recordings.
+        recordings: the catalogue, indexed by name, with `primary_label` and `secondary_labels`.
+        classes: K labels, in the order of the columns.
+        secondary: target of a secondary label; a primary one has 1.
+
+    Returns:
+        Targets (R, K), float32.
+    """
     column = {label: k for k, label in enumerate(classes)}
     labels = torch.zeros(len(names), len(classes))
     known = recordings.loc[list(names)]
@@ -41,41 +52,55 @@ def epoch_rows(
     *,
     by_class: bool = False,
 ) -> Tensor:
-    """The recordings of one epoch, shuffled: each `repeat` times, those of rare classes more.
+    """The recordings of one epoch, shuffled: each `repeat` times, those of rare classes more often.
 
-    With `min_per_class` the recordings of a class that has fewer are repeated up to about that
-    many (5th place 2025: 20); one of several classes as often as its rarest. `by_class` draws as
-    many with replacement, each class as often as any other.
+    Args:
+        labels: targets (R, K); 1 or more is a primary label.
+        rows: recordings to train on.
+        repeat: crops of each recording in an epoch.
+        min_per_class: recordings of a class that has fewer are repeated up to about that many
+            (5th place 2025: 20); a recording of several classes as often as its rarest.
+        generator: on the CPU.
+        by_class: draw as many rows with replacement, each class equally often.
+
+    Returns:
+        Rows (N,), with repetitions.
     """
     present = labels[rows] >= 1
     count = present.sum(dim=0).clamp(min=1)
-    times = torch.where(present, min_per_class / count, 0.0).amax(dim=1)
-    times = times.ceil().clamp(min=1).long() * repeat
+    repeats = torch.where(present, min_per_class / count, 0.0).amax(dim=1)
+    repeats = repeats.ceil().clamp(min=1).long() * repeat
     if by_class:
         shares = (present / count).sum(dim=1)
-        draws = int(times.sum())
+        draws = int(repeats.sum())
         return rows[torch.multinomial(shares, draws, replacement=True, generator=generator)]
-    all_rows = rows.repeat_interleave(times)
+    all_rows = rows.repeat_interleave(repeats)
     return all_rows[torch.randperm(len(all_rows), generator=generator)]
 
 
 @dataclass(frozen=True)
-class Crops:
-    """How crops are drawn from recordings."""
+class CropSampling:
+    """How crops are drawn from recordings.
+
+    Attributes:
+        frames: length of a crop.
+        first_frames: crops lie within so many first frames of a recording; None: anywhere.
+        loud: probability that the louder of two random crops is taken.
+        with_floor: whether the recording's steady noise is appended as one more frame.
+    """
 
     frames: int
-    first_frames: int | None
-    loud: float
+    first_frames: int | None = None
+    loud: float = 0.0
     with_floor: bool = False
 
 
 def draw_offsets(
-    recordings: Recordings, rows: Tensor, crops: Crops, generator: torch.Generator
+    recordings: Recordings, rows: Tensor, crops: CropSampling, generator: torch.Generator
 ) -> Tensor:
     """A random first frame (B,) for a crop of each recording.
 
-    With probability `crops.loud` it is the louder of two draws. Draws are made on the CPU, so
-    that a GPU sees the same crops.
+    With probability `crops.loud` it is that of the louder of two random crops.
     """
     room = (_usable(recordings, rows, crops) - crops.frames).clamp(min=0)
     draws = torch.rand(2, len(rows), generator=generator)
@@ -89,10 +114,12 @@ def draw_offsets(
 
 
 def overlapping(
-    recordings: Recordings, rows: Tensor, crops: Crops, generator: torch.Generator
+    recordings: Recordings, rows: Tensor, crops: CropSampling, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Every crop of these recordings that begins half a crop after the last, and the one at the
-    end: rows and first frames, shuffled."""
+    """Rows and first frames of crops that cover these recordings, overlapping by half; shuffled.
+
+    The last crop of a recording ends with it.
+    """
     lengths = _usable(recordings, rows, crops)
     last = (lengths - crops.frames).clamp(min=0)
     hop = max(1, crops.frames // 2)
@@ -103,7 +130,7 @@ def overlapping(
     return rows.repeat_interleave(count)[order], offsets[order]
 
 
-def _usable(recordings: Recordings, rows: Tensor, crops: Crops) -> Tensor:
+def _usable(recordings: Recordings, rows: Tensor, crops: CropSampling) -> Tensor:
     """Frames (B,) on the CPU from which crops may come."""
     lengths = recordings.lengths[rows].cpu()
     if crops.first_frames is None:
@@ -119,9 +146,9 @@ def _level(recordings: Recordings, rows: Tensor, offsets: Tensor, frames: int) -
 
 
 def batches(rows: Tensor, size: int) -> Iterator[Tensor]:
-    """Batches of exactly `size` rows; the rest of an epoch is dropped unless it is all there is.
+    """Batches of exactly `size` rows; an incomplete last one is dropped unless it is the only one.
 
-    A single row comes twice: there is no batch statistic of one.
+    A single row is doubled: batch normalisation needs two.
     """
     if len(rows) == 1:
         rows = rows.repeat_interleave(2, dim=0)
@@ -132,12 +159,12 @@ def batches(rows: Tensor, size: int) -> Iterator[Tensor]:
         yield rows[first : first + size]
 
 
-def crops_of(settings: Mapping[str, Any], spec: FrontEnd) -> Crops:
-    """The crops of a round's settings, in frames."""
-    max_start_s = settings["max_start_s"]
-    return Crops(
-        frames=spec.fixed_length(settings["crop_s"]),
+def crop_sampling(settings: TrainSettings, spec: FrontEnd) -> CropSampling:
+    """A round's settings of crops, in frames of its front end."""
+    max_start_s = settings.max_start_s
+    return CropSampling(
+        frames=spec.fixed_length(settings.crop_s),
         first_frames=None if max_start_s is None else spec.fixed_length(max_start_s),
-        loud=settings["loud_crops"],
-        with_floor=settings["normalise"] == "floor",
+        loud=settings.loud_crops,
+        with_floor=settings.normalise == "floor",
     )

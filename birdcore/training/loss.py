@@ -1,71 +1,31 @@
 """Losses against soft, multi-label targets, on the clip and, if wanted, on its frames.
 
-Each takes logits and targets in 0 to 1, both (B, K), and a mask (B, K) that says which classes of
-which samples count: a pseudo-label between two thresholds is neither yes nor no. Always in float32
-or better, so extreme outputs and bfloat16 stay finite. All masked, a loss is 0, and its gradient.
-The losses on the order of logits are in ranking.py.
+Each takes logits (B, K), targets (B, K) in 0 to 1 and a mask (B, K) of the labels that count: a
+pseudo-label between two thresholds is neither positive nor negative. Computed in float32 or better,
+so that extreme outputs and bfloat16 stay finite. With everything masked the loss is 0, and so is
+its gradient. Ranking losses are in ranking.py.
+
+To add one: its function, its line in `LOSSES`, and its name in `birdcore.config.training.Loss`.
+
+    >>> bce(torch.zeros(2, 3), torch.ones(2, 3))
+    tensor(0.6931)
 """
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from inspect import signature
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torchvision.ops import sigmoid_focal_loss
 
+from birdcore.config.training import LossSettings
 from birdcore.models.head import SedOutput
 from birdcore.training.ranking import halves_auc, hinge_auc, soft_auc, weighted_hinge_auc
 
-Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-
-
-def loss_of(name: str, settings: Mapping[str, Any], class_weights: Tensor | None = None) -> Loss:
-    """The loss that a recipe names; one that ends in _auc with its share of BCE."""
-    margin, gamma, temperature = (settings[key] for key in ("margin", "gamma", "temperature"))
-    losses: dict[str, Loss] = {
-        "bce": bce,
-        "focal": partial(focal, gamma=gamma),
-        "bce+focal": partial(bce_focal, gamma=gamma),
-        "cross_entropy": cross_entropy,
-        "kl": partial(kl, temperature=temperature),
-        "symmetric_kl": symmetric_kl,
-        "soft_auc": partial(soft_auc, margin=margin),
-        "halves_auc": halves_auc,
-        "hinge_auc": partial(hinge_auc, margin=margin),
-        "weighted_hinge_auc": partial(
-            weighted_hinge_auc,
-            margin=margin,
-            temperature=temperature,
-            class_weights=class_weights,
-        ),
-    }
-    loss = losses[name]
-    if not name.endswith("_auc") or not settings["bce"]:
-        return loss
-
-    def both(logits: Tensor, targets: Tensor, mask: Tensor | None) -> Tensor:
-        return loss(logits, targets, mask) + float(settings["bce"]) * bce(logits, targets, mask)
-
-    return both
-
-
-def clip_and_frames(
-    loss: Loss,
-    output: SedOutput,
-    targets: Tensor,
-    mask: Tensor | None = None,
-    framewise_weight: float = 0.0,
-) -> Tensor:
-    """The loss of a clip, plus `framewise_weight` times that of each class's loudest frame, as SED
-    trains."""
-    targets = targets.float()
-    total = loss(output.clipwise_logit.float(), targets, mask)
-    if framewise_weight:
-        loudest = output.framewise_logit.float().amax(dim=-1)
-        total = total + framewise_weight * loss(loudest, targets, mask)
-    return total
+Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
 def bce(logits: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -133,13 +93,75 @@ def symmetric_kl(logits: Tensor, targets: Tensor, mask: Tensor | None = None) ->
     return _mean((teacher.sigmoid() - logits.sigmoid()) * (teacher - logits) / 2, mask)
 
 
+LOSSES: Mapping[str, Callable[..., Tensor]] = {
+    "bce": bce,
+    "focal": focal,
+    "bce+focal": bce_focal,
+    "cross_entropy": cross_entropy,
+    "kl": kl,
+    "symmetric_kl": symmetric_kl,
+    "soft_auc": soft_auc,
+    "halves_auc": halves_auc,
+    "hinge_auc": hinge_auc,
+    "weighted_hinge_auc": weighted_hinge_auc,
+}
+"""By their names in a recipe. A parameter that is also a key of `LossSettings`, or
+`class_weights`, is given to the loss."""
+
+
+def build_loss(name: str, settings: LossSettings, class_weights: Tensor | None = None) -> Loss:
+    """The loss that a recipe names; a ranking loss (`*_auc`) with its share of BCE.
+
+    Args:
+        name: a key of `LOSSES`.
+        settings: parameters of the losses that have them.
+        class_weights: weights (K,) for weighted_hinge_auc; None: all classes alike.
+    """
+    function = LOSSES[name]
+    known = settings.model_dump(exclude={"bce", "by_rarity"}) | {"class_weights": class_weights}
+    parameters = signature(function).parameters
+    loss: Loss = partial(function, **{k: v for k, v in known.items() if k in parameters})
+    if not name.endswith("_auc") or not settings.bce:
+        return loss
+
+    def with_bce(logits: Tensor, targets: Tensor, mask: Tensor | None) -> Tensor:
+        return loss(logits, targets, mask) + settings.bce * bce(logits, targets, mask)
+
+    return with_bce
+
+
+def clip_and_frames(
+    loss: Loss,
+    output: SedOutput,
+    targets: Tensor,
+    mask: Tensor | None = None,
+    framewise_weight: float = 0.0,
+) -> Tensor:
+    """The loss of clipwise logits, plus `framewise_weight` times that of each class's largest
+    framewise logit, as sound event detection is trained.
+
+    Args:
+        loss: of logits (B, K).
+        output: the model's, for B clips.
+        targets: (B, K) in 0 to 1.
+        mask: (B, K), which targets count; None: all.
+        framewise_weight: 0 leaves the frames out.
+    """
+    targets = targets.float()
+    total = loss(output.clipwise_logit.float(), targets, mask)
+    if framewise_weight:
+        loudest = output.framewise_logit.float().amax(dim=-1)
+        total = total + framewise_weight * loss(loudest, targets, mask)
+    return total
+
+
 def smoothed(targets: Tensor, mask: Tensor | None, smoothing: float, loss: str) -> Tensor:
-    """Targets (B, K) that are less sure, as the loss of this name reads them.
+    """Targets (B, K) with label smoothing (Szegedy et al. 2016), as the loss of this name needs it.
 
     Where classes exclude each other (cross_entropy), `smoothing` is spread over the K that count,
-    as `torch.nn.functional.cross_entropy` does (Szegedy et al. 2016): (1 - s) y + s / K. Where each
-    class is a yes or no of its own, it is spread over these two: (1 - s) y + s / 2. That, under a
-    softmax over 206 classes, would leave the true one 8.5 % of the mass at s = .1.
+    as `torch.nn.functional.cross_entropy` does: (1 - s) y + s / K. Where each class is a decision
+    of its own, it is spread over its two outcomes: (1 - s) y + s / 2. That, under a softmax over
+    206 classes, would leave the true one 8.5 % of the mass at s = .1.
     """
     if loss != "cross_entropy":
         return targets * (1 - smoothing) + smoothing / 2

@@ -1,9 +1,10 @@
-"""Sums over all pairs of numbers, without the pairs.
+"""Sums over all pairs of two sets of numbers, in less than quadratic time and memory.
 
-On a short interval softplus and sigmoid are polynomials to 13 digits. So each set is told by its
-Chebyshev moments, cell by cell, and cells meet cells: the cost grows with the numbers, not with
-their pairs (Fong and Darve 2009, "The black-box fast multipole method", in one dimension).
-A hinge has a corner and is no polynomial: where it bends is a matter of counting.
+On a short interval softplus and sigmoid are polynomials to 13 digits. So each set is represented by
+its Chebyshev moments, cell by cell, and sums run over pairs of cells: the cost grows with the
+numbers, not with their pairs (Fong and Darve 2009, "The black-box fast multipole method", in one
+dimension).
+A hinge has a corner and is no polynomial: its pairs are counted (`sums_below`).
 """
 
 import math
@@ -39,8 +40,8 @@ def softplus_over_pairs(
     value = (high_weights * of_high.read(_far_and_near(above, softplus, linear=True))).sum()
     slope_high = -high_weights * of_high.read(_far_and_near(above, torch.sigmoid, linear=False))
     # Seen from below, the same sum runs over numbers in the opposite order.
-    turned = _far_and_near(_turn(below), torch.sigmoid, linear=False)
-    slope_low = low_weights * of_low.read(_turn(turned))
+    flipped = _far_and_near(_flip(below), torch.sigmoid, linear=False)
+    slope_low = low_weights * of_low.read(_flip(flipped))
     return value, slope_high, slope_low
 
 
@@ -109,7 +110,7 @@ def _far_and_near(weights: Tensor, function: Callable[[Tensor], Tensor], *, line
     return near + far
 
 
-def _turn(per_node: Tensor) -> Tensor:
+def _flip(per_node: Tensor) -> Tensor:
     return per_node.flip(0, 1)
 
 

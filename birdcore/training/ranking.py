@@ -1,12 +1,15 @@
-"""Losses on the order of logits: what macro ROC-AUC scores is which row of a class comes first.
+"""Ranking losses: macro ROC-AUC scores the order of a class's logits, and these train it.
 
 `soft_auc` is the one that 4th place 2025 trained with (public score .850 to .901). The others are
-the three forms of the knowledge card that the field copies; they order probabilities class by
-class, and those with a margin of 1 or more are straight lines: a probability is never a whole
-margin above another, so the hinge never rests (their gradient is a constant times the sigmoid's).
+three forms that public notebooks copy from a knowledge card; they order probabilities class by
+class. With a margin of 1 or more their hinge is always active, since no probability is a whole
+margin above another: they are linear in the probabilities.
 
-All take logits and targets in 0 to 1, both (B, K), and a mask (B, K) of what counts. No form
-holds a tensor of B · B · K pairs. Without a pair the loss is 0, with a gradient of 0.
+All take logits (B, K), targets (B, K) in 0 to 1, and a mask (B, K) of the targets that count. None
+holds a tensor of B · B · K pairs. Without a pair the loss is 0, and so is its gradient.
+
+    >>> soft_auc(torch.tensor([[2.0], [-2.0]]), torch.tensor([[1.0], [0.0]]))
+    tensor(0.0045)
 """
 
 from typing import Any
@@ -67,7 +70,7 @@ class _SoftAUC(torch.autograd.Function):
 
 
 def halves_auc(logits: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
-    """The card's `SoftAUCLoss`: class by class, the half with the higher targets above the other.
+    """The card's `SoftAUCLoss`: class by class, the half with the higher targets over the other.
 
     The mean of sigmoid(-(p_i - p_j)), i of the upper half, j of the lower; of equal targets the
     first rows are taken for the upper half.
@@ -152,10 +155,10 @@ def _hinge(
     y, order = _sort(targets.T.masked_fill(~counted.T, torch.inf))
     p = logits.T.gather(1, order).double().sigmoid()
     total = counted.sum(dim=0, dtype=torch.int32)[:, None]
-    lower, higher = _standing(y, total, weighted)
+    lower, higher = _pair_counts(y, total, weighted)
     pairs = lower.sum(dim=1, dtype=torch.double)
     if margin < 1:
-        lower, higher = _standing_near(p.detach(), y, total, lower, margin, weighted)
+        lower, higher = _active_pair_counts(p.detach(), y, total, lower, margin, weighted)
     active = lower.sum(dim=1, dtype=torch.double)
     sums = margin * active + (p * (higher - lower)).sum(dim=1)
     return _mean_of_classes(sums, pairs, class_weights).to(logits.dtype)
@@ -172,9 +175,9 @@ def _sort(y: Tensor, *, descending: bool = False) -> tuple[Tensor, Tensor]:
     return ordered.view(y.dtype), order
 
 
-def _standing(y: Tensor, total: Tensor, weighted: bool) -> tuple[Tensor, Tensor]:
-    """For each of rows of y (K, B), of which the first `total` count: how many stand below it, and
-    above it; or by how much, summed."""
+def _pair_counts(y: Tensor, total: Tensor, weighted: bool) -> tuple[Tensor, Tensor]:
+    """For each element of y (K, B), rising within a class, of which the first `total` (K, 1) count:
+    the number of lower ones and of higher ones; or (weighted) the sums of the differences."""
     place = torch.arange(y.shape[1], device=y.device, dtype=torch.int32)
     counted = place < total
     if weighted:  # equals weigh nothing against each other, so their order is all the same
@@ -191,27 +194,29 @@ def _standing(y: Tensor, total: Tensor, weighted: bool) -> tuple[Tensor, Tensor]
     return lower * counted, higher * counted
 
 
-def _standing_near(
+def _active_pair_counts(
     p: Tensor, y: Tensor, total: Tensor, lower: Tensor, margin: float, weighted: bool
 ) -> tuple[Tensor, Tensor]:
-    """`lower` and `higher` of `_standing`, of those pairs alone whose hinge is not at rest:
+    """`lower` and `higher` of `_pair_counts`, of the pairs whose hinge is active alone:
     p_i - p_j < margin."""
     counted = torch.arange(y.shape[1], device=y.device) < total
     rank = pad(y[:, 1:] > y[:, :-1], (1, 0)).cumsum(dim=1)
     p, order = p.masked_fill(~counted, torch.inf).sort(dim=1)
     y = y.double().masked_fill(~counted, 0.0).gather(1, order)
-    at_rest = torch.searchsorted(p, p - margin, right=True)
+    inactive = torch.searchsorted(p, p - margin, right=True)
     near = torch.searchsorted(p, p + margin)
     values = torch.stack([torch.ones_like(y), y] if weighted else [torch.ones_like(y)])
-    below, equal = sums_below(values, rank.gather(1, order), torch.stack([at_rest, near]))
+    below, equal = sums_below(values, rank.gather(1, order), torch.stack([inactive, near]))
     if weighted:
-        resting = y * below[0, 0] - below[0, 1]
+        inactive_lower = y * below[0, 0] - below[0, 1]
         up_to = pad(y.cumsum(dim=1), (1, 0)).gather(1, near)
         higher = up_to - below[1, 1] - y * (near - below[1, 0])
     else:
-        resting, higher = below[0, 0], near - below[1, 0] - equal[1]
-    resting, higher = (torch.empty_like(y).scatter_(1, order, one) for one in (resting, higher))
-    return (lower - resting) * counted, higher * counted
+        inactive_lower, higher = below[0, 0], near - below[1, 0] - equal[1]
+    inactive_lower, higher = (
+        torch.empty_like(y).scatter_(1, order, counts) for counts in (inactive_lower, higher)
+    )
+    return (lower - inactive_lower) * counted, higher * counted
 
 
 def _mean_of_classes(sums: Tensor, pairs: Tensor, weights: Tensor | None = None) -> Tensor:

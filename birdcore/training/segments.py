@@ -1,12 +1,11 @@
-"""Pseudo-labelled segments of soundscapes, as arrays, and how often each is drawn.
+"""Pseudo-labelled segments of soundscapes as arrays, and how often each is drawn.
 
 Letters in names: B crops, K classes, S segments.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from birdcore.config.training import LabelSelection
 from birdcore.features.columns import stacked
 from birdcore.features.recordings import Recordings
 from birdcore.pseudo_labels.soft import cap_sum, keep_top, minmax_by_class, soundscape_weights
@@ -24,9 +24,15 @@ TOLERANCE_S = 0.1
 
 @dataclass(frozen=True)
 class Segments:
-    """Pseudo-labelled pieces of soundscapes: S segments with soft labels (S, K).
+    """S pseudo-labelled segments of soundscapes.
 
-    mask (S, K) tells which classes of a label count; weights (S,) how often each is drawn.
+    Attributes:
+        soundscapes: the recordings.
+        rows: recording of each segment (S,).
+        offsets: first frame of each (S,).
+        labels: soft labels (S, K).
+        mask: which labels count (S, K).
+        weights: relative frequency of drawing each (S,).
     """
 
     soundscapes: Recordings
@@ -40,33 +46,49 @@ class Segments:
         return torch.multinomial(self.weights, count, replacement=True, generator=generator)
 
     def draw_same(self, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """For each clip's labels (B, K) a segment in which the teacher heard its class, and
-        whether there is one (both B,); the surer, the more often."""
-        wanted = labels.argmax(dim=1)
-        sure = torch.where(self.labels >= 0.5, self.labels, 0.0).double() * self.weights[:, None]
-        of_class = sure.T[wanted]
-        found = of_class.sum(dim=1) > 0
-        of_class[~found] = 1.0
-        return torch.multinomial(of_class, 1, generator=generator)[:, 0], found
+        """Draw for each clip a segment in which the teacher found the clip's class.
+
+        Args:
+            labels: of the clips (B, K).
+            generator: on the CPU.
+
+        Returns:
+            Segments (B,), drawn in proportion to the class's probability, and whether the class has
+            any (B,).
+        """
+        classes = labels.argmax(dim=1)
+        certain = torch.where(self.labels >= 0.5, self.labels, 0.0).double() * self.weights[:, None]
+        weights = certain.T[classes]
+        found = weights.sum(dim=1) > 0
+        weights[~found] = 1.0
+        return torch.multinomial(weights, 1, generator=generator)[:, 0], found
 
 
 def read_segments(
     soundscapes: Recordings,
     labels: Sequence[Path],
     crop_s: float,
-    settings: Mapping[str, Any] | None = None,
+    selection: LabelSelection | None = None,
     left_out: Collection[str] = (),
 ) -> Segments:
-    """Segments of label artifacts, drawn as 1st place 2025 did: soundscapes by their certainty.
+    """Segments of label artifacts; soundscapes are drawn by their certainty (1st place 2025).
 
     A crop that is longer than its segment has, class by class, the maximum of the segments that
-    lie in it. `settings` are those of a round's labels that look at all segments at once: minmax,
-    keep_fraction, max_label_sum. Soundscapes that are `left_out` count there and are not drawn.
-    Raises ValueError where no segment passed the teacher's threshold.
+    lie in it.
+
+    Args:
+        soundscapes: recordings, in the order of the result's rows.
+        labels: `labels.parquet` of label artifacts.
+        crop_s: seconds of a crop.
+        selection: what is done to the labels of all segments at once.
+        left_out: soundscapes that take part in the selection and are not drawn.
+
+    Raises:
+        ValueError: no segment passed the teacher's threshold.
     """
     table = pd.concat([pd.read_parquet(path) for path in labels], ignore_index=True)
-    if settings is not None:
-        table = _over_all(table, settings)
+    if selection is not None:
+        table = _select(table, selection)
     table = table[table["kept"] & ~table["recording"].isin(left_out)]
     table = table.sort_values(["recording", "start"]).reset_index(drop=True)
     if table.empty:
@@ -95,22 +117,22 @@ def read_segments(
     )
 
 
-def _over_all(table: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
+def _select(table: pd.DataFrame, selection: LabelSelection) -> pd.DataFrame:
     if table.empty:
         return table
     labels = stacked(table["labels"], np.float32)
-    if settings["minmax"]:
+    if selection.minmax:
         labels = minmax_by_class(labels)
-    kept = table["kept"].to_numpy() & keep_top(labels, settings["keep_fraction"])
-    if settings["max_label_sum"] is not None:
-        labels = cap_sum(labels, settings["max_label_sum"])
+    kept = table["kept"].to_numpy() & keep_top(labels, selection.keep_fraction)
+    if selection.max_label_sum is not None:
+        labels = cap_sum(labels, selection.max_label_sum)
     return table.assign(labels=list(labels), kept=kept)
 
 
 def _loudest_in_crop(
     table: pd.DataFrame, crop_starts: npt.NDArray[np.float64], crop_s: float
 ) -> npt.NDArray[np.int64]:
-    """For each crop and class (S, K) the row of the surest segment that lies in the crop.
+    """For each crop and class (S, K) the row of the most certain segment that lies in the crop.
 
     The table is sorted by recording and start; row i is the segment that crop i was drawn for.
     """

@@ -1,7 +1,8 @@
-"""What a clip's crops are to be, where a teacher has listened to the clips themselves.
+"""Targets of crops of clips where a teacher has labelled the clips themselves.
 
-A label says that a bird sings somewhere in a recording; a teacher says where, and which others do.
-So 5th place 2025 distilled its models into themselves four or five times.
+An annotator's label is of a whole recording; a teacher's labels say in which segments a class
+sounds, and which others do. 5th place 2025 distilled its models into themselves four or five times
+in this way.
 """
 
 from collections.abc import Sequence
@@ -20,13 +21,13 @@ from birdcore.features.recordings import Recordings
 
 Targets: TypeAlias = Literal["hard", "soft", "enriched"]
 
-HEARD = 0.3
-"""A class that the teacher is surer of is taken as found (5th place 2025)."""
+FOUND = 0.3
+"""A class of a higher teacher probability counts as present (5th place 2025)."""
 SOFT_SHARE = 0.7
 
 
 @dataclass(frozen=True)
-class ClipLabels:
+class ClipTargets:
     """A teacher's labels (S, K) of segments of clips, sorted by clip (first row) and time.
 
     starts (S,) in frames; clip r has the count[r] segments that begin at first[r].
@@ -57,8 +58,16 @@ class ClipLabels:
         return rows * 1e9 + frames
 
 
-def read_clip_labels(clips: Recordings, paths: Sequence[Path]) -> ClipLabels:
-    """Label artifacts of clips; raises ValueError where one of these was not listened to."""
+def read_clip_targets(clips: Recordings, paths: Sequence[Path]) -> ClipTargets:
+    """Labels of all segments of these clips.
+
+    Args:
+        clips: recordings, in the order of the result's rows.
+        paths: `labels.parquet` of label artifacts.
+
+    Raises:
+        ValueError: a clip has no labelled segment.
+    """
     table = pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
     row_of = {name: r for r, name in enumerate(clips.names)}
     table = table.assign(row=table["recording"].map(row_of)).dropna(subset="row")
@@ -69,7 +78,7 @@ def read_clip_labels(clips: Recordings, paths: Sequence[Path]) -> ClipLabels:
         name = clips.names[int((count == 0).nonzero()[0])]
         raise ValueError(f"the teacher labelled no segment of {name}")
     starts = torch.tensor(table["start"].to_numpy(np.float64))
-    return ClipLabels(
+    return ClipTargets(
         first=count.cumsum(0) - count,
         count=count,
         starts=starts * clips.spec.frame_rate,
@@ -77,15 +86,23 @@ def read_clip_labels(clips: Recordings, paths: Sequence[Path]) -> ClipLabels:
     )
 
 
-def targets_of(hard: Tensor, told: Tensor, how: Targets) -> Tensor:
-    """Targets (B, K) from what a person (hard) and a teacher (told) said of crops, in 0 to 1.
+def combine_targets(hard: Tensor, teacher: Tensor, how: Targets) -> Tensor:
+    """Targets (B, K) of crops from an annotator's labels and a teacher's probabilities.
 
-    enriched: .7 · clip(p·[p > .3] + p²) + .3 · hard (5th place 2025): what is found in a crop joins
-    the labels, and a label that is not heard there fades.
+    Args:
+        hard: annotators' labels (B, K) in 0 to 1.
+        teacher: the teacher's probabilities (B, K).
+        how: hard: the annotators' alone. soft: the teacher's alone. enriched: with p the teacher's
+            probability, .7 clip(p [p > .3] + p²) + .3 hard (5th place 2025): classes found in a
+            crop are added, and labels not found there are weakened.
+
+    Example:
+        >>> combine_targets(torch.tensor([[1.0]]), torch.tensor([[0.0]]), "enriched")
+        tensor([[0.3000]])
     """
     if how == "hard":
         return hard
     if how == "soft":
-        return told
-    found = torch.where(told > HEARD, told, 0.0) + told**2
+        return teacher
+    found = torch.where(teacher > FOUND, teacher, 0.0) + teacher**2
     return SOFT_SHARE * found.clamp(max=1.0) + (1 - SOFT_SHARE) * hard

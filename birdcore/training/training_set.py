@@ -1,4 +1,4 @@
-"""All that a model learns from, read from the artifacts of its step."""
+"""The training set of one model: mels, targets and pseudo-labels, read from files into arrays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,101 +9,157 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from birdcore.config.training import TrainConfig
 from birdcore.features.recordings import Recordings, read_mels
-from birdcore.sources.catalog import read_recordings
-from birdcore.stages.folds import EVERYWHERE, soundscape_fold
-from birdcore.store.store import Job
+from birdcore.features.shard_reader import MelShard
+from birdcore.sources.folds import EVERYWHERE, soundscape_fold
 from birdcore.teachers.outputs import TeacherOutputs, read_outputs
+from birdcore.training.background import quiet_segments
 from birdcore.training.data import hard_labels
-from birdcore.training.quiet_segments import quiet_pieces
 from birdcore.training.segments import Segments, read_segments
-from birdcore.training.targets import ClipLabels, read_clip_labels
+from birdcore.training.targets import ClipTargets, read_clip_targets
+
+
+@dataclass(frozen=True)
+class TrainingFiles:
+    """What a training set is read from.
+
+    Attributes:
+        classes: K labels, in the order of the model's outputs.
+        recordings: the catalogue of labelled recordings, indexed by name.
+        folds: validation fold of each labelled recording, indexed by name.
+        fold_count: number of folds.
+        mels: shards of labelled recordings.
+        soundscapes: shards of unlabelled soundscapes.
+        segment_labels: a teacher's labels of soundscapes.
+        clip_labels: a teacher's labels of the labelled recordings.
+        clip_outputs: an external teacher's outputs for the labelled recordings.
+        soundscape_outputs: an external teacher's outputs for the soundscapes.
+    """
+
+    classes: tuple[str, ...]
+    recordings: pd.DataFrame
+    folds: pd.Series
+    fold_count: int
+    mels: Sequence[Path]
+    soundscapes: Sequence[Path] = ()
+    segment_labels: Sequence[Path] = ()
+    clip_labels: Sequence[Path] = ()
+    clip_outputs: Sequence[Path] = ()
+    soundscape_outputs: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """All that batches are made of; labels (R, K) belong to the rows of `clips`.
+    """What batches are made of.
 
-    `segments` are there where a teacher labelled the soundscapes, `told` where it labelled the
-    clips, `background` where soundscapes are laid under clips without labels, and `quiet` rows and
-    first frames of its pieces, where only quiet ones are. `heard` is there where crops learn what
-    an outside teacher heard in them, and then their labels are embeddings (B, D).
+    Attributes:
+        clips: R recordings that crops are taken from.
+        labels: annotators' labels of the clips (R, K).
+        train: rows of the clips that train.
+        held_out: rows of the clips that validate.
+        segments: soundscapes that a teacher labelled.
+        background: soundscapes that are laid under clips, without labels.
+        clip_targets: a teacher's labels of the clips.
+        quiet: rows and first frames of the background's quiet segments, where only those are used.
+        teacher_outputs: an external teacher's outputs, where crops learn its embeddings (B, D).
+        labelled: how many of the clips, the first ones, are labelled recordings; the others are
+            soundscapes.
     """
 
     clips: Recordings
     labels: Tensor
     train: Tensor
     held_out: Tensor
-    segments: Segments | None
-    background: Recordings | None
-    told: ClipLabels | None = None
+    segments: Segments | None = None
+    background: Recordings | None = None
+    clip_targets: ClipTargets | None = None
     quiet: tuple[Tensor, Tensor] | None = None
-    heard: TeacherOutputs | None = None
+    teacher_outputs: TeacherOutputs | None = None
+    labelled: int | None = None
+
+    @property
+    def trained_recordings(self) -> list[str]:
+        """Names of the labelled recordings that train."""
+        count = len(self.clips.names) if self.labelled is None else self.labelled
+        return [self.clips.names[row] for row in self.train.tolist() if row < count]
 
 
-def training_set(job: Job, classes: tuple[str, ...], device: torch.device) -> TrainingSet:
-    embeds = job.config["objective"] == "embeddings"
-    # Soundscapes may be there as background alone, unheard.
-    heard_too = job.inputs("soundscapes") if job.step.inputs.get("heard_soundscapes") else []
-    clips = read_mels([m / "mel.parquet" for m in job.inputs("mel") + heard_too], device)
-    recordings = read_recordings(job.input("catalog"))
-    folds = pd.read_parquet(job.input("folds") / "folds.parquet").set_index("recording")["fold"]
-    # A recording counts where it is usable, labelled, and was not rejected by cleaning.
-    fold_of = np.array([folds.get(name, np.nan) for name in clips.names])
-    rows = np.flatnonzero(~np.isnan(fold_of))
-    labels = torch.zeros(len(clips.names), len(classes))
-    labels[rows] = hard_labels(
-        [clips.names[r] for r in rows], recordings, classes, job.config["secondary_weight"]
+def read_training_set(
+    files: TrainingFiles, config: TrainConfig, device: torch.device
+) -> TrainingSet:
+    """Read all that one model is trained and validated on.
+
+    Args:
+        files: where it lies.
+        config: the model's.
+        device: where mels are kept; labels stay on the CPU.
+
+    Raises:
+        ValueError: fold and rating leave no recording to train on, or no segment of a soundscape
+            passed the teacher's threshold.
+    """
+    # Soundscapes are clips only where there are embeddings of them to learn.
+    clips = read_mels(
+        [*files.mels, *(files.soundscapes if files.soundscape_outputs else ())], device
     )
-    told = None
-    if job.step.inputs.get("clip_labels"):
-        told = read_clip_labels(clips, files_of(job, "labels.parquet", "clip_labels"))
-    held = (fold_of[rows] == job.config["fold"]) & (fold_of[rows] != EVERYWHERE)
-    ratings = recordings["rating"].reindex([clips.names[r] for r in rows]).to_numpy(float)
-    good = ~(ratings < job.config["min_rating"])  # no rating is no reason
-    train, held_out = torch.from_numpy(rows[~held & good]), torch.from_numpy(rows[held])
+    # A recording trains if it is usable and labelled, and cleaning did not reject it.
+    fold = np.array([files.folds.get(name, np.nan) for name in clips.names])
+    rows = np.flatnonzero(~np.isnan(fold))
+    names = [clips.names[row] for row in rows]
+    labels = torch.zeros(len(clips.names), len(files.classes))
+    labels[rows] = hard_labels(names, files.recordings, files.classes, config.secondary_weight)
+    held_out = (fold[rows] == config.fold) & (fold[rows] != EVERYWHERE)
+    ratings = files.recordings["rating"].reindex(names).to_numpy(float)
+    rated_well = ~(ratings < config.min_rating)  # true where there is no rating
+    train = torch.from_numpy(rows[~held_out & rated_well])
     if not len(train):
         raise ValueError(
-            f"fold {job.config['fold']} and min_rating = {job.config['min_rating']:g} leave no "
-            "recording to train on"
+            f"fold {config.fold} and min_rating = {config.min_rating:g} leave no recording to "
+            "train on"
         )
-    heard = None
-    if embeds:
-        # A soundscape has nothing to hold out: what it is to be is not what a person said of it.
-        of_soundscapes = [r for r, name in enumerate(clips.names) if is_soundscape(name)]
-        train = torch.cat([train, torch.tensor(of_soundscapes, dtype=train.dtype)])
-        heard = read_outputs(
-            files_of(job, "heard.parquet", "heard", "heard_soundscapes"), clips.names
+    labelled = sum(len(MelShard.open(path).recordings) for path in files.mels)
+    outputs = None
+    if config.objective == "embeddings":
+        # No soundscape is held out: its target is no annotator's label.
+        soundscapes = torch.arange(labelled, len(clips.names), dtype=train.dtype)
+        train = torch.cat([train, soundscapes])
+        outputs = read_outputs([*files.clip_outputs, *files.soundscape_outputs], clips.names)
+    segments, background, quiet = _read_soundscapes(files, config, device)
+    return TrainingSet(
+        clips=clips,
+        labels=labels,
+        train=train,
+        held_out=torch.from_numpy(rows[held_out]),
+        segments=segments,
+        background=background,
+        clip_targets=read_clip_targets(clips, files.clip_labels) if files.clip_labels else None,
+        quiet=quiet,
+        teacher_outputs=outputs,
+        labelled=labelled,
+    )
+
+
+def _read_soundscapes(
+    files: TrainingFiles, config: TrainConfig, device: torch.device
+) -> tuple[Segments | None, Recordings | None, tuple[Tensor, Tensor] | None]:
+    """Pseudo-labelled segments, background, and the background's quiet segments."""
+    if not files.soundscapes:
+        return None, None, None
+    soundscapes = read_mels(files.soundscapes, device)
+    segments = background = quiet = None
+    if files.segment_labels:
+        # This model labels the soundscapes of its fold for the next round, so they don't train it.
+        left_out = [
+            name
+            for name in soundscapes.names
+            if config.out_of_fold and soundscape_fold(name, files.fold_count) == config.fold
+        ]
+        segments = read_segments(
+            soundscapes, files.segment_labels, config.crop_s, config.label, left_out
         )
-    soundscapes = job.inputs("soundscapes")
-    background = segments = quiet = None
-    if soundscapes:
-        mels = read_mels([m / "mel.parquet" for m in soundscapes], device)
-        if job.step.inputs.get("labels"):
-            segments = read_segments(
-                mels,
-                files_of(job, "labels.parquet", "labels"),
-                job.config["crop_s"],
-                job.config["label"],
-                _own_soundscapes(job, mels.names) if job.config["out_of_fold"] else (),
-            )
-        if job.config["background"]["probability"]:
-            background = mels
-            if job.config["background"]["source"] == "quiet" and mels.names:
-                quiet = quiet_pieces(mels, mels.spec.fixed_length(job.config["crop_s"]))
-    return TrainingSet(clips, labels, train, held_out, segments, background, told, quiet, heard)
-
-
-def files_of(job: Job, file: str, *inputs: str) -> list[Path]:
-    """One file of each artifact that a step reads under these names."""
-    return [artifact / file for name in inputs for artifact in job.inputs(name)]
-
-
-def is_soundscape(name: str) -> bool:
-    return name.startswith("train_soundscapes/")
-
-
-def _own_soundscapes(job: Job, names: Sequence[str]) -> list[str]:
-    """Soundscapes of this model's fold: it is to label them for the next round, unseen."""
-    count = job.input("folds").manifest.config["count"]
-    return [name for name in names if soundscape_fold(name, count) == job.config["fold"]]
+    if config.background.probability:
+        background = soundscapes
+        if config.background.source == "quiet" and soundscapes.names:
+            quiet = quiet_segments(soundscapes, soundscapes.spec.fixed_length(config.crop_s))
+    return segments, background, quiet

@@ -95,7 +95,7 @@ def steps(recipe: Any, source: Source) -> Iterator[Step]:
     for one in recipe.round:
         yield train.step(one, "resnet10t", 0, recipe.seed, {"catalog": (REF,)})
     yield label.step(one, "soundscapes", 0, (REF,), REF)
-    yield label.step(one, "clips", 0, (REF,), REF, outside=(REF, REF))
+    yield label.step(one, "clips", 0, (REF,), REF, external=(REF, REF))
     yield ensemble.step(recipe.ensemble, {"one": (REF,)})
     yield predict.step("one", 0, (REF,), REF, recipe.predict)
     yield predict.outside_step("birdnet", 0, REF, REF, REF, recipe.predict)
@@ -204,7 +204,7 @@ def test_a_new_setting_that_is_off_keeps_all_keys(
     after = list(steps(recipe_of(wide, one, wishes, heard), source))
     assert [step.key for step in after] == [step.key for step in before]
     seen = {step.stage for step in after if "invented" in json.dumps(step.config)}
-    assert seen == {"clean", "mel", "train", "label", "report"}  # whole tables are read there
+    assert seen == {"clean", "mel", "train", "report"}  # whole tables are read there
 
     competition = competition_of(source.csv)
     homes = {chosen_path(Path("c"), kind(species=("Turdus merula",)), competition)

@@ -8,8 +8,8 @@ import pytest
 
 from birdcore.config import read_recipe
 from birdcore.sources.birdclef import scan
+from birdcore.sources.folds import soundscape_fold
 from birdcore.stages import catalog, clean, folds, label, mel, train
-from birdcore.stages.folds import soundscape_fold
 from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.store import Store
 from birdcore.training.attribution import FILE

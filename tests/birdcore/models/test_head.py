@@ -1,15 +1,18 @@
+from typing import get_args
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from birdcore.models.head import AttBlockV2, ClipForm, SedOutput
+from birdcore.config.training import HeadName
+from birdcore.models.head import HEADS, AttentionHead, ClipPooling, SedOutput
 
-CLIPS: tuple[ClipForm, ...] = ("probability", "logit")
+CLIPS: tuple[ClipPooling, ...] = ("probability", "logit")
 
 
-def panns(head: AttBlockV2, features: Tensor) -> tuple[Tensor, Tensor]:
+def panns(head: AttentionHead, features: Tensor) -> tuple[Tensor, Tensor]:
     """Attention and classification as PANNs' AttBlock writes them, in float64."""
     weight, bias = (head.att.weight, head.cla.weight), (head.att.bias, head.cla.bias)
     att, cla = (
@@ -20,9 +23,9 @@ def panns(head: AttBlockV2, features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("clip", CLIPS)
-def test_equals_panns(clip: ClipForm) -> None:
+def test_equals_panns(clip: ClipPooling) -> None:
     torch.manual_seed(0)
-    head, features = AttBlockV2(24, 7, clip), torch.randn(3, 24, 11) * 3
+    head, features = AttentionHead(24, 7, clip), torch.randn(3, 24, 11) * 3
     output = head(features)
     att, cla = panns(head, features)
     probability = (att * cla.sigmoid()).sum(dim=-1)
@@ -34,10 +37,10 @@ def test_equals_panns(clip: ClipForm) -> None:
 
 
 @pytest.mark.parametrize("clip", CLIPS)
-def test_attention_is_shared_out_over_time(clip: ClipForm) -> None:
+def test_attention_is_shared_out_over_time(clip: ClipPooling) -> None:
     """The order of frames and the repetition of a clip change nothing, classes do not compete."""
     torch.manual_seed(1)
-    head, features = AttBlockV2(16, 5, clip), torch.randn(2, 16, 9)
+    head, features = AttentionHead(16, 5, clip), torch.randn(2, 16, 9)
     output = head(features)
     for same in (features.flip(-1), features.repeat(1, 1, 2)):
         torch.testing.assert_close(head(same).clipwise, output.clipwise)
@@ -48,9 +51,9 @@ def test_attention_is_shared_out_over_time(clip: ClipForm) -> None:
 
 @pytest.mark.parametrize("clip", CLIPS)
 @given(scale=st.floats(1.0, 1e6), seed=st.integers(0, 1000))
-def test_certain_outputs_are_finite(clip: ClipForm, scale: float, seed: int) -> None:
+def test_certain_outputs_are_finite(clip: ClipPooling, scale: float, seed: int) -> None:
     torch.manual_seed(seed)
-    head = AttBlockV2(8, 4, clip)
+    head = AttentionHead(8, 4, clip)
     output: SedOutput = head(torch.randn(2, 8, 5) * scale)
     output.clipwise_logit.sum().backward()  # type: ignore[no-untyped-call]
     assert all(part.isfinite().all() for part in output[:3])
@@ -62,9 +65,9 @@ def test_certain_outputs_are_finite(clip: ClipForm, scale: float, seed: int) -> 
 
 @pytest.mark.parametrize("clip", CLIPS)
 @pytest.mark.parametrize("certain", [-300.0, 300.0])
-def test_a_clip_that_is_wrong_in_every_frame_learns(clip: ClipForm, certain: float) -> None:
+def test_a_clip_that_is_wrong_in_every_frame_learns(clip: ClipPooling, certain: float) -> None:
     torch.manual_seed(0)
-    head = AttBlockV2(8, 4, clip)
+    head = AttentionHead(8, 4, clip)
     torch.nn.init.constant_(head.cla.bias, certain)  # type: ignore[arg-type]
     head(torch.randn(1, 8, 5)).clipwise_logit.sum().backward()
     gradient = head.cla.bias.grad  # type: ignore[union-attr]
@@ -74,9 +77,13 @@ def test_a_clip_that_is_wrong_in_every_frame_learns(clip: ClipForm, certain: flo
 
 def test_float32_under_autocast() -> None:
     torch.manual_seed(2)
-    head, features = AttBlockV2(16, 5), torch.randn(2, 16, 9)
+    head, features = AttentionHead(16, 5), torch.randn(2, 16, 9)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         output = head(features)
     for got, expected in zip(output[:3], head(features)[:3], strict=True):
         assert got.dtype == torch.float32
         torch.testing.assert_close(got, expected, rtol=0, atol=0)
+
+
+def test_every_head_of_a_recipe_is_listed() -> None:
+    assert set(get_args(HeadName)) == HEADS.keys()

@@ -7,10 +7,9 @@ import torchaudio
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from scipy.signal import lfilter
 from torch import Tensor
 
-from birdcore.models.normalise import Normalisation, normalise, over_floor, pcen, to_db
+from birdcore.models.normalise import Normalisation, normalise, over_floor, to_db
 
 HOWS: tuple[Normalisation, ...] = get_args(Normalisation)
 
@@ -83,11 +82,3 @@ def test_silence_is_finite(how: Normalisation) -> None:
 def test_another_normalisation_is_refused() -> None:
     with pytest.raises(ValueError, match="choose zscore, minmax, bins or none"):
         normalise(draw(), "batch")  # type: ignore[arg-type]
-
-
-def test_pcen_equals_the_filter_of_its_paper() -> None:
-    power = draw()
-    e = power.double().numpy()
-    smooth, _ = lfilter([0.025], [1, -0.975], e, axis=-1, zi=0.975 * e[..., :1])
-    expected = (e / (1e-6 + smooth) ** 0.98 + 2.0) ** 0.5 - 2.0**0.5
-    np.testing.assert_allclose(pcen(power), expected, rtol=1e-3, atol=1e-4)

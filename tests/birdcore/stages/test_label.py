@@ -23,9 +23,9 @@ from birdcore.inference.predict import (
     read_soundscapes,
 )
 from birdcore.inference.windows import segment_mean
+from birdcore.pseudo_labels.soft import segment_starts
+from birdcore.sources.folds import EVERYWHERE, soundscape_fold
 from birdcore.stages import label
-from birdcore.stages.folds import EVERYWHERE, soundscape_fold
-from birdcore.stages.label import segment_starts
 from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.store import Store
 from birdcore.training.segments import read_segments

@@ -25,6 +25,7 @@ from birdcore.store.store import Store
 from birdcore.training import epoch
 from birdcore.training.attribution import FILE, read_attribution
 from birdcore.training.checkpoint import CHECKPOINTS, DAMAGED
+from birdcore.training.history import read_history
 
 CLASSES = ("a", "b", "c")
 NAMES = [f"train_audio/{label}{at}.wav" for label in CLASSES for at in range(4)]
@@ -112,7 +113,7 @@ def part(of: Weights, backbone: bool) -> Weights:
 def rows(artifact: Artifact) -> list[dict[str, Any]]:
     """The history without what the clock says."""
     return [
-        {k: v for k, v in row.items() if k != "seconds"} for row in train.history(artifact.folder)
+        {k: v for k, v in row.items() if k != "seconds"} for row in read_history(artifact.folder)
     ]
 
 
@@ -443,13 +444,13 @@ def test_held_out_recordings_never_train(
     training: MadeStep, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: set[str] = set()
-    draw = epoch.draw_batch
+    draw = epoch.make_batch
 
     def spy(data: Any, rows: torch.Tensor, *rest: Any) -> Any:
         drawn.update(data.clips.names[row] for row in rows.tolist())
         return draw(data, rows, *rest)
 
-    monkeypatch.setattr(epoch, "draw_batch", spy)
+    monkeypatch.setattr(epoch, "make_batch", spy)
     artifact = run(store, training())
     held_out = set(pd.read_parquet(artifact / "held_out.parquet")["recording"])
     assert held_out == {name for name, fold in ALTERNATE.items() if fold == 0}

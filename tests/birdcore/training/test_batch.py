@@ -11,28 +11,28 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdcore.config import Background, Mixup, Round, Sumix
+from birdcore.config import Background, Mixup, Sumix
 from birdcore.config.augment import Band, Filter, Noise, Padding, Shift
+from birdcore.config.training import TrainSettings
 from birdcore.features.mel import MelSpec
 from birdcore.features.recordings import Recordings
 from birdcore.features.scale import Scale
-from birdcore.stages.folds import EVERYWHERE, assign_folds
-from birdcore.training.batch import draw_batch
-from birdcore.training.data import Crops, batches, crops_of, epoch_rows
+from birdcore.sources.folds import EVERYWHERE, assign_folds
+from birdcore.training.batch import make_batch
+from birdcore.training.data import CropSampling, batches, crop_sampling, epoch_rows
 from birdcore.training.segments import Segments
-from birdcore.training.targets import ClipLabels, targets_of
+from birdcore.training.targets import ClipTargets, combine_targets
 from birdcore.training.training_set import TrainingSet
 
 SPEC = MelSpec(n_mels=4)
-CROPS = Crops(frames=40, first_frames=None, loud=0.0)
+CROPS = CropSampling(frames=40, first_frames=None, loud=0.0)
 PLAIN: dict[str, Any] = {"mixup": Mixup(probability=0.0)}
 CLASSES = 5
 
 
-def configured(**changes: Any) -> dict[str, Any]:
-    """A round's settings as a step holds them; nothing is mixed, unless said."""
-    one = Round(name="one", backbones=("x",), **{"match_power": False, **PLAIN, **changes})
-    return one.model_dump()
+def configured(**changes: Any) -> TrainSettings:
+    """A round's settings; nothing is mixed, unless said."""
+    return TrainSettings(**{"match_power": False, **PLAIN, **changes})
 
 
 def noisy(count: int, seed: int, level: int = 100, length: int = 200) -> Recordings:
@@ -89,7 +89,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 def test_a_plain_batch_is_clips_with_their_own_labels() -> None:
     data, rows = training_set(), torch.tensor([3, 1, 4])
-    power, labels, mask, _ = draw_batch(data, rows, CROPS, configured(), seeded())
+    power, labels, mask, _ = make_batch(data, rows, CROPS, configured(), seeded())
     assert power.shape == (3, 4, 40)
     assert torch.equal(labels, data.labels[rows])
     assert mask is None
@@ -103,7 +103,7 @@ def test_a_plain_batch_is_clips_with_their_own_labels() -> None:
 def test_under_a_teacher_each_clip_is_half_clip_and_half_soundscape(match_power: bool) -> None:
     clips = replace(training_set(2), clips=flat([-10.0, -20.0]))
     data, rows = taught(clips, [-40.0, -30.0]), torch.tensor([0, 1] * 20)
-    power, labels, mask, _ = draw_batch(
+    power, labels, mask, _ = make_batch(
         data, rows, CROPS, configured(match_power=match_power), seeded()
     )
     own = torch.tensor([1e-1, 1e-2])[rows]
@@ -125,7 +125,7 @@ def test_a_clip_gives_way_to_a_soundscape_with_the_teachers_labels_alone() -> No
     data = taught(replace(training_set(2), clips=flat([-10.0, -20.0])), [-40.0, -40.0])
     settings = configured(mix_as="replace", mix_share=0.5, match_power=True)
     rows = torch.zeros(400, dtype=torch.long)
-    power, labels, mask, _ = draw_batch(data, rows, CROPS, settings, seeded())
+    power, labels, mask, _ = make_batch(data, rows, CROPS, settings, seeded())
     replaced = power.mean(dim=(1, 2)) < 1e-3
     assert replaced.double().mean() == pytest.approx(0.5, abs=0.1)
     assert data.segments is not None
@@ -143,7 +143,7 @@ def test_a_clip_gives_way_only_to_a_soundscape_with_its_own_class() -> None:
     said = torch.tensor([[0.9, 0.0, 0.0, 0.9, 0.4], [0.1, 0.6, 0.0, 0.8, 0.5]])
     data = replace(data, segments=replace(data.segments, labels=said))
     rows = torch.arange(3).repeat(50)  # classes 0, 1 and 2; nobody heard class 2
-    power, labels, *_ = draw_batch(data, rows, CROPS, configured(mix_as="replace-same"), seeded())
+    power, labels, *_ = make_batch(data, rows, CROPS, configured(mix_as="replace-same"), seeded())
     assert torch.equal(labels[rows == 0], said[0].expand(50, 5))
     assert torch.equal(labels[rows == 1], said[1].expand(50, 5))
     assert torch.equal(labels[rows == 2], data.labels[2].expand(50, 5))
@@ -153,11 +153,11 @@ def test_a_clip_gives_way_only_to_a_soundscape_with_its_own_class() -> None:
 def test_targets_of_clips_are_a_mix_of_label_and_teacher() -> None:
     data, rows = training_set(3), torch.tensor([0, 1, 2])
     said = torch.rand(3, CLASSES, generator=seeded())
-    told = ClipLabels(torch.arange(3), torch.ones(3, dtype=torch.long), torch.zeros(3), said)
-    data = replace(data, told=told)
+    told = ClipTargets(torch.arange(3), torch.ones(3, dtype=torch.long), torch.zeros(3), said)
+    data = replace(data, clip_targets=told)
     for how in ("hard", "soft", "enriched"):
-        _, labels, *_ = draw_batch(data, rows, CROPS, configured() | {"targets": how}, seeded())
-        assert torch.equal(labels, targets_of(data.labels, said, how))
+        _, labels, *_ = make_batch(data, rows, CROPS, configured(targets=how), seeded())
+        assert torch.equal(labels, combine_targets(data.labels, said, how))
 
 
 def test_quiet_pieces_alone_are_laid_under_clips() -> None:
@@ -166,7 +166,7 @@ def test_quiet_pieces_alone_are_laid_under_clips() -> None:
     data = replace(data, quiet=(torch.tensor([1, 1]), torch.tensor([7, 90])))
     settings = configured(background=Background(probability=1.0, source="quiet", snr_db=(0.0, 0.0)))
     rows = torch.zeros(30, dtype=torch.long)
-    power, *_ = draw_batch(data, rows, CROPS, settings, seeded())
+    power, *_ = make_batch(data, rows, CROPS, settings, seeded())
     pieces = data.background.power(torch.tensor([1, 1]), torch.tensor([7, 90]), CROPS.frames)
     laid = power - power.mean() / 2  # the clip is flat, and as loud as what is laid under it
     shapes = [one / one.std() for one in (pieces - pieces.mean(dim=(1, 2), keepdim=True))]
@@ -185,28 +185,28 @@ def test_floors_are_mixed_as_what_they_lie_under() -> None:
         sumix=Sumix(probability=0.5, gain_db=3.0),
     )  # fmt: skip
     rows = torch.tensor([0, 1] * 20)
-    power, *_ = draw_batch(data, rows, crops_of(settings, SPEC), settings, seeded())
-    frames = SPEC.fixed_length(settings["crop_s"])
+    power, *_ = make_batch(data, rows, crop_sampling(settings, SPEC), settings, seeded())
+    frames = SPEC.fixed_length(settings.crop_s)
     assert power.shape == (40, 4, frames + 1)
     # Steady sounds are their own floors, up to the median of exponential noise.
     floor, sound = power[..., -1] * math.log(2), power[..., :-1].mean(dim=2)
     torch.testing.assert_close(floor, sound, rtol=0.03, atol=0)
     assert len(sound[:, 0].unique()) > 20
     settings = configured(background=Background(probability=1.0), normalise="floor")
-    power, *_ = draw_batch(data, rows, crops_of(settings, SPEC), settings, seeded())
+    power, *_ = make_batch(data, rows, crop_sampling(settings, SPEC), settings, seeded())
     assert power.shape == (40, 4, frames + 1)
 
 
 def test_the_weight_of_the_soundscape_is_the_recipes() -> None:
     data = taught(replace(training_set(1), clips=flat([-10.0])), [-40.0, -40.0])
-    power, *_ = draw_batch(data, torch.tensor([0]), CROPS, configured(mix=0.2), seeded())
+    power, *_ = make_batch(data, torch.tensor([0]), CROPS, configured(mix=0.2), seeded())
     assert power.mean() == pytest.approx(0.8 * 1e-1 + 0.2 * 1e-4, rel=0.01)
 
 
 def test_a_share_of_clips_meets_a_soundscape_and_the_others_stay() -> None:
     data = taught(replace(training_set(1), clips=flat([-10.0])), [-40.0, -40.0])
     rows = torch.zeros(2_000, dtype=torch.long)
-    power, labels, mask, _ = draw_batch(data, rows, CROPS, configured(mix_share=0.3), seeded())
+    power, labels, mask, _ = make_batch(data, rows, CROPS, configured(mix_share=0.3), seeded())
     mixed = power.mean(dim=(1, 2)) < 0.08
     assert mixed.double().mean() == pytest.approx(0.3, abs=0.04)
     assert mask is not None
@@ -221,7 +221,7 @@ def test_a_soundscape_lies_under_a_clip_at_the_snr_that_is_asked_for() -> None:
     data = replace(training_set(3), clips=flat(levels), background=flat([0.0, -50.0]))
     rows = torch.tensor([0, 1, 2] * 300)
     background = Background(probability=0.6, snr_db=(3.0, 9.0))
-    power, labels, mask, _ = draw_batch(
+    power, labels, mask, _ = make_batch(
         data, rows, CROPS, configured(background=background), seeded()
     )
     clip = 10 ** (torch.tensor(levels)[rows] / 10)
@@ -246,7 +246,7 @@ def test_floors_are_the_steady_noise_and_know_nothing_of_a_call() -> None:
 
     loud = replace(training_set(1), clips=flat([0.0]), background=soundscape)
     asked = configured(background=Background(probability=1.0, source="floors", snr_db=(0.0, 0.0)))
-    power, *_ = draw_batch(loud, torch.zeros(200, dtype=torch.long), CROPS, asked, seeded())
+    power, *_ = make_batch(loud, torch.zeros(200, dtype=torch.long), CROPS, asked, seeded())
     added = power - 1.0
     assert added.mean() == pytest.approx(1.0, rel=0.02)
     assert added.std() == pytest.approx(0.5**0.5, rel=0.15)  # the mean of two exponentials
@@ -258,8 +258,8 @@ def test_without_a_soundscape_that_can_be_read_clips_stay_as_they_are() -> None:
     data = replace(training_set(), background=nothing)
     asked = configured(background=Background(probability=1.0))
     rows = torch.tensor([0, 1])
-    power, *_ = draw_batch(data, rows, CROPS, asked, seeded())
-    plain, *_ = draw_batch(training_set(), rows, CROPS, configured(), seeded())
+    power, *_ = make_batch(data, rows, CROPS, asked, seeded())
+    plain, *_ = make_batch(training_set(), rows, CROPS, configured(), seeded())
     assert torch.equal(power, plain)
 
 
@@ -268,7 +268,7 @@ def test_silence_over_a_background_stays_finite() -> None:
     for clips, background in ((silent, flat([0.0])), (flat([0.0]), silent), (silent, silent)):
         data = replace(training_set(1), clips=clips, background=background)
         asked = configured(background=Background(probability=1.0))
-        power, *_ = draw_batch(data, torch.tensor([0]), CROPS, asked, seeded())
+        power, *_ = make_batch(data, torch.tensor([0]), CROPS, asked, seeded())
         assert power.isfinite().all()
 
 
@@ -279,8 +279,8 @@ def test_a_class_counts_in_a_mix_only_where_it_counts_in_both(how: str) -> None:
         "sumix": {"sumix": Sumix(probability=1.0)},
     }
     data, rows = taught(training_set()), torch.arange(12)
-    _, before, mask_before, _ = draw_batch(data, rows, CROPS, configured(), seeded())
-    _, labels, mask, _ = draw_batch(data, rows, CROPS, configured(**mixes[how]), seeded())
+    _, before, mask_before, _ = make_batch(data, rows, CROPS, configured(), seeded())
+    _, labels, mask, _ = make_batch(data, rows, CROPS, configured(**mixes[how]), seeded())
     assert mask is not None
     assert mask_before is not None
     # Every clip has met the soundscapes, so classes 1 to 3 count everywhere, class 4 nowhere.
@@ -295,7 +295,7 @@ def test_a_class_counts_in_a_mix_only_where_it_counts_in_both(how: str) -> None:
 def test_a_gain_makes_clips_louder_or_softer_and_leaves_labels() -> None:
     data = replace(training_set(1), clips=flat([-20.0]))
     rows = torch.zeros(500, dtype=torch.long)
-    power, labels, *_ = draw_batch(data, rows, CROPS, configured(gain_db=6.0), seeded())
+    power, labels, *_ = make_batch(data, rows, CROPS, configured(gain_db=6.0), seeded())
     gain_db = 10 * power.mean(dim=(1, 2)).log10() + 20
     assert -6.1 < gain_db.min() < -5.5
     assert 5.5 < gain_db.max() < 6.1
@@ -313,7 +313,7 @@ def test_the_same_generator_makes_the_same_batch() -> None:
     )
     data = replace(taught(training_set()), background=noisy(3, 5))
     rows = torch.arange(12)
-    first, second, third = (draw_batch(data, rows, CROPS, asked, seeded(s)) for s in (4, 4, 5))
+    first, second, third = (make_batch(data, rows, CROPS, asked, seeded(s)) for s in (4, 4, 5))
     for a, b in zip(first[:3], second[:3], strict=True):
         assert a is not None
         assert b is not None
@@ -351,7 +351,7 @@ def test_nothing_that_is_held_out_is_ever_heard_in_training(
         rows = epoch_rows(labels, train, 2, 10, seeded(seed))
         assert set(rows.tolist()) == set(train.tolist())
         for batch in batches(rows, 16):
-            power, *_ = draw_batch(data, batch, CROPS, asked, seeded(seed))
+            power, *_ = make_batch(data, batch, CROPS, asked, seeded(seed))
             assert power.isfinite().all()
 
 
@@ -370,9 +370,9 @@ DISTORTIONS: dict[str, dict[str, Any]] = {
 def test_what_a_round_asks_for_is_done_to_crops_and_labels_stay(how: str) -> None:
     data, rows = training_set(), torch.arange(12)
     asked = configured(normalise="floor", **DISTORTIONS[how])
-    crops = Crops(frames=40, first_frames=None, loud=0.0, with_floor=True)
-    plain = draw_batch(data, rows, crops, configured(normalise="floor"), seeded())
-    done = draw_batch(data, rows, crops, asked, seeded())
+    crops = CropSampling(frames=40, first_frames=None, loud=0.0, with_floor=True)
+    plain = make_batch(data, rows, crops, configured(normalise="floor"), seeded())
+    done = make_batch(data, rows, crops, asked, seeded())
     assert torch.equal(done.labels, plain.labels)
     assert done.power.shape == plain.power.shape
     assert done.power.isfinite().all()
@@ -384,7 +384,7 @@ def test_what_a_round_asks_for_is_done_to_crops_and_labels_stay(how: str) -> Non
 def test_crops_begin_where_the_epoch_says() -> None:
     data, rows = training_set(), torch.tensor([3, 5])
     offsets = torch.tensor([17, 160])
-    batch = draw_batch(data, rows, CROPS, configured(), seeded(), offsets)
+    batch = make_batch(data, rows, CROPS, configured(), seeded(), offsets)
     assert torch.equal(batch.power, data.clips.power(rows, offsets, CROPS.frames))
 
 
@@ -393,7 +393,7 @@ def test_losses_are_mixed_in_one_share_for_the_batch() -> None:
     data = replace(training_set(3), clips=flat([0.0, 10.0, 20.0]))
     rows = torch.tensor([0, 1, 2])
     asked = configured(mixup=Mixup(probability=1.0, labels="losses"))
-    power, labels, _, second = draw_batch(data, rows, CROPS, asked, seeded())
+    power, labels, _, second = make_batch(data, rows, CROPS, asked, seeded())
     assert second is not None
     assert torch.equal(labels, data.labels[rows])
     assert torch.equal(labels.sum(0), second.labels.sum(0))
@@ -407,7 +407,7 @@ def test_losses_are_mixed_in_one_share_for_the_batch() -> None:
 def test_a_constant_weight_takes_the_place_of_a_drawn_one() -> None:
     data = replace(training_set(3), clips=flat([0.0, 10.0, 20.0]))
     asked = configured(mixup=Mixup(probability=1.0, weight=0.5, labels="soft"))
-    power, labels, *_ = draw_batch(data, torch.tensor([0, 1, 2]), CROPS, asked, seeded())
+    power, labels, *_ = make_batch(data, torch.tensor([0, 1, 2]), CROPS, asked, seeded())
     levels = torch.tensor([1.0, 10.0, 100.0])
     assert set(labels.unique().tolist()) == {0.0, 0.5}
     torch.testing.assert_close(power.mean(dim=(1, 2)), labels[:, :3] @ levels, rtol=0.02, atol=0)
@@ -432,7 +432,7 @@ def test_a_generator_of_the_device_draws_what_is_done_to_sounds_and_no_more() ->
     rows, asked = torch.arange(12), configured(**LOUD, **MIXED, mix_share=0.5)
 
     def drawn(seed: int) -> Any:
-        return draw_batch(data, rows, CROPS, asked, seeded(1), noise=seeded(seed))
+        return make_batch(data, rows, CROPS, asked, seeded(1), noise=seeded(seed))
 
     first, again, other = drawn(2), drawn(2), drawn(3)
     assert torch.equal(first.power, again.power)
@@ -446,8 +446,8 @@ def test_what_is_done_to_sounds_draws_from_noise_alone(key: str) -> None:
     data, rows = training_set(), torch.arange(12)
     rng, noise = seeded(1), seeded(2)
     plain = seeded(1)
-    draw_batch(data, rows, CROPS, configured(), plain, noise=seeded(2))
-    draw_batch(data, rows, CROPS, configured(**{key: LOUD[key]}), rng, noise=noise)
+    make_batch(data, rows, CROPS, configured(), plain, noise=seeded(2))
+    make_batch(data, rows, CROPS, configured(**{key: LOUD[key]}), rng, noise=noise)
     assert torch.equal(rng.get_state(), plain.get_state())
     assert not torch.equal(noise.get_state(), seeded(2).get_state())
 
@@ -456,5 +456,5 @@ def test_the_noise_of_backgrounds_is_drawn_by_the_generator_of_the_device() -> N
     data = replace(training_set(), background=noisy(3, 5))
     asked = configured(background=Background(probability=1.0, source="floors"))
     noise = seeded(2)
-    draw_batch(data, torch.arange(12), CROPS, asked, seeded(1), noise=noise)
+    make_batch(data, torch.arange(12), CROPS, asked, seeded(1), noise=noise)
     assert not torch.equal(noise.get_state(), seeded(2).get_state())

@@ -18,9 +18,8 @@ from birdcore.training.checkpoint import (
     keep_best,
     load_checkpoint,
     save_checkpoint,
-    soup,
 )
-from birdcore.training.ema import ema
+from birdcore.training.optimisation import average_checkpoints, ema
 
 
 def trained(aucs: list[float | None], count: int) -> list[dict[str, object]]:
@@ -51,15 +50,19 @@ def test_the_best_epochs_are_kept_and_of_equals_the_latest(
     assert best == order[:count]
 
 
-def test_a_soup_is_the_mean_of_weights_with_the_counters_of_the_best() -> None:
-    mixed = soup(trained([0.5, 0.9, 0.8, 0.7], 3))
+def weights_of(best: list[dict[str, Any]]) -> list[dict[str, torch.Tensor]]:
+    return [epoch["weights"] for epoch in best]
+
+
+def test_average_is_the_mean_of_weights_with_the_counters_of_the_first() -> None:
+    mixed = average_checkpoints(weights_of(trained([0.5, 0.9, 0.8, 0.7], 3)))
     assert mixed["weight"].item() == 3.0  # of epochs 2, 3 and 4
     assert mixed["num_batches_tracked"].item() == 2
 
 
-def test_a_soup_of_one_epoch_is_that_epoch() -> None:
+def test_average_of_one_checkpoint_is_that_checkpoint() -> None:
     (best,) = trained([0.5, 0.9, 0.8], 1)
-    assert torch.equal(soup([best])["weight"], torch.tensor([2.0]))
+    assert torch.equal(average_checkpoints([best["weights"]])["weight"], torch.tensor([2.0]))
 
 
 def begun(device: str = "cpu", key: str = "k", width: int = 3) -> Training:
@@ -95,18 +98,16 @@ def test_all_that_is_read_again_is_on_the_device_of_the_model(tmp_path: Path) ->
     assert {value.device.type for one in training.best for value in one["weights"].values()} == {
         "meta"
     }
-    assert {value.device.type for value in soup(training.best).values()} == {"meta"}
-    training.judged.load_state_dict(soup(training.best))
+    averaged = average_checkpoints(weights_of(training.best))
+    assert {value.device.type for value in averaged.values()} == {"meta"}
+    training.evaluated.load_state_dict(averaged)
     moments = [state["exp_avg"].device.type for state in training.optimizer.state.values()]
     assert set(moments) == {"meta"}
 
 
-def test_a_soup_of_weights_on_two_devices_is_on_that_of_the_best() -> None:
-    best = [
-        {"epoch": at, "auc": None, "weights": {"weight": torch.zeros(2, device=device)}}
-        for at, device in enumerate(("meta", "cpu"))
-    ]
-    assert soup(best)["weight"].device.type == "meta"
+def test_average_is_on_the_device_of_the_first_checkpoint() -> None:
+    best = [{"weight": torch.zeros(2, device=device)} for device in ("meta", "cpu")]
+    assert average_checkpoints(best)["weight"].device.type == "meta"
 
 
 @pytest.mark.parametrize("other", [{"key": "another"}, {"width": 4}])

@@ -14,9 +14,9 @@ from birdcore.features.mel import MelSpec
 from birdcore.features.recordings import Recordings
 from birdcore.features.scale import Scale, decode_energy
 from birdcore.training.data import (
-    Crops,
+    CropSampling,
     batches,
-    crops_of,
+    crop_sampling,
     draw_offsets,
     epoch_rows,
     hard_labels,
@@ -88,7 +88,7 @@ def test_crops_stay_inside_their_recording_and_its_max_start_seconds(
     data = recordings(lengths)
     rows = torch.arange(len(lengths)).repeat(20)
     offsets = draw_offsets(
-        data, rows, Crops(frames, first, loud), torch.Generator().manual_seed(seed)
+        data, rows, CropSampling(frames, first, loud), torch.Generator().manual_seed(seed)
     )
     length = torch.tensor(lengths)[rows]
     ends = length if first is None else torch.minimum(length, torch.tensor(max(first, frames)))
@@ -99,7 +99,7 @@ def test_crops_stay_inside_their_recording_and_its_max_start_seconds(
 def test_crops_come_from_everywhere_alike() -> None:
     rows = torch.zeros(20_000, dtype=torch.long)
     rng = torch.Generator().manual_seed(0)
-    offsets = draw_offsets(recordings([24]), rows, Crops(20, None, 0.0), rng)
+    offsets = draw_offsets(recordings([24]), rows, CropSampling(20, None, 0.0), rng)
     shares = offsets.bincount() / len(rows)
     assert len(shares) == 5
     assert (shares - 0.2).abs().max() < 0.02
@@ -113,7 +113,7 @@ def test_loud_crops_are_the_louder_of_two() -> None:
 
     def loud_share(loud: float) -> float:
         rng = torch.Generator().manual_seed(0)
-        offsets = draw_offsets(data, rows, Crops(20, None, loud), rng)
+        offsets = draw_offsets(data, rows, CropSampling(20, None, loud), rng)
         return float((offsets >= 1_000).double().mean())
 
     assert loud_share(0.0) == pytest.approx(0.5, abs=0.03)
@@ -124,7 +124,7 @@ def test_loud_crops_are_the_louder_of_two() -> None:
 def test_the_same_generator_draws_the_same_crops() -> None:
     data, rows = recordings([900, 800]), torch.tensor([0, 1, 1, 0])
     drawn = [
-        draw_offsets(data, rows, Crops(100, None, 0.5), torch.Generator().manual_seed(seed))
+        draw_offsets(data, rows, CropSampling(100, None, 0.5), torch.Generator().manual_seed(seed))
         for seed in (1, 1, 2)
     ]
     assert torch.equal(drawn[0], drawn[1])
@@ -182,7 +182,7 @@ def test_classes_are_drawn_alike() -> None:
 def test_overlapping_crops_cover_every_frame_in_equal_steps(
     lengths: list[int], frames: int, first: int | None
 ) -> None:
-    crops = Crops(frames, first, 0.0)
+    crops = CropSampling(frames, first, 0.0)
     rng = torch.Generator().manual_seed(0)
     rows, offsets = overlapping(recordings(lengths), torch.arange(len(lengths)), crops, rng)
     for row, length in enumerate(lengths):
@@ -222,6 +222,6 @@ def test_a_single_row_comes_twice_since_a_batch_has_statistics() -> None:
 
 def test_crops_are_measured_in_frames() -> None:
     one = Round(name="one", backbones=("x",), crop_s=5.0, max_start_s=30.0, loud_crops=0.2)
-    assert crops_of(one.model_dump(), MelSpec()) == Crops(313, 1876, 0.2)
+    assert crop_sampling(one, MelSpec()) == CropSampling(313, 1876, 0.2)
     whole = Round(name="one", backbones=("x",))
-    assert crops_of(whole.model_dump(), MelSpec()).first_frames is None
+    assert crop_sampling(whole, MelSpec()).first_frames is None

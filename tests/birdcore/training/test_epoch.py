@@ -1,6 +1,5 @@
 """What an epoch draws from, and on which device."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -35,14 +34,12 @@ def test_a_gpu_draws_noise_by_a_generator_of_its_own(
     assert made == [torch.device(device), 5]
 
 
-def test_every_model_epoch_and_purpose_has_a_seed_of_its_own() -> None:
-    jobs = [
-        SimpleNamespace(config={"seed": seed, "fold": fold}) for seed in (0, 1) for fold in (0, 1)
-    ]
+def test_derive_seed_differs_by_model_epoch_and_purpose() -> None:
     seeds = {
-        epoch.seed_of(job, at, what)  # type: ignore[arg-type]
-        for job in jobs
-        for at in range(3)
-        for what in ("", "noise")
+        epoch.derive_seed(seed, fold, stream, purpose)
+        for seed in (0, 1)
+        for fold in (0, 1)
+        for stream in range(3)
+        for purpose in ("", "noise")
     }
     assert len(seeds) == 4 * 3 * 2

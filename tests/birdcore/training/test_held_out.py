@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from birdcore.config import Clean, Mel, Round
+from birdcore.config.training import TrainConfig
 from birdcore.sources.birdclef import scan
-from birdcore.sources.catalog import read_labels
 from birdcore.sources.shards import shards
 from birdcore.stages import catalog, clean, folds, mel, train
 from birdcore.store.artifact import Ref
-from birdcore.store.store import Job, Store, no_progress
+from birdcore.store.store import Store
 from birdcore.training.data import epoch_rows
-from birdcore.training.training_set import training_set
+from birdcore.training.training_set import read_training_set
 
 COUNT = 3
 
@@ -34,18 +34,20 @@ def inputs(tiny_data: Path, store: Store) -> dict[str, tuple[Ref, ...]]:
 
 
 def test_no_fold_trains_on_what_it_is_judged_by(
-    store: Store, tmp_path: Path, inputs: dict[str, tuple[Ref, ...]]
+    store: Store, inputs: dict[str, tuple[Ref, ...]]
 ) -> None:
     table = pd.read_parquet(store.get(inputs["folds"][0]) / "folds.parquet")
     fold_of = dict(zip(table["recording"], table["fold"], strict=True))
     content = pd.read_parquet(store.get(inputs["catalog"][0]) / "recordings.parquet")
     sha_of = dict(zip(content["recording"], content["sha256"], strict=True))
-    classes = read_labels(store.get(inputs["catalog"][0]))
     judged: list[str] = []
     for fold in range(COUNT):
         one = Round(name="one", backbones=("test_resnet",), min_per_class=4)
-        job = Job(train.step(one, "test_resnet", fold, 0, inputs), store, tmp_path, no_progress)
-        data = training_set(job, classes, torch.device("cpu"))
+        step = train.step(one, "test_resnet", fold, 0, inputs)
+        config = TrainConfig.model_validate(step.config)
+        artifacts = {name: [store.get(ref) for ref in refs] for name, refs in inputs.items()}
+        files = train.training_files(artifacts, config)
+        data = read_training_set(files, config, torch.device("cpu"))
         names = data.clips.names
         held = {names[r] for r in data.held_out.tolist()}
         assert held == {name for name, f in fold_of.items() if f == fold and name in names}

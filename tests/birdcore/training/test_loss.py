@@ -11,17 +11,20 @@ from torch.distributions import Bernoulli, kl_divergence
 from torch.nn.functional import binary_cross_entropy
 from torch.nn.functional import cross_entropy as torch_cross_entropy
 
-from birdcore.config.round import Loss as Name
-from birdcore.config.round import LossSettings
-from birdcore.models.head import AttBlockV2, SedOutput
+from birdcore.config.training import Loss as Name
+from birdcore.config.training import LossSettings
+from birdcore.models.head import AttentionHead, SedOutput
+from birdcore.training.loss import (
+    LOSSES as BY_NAME,
+)
 from birdcore.training.loss import (
     bce,
     bce_focal,
+    build_loss,
     clip_and_frames,
     cross_entropy,
     focal,
     kl,
-    loss_of,
     smoothed,
     symmetric_kl,
 )
@@ -63,7 +66,7 @@ def test_bce_equals_torch() -> None:
 
 def test_bce_of_the_head_is_bce_on_its_probabilities() -> None:
     torch.manual_seed(0)
-    output = AttBlockV2(8, 5)(torch.randn(6, 8, 7))
+    output = AttentionHead(8, 5)(torch.randn(6, 8, 7))
     _, targets = draw()
     expected = binary_cross_entropy(output.clipwise, targets)
     torch.testing.assert_close(clip_and_frames(bce, output, targets), expected)
@@ -190,7 +193,7 @@ def test_a_recipes_name_is_a_loss_with_its_settings(name: str) -> None:
     expected = by_hand[name](logits, targets, None)
     if name.endswith("_auc"):
         expected = expected + 0.25 * bce(logits, targets)
-    got = loss_of(name, settings.model_dump(), rare)(logits, targets, None)
+    got = build_loss(name, settings, rare)(logits, targets, None)
     torch.testing.assert_close(got, expected)
 
 
@@ -256,3 +259,7 @@ def test_without_a_class_that_counts_smoothing_is_no_loss() -> None:
     assert value.item() == 0
     assert logits.grad is not None
     assert not logits.grad.any()
+
+
+def test_every_loss_of_a_recipe_is_listed() -> None:
+    assert set(get_args(Name)) == BY_NAME.keys()

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
+from birdcore.config.training import LabelSelection
 from birdcore.features.mel import MelSpec
 from birdcore.features.recordings import Recordings
 from birdcore.features.scale import Scale
@@ -76,13 +77,13 @@ def test_a_crop_has_the_surest_of_the_segments_that_lie_in_it(tmp_path: Path) ->
 def test_labels_are_stretched_then_the_best_kept_then_capped(tmp_path: Path) -> None:
     rows = [("r0", 5.0 * at, p, True) for at, p in enumerate([[0.1, 0.0], [0.5, 0.2], [0.3, 0.4]])]
     path = segment_table(tmp_path / "labels", rows)
-    settings = {"minmax": True, "keep_fraction": 0.67, "max_label_sum": 1.1}
+    settings = LabelSelection(minmax=True, keep_fraction=0.67, max_label_sum=1.1)
     segments = read_segments(recordings([1_251]), [path], CROP_S, settings)
     stretched = np.array([[1.0, 0.25], [0.08 / 0.24, 1.0]])  # of squares; the first is left out
     capped = stretched * 1.1 / stretched.sum(axis=1, keepdims=True)
     assert segments.offsets.tolist() == [312, 625]
     np.testing.assert_allclose(segments.labels, capped, atol=1e-6)
-    as_it_is = {"minmax": False, "keep_fraction": 1.0, "max_label_sum": None}
+    as_it_is = LabelSelection()
     plain, same = (read_segments(recordings([1_251]), [path], CROP_S, s) for s in (None, as_it_is))
     assert torch.equal(plain.labels, same.labels)
 
@@ -90,7 +91,7 @@ def test_labels_are_stretched_then_the_best_kept_then_capped(tmp_path: Path) -> 
 def test_soundscapes_that_are_left_out_count_where_labels_are_stretched(tmp_path: Path) -> None:
     rows = [("r0", 0.0, [0.1], True), ("r1", 0.0, [0.9], True), ("r1", 5.0, [0.5], True)]
     path = segment_table(tmp_path / "labels", rows)
-    settings = {"minmax": True, "keep_fraction": 1.0, "max_label_sum": None}
+    settings = LabelSelection(minmax=True)
     both = recordings([1_251, 1_251])
     segments = read_segments(both, [path], CROP_S, settings, left_out=["r0"])
     assert segments.rows.tolist() == [1, 1]

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from birdcore.sources.birdclef import scan
 from birdcore.sources.catalog import read_recordings
+from birdcore.sources.folds import EVERYWHERE, assign_folds
 from birdcore.stages import catalog, folds
-from birdcore.stages.folds import EVERYWHERE, assign_folds
 from birdcore.store.store import Store
 
 

@@ -6,7 +6,7 @@ import torch
 from birdcore.features.mel import MelSpec
 from birdcore.features.recordings import Recordings
 from birdcore.features.scale import Scale, encode
-from birdcore.training.quiet_segments import QUIETEST, STEPS, quiet_pieces
+from birdcore.training.background import QUIETEST, STEPS, quiet_segments
 
 SPEC = MelSpec(n_mels=10)
 FRAMES = 100
@@ -29,7 +29,7 @@ def soundscapes(lengths: list[int], birds: list[list[tuple[int, int]]]) -> Recor
 
 def test_no_piece_holds_a_bird_and_level_does_not_matter() -> None:
     birds = [[(0, 300), (700, 1000)], [(400, 1000)]]
-    rows, offsets = quiet_pieces(soundscapes([1000, 1000], birds), FRAMES)
+    rows, offsets = quiet_segments(soundscapes([1000, 1000], birds), FRAMES)
     count = round(QUIETEST * (900 // (FRAMES // STEPS) + 1))
     assert torch.bincount(rows).tolist() == [count, count]
     for row, offset in zip(rows.tolist(), offsets.tolist(), strict=True):
@@ -38,6 +38,6 @@ def test_no_piece_holds_a_bird_and_level_does_not_matter() -> None:
 
 
 def test_a_soundscape_shorter_than_a_piece_is_one_piece() -> None:
-    rows, offsets = quiet_pieces(soundscapes([30, 1, 100], [[], [], []]), FRAMES)
+    rows, offsets = quiet_segments(soundscapes([30, 1, 100], [[], [], []]), FRAMES)
     assert rows.tolist() == [0, 1, 2]
     assert offsets.tolist() == [0, 0, 0]

@@ -1,0 +1,96 @@
+"""Pseudo-labels of recordings in overlapping segments, and the file that they are kept in.
+
+`labels.parquet` has a row for each segment: its recording, start and end in seconds, the teacher's
+probabilities, the labels made of them, the mask of the labels that count, and whether the segment
+is kept. Its schema's metadata names the teacher, since a label has no meaning without it.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from birdcore.config.round import LabelConfig
+from birdcore.inference.predict import Soundscapes, duration_s
+from birdcore.pseudo_labels.soft import (
+    drop_small,
+    high_low_mask,
+    keep_segments,
+    power_transform,
+    segment_starts,
+)
+from birdcore.pseudo_labels.teacher import Teacher, segment_probabilities
+from birdcore.teachers.external_teacher import Credit
+
+METADATA_KEY = "birdflow.labels"
+SCHEMA = pa.schema(
+    [
+        ("recording", pa.string()),
+        ("start", pa.float64()),
+        ("end", pa.float64()),
+        ("probabilities", pa.list_(pa.float32())),
+        ("labels", pa.list_(pa.float32())),
+        ("mask", pa.list_(pa.bool_())),
+        ("kept", pa.bool_()),
+    ]
+)
+
+
+def label_recordings(
+    teacher: Teacher,
+    recordings: Soundscapes,
+    config: LabelConfig,
+    progress: Callable[[int, int, str], None],
+) -> pd.DataFrame:
+    """A row for each segment of each recording, with the columns of `SCHEMA`.
+
+    Args:
+        teacher: what labels.
+        recordings: mels.
+        config: segments, and how probabilities become labels.
+        progress: called with recordings done, recordings in all, and the next one's name.
+    """
+    hop_s = config.segment_s * (1 - config.overlap)
+    tables = []
+    for row, name in enumerate(recordings.names):
+        progress(row, len(recordings.names), name)
+        starts = segment_starts(duration_s(recordings, row), config.segment_s, hop_s)
+        p, known = segment_probabilities(teacher, recordings, row, starts, config)
+        labels = power_transform(drop_small(p, config.zero_below), config.power)
+        tables.append(
+            pd.DataFrame(
+                {
+                    "recording": name,
+                    "start": starts,
+                    "end": starts + config.segment_s,
+                    "probabilities": list(p),
+                    "labels": list(labels),
+                    "mask": list(high_low_mask(p, config.high, config.low) & known),
+                    "kept": keep_segments(p, config.threshold),
+                }
+            )
+        )
+    progress(len(recordings.names), len(recordings.names), "")
+    return pd.concat(tables) if tables else pd.DataFrame(columns=SCHEMA.names)
+
+
+def write_labels(
+    path: Path, labels: pd.DataFrame, teacher: Teacher, models: Sequence[str], power: float
+) -> None:
+    """Write `labels.parquet`; `models` are the names of the teacher's artifacts."""
+    metadata: dict[str, Any] = {"teacher": models, "power": power, "classes": teacher.classes}
+    if teacher.external is not None:
+        metadata["outside"] = asdict(teacher.external.heard.info.credit)
+    table = pa.Table.from_pandas(labels, SCHEMA, preserve_index=False)
+    pq.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(metadata)}), path)
+
+
+def read_credit(path: Path) -> Credit | None:
+    """The credit of the external teacher that took part in a file of labels, if any did."""
+    metadata = json.loads(pq.read_schema(path).metadata[METADATA_KEY.encode()])
+    return Credit(**metadata["outside"]) if "outside" in metadata else None
