@@ -52,7 +52,7 @@ def song(shared_data: Path) -> tuple[np.ndarray, int]:
     return audio.samples, audio.rate
 
 
-def test_peaks_are_the_loudest_cells_around_in_a_spectrogram_by_scipy() -> None:
+def test_peaks_match_a_spectrogram_by_scipy() -> None:
     samples = noise(3)
     hann = np.hanning(room.WINDOW + 1)[:-1]
     stft = ShortTimeFFT(hann, HOP, RATE)
@@ -82,14 +82,16 @@ def test_peaks_do_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("frames", [4, 5, 6, 9, 10, 35, 36, 66, 67])
-def test_the_last_block_may_have_any_length(frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_peaks_accept_a_last_block_of_any_length(
+    frames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     samples = noise(2)[: room.WINDOW + (frames - 1) * HOP + 3]
     whole = np.stack(peaks([samples]))
     monkeypatch.setattr(room, "BLOCK", 5)
     np.testing.assert_array_equal(np.stack(peaks([samples])), whole)
 
 
-def test_pairs_do_not_depend_on_how_many_are_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pair_does_not_depend_on_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     found = peaks([noise(8)])
     whole = pair(*found)
     monkeypatch.setattr(room, "PEAKS_AT_ONCE", 7)
@@ -98,7 +100,7 @@ def test_pairs_do_not_depend_on_how_many_are_made_at_once(monkeypatch: pytest.Mo
 
 
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 404)), max_size=80, unique=True))
-def test_a_peak_is_paired_with_the_nearest_that_follow(found: list[tuple[int, int]]) -> None:
+def test_pair_joins_a_peak_with_the_nearest_that_follow(found: list[tuple[int, int]]) -> None:
     found.sort()
     expected = []
     for i, (frame, low) in enumerate(found):
@@ -115,14 +117,14 @@ def test_a_peak_is_paired_with_the_nearest_that_follow(found: list[tuple[int, in
 
 
 @given(st.integers(-30, 20))
-def test_gain_changes_nothing(octaves: int) -> None:
+def test_fingerprint_does_not_depend_on_gain(octaves: int) -> None:
     samples = noise(2)
     assert places(fingerprint([samples * np.float32(2.0**octaves)], RATE)) == places(
         fingerprint([samples], RATE)
     )
 
 
-def test_an_excerpt_has_the_landmarks_of_the_whole_away_from_its_ends() -> None:
+def test_fingerprint_of_an_excerpt_is_part_of_the_whole() -> None:
     samples, first = noise(20), 400
     excerpt = fingerprint([samples[first * HOP : 15 * RATE]], RATE)
     whole = places(fingerprint([samples], RATE))
@@ -135,17 +137,17 @@ def test_an_excerpt_has_the_landmarks_of_the_whole_away_from_its_ends() -> None:
 
 
 @pytest.mark.parametrize("samples", [0, 1, room.WINDOW - 1, 5 * RATE])
-def test_silence_has_no_landmarks(samples: int) -> None:
+def test_fingerprint_of_silence_is_empty(samples: int) -> None:
     assert len(fingerprint([np.zeros(samples, np.float32)], RATE)) == 0
 
 
-def test_a_steady_tone_is_no_flood_of_landmarks() -> None:
+def test_fingerprint_of_a_steady_tone_is_small() -> None:
     time = np.arange(20 * RATE) / RATE
     tones = [np.sin(2 * np.pi * f * time) for f in (1500.0, 3000.0, 6000.0)]
     assert len(fingerprint([sum(tones).astype(np.float32)], RATE)) < 100
 
 
-def test_other_rates_are_resampled_and_none_below_1_is_taken() -> None:
+def test_fingerprint_resamples_and_refuses_rates_below_1() -> None:
     samples = resample(noise(5), RATE, 32_000)
     assert places(fingerprint([samples], 32_000)) == places(
         fingerprint([resample(samples, 32_000, RATE)], RATE)
@@ -158,7 +160,7 @@ def test_other_rates_are_resampled_and_none_below_1_is_taken() -> None:
     ("suffix", "rate", "share"),
     [(".ogg", 32_000, 0.4), (".mp3", 44_100, 0.4), (".mp3", 22_050, 0.4), (".flac", 8_000, 0.15)],
 )
-def test_a_real_recording_is_known_in_another_encoding(
+def test_fingerprint_survives_another_encoding(
     song: tuple[np.ndarray, int], tmp_path: Path, suffix: str, rate: int, share: float
 ) -> None:
     samples = resample(song[0], song[1], rate)
@@ -169,7 +171,7 @@ def test_a_real_recording_is_known_in_another_encoding(
 
 
 @pytest.mark.parametrize(("snr_db", "expected"), [(20, 80), (10, 50), (5, 30)])
-def test_five_real_seconds_are_known_in_a_minute_of_noise(
+def test_fingerprint_survives_noise(
     song: tuple[np.ndarray, int], snr_db: float, expected: int
 ) -> None:
     samples = resample(*song, RATE)
@@ -191,7 +193,7 @@ def landmarks(rows: list[tuple[int, int]]) -> Fingerprint:
 
 
 @given(rows=st.lists(LANDMARKS, max_size=5), first=st.integers(0, 5))
-def test_tables_come_back_as_written_and_in_order(
+def test_read_fingerprints_gives_what_was_written(
     tmp_path_factory: pytest.TempPathFactory, rows: list[list[tuple[int, int]]], first: int
 ) -> None:
     folder = tmp_path_factory.mktemp("tables")
@@ -207,12 +209,12 @@ def test_tables_come_back_as_written_and_in_order(
         np.testing.assert_array_equal(found, expected)
 
 
-def test_no_tables_are_no_recordings() -> None:
+def test_read_fingerprints_of_no_table_is_empty() -> None:
     none = read_fingerprints([])
     assert (none.recordings, none.bounds.tolist(), len(none.hashes)) == ((), [0], 0)
 
 
-def test_a_recording_twice_and_other_files_are_refused(tmp_path: Path) -> None:
+def test_read_fingerprints_refuses_duplicates_and_other_files(tmp_path: Path) -> None:
     one: Fingerprints = gather({"XC1.mp3": landmarks([(5, 7)])})
     for name in ("a", "b"):
         write_fingerprints(tmp_path / name, one)

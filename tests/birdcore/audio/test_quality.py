@@ -24,14 +24,14 @@ def tone(level: float, seconds: float = 2, pitch: float = 3_000) -> np.ndarray:
     return (level * np.sin(2 * np.pi * pitch * time)).astype(np.float32)
 
 
-def test_a_normalised_recording_is_not_clipped() -> None:
+def test_quality_finds_no_clipping_in_a_normalised_recording() -> None:
     samples = tone(1) * np.random.default_rng(0).uniform(0.3, 1, 2 * RATE).astype(np.float32)
     found = quality(samples / np.abs(samples).max(), RATE)
     assert found.peak == 1
     assert (found.clipped_runs, found.clipped_share) == (0, 0)
 
 
-def test_clipping_is_counted_by_run_on_both_sides() -> None:
+def test_quality_counts_clipped_runs_on_both_sides() -> None:
     pitch = 500
     found = quality(np.clip(tone(1.5, seconds=1, pitch=pitch), -1, 1), RATE)
     assert found.clipped_runs == 2 * pitch
@@ -39,7 +39,7 @@ def test_clipping_is_counted_by_run_on_both_sides() -> None:
     assert found.clipped_share == pytest.approx(beyond, abs=0.04)
 
 
-def test_three_in_a_row_are_a_run_and_two_are_none() -> None:
+def test_quality_counts_three_samples_as_a_run_and_not_two() -> None:
     samples = tone(0.1, seconds=1)
     samples[100:102] = 0.99
     assert quality(samples, RATE).clipped_runs == 0
@@ -49,7 +49,7 @@ def test_three_in_a_row_are_a_run_and_two_are_none() -> None:
     assert quality(samples / 2, RATE).clipped_runs == 0, "flat, but far from full scale"
 
 
-def test_16_bit_clipping_reaches_full_scale_on_one_side_only(tmp_path: Path) -> None:
+def test_quality_counts_16_bit_clipping_on_both_sides(tmp_path: Path) -> None:
     import soundfile as sf
 
     sf.write(tmp_path / "clipped.wav", np.clip(tone(1.5, pitch=500), -1, 1), RATE)
@@ -74,7 +74,7 @@ def test_snr_ignores_a_constant_offset() -> None:
     )
 
 
-def test_one_sample_and_silence_are_defined() -> None:
+def test_quality_of_one_sample_and_of_silence_is_defined() -> None:
     one = quality(np.array([0.5], np.float32), RATE)
     assert (one.duration_s, one.peak, one.clipped_runs, one.snr_db) == (1 / RATE, 0.5, 0, 0)
     still = quality(np.zeros(RATE, np.float32), RATE)
@@ -89,7 +89,7 @@ def test_one_sample_and_silence_are_defined() -> None:
     samples=hnp.arrays(np.float32, st.integers(1, 3_000), elements=st.floats(-1, 1, width=32)),
     rate=st.integers(1, 48_000),
 )
-def test_every_number_is_finite_and_in_range(samples: np.ndarray, rate: int) -> None:
+def test_quality_is_finite_and_in_range(samples: np.ndarray, rate: int) -> None:
     found = quality(samples, rate)
     assert found.duration_s * rate == pytest.approx(len(samples))
     assert found.peak == np.abs(samples).max()
@@ -108,12 +108,14 @@ def test_every_number_is_finite_and_in_range(samples: np.ndarray, rate: int) -> 
     rate=st.integers(1, 48_000),
     cuts=st.lists(st.integers(1, 2_999), max_size=8, unique=True),
 )
-def test_blocks_change_no_number(samples: np.ndarray, rate: int, cuts: list[int]) -> None:
+def test_quality_does_not_depend_on_the_blocks(
+    samples: np.ndarray, rate: int, cuts: list[int]
+) -> None:
     blocks = [block for block in np.split(samples, sorted(cuts)) if len(block)]
     assert room.quality(lambda: iter(blocks), rate) == quality(samples, rate)
 
 
-def test_a_run_goes_on_over_blocks() -> None:
+def test_quality_joins_runs_across_blocks() -> None:
     samples = tone(0.1, seconds=1)
     samples[98:104] = 0.99
     samples[-4:] = 0.99
@@ -123,7 +125,7 @@ def test_a_run_goes_on_over_blocks() -> None:
         assert (found.clipped_runs, found.clipped_share) == (2, 10 / RATE)
 
 
-def test_real_recordings_have_sound_numbers(shared_data: Path) -> None:
+def test_quality_of_real_recordings_is_plausible(shared_data: Path) -> None:
     for path in sorted((shared_data / "birdclef-mini/train_audio").rglob("*.ogg"))[:6]:
         audio = decode(path)
         found = quality(audio.samples, audio.rate)

@@ -24,7 +24,7 @@ def joined(blocks: list[np.ndarray], source: int, target: int) -> np.ndarray:
     target=rates,
     cuts=st.lists(st.integers(1, 29_999), max_size=6, unique=True),
 )
-def test_blocks_give_what_one_call_gives(
+def test_resample_blocks_equals_resample(
     samples: int, source: int, target: int, cuts: list[int]
 ) -> None:
     noise = np.random.default_rng(samples).standard_normal(samples).astype(np.float32)
@@ -33,11 +33,11 @@ def test_blocks_give_what_one_call_gives(
     np.testing.assert_array_equal(joined(blocks, source, target), expected)
 
 
-def test_equal_rates_give_the_blocks_themselves() -> None:
+def test_resample_blocks_of_equal_rates_gives_the_blocks() -> None:
     blocks = [np.ones(3, np.float32), np.ones(2, np.float32)]
     assert all(a is b for a, b in zip(resample_blocks(blocks, 8_000, 8_000), blocks, strict=True))
 
 
-def test_rates_below_one_are_named() -> None:
+def test_resample_refuses_rates_below_one() -> None:
     with pytest.raises(ValueError, match="rates must be positive"):
         next(resample_blocks([np.ones(1, np.float32)], 0, 16_000))

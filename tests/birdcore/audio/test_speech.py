@@ -63,7 +63,7 @@ def spoken(shared_data: Path) -> dict[Path, tuple[float, float]]:
 
 
 @pytest.mark.parametrize("batch", [1, 3, 128])
-def test_probabilities_equal_the_package_chunk_by_chunk(model: SileroModel, batch: int) -> None:
+def test_speech_probabilities_equal_the_package(model: SileroModel, batch: int) -> None:
     generator = np.random.default_rng(0)
     lengths = [0, 1, 511, 512, 513, 5_000, 5_120, 40_000, 40_000, 70_001]
     waveforms = [(0.1 * generator.standard_normal(n)).astype(np.float32) for n in lengths]
@@ -77,7 +77,7 @@ def test_probabilities_equal_the_package_chunk_by_chunk(model: SileroModel, batc
             np.testing.assert_allclose(probabilities, expected, rtol=0, atol=1e-6)
 
 
-def test_state_and_context_carry_over_blocks(model: SileroModel) -> None:
+def test_speech_probabilities_carry_state_across_blocks(model: SileroModel) -> None:
     """One recording longer than a block, loud at the seam."""
     time = np.arange((CHUNKS_AT_ONCE + 40) * CHUNK) / SPEECH_RATE
     waveform = (0.3 * np.sin(2 * np.pi * 300 * time) * (1 + np.sin(9 * time))).astype(np.float32)
@@ -86,7 +86,7 @@ def test_state_and_context_carry_over_blocks(model: SileroModel) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
-def test_neighbours_in_a_batch_do_not_matter() -> None:
+def test_speech_probabilities_do_not_depend_on_the_batch() -> None:
     generator = np.random.default_rng(1)
     waveforms = [generator.standard_normal(n).astype(np.float32) for n in (9_000, 20_000, 3_000)]
     together = speech_probabilities(waveforms)
@@ -95,7 +95,9 @@ def test_neighbours_in_a_batch_do_not_matter() -> None:
         np.testing.assert_allclose(probabilities, alone, rtol=0, atol=1e-6)
 
 
-def test_real_recordings_equal_get_speech_timestamps(shared_data: Path, model: SileroModel) -> None:
+def test_speech_intervals_of_real_recordings_equal_the_package(
+    shared_data: Path, model: SileroModel
+) -> None:
     """The tolerance is float32's: one chunk alone and many are summed in different orders."""
     waveforms = [load(shared_data / "speech/sample.flac")]
     for path, (start, end) in spoken(shared_data).items():
@@ -110,7 +112,7 @@ def test_real_recordings_equal_get_speech_timestamps(shared_data: Path, model: S
         assert intervals == timestamps(model, waveform, chosen)
 
 
-def test_speech_is_found_where_it_was_spoken(shared_data: Path) -> None:
+def test_speech_intervals_cover_known_speech(shared_data: Path) -> None:
     truth = spoken(shared_data)
     waveforms = [load(path) for path in truth]
     for (start, end), waveform, probabilities in zip(
@@ -147,7 +149,7 @@ class Spelled:
         speech_pad_ms=st.integers(0, 100),
     ),
 )
-def test_intervals_of_any_probabilities_equal_get_speech_timestamps(
+def test_speech_intervals_of_any_probabilities_equal_the_package(
     runs: list[tuple[float, int]], missing: int, chosen: SpeechSettings
 ) -> None:
     probabilities = [probability for probability, times in runs for _ in range(times)]
@@ -157,7 +159,7 @@ def test_intervals_of_any_probabilities_equal_get_speech_timestamps(
     assert found == expected
 
 
-def test_defaults_are_the_package_s_own() -> None:
+def test_speech_settings_have_the_defaults_of_the_package() -> None:
     import inspect
 
     from silero_vad import get_speech_timestamps
@@ -168,7 +170,7 @@ def test_defaults_are_the_package_s_own() -> None:
     }
 
 
-def test_torch_keeps_its_threads_and_its_random_state() -> None:
+def test_speech_probabilities_leave_threads_and_random_state_of_torch() -> None:
     """In a process of its own, since silero_vad does its harm at the first import only."""
     script = (
         "import numpy as np, torch; torch.set_num_threads(3); torch.manual_seed(0)\n"
@@ -188,7 +190,7 @@ def test_torch_keeps_its_threads_and_its_random_state() -> None:
     )
 
 
-def test_wrong_input_is_named() -> None:
+def test_speech_functions_refuse_wrong_input() -> None:
     with pytest.raises(ValueError, match="waveform 1 must be float"):
         speech_probabilities([np.zeros(5, np.float32), np.zeros((1, 5), np.float32)])
     with pytest.raises(ValueError, match="int16"):
@@ -210,6 +212,6 @@ def test_wrong_input_is_named() -> None:
         ("threshold", math.nan),
     ],
 )
-def test_settings_out_of_range_are_named(name: str, value: float) -> None:
+def test_speech_settings_refuse_values_out_of_range(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=name):
         SpeechSettings(**{name: value})

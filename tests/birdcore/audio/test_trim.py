@@ -33,22 +33,22 @@ def trimmed(
     return np.concatenate([samples[:0], *joined])
 
 
-def test_speech_goes_with_its_margin() -> None:
+def test_kept_intervals_cuts_speech_with_its_margin() -> None:
     kept = kept_intervals(20, [(5, 6), (15, 17)], 0.5, [], 0)
     assert kept == [(0, 4.5), (6.5, 14.5), (17.5, 20)]
 
 
-def test_without_speech_all_stays_however_short() -> None:
+def test_kept_intervals_keeps_all_without_speech() -> None:
     assert kept_intervals(0.1, [], 0.5, [], 5) == [(0, 0.1)]
     assert kept_intervals(0, [], 0.5, [], 5) == []
 
 
-def test_slivers_go_between_cuts_and_at_the_ends() -> None:
+def test_kept_intervals_cuts_short_pieces_that_are_left() -> None:
     speech = [(0.5, 4), (4.5, 8), (12, 19.5)]
     assert kept_intervals(20, speech, 0, [], 1) == [(8, 12)]
 
 
-def test_overrides_win_and_the_last_one_most() -> None:
+def test_kept_intervals_applies_overrides_in_order() -> None:
     speech = [(5.0, 10.0)]
     assert kept_intervals(20, speech, 1, [Override("keep", 4, 11)], 0) == [(0, 20)]
     assert kept_intervals(20, [], 1, [Override("cut", 3, math.inf)], 0) == [(0, 3)]
@@ -57,7 +57,7 @@ def test_overrides_win_and_the_last_one_most() -> None:
     assert kept_intervals(20, speech, 0, both[::-1], 0) == [(10, 20)]
 
 
-def test_a_sliver_that_a_person_keeps_stays() -> None:
+def test_kept_intervals_keeps_a_short_piece_of_an_override() -> None:
     assert kept_intervals(20, [(0, 20)], 0, [Override("keep", 5, 5.2)], 3) == [(5, 5.2)]
 
 
@@ -68,7 +68,7 @@ def test_a_sliver_that_a_person_keeps_stays() -> None:
     overrides=overrides_drawn,
     least=st.integers(0, 12).map(lambda n: n / 4),
 )
-def test_kept_against_painting_a_row_of_quarter_seconds(
+def test_kept_intervals_matches_a_grid_of_quarter_seconds(
     duration: float,
     speech: list[tuple[float, float]],
     margin: float,
@@ -102,7 +102,7 @@ def test_kept_against_painting_a_row_of_quarter_seconds(
     margin=st.floats(0, 3),
     least=st.floats(0, 3),
 )
-def test_kept_is_inside_sorted_and_apart(
+def test_kept_intervals_are_inside_sorted_and_disjoint(
     duration: float, speech: list[tuple[float, float]], margin: float, least: float
 ) -> None:
     kept = kept_intervals(duration, speech, margin, [], least)
@@ -113,7 +113,7 @@ def test_kept_is_inside_sorted_and_apart(
         assert not any(max(a - margin, start) < min(b + margin, end) for a, b in speech)
 
 
-def test_wrong_times_are_named() -> None:
+def test_kept_intervals_and_override_refuse_wrong_times() -> None:
     with pytest.raises(ValueError, match="must not be negative"):
         kept_intervals(20, [], -1, [], 0)
     with pytest.raises(ValueError, match="start < end"):
@@ -124,7 +124,7 @@ def test_wrong_times_are_named() -> None:
         Override("delete", 1, 5)  # type: ignore[arg-type]
 
 
-def test_one_whole_interval_returns_the_samples() -> None:
+def test_trim_to_one_interval_returns_its_samples() -> None:
     samples = np.arange(5_000, dtype=np.float32)
     whole = trimmed(samples, RATE, [(0, 5)], 0.1)
     np.testing.assert_array_equal(whole, samples)
@@ -133,7 +133,7 @@ def test_one_whole_interval_returns_the_samples() -> None:
     assert trimmed(samples, RATE, [(2, 2)], 0.1).shape == (0,)
 
 
-def test_a_joint_is_an_equal_power_cross_fade() -> None:
+def test_trim_cross_fades_with_equal_power() -> None:
     samples = np.concatenate([np.full(1_000, 2), np.full(1_000, 9), np.full(1_000, 4)])
     joined = trimmed(samples.astype(np.float32), RATE, [(0, 1), (2, 3)], 0.1)
     assert joined.dtype == np.float32
@@ -144,14 +144,14 @@ def test_a_joint_is_an_equal_power_cross_fade() -> None:
     np.testing.assert_allclose(joined[900:1_000], 2 * np.cos(angle) + 4 * np.sin(angle), rtol=1e-5)
 
 
-def test_noise_keeps_its_power_across_joints() -> None:
+def test_trim_keeps_the_power_of_noise_across_joints() -> None:
     noise = np.random.default_rng(0).standard_normal(400_000).astype(np.float32)
     kept = [(i, i + 0.5) for i in range(400)]
     joined = trimmed(noise, RATE, kept, 0.25)
     assert joined.std() == pytest.approx(1, abs=0.01)
 
 
-def test_no_fade_joins_end_to_end_and_leaves_the_input_alone() -> None:
+def test_trim_without_fade_joins_end_to_end_and_leaves_its_input() -> None:
     samples = np.random.default_rng(0).standard_normal(5_000).astype(np.float32)
     before = samples.copy()
     joined = trimmed(samples, RATE, [(0, 1), (2, 4)], 0)
@@ -164,7 +164,7 @@ def test_no_fade_joins_end_to_end_and_leaves_the_input_alone() -> None:
     pieces=st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300)), min_size=1, max_size=6),
     fade=st.integers(0, 400),
 )
-def test_the_length_is_what_the_docstring_says(pieces: list[tuple[int, int]], fade: int) -> None:
+def test_trim_has_the_documented_length(pieces: list[tuple[int, int]], fade: int) -> None:
     position, kept = 0, []
     for gap, length in pieces:
         kept.append(((position + gap) / RATE, (position + gap + length) / RATE))
@@ -182,7 +182,9 @@ def test_the_length_is_what_the_docstring_says(pieces: list[tuple[int, int]], fa
     fade=st.integers(0, 400),
     size=st.integers(1, 500),
 )
-def test_blocks_change_nothing(pieces: list[tuple[int, int]], fade: int, size: int) -> None:
+def test_trim_does_not_depend_on_the_blocks(
+    pieces: list[tuple[int, int]], fade: int, size: int
+) -> None:
     edges = np.cumsum(pieces).reshape(-1, 2) / RATE
     samples = np.random.default_rng(0).standard_normal(sum(map(sum, pieces)) + 7)
     samples = samples.astype(np.float32)
@@ -192,7 +194,7 @@ def test_blocks_change_nothing(pieces: list[tuple[int, int]], fade: int, size: i
     )
 
 
-def test_intervals_out_of_order_are_named() -> None:
+def test_trim_refuses_intervals_out_of_order() -> None:
     samples = np.zeros(5_000, np.float32)
     for kept in ([(2, 3), (0, 1)], [(0, 2), (1, 3)], [(-1, 2)]):
         with pytest.raises(ValueError, match="in order"):

@@ -9,14 +9,14 @@ from torchaudio.functional import melscale_fbanks
 from birdcore.features.mel import PRESETS, MelSpec, mel_edges
 
 
-def test_five_seconds_of_config_128_are_313_frames() -> None:
+def test_fixed_length_of_five_seconds_is_313_frames() -> None:
     spec = PRESETS["config_128"]
     assert spec.fixed_length(5.0) == 313
     assert spec.frame_rate == 62.5
 
 
 @pytest.mark.parametrize("spec", PRESETS.values(), ids=PRESETS)
-def test_samples_are_the_fewest_that_give_the_frames(spec: MelSpec) -> None:
+def test_samples_is_the_smallest_inverse_of_frames(spec: MelSpec) -> None:
     for frames in (2, 100, 313):
         assert spec.frames(spec.samples(frames)) == frames
         assert spec.frames(spec.samples(frames) - 1) == frames - 1
@@ -34,7 +34,7 @@ def test_samples_are_the_fewest_that_give_the_frames(spec: MelSpec) -> None:
         ({"n_mels": 512}, r"of 512 mel bins are empty.* 15\.625 Hz .*n_fft \(4096 is enough\)"),
     ],
 )
-def test_a_wrong_spec_is_refused_plainly(wrong: dict[str, float], message: str) -> None:
+def test_mel_spec_refuses_wrong_numbers(wrong: dict[str, float], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         MelSpec.model_validate(wrong)
 
@@ -43,7 +43,7 @@ def test_a_wrong_spec_is_refused_plainly(wrong: dict[str, float], message: str) 
 @pytest.mark.parametrize("n_fft", [512, 1024, 2048])
 @pytest.mark.parametrize("n_mels", [50, 96, 128, 200, 256, 400])
 @pytest.mark.parametrize("f_min", [0.0, 20.0, 50.0, 500.0])
-def test_empty_bins_are_those_of_torchaudio(
+def test_mel_spec_finds_the_empty_bins_of_torchaudio(
     mel_scale: str, n_fft: int, n_mels: int, f_min: float
 ) -> None:
     with warnings.catch_warnings():

@@ -24,7 +24,7 @@ def energy_of(decibels: np.ndarray, power: Power) -> np.ndarray:
     st.floats(-90.0, -20.0),
     st.floats(1.0, 120.0),
 )
-def test_the_error_is_at_most_half_a_step(
+def test_decode_db_is_within_half_a_step(
     values: list[float], power: Power, dtype: str, floor: float, width: float
 ) -> None:
     scale = Scale(floor, floor + width, dtype)
@@ -36,14 +36,14 @@ def test_the_error_is_at_most_half_a_step(
 
 
 @given(st.integers(0, 255), powers)
-def test_codes_come_back(code: int, power: Power) -> None:
+def test_encode_inverts_decode_energy(code: int, power: Power) -> None:
     codes = np.full((2, 3), code, np.uint8)
     np.testing.assert_array_equal(
         encode(decode_energy(codes, Scale(), power), power, Scale()), codes
     )
 
 
-def test_the_mean_error_is_a_tenth_of_a_decibel() -> None:
+def test_decode_db_has_a_mean_error_of_a_tenth_of_a_decibel() -> None:
     decibels = np.random.default_rng(0).uniform(-69.0, 34.0, 100_000)
     for dtype, bound in (("uint8", 0.11), ("float16", 0.01)):
         scale = Scale(dtype=dtype)
@@ -53,7 +53,7 @@ def test_the_mean_error_is_a_tenth_of_a_decibel() -> None:
 
 @pytest.mark.parametrize("dtype", ["uint8", "float16"])
 @pytest.mark.parametrize("power", [1, 2])
-def test_silence_is_code_0_and_code_0_is_silence(dtype: str, power: Power) -> None:
+def test_encode_gives_silence_code_0(dtype: str, power: Power) -> None:
     scale = Scale(dtype=dtype)
     codes = encode(np.zeros((2, 4), np.float32), power, scale)
     assert codes.dtype == dtype
@@ -62,7 +62,7 @@ def test_silence_is_code_0_and_code_0_is_silence(dtype: str, power: Power) -> No
     np.testing.assert_array_equal(decode_db(codes, scale), -70.0)
 
 
-def test_the_table_holds_power_of_both_kinds_of_mel() -> None:
+def test_power_table_equals_decode_energy() -> None:
     scale = Scale()
     table = power_table(scale)
     codes = np.arange(256, dtype=np.uint8)
@@ -73,7 +73,7 @@ def test_the_table_holds_power_of_both_kinds_of_mel() -> None:
 
 
 @pytest.mark.parametrize("spec", PRESETS.values(), ids=PRESETS)
-def test_full_scale_stays_below_the_ceiling(spec: MelSpec) -> None:
+def test_encode_holds_full_scale_below_the_ceiling(spec: MelSpec) -> None:
     t = np.arange(spec.sample_rate) / spec.sample_rate
     noise = np.random.default_rng(0).uniform(-1.0, 1.0, spec.sample_rate)
     sines = [np.sin(2 * np.pi * f * t) for f in (440.0, 3000.0, 8000.0, 14900.0)]
@@ -83,7 +83,7 @@ def test_full_scale_stays_below_the_ceiling(spec: MelSpec) -> None:
         assert 150 < loudest < 255
 
 
-def test_wrong_scales_and_energies_are_refused() -> None:
+def test_scale_and_encode_refuse_wrong_values() -> None:
     with pytest.raises(ValueError, match="below the ceiling"):
         Scale(floor_db=30.0, ceiling_db=-70.0)
     with pytest.raises(ValueError, match="choose 'uint8' or 'float16'"):

@@ -6,12 +6,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from birdcore.features.mel import MelSpec
-from birdcore.features.recordings import median_codes
 from birdcore.features.scale import Codes, Scale
 from birdcore.features.shard import BLOCK_FRAMES, ROW_GROUP, ShardWriter
 from birdcore.features.shard_reader import Mels, MelShard, read_shards
@@ -45,7 +43,7 @@ def write(path: Path, mels: dict[str, Codes], scale: Scale, spec: MelSpec = SPEC
     st.lists(st.lists(lengths, max_size=6), min_size=1, max_size=3),
     st.sampled_from(["uint8", "float16"]),
 )
-def test_what_is_written_is_read(shards: list[list[int]], dtype: str) -> None:
+def test_read_shards_gives_what_was_written(shards: list[list[int]], dtype: str) -> None:
     rng = np.random.default_rng(0)
     scale = Scale(dtype=dtype)
     mels = [
@@ -71,7 +69,7 @@ def test_what_is_written_is_read(shards: list[list[int]], dtype: str) -> None:
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(lengths, min_size=1, max_size=6), st.data())
-def test_a_part_is_a_slice_of_the_recording(shard: list[int], data: st.DataObject) -> None:
+def test_part_is_a_slice_of_the_recording(shard: list[int], data: st.DataObject) -> None:
     rng = np.random.default_rng(0)
     mels = {f"r{i}": random_codes(n, rng) for i, n in enumerate(shard)}
     with TemporaryDirectory() as folder:
@@ -85,21 +83,7 @@ def test_a_part_is_a_slice_of_the_recording(shard: list[int], data: st.DataObjec
             np.testing.assert_array_equal(np.concatenate(list(stored.parts(at, 300))), codes)
 
 
-@given(
-    st.lists(st.integers(1, 9), min_size=1, max_size=4),
-    st.sampled_from(["uint8", "float16"]),
-    st.integers(0, 9),
-)
-def test_the_median_of_blocks_is_torch_s(blocks: list[int], dtype: str, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    codes = [(rng.integers(0, 20, (n, 4)) * 0.5).astype(dtype) for n in blocks]
-    whole = torch.from_numpy(np.concatenate(codes)).float()
-    found = median_codes(iter(codes))
-    assert found.dtype == dtype
-    np.testing.assert_array_equal(found, whole.median(dim=0).values.numpy())
-
-
-def test_the_file_is_plain_parquet(tmp_path: Path) -> None:
+def test_shard_writer_writes_plain_parquet(tmp_path: Path) -> None:
     codes = random_codes(2 * BLOCK_FRAMES + 3, np.random.default_rng(0))
     path = write(tmp_path / "a.parquet", {"XC1": codes, "XC2": codes[:5]}, Scale())
     rows = pq.read_table(path).to_pylist()
@@ -117,7 +101,7 @@ def test_the_file_is_plain_parquet(tmp_path: Path) -> None:
     assert not column.is_stats_set
 
 
-def test_an_empty_shard_is_valid(tmp_path: Path) -> None:
+def test_read_shards_accepts_an_empty_shard(tmp_path: Path) -> None:
     empty = write(tmp_path / "empty.parquet", {}, Scale())
     mels = read_shards([empty])
     assert mels.codes.shape == (0, SPEC.n_mels)
@@ -130,7 +114,7 @@ def test_an_empty_shard_is_valid(tmp_path: Path) -> None:
     )
 
 
-def test_shards_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+def test_read_shards_refuses_shards_that_disagree(tmp_path: Path) -> None:
     codes = random_codes(7, np.random.default_rng(0))
     a = write(tmp_path / "a.parquet", {"XC1": codes}, Scale())
     b = write(tmp_path / "b.parquet", {"XC2": codes}, Scale(), SPEC.model_copy(update={"power": 1}))
@@ -146,7 +130,7 @@ def test_shards_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         read_shards([])
 
 
-def test_what_is_no_shard_is_refused(tmp_path: Path) -> None:
+def test_read_shards_refuses_other_files(tmp_path: Path) -> None:
     path = write(tmp_path / "a.parquet", {}, Scale())
     whole = path.read_bytes()
     path.write_bytes(whole[:-20])
@@ -158,7 +142,7 @@ def test_what_is_no_shard_is_refused(tmp_path: Path) -> None:
         read_shards([path])
 
 
-def test_the_writer_refuses_what_does_not_fit_and_leaves_no_file(tmp_path: Path) -> None:
+def test_shard_writer_refuses_wrong_codes_and_leaves_no_file(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     codes = random_codes(7, np.random.default_rng(0))
     with ShardWriter(path, SPEC, Scale()) as shard:

@@ -40,19 +40,19 @@ def assert_same(samples: Floats, spec: MelSpec) -> None:
 
 @every_spec
 @pytest.mark.parametrize("length", [2049, 32000, 200_001])
-def test_noise(spec: MelSpec, length: int) -> None:
+def test_mel_energy_of_noise_matches_torchaudio(spec: MelSpec, length: int) -> None:
     noise = np.random.default_rng(0).standard_normal(length).astype(np.float32)
     assert_same(noise / np.abs(noise).max(), spec)
 
 
 @every_spec
-def test_a_sweep(spec: MelSpec) -> None:
+def test_mel_energy_of_a_sweep_matches_torchaudio(spec: MelSpec) -> None:
     t = np.arange(4 * spec.sample_rate) / spec.sample_rate
     sweep = np.sin(2 * np.pi * spec.sample_rate / 16 * t**2)
     assert_same(sweep.astype(np.float32), spec)
 
 
-def test_real_recordings(shared_data: Path) -> None:
+def test_mel_energy_of_real_recordings_matches_torchaudio(shared_data: Path) -> None:
     paths = sorted((shared_data / "birdclef-mini" / "train_audio").rglob("*.ogg"))[::50]
     assert paths
     for path in paths:
@@ -63,7 +63,7 @@ def test_real_recordings(shared_data: Path) -> None:
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 500, 1024])
-def test_a_short_recording_is_mirrored_again_and_again(length: int) -> None:
+def test_mel_energy_mirrors_short_recordings_repeatedly(length: int) -> None:
     spec = MelSpec()
     samples = np.random.default_rng(1).standard_normal(length).astype(np.float32)
     frame = np.pad(samples, spec.n_fft // 2, mode="reflect")[: spec.n_fft]
@@ -77,7 +77,7 @@ def test_a_short_recording_is_mirrored_again_and_again(length: int) -> None:
 @every_spec
 @pytest.mark.parametrize("length", [1, 900, 2_049, 65_536 + 1_024, 65_536 + 1_025, 200_001])
 @pytest.mark.parametrize("size", [300, 10_000, 131_072])
-def test_blocks_change_nothing(spec: MelSpec, length: int, size: int) -> None:
+def test_mel_blocks_does_not_depend_on_the_blocks(spec: MelSpec, length: int, size: int) -> None:
     noise = np.random.default_rng(0).standard_normal(length).astype(np.float32)
     blocks = np.split(noise, range(size, length, size))
     energies = list(mel_blocks(blocks, spec))
@@ -86,10 +86,10 @@ def test_blocks_change_nothing(spec: MelSpec, length: int, size: int) -> None:
 
 
 @pytest.mark.parametrize("shape", [(0,), (2, 32000)])
-def test_no_samples_or_two_channels_are_refused(shape: tuple[int, ...]) -> None:
+def test_mel_energy_refuses_no_samples_and_two_channels(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="one channel with a sample or more"):
         mel_energy(np.zeros(shape, np.float32), MelSpec())
 
 
-def test_silence_has_no_energy() -> None:
+def test_mel_energy_of_silence_is_zero() -> None:
     assert not mel_energy(np.zeros(5000, np.float32), MelSpec()).any()

@@ -15,7 +15,7 @@ from birdcore.store.store import Store
 MadeShard = Callable[..., Shard]
 
 
-def test_each_recording_has_the_landmarks_of_all_of_it(
+def test_fingerprint_covers_each_whole_recording(
     shared_data: Path, store: Store, shard_of: MadeShard
 ) -> None:
     mini = shared_data / "birdclef-mini"
@@ -31,7 +31,7 @@ def test_each_recording_has_the_landmarks_of_all_of_it(
     assert artifact.metrics == {"recordings": 2, "landmarks": len(whole.hashes)}
 
 
-def test_what_cannot_be_decoded_has_no_landmarks_and_stops_nothing(
+def test_fingerprint_skips_what_cannot_be_decoded(
     tmp_path: Path, store: Store, shard_of: MadeShard
 ) -> None:
     folder = tmp_path / "xeno_canto"
@@ -48,12 +48,14 @@ def test_what_cannot_be_decoded_has_no_landmarks_and_stops_nothing(
     assert artifact.metrics["landmarks"] > 10
 
 
-def test_a_shard_of_nothing_joins_others(tmp_path: Path, store: Store, shard_of: MadeShard) -> None:
+def test_fingerprint_of_no_recordings_is_read_with_others(
+    tmp_path: Path, store: Store, shard_of: MadeShard
+) -> None:
     artifact = store.make(stage.step(shard_of(tmp_path, "xeno_canto"), tmp_path), stage.run)
     assert read_fingerprints([artifact / "fingerprints.parquet"]).recordings == ()
 
 
-def test_its_key_is_made_of_the_recordings_and_nothing_else(
+def test_fingerprint_key_depends_on_the_recordings_only(
     tmp_path: Path, shard_of: MadeShard
 ) -> None:
     for root in (tmp_path / "one", tmp_path / "two"):

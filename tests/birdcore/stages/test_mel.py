@@ -45,7 +45,7 @@ def tone(hz: float, seconds: float, rate: int) -> np.ndarray:
     return 0.5 * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)
 
 
-def test_frames_are_those_of_the_whole_kept_audio(
+def test_mel_has_the_frames_of_the_kept_audio(
     store: Store, shared_data: Path, shard_of: MadeShard
 ) -> None:
     root = shared_data / "birdclef-mini"
@@ -80,7 +80,7 @@ def test_frames_are_those_of_the_whole_kept_audio(
     assert (difference > 0).mean() < 0.01
 
 
-def test_a_shard_without_recordings_can_be_read_with_others(mel_of: MadeMel) -> None:
+def test_mel_of_no_recordings_is_read_with_others(mel_of: MadeMel) -> None:
     empty = mel_of({}, "train_audio")
     silent = mel_of({"silent": np.zeros(32_000)}, "train_audio")
     full = mel_of({"a": noise(2), "b": noise(1, seed=1)}, "train_audio")
@@ -95,7 +95,7 @@ def test_a_shard_without_recordings_can_be_read_with_others(mel_of: MadeMel) -> 
 
 
 @pytest.mark.parametrize("rate", [4_000, 44_100, 192_000])
-def test_a_tone_lies_in_its_bin_at_any_rate_of_the_file(mel_of: MadeMel, rate: int) -> None:
+def test_mel_puts_a_tone_in_its_bin_at_any_sample_rate(mel_of: MadeMel, rate: int) -> None:
     hz = 1_500.0
     artifact = mel_of({"a": tone(hz, 3, rate)}, rate=rate)
     at_32_kHz = mel_of({"b": tone(hz, 3, 32_000)})
@@ -109,20 +109,20 @@ def test_a_tone_lies_in_its_bin_at_any_rate_of_the_file(mel_of: MadeMel, rate: i
 
 
 @pytest.mark.parametrize("rate", [4_000, 32_000, 192_000])
-def test_a_soundscape_of_one_sample_is_a_frame(mel_of: MadeMel, rate: int) -> None:
+def test_mel_of_one_sample_is_a_frame(mel_of: MadeMel, rate: int) -> None:
     artifact = mel_of({"one": np.array([0.5]), "three": noise(3, rate)}, rate=rate)
     mels = read_shards([artifact / "mel.parquet"])
     assert len(frames_of(mels, "test_soundscapes/one.wav")) == 1
     assert len(frames_of(mels, "test_soundscapes/three.wav")) == 188
 
 
-def test_a_silent_soundscape_is_code_zero(mel_of: MadeMel) -> None:
+def test_mel_of_silence_is_code_zero(mel_of: MadeMel) -> None:
     mels = read_shards([mel_of({"silent": np.zeros(64_000)}) / "mel.parquet"])
     assert not mels.codes.any()
     assert mels.peaks.tolist() == [1.0]
 
 
-def test_a_cut_off_soundscape_has_the_frames_of_what_is_there(
+def test_mel_of_a_truncated_soundscape_has_its_frames(
     store: Store, tmp_path: Path, shard_of: MadeShard
 ) -> None:
     folder = tmp_path / "test_soundscapes"
@@ -136,7 +136,7 @@ def test_a_cut_off_soundscape_has_the_frames_of_what_is_there(
     assert store.make(step, mel.run).metrics["frames"] == pytest.approx(2 * 62.5, abs=1)
 
 
-def test_a_long_soundscape_is_one_run_of_frames(mel_of: MadeMel) -> None:
+def test_mel_of_a_long_soundscape_is_continuous(mel_of: MadeMel) -> None:
     seconds = 4 * 60 + 1.3
     samples = noise(seconds)
     artifact = mel_of({"long": samples})
@@ -150,7 +150,7 @@ def test_a_long_soundscape_is_one_run_of_frames(mel_of: MadeMel) -> None:
     assert artifact.metrics["hours"] == pytest.approx(seconds / 3600, abs=1e-4)
 
 
-def test_float16_gives_the_same_power_as_uint8_when_a_model_learns(mel_of: MadeMel) -> None:
+def test_mel_in_float16_gives_the_power_of_uint8(mel_of: MadeMel) -> None:
     waveforms = {"a": noise(3), "b": noise(1.5, seed=1)}
     small = Mel(n_mels=32)
     shards = [
@@ -168,7 +168,7 @@ def test_float16_gives_the_same_power_as_uint8_when_a_model_learns(mel_of: MadeM
     assert decibels.abs().max() < bytes_.scale.step_db / 2 + 0.05
 
 
-def test_the_key_follows_what_the_mels_are_made_of(tmp_path: Path, mel_of: MadeMel) -> None:
+def test_mel_key_depends_on_its_inputs(tmp_path: Path, mel_of: MadeMel) -> None:
     artifact = mel_of({"a": noise(1)})
     config = artifact.manifest.config
     assert config["spec"] == Mel(n_mels=32).spec().model_dump()
@@ -178,7 +178,7 @@ def test_the_key_follows_what_the_mels_are_made_of(tmp_path: Path, mel_of: MadeM
     assert mel_of({"a": noise(1)}, settings=Mel(n_mels=40)).ref != artifact.ref
 
 
-def test_magnitudes_have_room_for_the_loudest_whistle(mel_of: MadeMel) -> None:
+def test_mel_scale_holds_the_loudest_magnitude(mel_of: MadeMel) -> None:
     whistle = tone(2_000, 1, 32_000)
     mels = read_shards([mel_of({"a": whistle}, settings=Mel(n_mels=32, power=1)) / "mel.parquet"])
     assert 128 < mels.codes.max() < 255
