@@ -1,8 +1,8 @@
-"""What the bytes of a container promise: how many samples, and whether all of it is there.
+"""What the bytes of a container say: how many samples there are, and whether all of it is there.
 
-libsndfile believes a header over the bytes: mp3s without a Xing header lose half of their sound
-or are long beyond their end, WAVs from a pipe have lengths that nobody measured. A look at the
-head and the tail of a file, not at what lies between, says whether its headers can be believed.
+libsndfile relies on a header even where the bytes differ: mp3s without a Xing header lose half of
+their sound or are long beyond their end, WAVs from a pipe have lengths that nobody measured. The
+head and the tail of a file, without what lies between, show whether its headers are right.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Sound by FFmpeg's libraries (PyAV): whatever libsndfile can't read or can't be trusted with.
+"""Decoding by FFmpeg's libraries (PyAV): what libsndfile can't read, or reads wrongly.
 
 Decodes every packet as `ffmpeg` does: encoder delay and padding are left out where the container
 tells them, damaged packets are passed over. FFmpeg is given an open file and nothing else: formats

@@ -1,4 +1,4 @@
-"""What a recording is worth, in a few numbers that are defined for any recording.
+"""The quality of a recording, in a few numbers that are defined for any recording.
 
 Clipping is told from flat tops, not from loudness: a normalised recording touches full scale once
 and is fine, a clipped one stays there for several samples in a row.

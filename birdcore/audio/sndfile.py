@@ -1,4 +1,4 @@
-"""Sound by libsndfile: the fast reader, for files whose headers tell the truth."""
+"""Decoding by libsndfile: the fast reader, for files whose headers are right."""
 
 import os
 from collections.abc import Iterator

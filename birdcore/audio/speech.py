@@ -65,11 +65,17 @@ class SpeechSettings:
 def detect_speech(
     recordings: Iterable[tuple[T, Iterable[Block]]],
 ) -> Iterator[tuple[T, NDArray[np.float32], int]]:
-    """Recordings at 16 kHz, in blocks, to their probabilities, in the order given.
+    """The probability of speech in recordings of any lengths and number.
 
-    With each comes what it was given with, and its length in samples. Many wait for one another,
-    BATCH of them or an hour, and run side by side: see `speech_probabilities`. Memory grows with
-    neither the recordings' lengths nor their number.
+    Recordings are collected, BATCH of them or an hour, and run side by side: see
+    `speech_probabilities`. One of ALONE samples or more runs by itself, block by block, so that
+    memory grows with neither the recordings' lengths nor their number.
+
+    Args:
+        recordings: anything that names a recording, and its mono samples at SPEECH_RATE in blocks.
+
+    Yields:
+        The name, the probabilities (chunks,) and the number of samples, in the order given.
     """
     waiting: list[tuple[T, Waveform]] = []
     for name, blocks in recordings:
