@@ -1,8 +1,8 @@
-"""One name for one file, however its letters are encoded.
+"""Unicode normalisation of file names: one name for a file, however its letters are encoded.
 
-`é` is one code point (NFC, as most people type it) or a letter and an accent (NFD, as a zip made
-on a Mac has it). Both look alike and are alike to people, so recordings, rows and labels are named
-in NFC everywhere, and a file is found by either form.
+`é` is one code point (NFC, as most keyboards write it) or a letter and an accent (NFD, as in a zip
+made on a Mac). Both look the same, so recordings, rows and labels are named in NFC everywhere, and
+a file is found by either form.
 """
 
 import os
@@ -12,12 +12,17 @@ from pathlib import Path
 
 
 def nfc(text: str) -> str:
-    """The text with each accented letter as one code point where there is one."""
+    """The text with each accented letter as one code point where there is one.
+
+    Example:
+        >>> len("e\u0301"), len(nfc("e\u0301"))
+        (2, 1)
+    """
     return unicodedata.normalize("NFC", text)
 
 
 def is_utf8(name: str) -> bool:
-    """Whether a name of the file system is UTF-8: what is not can be put in no table."""
+    """Whether a name of the file system is UTF-8; other names can't be written to tables."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -31,20 +36,25 @@ def printable(name: str) -> str:
 
 
 def by_casefold(names: Iterable[str]) -> dict[str, str]:
-    """Names by what is left of them where capitals do not count: for hints at near misses."""
+    """Names by their case-folded form, to suggest the right spelling of a name."""
     return {nfc(name).casefold(): name for name in names}
 
 
 def preference(name: str, path: str) -> tuple[bool, bool, tuple[str, ...]]:
-    """Sorts files that are alike but for their form (`path`); the first one is `name` (NFC)."""
+    """A sort key for files whose names (`path`) differ in form alone: `name` (NFC) comes first."""
     return path != name, path != unicodedata.normalize("NFD", name), tuple(path.split("/"))
 
 
 def find_by_name(root: Path, name: str) -> Path:
-    """Where a recording lies that is called `name` (slashes, NFC) under `root`.
+    """The path of a recording.
 
-    Where files differ in form alone it is the one that `preference` puts first; where there is
-    none, `root / name`.
+    Args:
+        root: The folder below which it lies.
+        name: Its path there, with slashes and in NFC.
+
+    Returns:
+        The path, in the form that the file system has. Where files differ in form alone, it is the
+        one that `preference` puts first; where there is none, `root / name`.
     """
     for form in (name, unicodedata.normalize("NFD", name)):
         if os.path.lexists(root / form):

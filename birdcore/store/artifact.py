@@ -1,8 +1,8 @@
-"""Steps and artifacts: what a piece of work is, and what it made.
+"""Steps and artifacts: a piece of work, and its result.
 
-A step reads artifacts and publishes one: a folder of files with a manifest. Its key is a hash of
-what the artifact means (stage, version, settings, inputs), so that the same key is the same thing
-in every run and on every machine.
+A step reads artifacts and makes one: a folder of files with a manifest. Its key is a hash of all
+that decides the content (stage, version, settings, inputs), so the same key is the same artifact in
+every run and on every machine, and what has been made need not be made again.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from pydantic import AliasChoices, Field
 
 MANIFEST = "manifest.json"
 NAME = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
-"""What a stage and a key look like: they are folders of a store."""
+"""Stages and keys: they are names of folders in a store."""
 
 Metrics: TypeAlias = Mapping[str, Any]
 Progress: TypeAlias = Callable[[int, int, str], None]
@@ -26,9 +26,16 @@ Progress: TypeAlias = Callable[[int, int, str], None]
 
 @dataclass(frozen=True, order=True)
 class Ref:
-    """The name of an artifact: all that travels between tasks.
+    """The name of an artifact, which is all that is passed between tasks.
 
-    Raises ValueError for what is no name, as it may lead out of a store.
+    Raises:
+        ValueError: A part is no name of a folder, and could lead out of a store.
+
+    Example:
+        >>> Ref("mel", "3f9c" * 16).key[:4]
+        '3f9c'
+        >>> Ref.named("mel/3f9c") == Ref("mel", "3f9c")
+        True
     """
 
     stage: str
@@ -44,12 +51,12 @@ class Ref:
 
     @classmethod
     def of(cls, stage: str, key: str) -> "Ref | None":
-        """The one of two folders of a store, None where they are of something else."""
+        """The artifact of two folders of a store, None where these are something else."""
         return cls(stage, key) if NAME.fullmatch(stage) and NAME.fullmatch(key) else None
 
     @classmethod
     def named(cls, name: str) -> "Ref":
-        """The one that a manifest calls `stage/key`."""
+        """The artifact `stage/key`, as manifests write it."""
         stage, _, key = name.partition("/")
         return cls(stage, key)
 
@@ -58,13 +65,27 @@ class Ref:
 class Step:
     """One piece of work, known in full before anything runs.
 
-    `config` is the part of the recipe that the stage reads, `inputs` the artifacts and `files`
-    the raw files (path under `root`: sha256 of the content). These, with stage and version,
-    decide the key; `name` (what a person sees) and `root` (where the raw files lie) do not.
+    Stage, version, config, inputs and files decide the key; name, root and defaults do not.
+    Settings that are as in `defaults` are no part of the key either: a setting that a later version
+    of birdflow adds, and that is off, changes no key. So a default never changes without the
+    stage's version.
 
-    `defaults` are those settings of the config that a recipe need not say, as they are then. Of
-    these only what differs is in the key: a setting that a later birdflow adds, and that is off,
-    makes nothing anew. So a default never changes without the stage's version.
+    Attributes:
+        stage: Which stage does it.
+        version: Of the stage; raised whenever its output changes.
+        name: What a person sees.
+        config: The part of the recipe that the stage reads.
+        inputs: The artifacts that it reads, by their role.
+        files: The raw files that it reads: path under `root`, and sha256 of the content.
+        root: Where the raw files lie.
+        defaults: Values of settings that a recipe need not give.
+
+    Example:
+        >>> plain = Step("mel", 4, "mel 0000", {"n_mels": 128})
+        >>> added = Step("mel", 4, "mel 0000", {"n_mels": 128, "pcen": False},
+        ...              defaults={"pcen": False})
+        >>> plain.key == added.key
+        True
     """
 
     stage: str
@@ -78,7 +99,7 @@ class Step:
 
     @cached_property
     def key(self) -> str:
-        """sha256 in hexadecimal over everything that decides what the artifact means."""
+        """sha256 in hexadecimal over everything that decides the artifact's content."""
         meaning = {
             "stage": self.stage,
             "version": self.version,
@@ -94,7 +115,12 @@ class Step:
 
 
 def differing(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that are not as by default, key by key in tables; all that have no default."""
+    """The settings that differ from their default or have none, key by key in tables.
+
+    Example:
+        >>> differing({"a": 1, "b": {"c": 2, "d": 3}}, {"a": 1, "b": {"c": 2, "d": 0}})
+        {'b': {'d': 3}}
+    """
     found = {}
     for name, value in config.items():
         default = defaults.get(name)
@@ -112,7 +138,7 @@ def differing(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[st
 
 
 def _canonical(value: Any) -> str:
-    """As JSON in one spelling: a tuple is a list, a table is in no order."""
+    """JSON in one form: tuples are lists, keys are sorted."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
@@ -125,7 +151,11 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an artifact is, from what it was made, and what it holds."""
+    """What an artifact is, what it was made of, and which files it has.
+
+    `inputs` are `stage/key` by role, `sources` sha256 of raw files by path, `made_at` a time in
+    ISO 8601 and UTC, `took_s` seconds.
+    """
 
     stage: str
     version: int
@@ -143,7 +173,12 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A published artifact; its files may be read and never written."""
+    """A published artifact, whose files are only read.
+
+    Example:
+        >>> pq.read_table(artifact / "recordings.parquet")  # doctest: +SKIP
+        >>> artifact.metrics["recordings"]  # doctest: +SKIP
+    """
 
     folder: Path
     manifest: Manifest

@@ -1,10 +1,10 @@
-"""The sha256 of raw files, remembered, so that only new and changed files are read.
+"""A cache of sha256 of raw files, so that only new and changed files are read.
 
-A digest is remembered with all by which a file system tells files and versions of them apart: size,
-times of modification and of change, inode and device. Size and modification time alone would not
-do: an archive sets them alike for all that it unpacks, and two files that change names keep
-theirs. A file that changed a moment before it was read is not remembered: a write in the same
-tick of the file system's clock would leave everything as it was (git's "racily clean").
+A digest is kept with all by which a file system tells files and their versions apart: size, times
+of modification and of change, inode and device. Size and modification time alone do not suffice: an
+archive sets the same for all files that it unpacks, and two files that swap names keep theirs. A
+file that changed a moment before it was read is not kept: a later write in the same tick of the
+file system's clock would leave all of these as they are (git calls that "racily clean").
 """
 
 import hashlib
@@ -24,12 +24,12 @@ from birdcore.store.files import file_sha256, write_bytes
 from birdcore.store.job import no_progress
 
 SETTLED_NS = 3_000_000_000
-"""FAT counts its times by two seconds."""
+"""Times of FAT have steps of two seconds."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What a file system says of a file without reading it."""
+    """What a file system knows of a file without reading it."""
 
     bytes: int
     mtime_ns: int
@@ -37,7 +37,7 @@ class Seen:
     inode: int
     device: int
 
-    def told_apart(self, now_ns: int) -> bool:
+    def detects_changes(self, now_ns: int) -> bool:
         """Whether a change after `now_ns` would show here."""
         known = self.inode != 0 and self.ctime_ns > 0
         return known and max(self.mtime_ns, self.ctime_ns) < now_ns - SETTLED_NS
@@ -88,7 +88,7 @@ def digests(
             progress(done, len(unread), path.name)
             unreadable = hashlib.sha256(f"unreadable {path.name}".encode()).hexdigest()
             now[path] = Digest(seen, sha or unreadable)
-            if sha and seen.told_apart(began) and _seen(path) == seen:
+            if sha and seen.detects_changes(began) and _seen(path) == seen:
                 known[_key(path)] = now[path]
             else:
                 known.pop(_key(path), None)
@@ -108,7 +108,7 @@ def _seen(path: Path) -> Seen:
 
 
 def _content(path: Path) -> str | None:
-    """The file's sha256; None where it can't be read, which cleaning tells of that recording."""
+    """The file's sha256; None where it can't be read, which the stage clean reports."""
     try:
         return file_sha256(path)
     except FileNotFoundError:
@@ -133,8 +133,8 @@ def _read(path: Path) -> dict[str, Digest]:
 def _write(path: Path, digests: dict[str, Digest]) -> None:
     rows = [astuple(digest.seen) for digest in digests.values()]
     columns: dict[str, pa.Array] = {
-        name: pa.array([row[at] for row in rows], pa.uint64() if at > 2 else pa.int64())
-        for at, name in enumerate(NUMBERS)
+        name: pa.array([row[index] for row in rows], pa.uint64() if index > 2 else pa.int64())
+        for index, name in enumerate(NUMBERS)
     }
     columns |= {
         "path": pa.array(list(digests), pa.string()),

@@ -1,4 +1,7 @@
-"""How artifacts lie in a store, and the file that says so: one of another layout is refused."""
+"""The file `store.json`, which marks a folder as a store and gives the version of its layout.
+
+A store of another layout is refused, so that no version of birdflow misreads what another wrote.
+"""
 
 import json
 from pathlib import Path
@@ -36,26 +39,26 @@ def is_store(root: Path) -> bool:
     if not path.exists():
         if root.exists() and not root.is_dir():
             raise StoreError(f"{root} is a file: name a folder for the store")
-        strangers = [p for p in root.glob("*") if p.name != "prefect"]
+        others = [p for p in root.glob("*") if p.name != "prefect"]
         # Another process may have made its first files here since we looked for the mark.
         if not path.exists():
-            if any(path.name not in p.name for p in strangers):
+            if any(path.name not in p.name for p in others):
                 raise StoreError(
                     f"{root} holds files but no {NAME}: name an empty folder for the store"
                 )
             return False
     try:
-        said = read_regular(path, MOST_BYTES)
+        content = read_regular(path, MOST_BYTES)
     except ValueError as error:  # a link, a device, or far too much for a mark
         raise StoreError(
             f"{path} can't be read: {error}: name another location for the store"
         ) from None
-    refuse_other(said, str(root))
+    refuse_other(content, str(root))
     return True
 
 
 def refuse_other(mark: str | bytes, where: str) -> None:
-    """Raises StoreError where what a store's mark says is not this layout."""
+    """Raises StoreError where the content of a store's mark is not this layout."""
     try:
         layout = json.loads(mark)["layout"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -38,7 +38,7 @@ KEPT_RUNS = 5
 
 @dataclass(frozen=True)
 class Pin:
-    """Since when an artifact is kept whatever runs there are, and why."""
+    """Since when and why an artifact is kept regardless of runs."""
 
     since: str
     why: str
@@ -46,7 +46,14 @@ class Pin:
 
 @dataclass(frozen=True)
 class Unreachable:
-    """What no kept run and no pin needs; `runs` are those whose records go."""
+    """What no kept run and no pin needs.
+
+    Attributes:
+        entries: Artifacts.
+        works: What dead processes left unfinished.
+        results: Files of Prefect's cache that refer to such artifacts.
+        runs: Runs that are not kept, whose records are removed.
+    """
 
     entries: tuple[Entry, ...]
     works: tuple[Work, ...]
@@ -87,11 +94,16 @@ def unpin(store: Store, ref: Ref) -> None:
 
 
 def kept_runs(known: Sequence[Run], keep: int = KEPT_RUNS, making: Iterable[Ref] = ()) -> list[Run]:
-    """Of runs, the latest first, those that keep what they need: the last `keep` completed ones
-    of each recipe on its data with its settings, those after them that have not ended well, and all
-    that go on.
+    """The runs whose artifacts are kept.
 
-    A run that has ended counts as going on while one of its steps is in `making`.
+    These are the last `keep` completed runs of each recipe on its data with its settings, those
+    after them that have not completed, and all that are running.
+
+    Args:
+        known: Runs, the latest first.
+        keep: Completed runs of each recipe.
+        making: What is being made now: a run that has ended counts as running while a step of it
+            is among these.
     """
     making = set(making)
     completed: Counter[tuple[str, ...]] = Counter()
@@ -106,7 +118,7 @@ def kept_runs(known: Sequence[Run], keep: int = KEPT_RUNS, making: Iterable[Ref]
 
 
 def reasons(store: Store, kept: Iterable[Run]) -> dict[Ref, list[str]]:
-    """Why artifacts are kept: for each, the runs and pins that need it."""
+    """For each artifact that is kept, the names of the runs and pins that need it."""
     inputs = cache(lambda ref: _inputs(store, ref))
     needs = [(run.name, run.refs) for run in kept]
     needs += [(f"pin of {ref}", [ref]) for ref in pins(store)]
@@ -120,7 +132,13 @@ def reasons(store: Store, kept: Iterable[Run]) -> dict[Ref, list[str]]:
 def unreachable(store: Store, keep: int = KEPT_RUNS) -> Unreachable:
     """What `collect` would remove now.
 
-    Raises ValueError for `keep` below 1, and StoreError where nobody can tell what is needed.
+    Args:
+        store: Which store.
+        keep: Completed runs of each recipe whose artifacts are kept.
+
+    Raises:
+        ValueError: `keep` is below 1.
+        StoreError: It can't be told what is needed.
     """
     if keep < 1:
         raise ValueError(f"the runs to keep of each recipe are at least 1, not {keep}")
@@ -139,9 +157,10 @@ def unreachable(store: Store, keep: int = KEPT_RUNS) -> Unreachable:
 
 
 def collect(store: Store, keep: int = KEPT_RUNS) -> Unreachable:
-    """Remove what nothing needs, and what waits for its removal; returns what that was.
+    """Remove what is unreachable, and empty the trash; returns what was removed.
 
-    A reader never sees half an artifact: each goes in one rename. Raises as `unreachable` does.
+    A reader never sees half an artifact, as each is moved to the trash in one rename. Raises as
+    `unreachable` does.
     """
     with store.lock(LOCK):
         found = unreachable(store, keep)
@@ -160,10 +179,13 @@ def collect(store: Store, keep: int = KEPT_RUNS) -> Unreachable:
 
 
 def remove_damaged(store: Store, ref: Ref) -> list[str]:
-    """Remove a damaged artifact, so that the next run makes it anew, unless a run that goes on
-    needs it: then it stays, and the names of these runs are returned.
+    """Remove a damaged artifact, so that the next run makes it again.
 
-    A run that begins meanwhile looks into the store after the removal, as with `collect`.
+    An artifact that running runs need stays. A run that begins meanwhile looks into the store after
+    the removal, as with `collect`.
+
+    Returns:
+        The names of the runs that need it; none where it was removed.
     """
     with store.lock(LOCK):
         known = {run.name: run for run in runs(store)}
@@ -197,12 +219,12 @@ def abandon(store: Store, ref: Ref) -> None:
 def _refuse_unsure(store: Store, names: set[str], known: list[Run], making: set[Ref]) -> None:
     if unread := sorted(names - {run.name for run in known}):
         raise StoreError(
-            f"{store.root / FOLDER / unread[0]}.json can't be read, so nobody can tell what that "
+            f"{store.root / FOLDER / unread[0]}.json can't be read, so it is unknown what that "
             "run needs: use the birdflow that wrote it, or remove it"
         )
-    if by_hand := sorted(making - {ref for run in known for ref in run.refs}):
+    if outside_runs := sorted(making - {ref for run in known for ref in run.refs}):
         raise StoreError(
-            f"{by_hand[0]} is being made outside of any run, and nobody can tell what it reads: "
+            f"{outside_runs[0]} is being made outside of any run, and it is unknown what it reads: "
             "wait until it is made"
         )
     if not known and not pins(store):
@@ -213,7 +235,7 @@ def _refuse_unsure(store: Store, names: set[str], known: list[Run], making: set[
 
 
 def _with_all_below(refs: Iterable[Ref], inputs: Callable[[Ref], tuple[Ref, ...]]) -> set[Ref]:
-    """Artifacts and all that they were made of."""
+    """Artifacts and everything that they were made of."""
     found: set[Ref] = set()
     new = set(refs)
     while new:

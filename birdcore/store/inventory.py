@@ -17,7 +17,7 @@ from birdcore.store.store import WORK, Store
 
 KEY = re.compile(r"[0-9a-f]{64}")
 CHECKPOINTS = "checkpoint-*.pt"
-"""What `birdcore.training.checkpoint` calls them, whose import would be torch's."""
+"""As `birdcore.training.checkpoint` names them, which is not imported as it imports torch."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def entries(store: Store) -> list[Entry]:
 
 
 def works(store: Store) -> list[Work]:
-    """What is under work, by stage and key."""
+    """What is under `work/`, by stage and key."""
     found = []
     for ref in _named(store.root / WORK):
         folder = store.work(ref)
@@ -57,12 +57,12 @@ def works(store: Store) -> list[Work]:
 
 
 def trash_bytes(store: Store) -> int:
-    """What a process had moved out of the store, and died before it had removed it."""
+    """Bytes in the trash: what a process had moved there and died before it had removed it."""
     return measure(store.trash())[1]
 
 
 def measure(folder: Path) -> tuple[int, int]:
-    """Files below a folder and their bytes; links and what goes meanwhile do not count."""
+    """Files below a folder and their bytes, without links and what vanishes meanwhile."""
     count = total = 0
     if folder.is_symlink():
         return 0, 0
@@ -94,9 +94,9 @@ def damage(store: Store, ref: Ref) -> list[str]:
 
 
 def _named(folder: Path) -> list[Ref]:
-    """Folders two floors down that are called by a key, as nothing else in a store is.
+    """Folders two levels down whose name is a key, as no other folder in a store has.
 
-    What a link leads to is not in the store; one that is called by a key is a damaged artifact.
+    What a link leads to is not in the store; a link whose name is a key is a damaged artifact.
     """
     if folder.is_symlink():
         return []

@@ -1,4 +1,4 @@
-"""Where a store is: a folder, or a URL with a folder on this machine."""
+"""Open a store by its location: a folder, or a URL, which has a cache folder on each machine."""
 
 import hashlib
 import os
@@ -24,6 +24,10 @@ def open_store(location: str | Path, *, make: bool = True, preview: bool = False
     Raises:
         StoreError: It can't be used.
         RemoteError: It can't be used, or without `make` there is none at the URL.
+
+    Example:
+        >>> open_store("store").location  # doctest: +SKIP
+        '/home/me/store'
     """
     if not is_url(location):
         return Store(Path(location), make=make and not preview)
@@ -54,7 +58,7 @@ def is_url(location: str | Path) -> bool:
 
 
 def _plain(url: str) -> str:
-    """The URL, by which one store has one name; raises RemoteError where it holds a key."""
+    """The URL in one form for each store; raises RemoteError where it holds a key."""
     where, mark, query = url.partition("?")
     if "@" in where and not where.startswith("file:"):
         raise RemoteError(

@@ -29,8 +29,13 @@ def lock_folder(folder: Path, *, wait: bool = True) -> Iterator[bool]:
     """
     handle = None
     while handle is None:
-        folder.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):  # another process has just published or removed it
+        # Another process may publish or remove it after any line: then it is made once more.
+        with suppress(FileNotFoundError):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except FileExistsError:
+                if not stat.S_ISDIR(folder.lstat().st_mode):
+                    raise
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         yield _flock(handle, wait) and _lies_at(folder, handle)

@@ -1,7 +1,7 @@
-"""Folders and files of this account alone.
+"""Folders and files that only this account may read and write.
 
-Whoever can make, replace or read a lock, a login or a database can stop or steer what relies on
-it. So these lie in folders of mode 0700 that belong to us, and no link is followed to them.
+Whoever can make, replace or read a lock, a login or a database can stop or control what relies on
+it. So these lie in folders of mode 0700 that belong to this account, and no link is followed.
 """
 
 import os
@@ -16,9 +16,10 @@ class NotPrivateError(PermissionError):
 
 
 def private_folder(path: Path) -> Path:
-    """A folder of mode 0700 that is ours, made where it lacks; its files get mode 0600.
+    """A folder of mode 0700 of this account, made where it lacks; its files get mode 0600.
 
-    Raises NotPrivateError where the path is a link, or what it names is another account's.
+    Raises:
+        NotPrivateError: The path is a link, or belongs to another account.
     """
     if path.is_symlink():
         raise NotPrivateError(f"{path} is a link, which others may turn elsewhere: remove it")
@@ -37,9 +38,11 @@ def private_folder(path: Path) -> Path:
 
 
 def open_private(path: Path, flags: int = os.O_RDWR | os.O_CREAT) -> int:
-    """A file descriptor of a file of mode 0600.
+    """The descriptor of a file of mode 0600, made where it lacks.
 
-    Raises NotPrivateError where the file is another account's, OSError where it is a link.
+    Raises:
+        NotPrivateError: It belongs to another account.
+        OSError: It is a link.
     """
     handle = os.open(path, flags | os.O_NOFOLLOW, 0o600)
     try:

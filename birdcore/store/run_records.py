@@ -1,10 +1,10 @@
-"""The files of runs' records: what stands in them, who may have written them, who is alive.
+"""Records of runs: their content and their files. What runs do with them: birdcore/store/runs.py.
 
     store/runs/20261125-201500-mini.json    the record, written as the run begins and as it ends
-    store/runs/20261125-201500-mini.lock    held by the run's process: one that died lets go of it
+    store/runs/20261125-201500-mini.lock    held by the run's process, and free once that has died
 
-A store may be shared, so what stands in a record is checked as it is read, and a link is never
-followed. Who did write it is asked where it is to be acted on.
+A store may be shared, so a record is validated as it is read, and a link is never followed. Before
+a record is acted on (`birdflow retry`), its owner is checked as well.
 """
 
 import json
@@ -42,7 +42,7 @@ Key: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What a person, a schedule or a form asked for: all that it takes to ask again.
+    """What a run was started with by a person, a schedule or a form: enough to start it again.
 
     Paths are absolute (`run_request` makes them so); records of earlier versions have
     relative ones.
@@ -72,9 +72,10 @@ class RunRequest:
 
     @property
     def subject(self) -> tuple[str, ...]:
-        """What it is a run of: two runs of one subject make the same, or a later form of it.
+        """What tells runs of different things apart: recipe, data, collection and settings.
 
-        Neither what is in the recipe nor where results go: an edited recipe is a later form.
+        Neither the content of the recipe nor the results folder: a run of an edited recipe replaces
+        those before it.
         """
         places = (self.recipe, self.data, self.collection)
         return (*(str(Path(location).absolute()) for location in places), *self.settings)
@@ -91,7 +92,18 @@ def run_request(
     refresh: Sequence[str] = (),
     until: str | None = None,
 ) -> RunRequest:
-    """What is asked for here and now: the same from whatever folder it is asked again."""
+    """A request with absolute paths, which means the same from every working directory.
+
+    Args:
+        recipe: Path of the recipe.
+        data: The BirdCLEF+ folder.
+        out: Folder for results.
+        collection: Folder of Xeno-canto recordings.
+        settings: KEY=VALUE over the recipe's own.
+        only: Run this stage alone.
+        from_stage: This stage and what follows it, made again.
+        refresh: STAGE or STAGE:SHARD, made again.
+    """
     recipe, data, out, collection = (
         str(Path(location).absolute()) for location in (recipe, data, out, collection)
     )
@@ -102,9 +114,19 @@ def run_request(
 
 @dataclass(frozen=True)
 class Run:
-    """One run; `failed` has the reason by step, and `began` is when it began first.
+    """One run. Times are texts in ISO 8601 and UTC, which sort as times do.
 
-    Times are texts in ISO 8601 and UTC, which sort as times do.
+    Attributes:
+        name: Time and recipe, unique in its store.
+        request: What it was started with.
+        began: When it began first.
+        steps: Name, stage and key of all steps of its DAG; none before that is known.
+        flow_run: Prefect's id of it, where it has one.
+        state: How it stands or ended.
+        ended: When it ended last.
+        failed: The reason for each step that failed, or for the run as a whole under "".
+        resumed: When it began last, if that is not when it began first.
+        cwd: Its working directory, from which a recipe's own paths are resolved.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -113,16 +135,12 @@ class Run:
     request: Annotated[RunRequest, _also("request", "asked")]
     began: str
     steps: tuple[tuple[str, Stage, Key], ...]
-    """Name, stage and key of all steps of its DAG; none before that is known."""
     flow_run: str | None = None
-    """Prefect's id of it, where it has one."""
     state: State = "running"
     ended: str | None = None
     failed: Mapping[str, str] = field(default_factory=dict)
     resumed: str | None = None
-    """When it began last, if that is not when it began first."""
     cwd: str = ""
-    """Its working directory, from which a recipe's own paths lead."""
 
     @property
     def refs(self) -> Sequence[Ref]:
@@ -143,7 +161,7 @@ def lock_path(store: Store, name: str) -> Path:
 
 
 def write_record(store: Store, run: Run) -> None:
-    """Nobody else may write to it, whatever the umask: a record is acted on by `retry`."""
+    """Write a record that no other account may change, whatever the umask."""
     write_text(record_path(store, run.name), json.dumps(asdict(run), indent=1) + "\n")
     record_path(store, run.name).chmod(0o644)
 
@@ -151,16 +169,19 @@ def write_record(store: Store, run: Run) -> None:
 def read_record(store: Store, name: str) -> Run:
     """The run of that name, as it stands now.
 
-    Raises OSError or ValueError where there is no such record, or it is none.
+    Raises:
+        OSError: There is no such record.
+        ValueError: It is not valid.
     """
     with _opened(record_path(store, name)) as handle:
         return _parsed(store, name, handle)
 
 
 def read_own_record(store: Store, name: str) -> Run:
-    """The run of that name, if this user and nobody else can have written its record.
+    """The run of that name, if only this account can have written its record.
 
-    Raises ValueError with the reason where it is somebody else's.
+    Raises:
+        ValueError: Others can have written it, or it is not valid.
     """
     path = record_path(store, name)
     with _opened(path) as handle:
@@ -176,7 +197,7 @@ def is_alive(store: Store, name: str) -> bool:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
-    """An ordinary file's handle: no link is followed, and no FIFO waited for."""
+    """The descriptor of an ordinary file: no link is followed, and no FIFO waited for."""
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -192,7 +213,7 @@ def _parsed(store: Store, name: str, handle: int) -> Run:
     if len(content) > MOST_BYTES:
         raise ValueError(f"the record of {name} has more than {MOST_BYTES} bytes")
     run = _adapter().validate_json(content)
-    if run.name != name:  # it would be removed under its own word
+    if run.name != name:  # its files would be removed under the name that it gives
         raise ValueError(f"the record of {name} says that it is of {run.name}")
     return run if run.state != "running" or is_alive(store, name) else replace(run, state="died")
 
@@ -203,7 +224,7 @@ def _adapter() -> TypeAdapter[Run]:
 
 
 def _foreign(info: os.stat_result) -> str:
-    """Why others than this user may have written a file, or nothing."""
+    """Why others than this account may have written a file; empty where only it can have."""
     if info.st_uid != os.geteuid():
         try:
             owner = pwd.getpwuid(info.st_uid).pw_name

@@ -1,7 +1,7 @@
-"""The runs of a store: what each was asked for, which artifacts it needs, how it ended.
+"""The runs of a store, from their beginning to their end: recorded, listed, chosen for a retry.
 
-So nobody has to ask a server which runs there were, what the last of them needs to be kept, and
-whether one that says it is running still is. How they lie there: `birdcore/store/run_records.py`.
+So no server is needed to know which runs there were, which artifacts must be kept for them, and
+whether one that is recorded as running still is. The records themselves: run_records.py.
 """
 
 import os
@@ -48,9 +48,9 @@ __all__ = [
 ]  # fmt: skip
 
 LOCK = "runs"
-"""The store's lock that a run holds while it goes on record, and whoever decides what runs need."""
+"""The store's lock under which records change, and under which gc decides what runs need."""
 WELL = ("running", "completed")
-"""States of a run that needs nobody to start it again."""
+"""States of a run that need no retry."""
 _ours: ContextVar[tuple[Path, Run] | None] = ContextVar("_ours", default=None)
 """The store and the run that has begun in this process before Prefect knows of it."""
 
@@ -67,11 +67,21 @@ class RunFailed(RuntimeError):
 def recorded(
     store: Store, request: RunRequest, steps: Sequence[Step] = (), flow_run: str | None = None
 ) -> Iterator[Run]:
-    """A run from its beginning to its end, on record; the same run where Prefect's id is known.
+    """Record a run from its beginning to its end.
 
-    It begins before anything is read, so that what goes wrong with recipe or data is on record
-    too; which steps it has, `needs` puts on record when they are known. A flow that this process
-    starts in its run is that run. Where another process still has that very run, this waits for it.
+    The record is written before anything is read, so that an error in recipe or data is recorded
+    too; `needs` adds the steps when they are known. A flow that this process starts within its run
+    is the same run, and so is one whose Prefect id is on record: Prefect starts it again. Where
+    another process still holds that run, this waits for it.
+
+    Args:
+        store: Where the record is kept.
+        request: What the run was started with.
+        steps: Its steps, where they are known already.
+        flow_run: Prefect's id of it.
+
+    Yields:
+        The run, which is recorded as completed at the end, or as failed or stopped after an error.
     """
     root, begun = _ours.get() or (None, None)
     if flow_run and begun and (root, begun.request, begun.flow_run) == (store.root, request, None):
@@ -100,17 +110,16 @@ def recorded(
 
 
 def needs(store: Store, run: Run, steps: Sequence[Step]) -> Run:
-    """Put on record which steps a run has: from then on what it needs is kept.
+    """Record the steps of a run: from then on `birdcore.store.gc.collect` keeps their artifacts.
 
-    What a run needs is safe from `birdcore.store.gc.collect` as soon as this is written, and not
-    before: look for artifacts to count on after this only.
+    Only what is found in the store after this call is sure to stay.
     """
     with store.lock(LOCK):
         return _update(store, run, steps=tuple((s.name, s.stage, s.key) for s in steps))
 
 
 def runs(store: Store) -> list[Run]:
-    """All runs that there are records of, the latest first."""
+    """All runs on record, the latest first."""
     found = []
     for path in (store.root / FOLDER).glob("*.json"):
         with suppress(OSError, ValueError):  # of a later birdflow, or being removed
@@ -119,23 +128,28 @@ def runs(store: Store) -> list[Run]:
 
 
 def unfinished_since(store: Store, request: RunRequest, run: Run | None = None) -> str | None:
-    """When a run was first asked for that has been asked for since, and has never ended well.
+    """When the first of the latest runs of a request began, none of which has completed.
 
-    What it was to make anew and has made since then, it need not make once more. `run` is the one
-    that asks now.
+    What the request wants made again, and what has been made since then, need not be made once
+    more.
+
+    Args:
+        store: Which store.
+        request: What is requested.
+        run: The run that is under way with it.
     """
-    since = run.began if run is not None and run.resumed else None
+    first = run.began if run is not None and run.resumed else None
     for other in runs(store):
         same = replace(other.request, out=request.out) == request
         if same and (run is None or other.name != run.name):
             if other.state in WELL:
                 break
-            since = min(since or other.began, other.began)
-    return since
+            first = min(first or other.began, other.began)
+    return first
 
 
 def run_named(store: Store, name: str | None) -> Run:
-    """The run of that name or how it begins, or the latest; raises ValueError without one."""
+    """The run whose name is or begins with `name`, or the latest; raises ValueError without one."""
     known = runs(store)
     if not known:
         raise ValueError(f"there is no run in {store.root}")
@@ -152,10 +166,11 @@ def run_named(store: Store, name: str | None) -> Run:
 
 
 def run_to_retry(store: Store, name: str | None) -> Run:
-    """The run of that name, or the latest if it has not ended well: never another one.
+    """The run of that name, or the latest if it has not completed; never another one.
 
-    Raises ValueError where it goes on or has nothing left to do, and where its record is
-    somebody else's.
+    Raises:
+        ValueError: It is running, it has completed and was not named, or other accounts can have
+            written its record.
     """
     run = run_named(store, name)
     if run.state == "running":
@@ -168,7 +183,7 @@ def run_to_retry(store: Store, name: str | None) -> Run:
 
 
 def forget(store: Store, run: Run) -> None:
-    """Remove a run's record; a run that goes on, or is just being begun again, keeps it."""
+    """Remove a run's record, unless it is running or is just being started again."""
     with lock_file(lock_path(store, run.name), wait=False) as ours:
         if ours:
             record_path(store, run.name).unlink(missing_ok=True)
@@ -186,8 +201,8 @@ def _end(store: Store, run: Run, error: BaseException) -> None:
 
 
 def _update(store: Store, run: Run, **fields: object) -> Run:
-    """Write what is new of a run over what its record says."""
-    with suppress(OSError, ValueError):  # else over what we know
+    """Change fields of a run's record, and keep the others as they are there."""
+    with suppress(OSError, ValueError):  # a record that can't be read is written again
         run = read_record(store, run.name)
     run = replace(run, **fields)  # type: ignore[arg-type]
     write_record(store, run)
@@ -196,7 +211,7 @@ def _update(store: Store, run: Run, **fields: object) -> Run:
 
 @contextmanager
 def _new(store: Store, request: RunRequest) -> Iterator[str]:
-    """A name that no run had, and its lock: of two that begin in one second, one waits a number."""
+    """A name that no run has, under its lock; of two within one second, one gets a number."""
     recipe = re.sub(r"[^\w.-]+", "-", Path(request.recipe).stem)[:80]
     stem = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{recipe}"
     for name in [stem, *(f"{stem}-{at:02}" for at in range(2, 100))]:

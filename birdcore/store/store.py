@@ -160,7 +160,7 @@ class Store:
 
     def is_being_made(self, ref: Ref) -> bool:
         """Whether a process holds the artifact's work folder now."""
-        with suppress(Irregular):
+        with suppress(Irregular, NotADirectoryError):
             return is_locked(self._checked_work(ref))
         return False
 

@@ -149,7 +149,7 @@ def test_only_without_what_it_reads_says_so_and_is_on_record(
         assert main([*map(str, ask), "--only", stage]) == 1
         said = capsys.readouterr().err
         assert f"{stage} reads " in said
-        assert "run these stages first, or without --only" in said
+        assert f"say --until {stage} to make them too" in said
         assert runs(Store(store))[0].state == "failed"
 
 

@@ -34,7 +34,7 @@ def write(path: Path, content: bytes) -> Path:
 
 
 @pytest.mark.usefixtures("settled")
-def test_files_that_change_places_are_told_apart(tmp_path: Path) -> None:
+def test_files_that_change_places_are_detects_changes(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     a, b, c = (write(tmp_path / f"{name}.wav", name.encode()) for name in "abc")
     assert now(cache, a, b, c) == true(a, b, c)
@@ -44,7 +44,7 @@ def test_files_that_change_places_are_told_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("settled")
-def test_folders_that_change_places_are_told_apart(tmp_path: Path) -> None:
+def test_folders_that_change_places_are_detects_changes(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     a, b = (write(tmp_path / name / "x.wav", name.encode()) for name in "ab")
     assert now(cache, a, b) == true(a, b)
@@ -54,7 +54,7 @@ def test_folders_that_change_places_are_told_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("settled")
-def test_a_file_that_is_written_over_with_its_old_time_is_told_apart(tmp_path: Path) -> None:
+def test_a_file_that_is_written_over_with_its_old_time_is_detects_changes(tmp_path: Path) -> None:
     cache, a, b = tmp_path / "cache", tmp_path / "a", tmp_path / "b"
     write(a, b"one")
     write(b, b"two")
@@ -85,7 +85,7 @@ def test_what_changed_a_moment_ago_is_read_again(
     ],
 )
 def test_only_what_a_file_system_can_tell_apart_is_trusted(seen: Seen, told: bool) -> None:
-    assert seen.told_apart(2 * 10**18) == told
+    assert seen.detects_changes(2 * 10**18) == told
 
 
 @pytest.mark.usefixtures("settled")

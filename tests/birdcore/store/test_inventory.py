@@ -122,3 +122,10 @@ def test_damage_is_found_by_the_byte(
 def test_what_goes_meanwhile_is_no_damage(store: Store, made: list[Ref]) -> None:
     store.discard(store.path(made[0]))
     assert damage(store, made[0]) == []
+
+
+def test_file_in_place_of_a_work_folder_is_no_work(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    (store.root / "work").mkdir()
+    (store.root / "work" / "mel").write_text("a file where a folder should be")
+    assert not store.is_being_made(Ref("mel", "a" * 64))
