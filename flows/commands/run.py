@@ -90,14 +90,14 @@ def plan(
     from_stage: FromStage = None,
     debug: Debug = False,
 ) -> None:
-    """Say which steps a run would make, and why."""
+    """Say which steps a run would make, and why; nothing is made, not even a store."""
     from birdcore.store.location import open_store
     from birdcore.store.runs import run_request
 
     request = run_request(
         recipe, data, Path(), collection, settings, only, from_stage, refresh, until
     )
-    opened = open_store(store)
+    opened = open_store(store, preview=True)
     parsed, source = read_inputs(request.recipe, request.settings, request.data, opened)
     if _collection_is_due(parsed, source, request):
         out.print("recordings of Xeno-canto are missing; see: birdflow collect --dry-run")
