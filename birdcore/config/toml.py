@@ -1,26 +1,34 @@
 """TOML text as a tree, and the line of each of its keys.
 
-Text that no recipe can be is refused before it costs time or memory: too long, too deep for
-whatever walks the tree, or with numbers that TOML does not have.
+A mistake in a recipe is reported with its line, which `tomllib` does not tell, so the text is read
+a second time, statement by statement, once there is something to report. Text that can't be a
+recipe is refused before it costs time or memory: too long, too deep for a recursive walk, or with
+numbers that TOML does not have.
 """
 
+import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 Key: TypeAlias = tuple[str | int, ...]
+"""The path to a value in a tree: names in tables, numbers in lists."""
 
 MOST_BYTES = 1 << 16
-"""Of a recipe's file; whoever reads it stops there."""
+"""Of a recipe's file; the rest of a longer one is not read."""
 MOST_LINES = 1_000
 DEEPEST = 16
-"""Tables and lists in each other; a recipe has five."""
+"""Levels of tables and lists; a recipe has five."""
 TOO_DEEP = f"tables or lists lie more than {DEEPEST} deep in each other"
 TOO_LARGE = "TOML's whole numbers have at most 64 bits"
 
+_PART = r"""(?:[\w-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
+_DEEP_KEY = re.compile(rf"[\s\[]*(?:{_PART}[ \t]*\.[ \t]*){{{DEEPEST}}}")
+"""A line that begins with a dotted key of too many parts, on which tomllib takes quadratic time."""
+
 
 class NotARecipe(ValueError):
-    """Text that is no TOML, or none that a recipe could be; `line` is the one to blame."""
+    """Text that is not TOML, or that no recipe could be; `line` is the number of the line."""
 
     def __init__(self, message: str, line: int) -> None:
         super().__init__(message)
@@ -28,16 +36,27 @@ class NotARecipe(ValueError):
 
 
 class _Unfit(ValueError):
-    pass
+    """TOML that no recipe could be."""
 
 
 def parse(text: str) -> dict[str, Any]:
-    """The tree of TOML text; raises NotARecipe."""
+    """Parse TOML text.
+
+    Raises:
+        NotARecipe: The text is not TOML, or exceeds the limits above.
+
+    Example:
+        >>> parse("[mel]\\nn_mels = 64")
+        {'mel': {'n_mels': 64}}
+    """
     lines = text.split("\n")
     if len(lines) > MOST_LINES:
         raise NotARecipe(f"a recipe has at most {MOST_LINES} lines", MOST_LINES + 1)
+    for number, line in enumerate(lines, 1):
+        if line.count(".") >= DEEPEST and _DEEP_KEY.match(line):
+            raise NotARecipe(TOO_DEEP, number)
     try:
-        return _loads(text)
+        return _load(text)
     except tomllib.TOMLDecodeError as error:
         message, _, place = str(error).partition(" (at line ")
         number = int(place.partition(",")[0] or len(text.splitlines()))
@@ -47,9 +66,17 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def parse_value(text: str) -> Any:
-    """One value as TOML writes it; what is none is text. Raises NotARecipe."""
+    """Parse one TOML value; text that is not a value is taken as it is.
+
+    Raises:
+        NotARecipe: The value exceeds the limits above.
+
+    Example:
+        >>> parse_value("[1, 2]"), parse_value("config_96")
+        ([1, 2], 'config_96')
+    """
     try:
-        tree = _loads(f"x = {text}")
+        tree = _load(f"x = {text}")
     except tomllib.TOMLDecodeError:
         return text
     except _Unfit as error:
@@ -58,26 +85,81 @@ def parse_value(text: str) -> Any:
 
 
 def lines_of(text: str) -> dict[Key, int]:
-    """The line of each key in TOML text that can be read.
+    """The line on which each key of a TOML text, which `parse` has read, stands first.
 
-    TOML is written from top to bottom: a key is on the line with which the text first has it.
+    Example:
+        >>> lines_of("[[round]]\\nname = 'a'")
+        {('round',): 1, ('round', 0): 1, ('round', 0, 'name'): 2}
     """
     lines: dict[Key, int] = {}
-    written = text.split("\n")
-    begins, in_list = 1, False
-    for number in range(1, len(written) + 1):
-        head = "\n".join(written[:number])
-        for closing in ("", "\n]", "\n]]"):  # inside a list of several lines
+    table: Key = ()
+    last: dict[Key, int] = {}
+    for first, statement in _statements(text.split("\n")):
+        if statement[0].lstrip().startswith("["):
+            table = _header(statement[0], last)
+            for length in range(1, len(table) + 1):
+                lines.setdefault(table[:length], first)
+        else:
+            for key, line in _lines_in(statement):
+                lines.setdefault(table + key, first + line)
+    return lines
+
+
+def _statements(lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """The number of the first line, and the lines, of each header, assignment, comment or blank."""
+    statement: list[str] = []
+    for number, line in enumerate(lines, 1):
+        statement.append(line)
+        # Only these can end a statement of several lines: others are not worth a try.
+        if len(statement) == 1 or any(mark in line for mark in "]}\"'"):
+            try:
+                tomllib.loads("\n".join(statement))
+            except tomllib.TOMLDecodeError:
+                continue
+            except (RecursionError, ValueError):  # too deep or too large, for the caller to see
+                pass
+            yield number - len(statement) + 1, statement
+            statement = []
+
+
+def _header(line: str, last: dict[Key, int]) -> Key:
+    """The key of the table that a line such as `[[round]]` opens.
+
+    Args:
+        line: The header.
+        last: Of each list of tables the number of its last one, which is updated.
+    """
+    node: Any = tomllib.loads(line)
+    key: Key = ()
+    while node:
+        if isinstance(node, list):
+            last[key] = last.get(key, -1) + 1
+            node = node[0]
+        else:
+            ((part, node),) = node.items()
+            key += (part,)
+        if key in last and not isinstance(node, list):
+            key += (last[key],)
+    return key
+
+
+def _lines_in(statement: Sequence[str]) -> Iterator[tuple[Key, int]]:
+    """Each key of an assignment and, counted from its first line, the line that brings it.
+
+    Of a list over several lines the items are found by closing the list after each line.
+    """
+    in_list = False
+    for line in range(len(statement)):
+        head = "\n".join(statement[: line + 1])
+        whole = line == len(statement) - 1
+        for closing in ("",) if whole else ("\n]", "\n]]"):
             try:
                 tree = tomllib.loads(head + closing)
             except tomllib.TOMLDecodeError:
                 continue
-            for key in _keys(tree):
-                lines.setdefault(key, number if closing or in_list else begins)
-            in_list = bool(closing)
-            begins = begins if in_list else number + 1
+            in_list = in_list or not whole
+            yield from ((key, line if in_list else 0) for key in _keys(tree))
             break
-    return lines
 
 
 def _keys(node: object, above: Key = ()) -> Iterator[Key]:
@@ -93,33 +175,38 @@ def _children(node: object) -> Iterator[tuple[str | int, object]]:
         yield from enumerate(node)
 
 
-def _loads(text: str) -> dict[str, Any]:
-    """Raises TOMLDecodeError, and _Unfit for what is TOML to tomllib or more than it can read."""
+def _load(text: str, above: int = 0) -> dict[str, Any]:
+    """Raises TOMLDecodeError, and _Unfit for what exceeds the limits, `above` levels down."""
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError:
         raise
     except RecursionError:
         raise _Unfit(TOO_DEEP) from None
-    except ValueError:  # of Python, which reads no number of so many digits
+    except ValueError:  # Python reads no number of so many digits
         raise _Unfit(TOO_LARGE) from None
     level: list[object] = [tree]
-    for _ in range(DEEPEST + 1):
-        if any(isinstance(one, int) and not -(2**63) <= one < 2**63 for one in level):
+    for _ in range(DEEPEST + 1 - above):
+        if any(isinstance(node, int) and not -(2**63) <= node < 2**63 for node in level):
             raise _Unfit(TOO_LARGE)
-        level = [child for one in level for _, child in _children(one)]
+        level = [child for node in level for _, child in _children(node)]
     if level:
         raise _Unfit(TOO_DEEP)
     return tree
 
 
-def _first_unfit(lines: list[str]) -> int:
-    """The line with which the text is first more than a recipe may be."""
-    for number in range(1, len(lines)):
+def _first_unfit(lines: Sequence[str]) -> int:
+    """The last line of the first statement that exceeds the limits."""
+    table: Key = ()
+    last: dict[Key, int] = {}
+    number = len(lines)
+    for first, statement in _statements(lines):
+        number = first + len(statement) - 1
+        header = statement[0].lstrip().startswith("[")
         try:
-            _loads("\n".join(lines[:number]))
-        except tomllib.TOMLDecodeError:  # in the middle of a list or a text
-            continue
+            _load("\n".join(statement), 0 if header else len(table))
         except _Unfit:
-            return number
-    return len(lines)
+            break
+        if header:
+            table = _header(statement[0], last)
+    return number

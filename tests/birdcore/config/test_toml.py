@@ -1,6 +1,7 @@
 """Lines of keys, and that nothing but a recipe's own errors comes of any text."""
 
 import json
+import time
 from contextlib import suppress
 
 import pytest
@@ -34,6 +35,61 @@ def inline(value: object) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(inline, value)) + "]"
     return json.dumps(value)
+
+
+def test_lines_of_follows_headers_lists_of_tables_and_long_values() -> None:
+    lines = lines_of("""\
+a.b = 1
+[[round]]
+mix = 1
+[round.mask]
+bins = [
+  [1, 2],  # ]
+  [3],
+]
+[[round]]
+[round.mask]
+text = '''
+]
+'''
+[round.label]
+[ensemble]
+""")
+    assert lines == {
+        ("a",): 1,
+        ("a", "b"): 1,
+        ("round",): 2,
+        ("round", 0): 2,
+        ("round", 0, "mix"): 3,
+        ("round", 0, "mask"): 4,
+        ("round", 0, "mask", "bins"): 5,
+        ("round", 0, "mask", "bins", 0): 6,
+        ("round", 0, "mask", "bins", 0, 0): 6,
+        ("round", 0, "mask", "bins", 0, 1): 6,
+        ("round", 0, "mask", "bins", 1): 7,
+        ("round", 0, "mask", "bins", 1, 0): 7,
+        ("round", 1): 9,
+        ("round", 1, "mask"): 10,
+        ("round", 1, "mask", "text"): 11,
+        ("round", 1, "label"): 14,
+        ("ensemble",): 15,
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ".".join("a" * 30_000) + " = 1",
+        "[" + ".".join("a" * 30_000) + "]",
+        "\n".join(f"x{i} = 1" for i in range(900)) + "\ny = " + "[" * 17 + "]" * 17,
+    ],
+)
+def test_parse_refuses_deep_text_in_linear_time(text: str) -> None:
+    began = time.process_time()
+    with pytest.raises(NotARecipe, match="more than 16 deep") as refused:
+        parse(text)
+    assert refused.value.line == text.count("\n") + 1
+    assert time.process_time() - began < 1  # quadratic: 17 s for the first, 5 s for the last
 
 
 PIECES = st.lists(
