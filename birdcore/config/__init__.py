@@ -6,7 +6,8 @@ right spelling.
 """
 
 from birdcore.config.augment import Background, Mask, Mixup, Sumix
-from birdcore.config.read import RecipeError, read_recipe
+from birdcore.config.layers import RecipeError
+from birdcore.config.read import read_recipe
 from birdcore.config.recipe import Clean, Ensemble, Folds, Mel, Predict, Recipe, Score, Shards
 from birdcore.config.round import PseudoLabels, Round
 from birdcore.config.section import Output, defaults_of

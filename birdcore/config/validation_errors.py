@@ -1,4 +1,4 @@
-"""What is wrong with a recipe, said to the person who wrote it.
+"""Messages about what is wrong with a recipe.
 
 Each mistake is one line: where it is written (file and line, or the --set that brought it), which
 key, what was given, what is allowed and, where one is near, the right spelling. What is allowed
@@ -30,21 +30,40 @@ class WrongSetting(ValueError):
         self.key: Key = key
 
 
-def complaints(
-    error: ValidationError, model: type[BaseModel], tree: Tree, where: Callable[[Key], str]
+def error_lines(
+    error: ValidationError,
+    model: type[BaseModel],
+    tree: Tree,
+    where: Callable[[Key], str],
+    written: Callable[[Key], Key] = lambda key: key,
 ) -> list[str]:
-    """A line for each mistake in the tree that the model refused, and one for those beyond `MOST`;
-    `where` says where a key is."""
+    """A line for each mistake in the tree that the model refused.
+
+    Args:
+        error: What pydantic found.
+        model: The model that refused the tree.
+        tree: What was refused.
+        where: The place of a key, as it was written: file and line.
+        written: The key under which a value was written, where that is another than in the tree;
+            two mistakes of one written key are one.
+
+    Returns:
+        At most `MOST` lines, and one that counts those beyond.
+    """
     schema = model.model_json_schema()
-    found: dict[Key, Mapping[str, Any]] = {}
-    for one in error.errors(include_url=False):
-        found.setdefault(_key_of(one, schema), one)
+    found: dict[Key, tuple[Key, Mapping[str, Any]]] = {}
+    for details in error.errors(include_url=False):
+        key = _key_of(details, schema)
+        found.setdefault(written(key), (key, details))
     # A list or table with a mistake in it is no second mistake.
-    above = {key[:length] for key in found for length in range(len(key))}
-    mistakes = [(key, one) for key, one in found.items() if key not in above]
-    lines = [f"{where(key)}: {_mistake(key, one, schema, tree)}" for key, one in mistakes[:MOST]]
-    more = len(mistakes) - MOST
-    return [*lines, f"and {more} more mistakes"] if more > 0 else lines
+    above = {key[:length] for key, _ in found.values() for length in range(len(key))}
+    lines = [
+        f"{where(name)}: {_mistake(key, name, details, schema, tree)}"
+        for name, (key, details) in found.items()
+        if key not in above
+    ]
+    more = len(lines) - MOST
+    return [*lines[:MOST], f"and {more} more mistakes"] if more > 0 else lines
 
 
 def dotted(key: Key) -> str:
@@ -56,6 +75,12 @@ def nearest(word: str, allowed: Sequence[str]) -> str:
     """`; did you mean …?`, or nothing where no word is near."""
     near = difflib.get_close_matches(word, allowed, n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def cut(text: str) -> str:
+    """Text of unknown origin for a message: printable, and not too long."""
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 
 def _key_of(error: Mapping[str, Any], schema: Schema) -> Key:
@@ -73,30 +98,32 @@ def _key_of(error: Mapping[str, Any], schema: Schema) -> Key:
     return key + wrong.key if isinstance(wrong, WrongSetting) else key
 
 
-def _mistake(key: Key, error: Mapping[str, Any], schema: Schema, tree: Tree) -> str:
+def _mistake(key: Key, name: Key, error: Mapping[str, Any], schema: Schema, tree: Tree) -> str:
+    """What is wrong with the value at `key`, which was written as `name`."""
     if error["type"] == "extra_forbidden":
         table = _schema_at(schema, key[:-1])
         if new := table.get("renamed", {}).get(key[-1]):
-            return f"unknown key {dotted(key)}: `{key[-1]}` is now `{new}`"
-        allowed = list(table["properties"])
+            return f"unknown key {dotted(name)}: `{key[-1]}` is now `{new}`"
         return (
-            f"unknown key {dotted(key)}{_nearest_key(str(key[-1]), schema, key[:-1]) or '.'} "
-            f"Allowed here: {', '.join(allowed)}"
+            f"unknown key {dotted(name)}{_nearest_key(str(key[-1]), schema, key[:-1]) or '.'} "
+            f"Allowed here: {', '.join(table['properties'])}"
         )
     if error["type"] == "missing":
-        needed = _allowed(_schema_at(schema, key), schema)
+        needed = allowed(_schema_at(schema, key), schema)
         if not isinstance(error["loc"][-1], int):
-            return f"{dotted(key)} is missing: {needed}"
+            return f"{dotted(name)} is missing: {needed}"
     value = _value_at(tree, key)
     first = value[0] if isinstance(value, list) and value else value
     shown = "" if isinstance(first, dict) else f" = {_shown(value)}"
-    given = f"{dotted(key)}{shown}: " if key else ""
+    given = f"{dotted(name)}{shown}: " if key else ""
     if error["type"] == "value_error":
-        return f"{given}{error['ctx']['error']}"
+        # Values that do not fit each other do so in one round, also where [train] has one of them.
+        of = "" if key == name else f" (in round {_value_at(tree, (*key[:2], 'name'))!r})"
+        return f"{given}{error['ctx']['error']}{of}"
     here = _schema_at(schema, key)
     words = [word for word in _options(here) if isinstance(word, str)]
     near = nearest(value, words) if isinstance(value, str) else ""
-    return f"{given}must be {_allowed(here, schema)}{near}"
+    return f"{given}must be {allowed(here, schema)}{near}"
 
 
 def _nearest_key(word: str, schema: Schema, table: Key) -> str:
@@ -132,14 +159,19 @@ def _options(schema: Schema) -> list[str | int]:
     return [w for kind in schema.get("anyOf", [schema]) for w in kind.get("enum", [])]
 
 
-def _allowed(schema: Schema, root: Schema) -> str:
-    """What a value may be, in words."""
+def allowed(schema: Schema, root: Schema) -> str:
+    """What a value may be, in words: `a number from 0 to 1`.
+
+    Args:
+        schema: JSON schema of the value.
+        root: The schema that holds its definitions.
+    """
     if "$ref" in schema:
         schema = _schema_at(root, ()) | root["$defs"][schema["$ref"].rpartition("/")[2]]
     if "anyOf" in schema:
         words = [_shown(word) for word in _options(schema)]
         kinds = [s for s in schema["anyOf"] if s.get("type") != "null" and "enum" not in s]
-        return _either([*words, *(_allowed(s, root) for s in kinds)])
+        return _either([*words, *(allowed(s, root) for s in kinds)])
     if "enum" in schema:
         return _either([_shown(word) for word in schema["enum"]])
     if "const" in schema:
@@ -159,7 +191,7 @@ def _list(schema: Schema, root: Schema) -> str:
         return f"a list of {len(schema['prefixItems'])} numbers"
     least = schema.get("minItems", 0)
     count = f" of at least {least}" if least else ""
-    return f"a list{count}, each {_allowed(schema['items'], root)}"
+    return f"a list{count}, each {allowed(schema['items'], root)}"
 
 
 def _range(schema: Schema) -> str:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from birdcore.config import Mel, Recipe, RecipeError, read_recipe
 from birdcore.config.section import Section
-from birdcore.config.validation_errors import complaints, dotted
+from birdcore.config.validation_errors import dotted, error_lines
 
 GOOD = """\
 # Two rounds.
@@ -35,7 +35,7 @@ Refuse = Callable[..., list[str]]
 
 @pytest.fixture
 def refuse(tmp_path: Path) -> Refuse:
-    """The complaints about a recipe's text, without its folder."""
+    """Reads a recipe's text, which is wrong; returns the lines of the error."""
 
     def complain(text: str | bytes, *settings: str) -> list[str]:
         path = tmp_path / "r.toml"
@@ -174,7 +174,7 @@ class Bird(Section):
 def test_renamed_key_is_refused_with_its_new_name(tree: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError) as refused:
         Bird.model_validate_json(json.dumps(tree))
-    (line,) = complaints(refused.value, Bird, tree, dotted)
+    (line,) = error_lines(refused.value, Bird, tree, dotted)
     assert line.endswith(message)
 
 
@@ -406,7 +406,7 @@ def test_a_number_that_toml_has_not_is_refused_with_its_line(refuse: Refuse, num
         (".".join(5_000 * "a") + "=1", "no setting lies so deep"),
         ("seed=" + "9" * 5_000, "TOML's whole numbers have at most 64 bits"),
         ("seed=0x" + "f" * 5_000, "TOML's whole numbers have at most 64 bits"),
-        ("round." + "9" * 5_000 + ".epochs=1", "round has the numbers 0 to 1, and no 999"),
+        ("round." + "9" * 5_000 + ".epochs=1", "round has no 999"),
         ("name=\udcff", "not UTF-8 text"),
         ("seed=1\nname='x'", "seed = "),
         ("name=\x1b[2J", "name = "),
@@ -502,9 +502,12 @@ def test_set_is_laid_over_the_recipe(read: Callable[..., Recipe]) -> None:
         ("=3", "write KEY=VALUE, for example mel.preset=config_96"),
         ("round.0.epoch=3", "unknown key round.0.epoch; did you mean 'epochs'? Allowed here: "),
         ("round.0.epochs=many", 'round.0.epochs = "many": must be a whole number of at least 1'),
-        ("round.2.epochs=3", "round has the numbers 0 to 1, and no 2"),
-        ("round.-1.epochs=3", "round has the numbers 0 to 1, and no -1"),
-        ("round.first.epochs=3", "round has the numbers 0 to 1, and no first"),
+        (
+            "round.2.epochs=3",
+            "round has no 2. There are the numbers 0 to 1 and the names first, second",
+        ),
+        ("round.-1.epochs=3", "round has no -1. There are the numbers 0 to 1 and the names"),
+        ("round.frist.epochs=3", "round has no frist; did you mean 'first'? There are the"),
         ("mel.preset.x=3", "mel.preset is no table, so it has no x"),
         ("mell.preset=config_96", "unknown key mell; did you mean 'mel'? Allowed here: name, "),
         ("seed.x=3", "seed: must be a whole number of at least 0"),
@@ -618,6 +621,18 @@ def write(folder: Path, **texts: str) -> Path:
     return folder / f"{next(iter(texts))}.toml"
 
 
+THREE_ROUNDS = """\
+[train]
+backbones = ["resnet10t"]
+[[round]]
+name = "one"
+[[round]]
+name = "two"
+batch = 8
+mixup = { probability = 0.1, alpha = 0.2 }
+[[round]]
+name = "three"
+"""
 ONE_ROUND = '[[round]]\nname = "one"\nbackbones = ["resnet10t"]\n'
 
 
@@ -634,15 +649,68 @@ def test_a_recipe_is_laid_over_its_base(tmp_path: Path) -> None:
     assert (recipe.name, recipe.seed) == ("over", 7)
     spec = recipe.mel.spec()
     assert (spec.n_mels, spec.hop_length, spec.f_min) == (40, 320, 50.0)
-    (only,) = recipe.round
-    assert (only.name, only.epochs, only.batch) == ("other", 3, 8)
+    assert [(r.name, r.epochs, r.batch) for r in recipe.round] == [("one", 3, 8), ("other", 3, 8)]
     assert [one.name for one in read_recipe(tmp_path / "under.toml").round] == ["one"]
+
+
+def test_rounds_of_a_name_are_merged_and_others_added_where_they_are_written(
+    tmp_path: Path,
+) -> None:
+    path = write(
+        tmp_path,
+        over='base = "under"\ndrop_rounds = ["one"]\n'
+        '[[round]]\nname = "first"\n'
+        '[[round]]\nname = "two"\nmixup = { alpha = 0.3 }\nepochs = 4\n'
+        '[[round]]\nname = "one"\nepochs = 9\n',
+        under=THREE_ROUNDS + "batch = 4\n",
+    )
+    rounds = read_recipe(path, ["round.three.epochs=7"]).round
+    assert [(r.name, r.batch, r.epochs) for r in rounds] == [
+        ("first", 64, 30),
+        ("two", 8, 4),
+        ("three", 4, 7),
+        ("one", 64, 9),
+    ]
+    assert (rounds[1].mixup.probability, rounds[1].mixup.alpha) == (0.1, 0.3)
+
+
+def test_shipped_recipes_are_found_by_name_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert read_recipe("mini") == read_recipe("mini.toml")
+    assert [r.name for r in read_recipe("mini").round] == ["supervised", "student"]
+    path = write(tmp_path, mini='base = "mini"\nseed = 5\n', over='base = "mini.toml"\n')
+    assert read_recipe("mini.toml").seed == read_recipe(path).seed == 5
+    assert read_recipe("mini").seed == 0  # a name, where no file is called so
+    assert read_recipe("over.toml").seed == 5  # the file beside a recipe goes first
+    (tmp_path / "demo").mkdir()
+    assert read_recipe("demo").name == "demo"
+    with pytest.raises(RecipeError, match=r"^no: there is no such recipe.* are demo, .*, mini, "):
+        read_recipe("no")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("epoch = 5", "unknown key train.epoch; did you mean 'epochs'?"),
+        ("power = 5", "unknown key train.power; did you mean 'label.power'?"),
+        ("epochs = 0", "train.epochs = 0: must be a whole number of at least 1"),
+        ("mixup.alpah = 1", "unknown key train.mixup.alpah; did you mean 'alpha'?"),
+        ('weights = "w"', "train.weights = \"w\": needs pretrained = true (in round 'one')"),
+    ],
+)
+def test_mistake_in_train_is_reported_there_once(refuse: Refuse, line: str, message: str) -> None:
+    (mistake,) = refuse(THREE_ROUNDS.replace("[train]", f"[train]\n{line}"))
+    assert mistake.startswith(f"r.toml:2: {message}")
+    (mistake,) = refuse(THREE_ROUNDS, f"train.{line.replace(' ', '')}")
+    assert mistake.startswith(f"--set train.{line.replace(' ', '')}: {message}")
 
 
 @pytest.mark.parametrize(
     ("over", "under", "says"),
     [
-        ("base = 3\n", ONE_ROUND, "over.toml:1: base must be the name of a recipe's file"),
+        ("base = 3\n", ONE_ROUND, "over.toml:1: base must be the name of a recipe"),
         ('\nbase = "no.toml"\n', ONE_ROUND, "over.toml:2: base = 'no.toml': there is no such "),
         ('base = "over.toml"\n', ONE_ROUND, "over.toml:1: base = 'over.toml' leads back to "),
         ('base = "under.toml"\n', 'base = "over.toml"\n', "under.toml:1: base = 'over.toml' leads"),
@@ -655,9 +723,28 @@ def test_a_recipe_is_laid_over_its_base(tmp_path: Path) -> None:
         (
             'base = "under.toml"\n\n[[round]]\nname = "a"\nepoch = 1\n',
             "[train]\nbackbones = []\n" + ONE_ROUND,
-            "under.toml:2: round.0.backbones = []: must be a list of at least 1",
+            "under.toml:2: train.backbones = []: must be a list of at least 1",
         ),
         ('base = "under.toml"\n', "x = = 3\n", "under.toml:1: not TOML: "),
+        (
+            'base = "under.toml"\ndrop_rounds = ["ome"]\n',
+            ONE_ROUND,
+            "over.toml:2: drop_rounds: the base has no round 'ome'; did you mean 'one'? There are",
+        ),
+        ('base = "under"\ndrop_rounds = 3\n', ONE_ROUND, "over.toml:2: drop_rounds must be a list"),
+        ('drop_rounds = ["one"]\n', ONE_ROUND, "over.toml:1: drop_rounds needs base"),
+        ('base = "minni"\n', ONE_ROUND, "over.toml:1: base = 'minni': there is no such recipe in "),
+        # The rounds of both files, merged: each key is on the line of the file that has it.
+        (
+            'base = "under"\n[[round]]\nname = "new"\n[[round]]\nname = "two"\nepochs = 0\n',
+            THREE_ROUNDS,
+            "over.toml:6: round.2.epochs = 0: must be",
+        ),
+        (
+            'base = "under"\n[[round]]\nname = "new"\n[[round]]\nname = "two"\nepochs = 3\n',
+            THREE_ROUNDS.replace("batch = 8", "batch = 0"),
+            "under.toml:7: round.2.batch = 0: must be",
+        ),
     ],
 )
 def test_a_mistake_is_named_in_the_file_that_makes_it(
