@@ -127,11 +127,11 @@ def encode_recording(
         scale: codes them.
 
     Example:
-        >>> from birdcore.audio.decode import decode
-        >>> from birdcore.audio.resample import resample_blocks
-        >>> audio, spec = decode(Path("XC1.ogg")), MelSpec()  # doctest: +SKIP
-        >>> blocks = resample_blocks(audio.blocks(), audio.rate, spec.sample_rate)  # doctest: +SKIP
-        >>> codes = encode_recording(blocks, 1.0, spec, Scale())  # doctest: +SKIP
+        >>> from birdcore.features.mel import MelSpec
+        >>> spec, second = MelSpec(), np.ones(32_000, np.float32)
+        >>> codes = encode_recording([second], 1.0, spec, spec.scale("uint8"))
+        >>> np.concatenate(list(codes)).shape
+        (63, 128)
     """
     level = (block / np.float32(peak) for block in blocks)
     return (encode(energy, front_end.power, scale) for energy in front_end.energies(level))
