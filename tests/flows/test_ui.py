@@ -1,59 +1,17 @@
-"""`birdflow ui` as a person meets it: one a store, and a page that opens without typing."""
+"""`birdflow ui`: one process per store, and who sees the login (the page: tests/drills)."""
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from prefect import flow
 
-from flows.login import entrance, login_of
-from flows.server import LOGINS, ServerError, home_of, ui_of
+from flows.login import login_of
+from flows.server import ServerError, home_of, ui_of
 from flows.ui import serve_ui
 
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 LOGIN = "birdflow:secretsecretsecretsec"
-
-
-@flow(name="heard-in-the-browser")
-def anything() -> None:
-    """A flow for the page to show."""
-
-
-def page(address: str, profile: Path) -> str:
-    """What a browser shows at an address after a while."""
-    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if program is None:
-        pytest.skip(f"needs a browser: none of {', '.join(CHROMIUM)} is installed")
-    # As root, and in most containers, its sandbox can't start.
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=30000"]
-    shown = subprocess.run(
-        [program, *options, f"--user-data-dir={profile}", "--dump-dom", address],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert shown.returncode == 0, shown.stderr
-    return shown.stdout
-
-
-def test_the_page_opens_without_typing_and_asks_others_for_the_login(
-    prefect_server: str, tmp_path: Path
-) -> None:
-    anything()
-    origin, login = ui_of(prefect_server), LOGINS[prefect_server]
-    assert "#" not in origin  # output that is no terminal names no login
-    stranger = page(f"{origin}/", tmp_path / "stranger")
-    assert "Login" in stranger
-    assert "Work Pools" not in stranger
-    runs = f"{origin}/v2/runs"
-    assert "Work Pools" in page(entrance(origin, login), tmp_path / "mine")
-    assert "heard-in-the-browser" in page(runs, tmp_path / "mine")  # the browser remembers
-    assert "heard-in-the-browser" not in page(runs, tmp_path / "stranger")
-    wrong = page(entrance(origin, "birdflow:wrong"), tmp_path / "wrong")
-    assert "Work Pools" not in wrong
 
 
 def test_only_a_terminal_is_told_the_login(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,25 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
-import torch
 
 from birdcore.audio.decode import decode
 from birdcore.audio.resample import resample
-from birdcore.config import Clean
-from birdcore.metrics.metrics import macro_auc
-from birdcore.sources.shards import Shard
-from birdcore.stages import clean
 from birdcore.stages import external_teacher as stage
-from birdcore.store.store import Store
 from birdcore.teachers import birdnet as room
-from birdcore.teachers.external_teacher import ExternalTeacher, species_columns
-from birdcore.teachers.outputs import read_outputs
-
-MadeShard = Callable[..., Shard]
-HOP_S = 2.5
-"""Two windows for each row of 5 s."""
+from birdcore.teachers.external_teacher import ExternalTeacher
 
 
 @pytest.fixture(scope="session")
@@ -111,26 +99,3 @@ def test_silence_and_noise_have_finite_answers_and_levels_are_no_matter(
     assert np.isfinite(probabilities).all()
     assert np.isfinite(embeddings).all()
     np.testing.assert_allclose(embeddings[1], embeddings[2], atol=0.02)
-
-
-def test_what_is_known_of_it_zero_shot(
-    birdnet: ExternalTeacher, shared_data: Path, store: Store, shard_of: MadeShard
-) -> None:
-    """Macro ROC-AUC .928 on the labelled soundscapes, as it was measured before."""
-    mini = shared_data / "birdclef-mini"
-    truth = pd.read_csv(mini / "test_soundscapes_labels.csv", index_col="row_id")
-    taxonomy = pd.read_csv(mini / "taxonomy.csv", index_col="primary_label")
-    species = list(taxonomy.loc[truth.columns, "scientific_name"])
-    shard = shard_of(mini, "test_soundscapes")
-    cleaned = store.make(clean.step(shard, Clean(), {}, mini), clean.run)
-    step = stage.step(shard, cleaned.ref, birdnet, HOP_S, species, Clean(), mini)
-    artifact = store.make(step, stage.run)
-    assert artifact.metrics["unknown"] == []
-    names = [f.path for f in shard.files]
-    heard = read_outputs([artifact / "heard.parquet"], names)
-    row_of = {Path(name).stem: row for row, name in enumerate(names)}
-    stems, ends = zip(*(row.rsplit("_", 1) for row in truth.index), strict=True)
-    begin = torch.tensor([float(end) - 5 for end in ends])
-    p = heard.probability(torch.tensor([row_of[stem] for stem in stems]), begin, 5.0)
-    columns = species_columns(heard.info.species, species)
-    assert macro_auc(truth.to_numpy(), p.numpy()[:, columns]) == pytest.approx(0.928, abs=0.005)
