@@ -161,7 +161,7 @@ def test_a_checkout_that_was_moved_is_registered_anew(
     (tmp_path / "moved").mkdir()
     (tmp_path / "moved" / "flows").symlink_to(Path("flows").absolute())
     monkeypatch.setattr("flows.server_setup.ROOT", tmp_path / "moved")
-    said = [line for line in file() if line.startswith("changes")]
+    said = [line for line in file() if line.startswith("updating")]
     assert len(said) == 9
     assert all(line.endswith(": pull_steps") for line in said)
     (step,) = deployments(api)["collect"].pull_steps or []
@@ -187,7 +187,7 @@ def test_an_automation_follows_this_file_unless_a_person_changed_it(
     assert silent_now.trigger.within.total_seconds() == 80
     assert not silent_now.enabled
     assert crashed_now.actions[0].message == "mine"
-    assert [line.partition(" ")[0] for line in said] == ["changes", "keeps"]
+    assert [line.partition(" ")[0] for line in said] == ["updating", "keeping"]
     api.delete_automation(crashed.id)
     api.delete_automation(silent.id)
 
