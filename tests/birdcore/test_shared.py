@@ -103,7 +103,7 @@ def test_a_linked_work_folder_is_refused_before_anything_is_written(
     assert works(here) == [] or floor.endswith("KEY")
 
 
-def test_links_left_in_a_work_folder_are_removed_or_refused(here: Store, own: Path) -> None:
+def test_links_in_a_work_folder_are_removed_or_refused(here: Store, own: Path) -> None:
     work = here.work(STEP.ref)
     work.mkdir(parents=True)
     (work / "sub").symlink_to(own / "sub")
@@ -112,13 +112,13 @@ def test_links_left_in_a_work_folder_are_removed_or_refused(here: Store, own: Pa
     assert here.make(STEP, stage).folder.joinpath("sub", "file").read_text() == "content"
 
 
-def test_a_stage_that_makes_a_link_publishes_nothing(here: Store, own: Path) -> None:
+def test_stage_that_makes_a_link_publishes_nothing(here: Store, own: Path) -> None:
     with pytest.raises(Irregular):
         here.make(STEP, lambda job: (job.folder / "a").symlink_to(own / "sub" / "file") or {})
     assert here.find(STEP.ref) is None
 
 
-def test_gc_and_verify_do_not_leave_the_store(here: Store, own: Path) -> None:
+def test_gc_and_damage_stay_in_the_store(here: Store, own: Path) -> None:
     here.make(STEP, stage)
     gc.pin(here, STEP.ref)
     (here.root / "other").symlink_to(own)  # holds a folder that is called by a key
@@ -137,7 +137,7 @@ def test_gc_and_verify_do_not_leave_the_store(here: Store, own: Path) -> None:
     assert not list(trash.iterdir())
 
 
-def test_a_linked_trash_is_refused(here: Store, own: Path) -> None:
+def test_linked_trash_is_refused(here: Store, own: Path) -> None:
     here.make(STEP, stage)
     gc.pin(here, STEP.ref)
     (here.root / "stage" / ("b" * 64)).mkdir()
@@ -150,7 +150,7 @@ def test_a_linked_trash_is_refused(here: Store, own: Path) -> None:
         gc.collect(here)
 
 
-def test_a_lock_is_no_way_out(here: Store, own: Path) -> None:
+def test_lock_refuses_a_link(here: Store, own: Path) -> None:
     (here.root / "work").mkdir(exist_ok=True)
     (here.root / "work" / "shards.lock").symlink_to(own / "new")
     with pytest.raises(Irregular), here.lock("shards"):
@@ -201,7 +201,7 @@ def test_a_hostile_manifest_over_there_is_refused_with_its_reason(
     assert machine("three").get(STEP.ref).metrics.keys() == {"auc"}
 
 
-def test_more_bytes_than_promised_are_not_fetched(
+def test_fetch_stops_at_the_manifest_size(
     machine: Machine, own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transfer, "PIECE", 1000)
@@ -224,7 +224,7 @@ def test_more_bytes_than_promised_are_not_fetched(
 
 
 @pytest.mark.parametrize("what", ["link", "fifo", "folder link"])
-def test_what_is_no_file_over_there_is_not_opened(machine: Machine, own: Path, what: str) -> None:
+def test_fetch_opens_ordinary_files_only(machine: Machine, own: Path, what: str) -> None:
     one = machine("one")
     (file,) = one.make(STEP, stage).manifest.files
     path = own.parent / "remote" / "stage" / STEP.key / file.sha256 / file.name
@@ -240,14 +240,14 @@ def test_what_is_no_file_over_there_is_not_opened(machine: Machine, own: Path, w
         machine("two").get(STEP.ref)
 
 
-def test_nothing_is_sent_through_a_link(machine: Machine, own: Path) -> None:
+def test_send_refuses_a_link(machine: Machine, own: Path) -> None:
     one = machine("one")
     (own.parent / "remote" / "stage").symlink_to(own)
     with pytest.raises(Irregular):
         one.make(STEP, stage)
 
 
-def test_a_manifest_that_is_another_each_time_ends_with_an_error(
+def test_get_gives_up_on_an_ever_changing_manifest(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine("one").make(STEP, stage)
@@ -265,7 +265,7 @@ def test_a_manifest_that_is_another_each_time_ends_with_an_error(
         two.get(STEP.ref)
 
 
-def test_facts_that_equal_nothing_are_fetched_once(
+def test_artifact_with_nan_metrics_is_fetched_once(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine("one").make(STEP, stage)

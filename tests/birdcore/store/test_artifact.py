@@ -105,7 +105,7 @@ def test_a_key_depends_on_stage_version_config_inputs_and_content(other: Step) -
     assert other.key != STEP.key
 
 
-def test_a_key_depends_on_nothing_else() -> None:
+def test_key_ignores_name_and_root() -> None:
     backwards = replace(
         STEP,
         name="another name",
@@ -124,7 +124,7 @@ def test_a_key_is_the_same_in_another_process() -> None:
         assert other.communicate()[0].strip() == STEP.key
 
 
-def test_a_number_that_json_has_not_makes_no_key() -> None:
+def test_key_refuses_nan() -> None:
     with pytest.raises(ValueError, match="JSON"):
         _ = replace(STEP, config={"top_db": float("inf")}).key
 
@@ -166,7 +166,7 @@ def test_refresh_makes_it_again_and_replaces_it(store: Store) -> None:
 
 
 @pytest.mark.parametrize("harm", ["remove", "cut", "no manifest", "cut manifest", "odd manifest"])
-def test_a_harmed_artifact_is_not_there_and_is_made_again(store: Store, harm: str) -> None:
+def test_damaged_artifact_is_made_again(store: Store, harm: str) -> None:
     whole = store.make(SMALL, small) / "sub" / "whole"
     manifest = whole.parents[1] / MANIFEST
     if harm == "remove":
@@ -214,16 +214,14 @@ def test_a_failed_stage_leaves_nothing_under_the_final_name(store: Store) -> Non
     assert store.make(SMALL, small).metrics == {"rows": 2}
 
 
-def test_facts_that_are_no_json_publish_nothing(store: Store) -> None:
+def test_metrics_that_are_no_json_publish_nothing(store: Store) -> None:
     with pytest.raises(TypeError):
         store.make(SMALL, lambda job: {"rows": object()})
     assert not store.path(SMALL.ref).exists()
 
 
 @pytest.mark.parametrize("resumes", [True, False])
-def test_a_killed_stage_is_made_anew_or_goes_on(
-    store: Store, tmp_path: Path, resumes: bool
-) -> None:
+def test_killed_stage_starts_again_or_resumes(store: Store, tmp_path: Path, resumes: bool) -> None:
     with process(STAGE, store.root, tmp_path / "log", tmp_path / "never") as killed:
         wait_for(killed, "begins")
         wait_for(killed, "half")
@@ -289,7 +287,7 @@ def test_a_lock_ends_with_a_killed_holder(store: Store) -> None:
         pass
 
 
-def test_a_job_gives_what_its_step_names(store: Store) -> None:
+def test_job_gives_inputs_and_sources_of_its_step(store: Store) -> None:
     before = [store.make(replace(SMALL, version=v), small) for v in (1, 2)]
     step = Step(
         "next", 1, "next", {"a": 1}, {"one": (before[0].ref,), "all": tuple(b.ref for b in before)},
@@ -305,7 +303,7 @@ def test_a_job_gives_what_its_step_names(store: Store) -> None:
         job.source("train_audio/b.ogg")
 
 
-def test_a_store_is_found_again(tmp_path: Path) -> None:
+def test_store_opens_an_existing_folder(tmp_path: Path) -> None:
     made = Store(tmp_path / "a" / "store").make(SMALL, small)
     (tmp_path / "a").rename(tmp_path / "b")
     again = Store(tmp_path / "b" / "store").find(made.ref)
@@ -313,14 +311,14 @@ def test_a_store_is_found_again(tmp_path: Path) -> None:
     assert again.manifest == made.manifest
 
 
-def test_a_folder_of_other_files_is_no_store(tmp_path: Path) -> None:
+def test_store_refuses_a_folder_of_other_files(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(StoreError, match=r"holds files but no store\.json: name an empty folder"):
         Store(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_a_file_is_no_store(tmp_path: Path) -> None:
+def test_store_refuses_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("text")
     with pytest.raises(StoreError, match="is a file: name a folder"):
         Store(tmp_path / "file")
@@ -345,7 +343,7 @@ def test_a_mark_that_can_not_be_read_is_refused(store: Store, text: bytes) -> No
         Store(store.root)
 
 
-def test_text_is_written_in_full_or_not_at_all(tmp_path: Path) -> None:
+def test_write_text_is_atomic(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_text(path, "before")
     with pytest.raises(UnicodeEncodeError):

@@ -34,7 +34,7 @@ def write(path: Path, content: bytes) -> Path:
 
 
 @pytest.mark.usefixtures("settled")
-def test_files_that_change_places_are_detects_changes(tmp_path: Path) -> None:
+def test_digests_follow_files_that_swap_names(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     a, b, c = (write(tmp_path / f"{name}.wav", name.encode()) for name in "abc")
     assert now(cache, a, b, c) == true(a, b, c)
@@ -44,7 +44,7 @@ def test_files_that_change_places_are_detects_changes(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("settled")
-def test_folders_that_change_places_are_detects_changes(tmp_path: Path) -> None:
+def test_digests_follow_folders_that_swap_names(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     a, b = (write(tmp_path / name / "x.wav", name.encode()) for name in "ab")
     assert now(cache, a, b) == true(a, b)
@@ -54,7 +54,7 @@ def test_folders_that_change_places_are_detects_changes(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("settled")
-def test_a_file_that_is_written_over_with_its_old_time_is_detects_changes(tmp_path: Path) -> None:
+def test_digest_of_file_with_restored_mtime_is_new(tmp_path: Path) -> None:
     cache, a, b = tmp_path / "cache", tmp_path / "a", tmp_path / "b"
     write(a, b"one")
     write(b, b"two")
@@ -63,7 +63,7 @@ def test_a_file_that_is_written_over_with_its_old_time_is_detects_changes(tmp_pa
     assert now(cache, a) == true(a)
 
 
-def test_what_changed_a_moment_ago_is_read_again(
+def test_file_changed_a_moment_ago_is_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache, path = tmp_path / "cache", write(tmp_path / "a", b"one")
@@ -84,12 +84,12 @@ def test_what_changed_a_moment_ago_is_read_again(
         (Seen(1, 2 * 10**18 - 10**9, 10**18, 7, 1), False),
     ],
 )
-def test_only_what_a_file_system_can_tell_apart_is_trusted(seen: Seen, told: bool) -> None:
+def test_detects_changes_needs_inode_and_settled_times(seen: Seen, told: bool) -> None:
     assert seen.detects_changes(2 * 10**18) == told
 
 
 @pytest.mark.usefixtures("settled")
-def test_a_file_that_changes_while_it_is_read_is_not_remembered(
+def test_file_changed_while_read_is_not_cached(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache, path = tmp_path / "cache", write(tmp_path / "a", b"one")
@@ -117,14 +117,14 @@ def parquet(**columns: object) -> bytes:
     [b"", b"PAR1", b"[" * 1000, parquet(a=[1]), parquet(path=["x"], sha256=[["nested"]])],
     ids=["nothing", "magic alone", "no parquet", "other columns", "columns that lack"],
 )
-def test_a_damaged_memory_is_as_if_there_was_none(tmp_path: Path, content: bytes) -> None:
+def test_damaged_cache_is_ignored(tmp_path: Path, content: bytes) -> None:
     cache, a = tmp_path / "cache", write(tmp_path / "a", b"one")
     cache.write_bytes(content)
     assert now(cache, a) == true(a)
 
 
 @pytest.mark.usefixtures("settled")
-def test_a_memory_of_other_types_is_not_believed(tmp_path: Path) -> None:
+def test_cache_of_other_types_is_ignored(tmp_path: Path) -> None:
     cache, a = tmp_path / "cache", write(tmp_path / "a", b"one")
     assert now(cache, a) == true(a)
     columns = {name: [["x"]] for name in pq.read_table(cache).column_names}

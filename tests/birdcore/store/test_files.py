@@ -42,7 +42,7 @@ ODD = ("to folder", "to file", "to nothing", "to itself", "fifo")
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_only_ordinary_files_are_read_and_measured(folder: Path, name: str) -> None:
+def test_links_and_fifos_are_refused(folder: Path, name: str) -> None:
     assert read_regular(folder / "file", 4) == b"four"
     assert regular_bytes(folder, "sub/file") == 2
     with pytest.raises(Irregular, match="remove it"):
@@ -55,13 +55,13 @@ def test_only_ordinary_files_are_read_and_measured(folder: Path, name: str) -> N
         refuse_links(folder, folder / name / "own")
 
 
-def test_no_more_is_read_than_was_asked_for(folder: Path) -> None:
+def test_read_regular_stops_at_the_limit(folder: Path) -> None:
     with pytest.raises(ValueError, match="more than 3 bytes"):
         read_regular(folder / "file", 3)
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_a_folder_with_anything_odd_has_no_list_of_files(folder: Path, name: str) -> None:
+def test_regular_files_refuses_links_and_fifos(folder: Path, name: str) -> None:
     for other in ODD:
         if other != name:
             (folder / other).unlink()
@@ -71,14 +71,12 @@ def test_a_folder_with_anything_odd_has_no_list_of_files(folder: Path, name: str
     assert list(regular_files(folder)) == [folder / "file", folder / "sub" / "file"]
 
 
-def test_what_is_not_there_yet_is_no_link(folder: Path) -> None:
+def test_refuse_links_accepts_missing_paths(folder: Path) -> None:
     refuse_links(folder, folder / "sub" / "new" / "newer")
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_removing_touches_nothing_that_a_link_leads_to(
-    folder: Path, outside: Path, name: str
-) -> None:
+def test_remove_follows_no_link(folder: Path, outside: Path, name: str) -> None:
     remove(folder / name)
     remove(folder / name)
     assert not os.path.lexists(folder / name)

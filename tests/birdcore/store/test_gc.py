@@ -131,7 +131,7 @@ def needed(past: Past, keep: int) -> set[int]:
 
 @given(past=past(), keep=st.integers(1, 3))
 @settings(max_examples=30)
-def test_what_is_needed_stays_and_all_else_goes(past: Past, keep: int) -> None:
+def test_collect_keeps_what_runs_and_pins_need(past: Past, keep: int) -> None:
     with TemporaryDirectory() as folder:
         store, steps = written(Path(folder) / "store", past)
         before = {entry.ref for entry in entries(store)}
@@ -223,9 +223,7 @@ def test_what_is_no_artifact_is_left_alone(store: Store, chain: list[Step]) -> N
     assert all(path.read_text() == "mine" for path in others)
 
 
-def test_trash_goes_and_its_folder_stays_for_those_who_publish(
-    store: Store, chain: list[Step]
-) -> None:
+def test_collect_empties_the_trash(store: Store, chain: list[Step]) -> None:
     write_record(store, 0, "a", "completed", [chain[1].ref])
     store.discard(store.path(junk(store)))
     collect(store)
@@ -253,7 +251,7 @@ def nothing_is_cleared(store: Store, match: str, keep: int = 1) -> None:
     assert entries(store) == before
 
 
-def test_where_needs_are_unknown_nothing_goes(store: Store, chain: list[Step]) -> None:
+def test_collect_refuses_unknown_needs(store: Store, chain: list[Step]) -> None:
     nothing_is_cleared(store, "no record of any run and no pin")
     write_record(store, 0, "a", "completed", [])
     nothing_is_cleared(store, "at least 1, not 0", keep=0)
@@ -268,7 +266,7 @@ def test_where_needs_are_unknown_nothing_goes(store: Store, chain: list[Step]) -
 
 
 @pytest.mark.parametrize("state", ["none", "completed"])
-def test_what_is_being_made_is_never_touched(store: Store, chain: list[Step], state: str) -> None:
+def test_collect_leaves_running_work(store: Store, chain: list[Step], state: str) -> None:
     """By a notebook: of what no run has on record nobody knows what it reads."""
     write_record(
         store, 0, "a", "completed", [step.ref for step in chain] if state != "none" else []

@@ -26,7 +26,7 @@ def made(store: Store) -> list[Ref]:
     return sorted(store.make(step, write).ref for step in STEPS)
 
 
-def test_entries_are_all_artifacts_by_stage_and_key(store: Store, made: list[Ref]) -> None:
+def test_entries_list_artifacts_by_stage_and_key(store: Store, made: list[Ref]) -> None:
     found = entries(store)
     assert [entry.ref for entry in found] == made
     for entry in found:
@@ -37,15 +37,13 @@ def test_entries_are_all_artifacts_by_stage_and_key(store: Store, made: list[Ref
         assert entry.bytes == 1000 + len(manifest.name) + size
 
 
-def test_an_artifact_without_a_manifest_is_an_entry_of_no_name(
-    store: Store, made: list[Ref]
-) -> None:
+def test_entry_without_manifest_has_no_name(store: Store, made: list[Ref]) -> None:
     (store.path(made[0]) / MANIFEST).unlink()
     first = entries(store)[0]
     assert (first.ref, first.name, first.made_at, first.files) == (made[0], "", "", 2)
 
 
-def test_work_is_live_while_its_process_is(store: Store, made: list[Ref]) -> None:
+def test_work_is_live_while_its_process_runs(store: Store, made: list[Ref]) -> None:
     half, go = threading.Event(), threading.Event()
 
     def slow(job: Job) -> Metrics:
@@ -67,7 +65,7 @@ def test_work_is_live_while_its_process_is(store: Store, made: list[Ref]) -> Non
     assert works(store) == []
 
 
-def test_work_left_behind_says_whether_it_can_go_on(store: Store) -> None:
+def test_work_tells_whether_it_has_a_checkpoint(store: Store) -> None:
     step = Step("train", 1, "train a")
 
     def dies(job: Job) -> Metrics:
@@ -81,7 +79,7 @@ def test_work_left_behind_says_whether_it_can_go_on(store: Store) -> None:
     assert inventory.CHECKPOINTS == checkpoint.CHECKPOINTS
 
 
-def test_what_waits_for_its_removal_is_trash(store: Store, made: list[Ref]) -> None:
+def test_trash_bytes_counts_discarded_artifacts(store: Store, made: list[Ref]) -> None:
     size = measure(store.path(made[0]))[1]
     store.discard(store.path(made[0]))
     assert [entry.ref for entry in entries(store)] == made[1:]
@@ -108,7 +106,7 @@ def spoil(path: Path, how: str) -> None:
         (MANIFEST, "cut", "its manifest can't be read"),
     ],
 )
-def test_damage_is_found_by_the_byte(
+def test_damage_detects_a_flipped_byte(
     store: Store, made: list[Ref], name: str, how: str, said: str
 ) -> None:
     assert [damage(store, ref) for ref in made] == [[], [], []]
@@ -119,7 +117,7 @@ def test_damage_is_found_by_the_byte(
     assert [damage(store, ref) for ref in made] == [[], [said], []]
 
 
-def test_what_goes_meanwhile_is_no_damage(store: Store, made: list[Ref]) -> None:
+def test_damage_is_empty_for_a_removed_artifact(store: Store, made: list[Ref]) -> None:
     store.discard(store.path(made[0]))
     assert damage(store, made[0]) == []
 

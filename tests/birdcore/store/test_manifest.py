@@ -46,7 +46,7 @@ def test_manifest_of_an_earlier_version_is_read() -> None:
     assert parse_manifest(json.dumps(earlier).encode(), REF) == parsed(metrics={"rows": 2})
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_written_manifest_is_read_back(tmp_path: Path) -> None:
     manifest = parsed(metrics={"rows": 2})
     write_manifest(manifest, tmp_path)
     assert read_manifest(tmp_path, REF) == manifest
@@ -64,26 +64,26 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         "manifest.json", "a" * 256, "é" * 128, "/".join(["a" * 200] * 6), "~/../../a",
     ],
 )  # fmt: skip
-def test_a_name_that_is_no_file_of_the_artifact_is_refused(name: str) -> None:
+def test_unsafe_file_names_are_refused(name: str) -> None:
     with pytest.raises(ManifestError, match="refused: a file"):
         of_file(name=name)
 
 
 @pytest.mark.parametrize("name", ["a", "sub/manifest.json", "…/ä b.npy", "...", "-rf", "ab:c"])
-def test_an_ordinary_name_is_none_to_refuse(name: str) -> None:
+def test_ordinary_file_names_are_accepted(name: str) -> None:
     assert of_file(name=name).files[0].name == name
 
 
 @pytest.mark.parametrize(
     "sha256", ["", "0" * 63, "0" * 65, "A" * 64, "../" * 21 + "0", "g" * 64, "0" * 64 + "\n"]
 )
-def test_a_digest_that_is_no_sha256_is_refused(sha256: str) -> None:
+def test_invalid_sha256_is_refused(sha256: str) -> None:
     with pytest.raises(ManifestError, match="no sha256"):
         of_file(sha256=sha256)
 
 
 @pytest.mark.parametrize("size", [-1, 1 << 60, 10**30, True, 3.0, "3", None, [3]])
-def test_a_size_that_no_file_has_is_refused(size: object) -> None:
+def test_impossible_size_is_refused(size: object) -> None:
     with pytest.raises(ManifestError):
         of_file(bytes=size)
 
@@ -112,7 +112,7 @@ def test_a_size_that_no_file_has_is_refused(size: object) -> None:
         {"name": "\ud800"},
     ],
 )
-def test_a_manifest_of_wrong_types_or_of_another_artifact_is_refused(
+def test_wrong_types_and_other_artifacts_are_refused(
     other: dict[str, object],
 ) -> None:
     with pytest.raises(ManifestError, match=r"^the manifest of mel/aaaaaaaaaaaa "):
@@ -127,7 +127,7 @@ def test_a_manifest_of_wrong_types_or_of_another_artifact_is_refused(
         json.dumps(GOOD).encode()[:-1] + b',"config":' + b"[" * 9999 + b"]" * 9999 + b"}",
     ],
 )  # fmt: skip
-def test_what_is_no_manifest_at_all_is_refused(content: bytes) -> None:
+def test_other_content_is_refused(content: bytes) -> None:
     with pytest.raises(ManifestError, match="can't be read"):
         parse_manifest(content, REF)
 
@@ -138,13 +138,13 @@ def test_what_is_no_manifest_at_all_is_refused(content: bytes) -> None:
     | st.dictionaries(st.sampled_from([*GOOD, *FILE]), inner, max_size=5),
     max_leaves=12,
 ))  # fmt: skip
-def test_any_json_is_a_manifest_or_is_refused(value: object) -> None:
+def test_parse_manifest_handles_any_json(value: object) -> None:
     changed = GOOD | value if isinstance(value, dict) else value
     with contextlib.suppress(ManifestError):
         parse_manifest(json.dumps(changed).encode(), REF)
 
 
-def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
+def test_write_manifest_refuses_invalid_manifests(tmp_path: Path) -> None:
     (tmp_path / "ok").mkdir()
     manifest = parsed()
     object.__setattr__(manifest.files[0], "name", "../a")
@@ -153,7 +153,7 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
     assert not list((tmp_path / "ok").iterdir())
 
 
-def test_a_linked_file_is_not_there(tmp_path: Path) -> None:
+def test_whole_ignores_linked_files(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     write_manifest(parsed(), tmp_path / "a")
     (tmp_path / "b").mkdir()
@@ -166,7 +166,7 @@ def test_a_linked_file_is_not_there(tmp_path: Path) -> None:
     assert whole(tmp_path / "a", REF) is None
 
 
-def test_a_linked_manifest_is_none(tmp_path: Path) -> None:
+def test_whole_ignores_a_linked_manifest(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     write_manifest(parsed(files=[]), tmp_path)
     (tmp_path / "a" / MANIFEST).symlink_to(tmp_path / MANIFEST)
@@ -175,6 +175,6 @@ def test_a_linked_manifest_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["..", "../x/y", "/etc/passwd", "mel", "mel/", "mel/a/b", "a\0/b"])
-def test_a_name_that_may_lead_out_of_a_store_is_no_reference(name: str) -> None:
+def test_ref_refuses_unsafe_names(name: str) -> None:
     with pytest.raises(ValueError, match="no name of an artifact"):
         Ref.named(name)

@@ -13,7 +13,7 @@ def mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
-def test_folder_and_files_of_an_older_version_are_closed_to_others(tmp_path: Path) -> None:
+def test_private_folder_closes_existing_files(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "prefect"
     folder.mkdir(parents=True, mode=0o755)
     (folder / "prefect.db").write_text("x")
@@ -24,7 +24,7 @@ def test_folder_and_files_of_an_older_version_are_closed_to_others(tmp_path: Pat
     assert mode(folder / "prefect.db") == 0o600
 
 
-def test_no_link_is_followed(tmp_path: Path) -> None:
+def test_private_files_follow_no_link(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir(mode=0o755)
     (tmp_path / "file").write_text("kept")
     (tmp_path / "link").symlink_to("elsewhere")
@@ -37,7 +37,7 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
         open_private(folder / "lock")
 
 
-def test_what_belongs_to_another_account_is_refused(
+def test_private_files_refuse_another_account(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = private_folder(tmp_path / "theirs")
@@ -50,7 +50,7 @@ def test_what_belongs_to_another_account_is_refused(
         open_private(folder / "file")
 
 
-def test_a_written_file_is_ours_alone_whatever_the_umask(tmp_path: Path) -> None:
+def test_private_files_ignore_the_umask(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         write_private(tmp_path / "login", "one")

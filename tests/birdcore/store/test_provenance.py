@@ -124,7 +124,7 @@ submission {key(made["submission"])} (12 rows, 2 classes)
     )
 
 
-def test_each_artifact_is_told_in_full_once(store: Store, made: dict[str, Any]) -> None:
+def test_each_artifact_is_shown_in_full_once(store: Store, made: dict[str, Any]) -> None:
     full: list[Ref] = []
     again: set[Ref] = set()
     waiting = [provenance_tree(store, made["submission"])]
@@ -139,12 +139,12 @@ def test_each_artifact_is_told_in_full_once(store: Store, made: dict[str, Any]) 
     assert again < there
 
 
-def test_models_told_before_are_one_name(store: Store, made: dict[str, Any]) -> None:
+def test_repeated_models_are_one_line(store: Store, made: dict[str, Any]) -> None:
     both = publish(store, "ensemble", {}, {}, a=made["first"], b=made["first"])
     assert told(store, both).splitlines()[-1] == "└─ train first resnet10t ×2 … see above"
 
 
-def test_what_is_deleted_is_said_in_its_line(store: Store, made: dict[str, Any]) -> None:
+def test_missing_artifact_is_marked(store: Store, made: dict[str, Any]) -> None:
     (store.path(made["mel"][1]) / MANIFEST).unlink()
     text = told(store, made["first"][0])
     assert f"─ mel {key(made['mel'][1])}: not in the store\n" in text
@@ -152,7 +152,7 @@ def test_what_is_deleted_is_said_in_its_line(store: Store, made: dict[str, Any])
     assert whole.endswith(f"{key(made['mel'][0])} (3 recordings)")
 
 
-def test_a_cut_file_is_said_and_the_tree_goes_on(store: Store, made: dict[str, Any]) -> None:
+def test_damaged_artifact_is_marked(store: Store, made: dict[str, Any]) -> None:
     (store.path(made["test"]) / "table").write_text("")
     lines = told(store, made["test"]).splitlines()
     assert lines[0].endswith("(1 recording): files missing or cut")
@@ -160,7 +160,7 @@ def test_a_cut_file_is_said_and_the_tree_goes_on(store: Store, made: dict[str, A
 
 
 @pytest.mark.parametrize("damage", ["", "[]", "null", '{"files": [1]}'])
-def test_a_manifest_that_is_none_is_as_if_deleted(
+def test_invalid_manifest_is_a_missing_artifact(
     store: Store, made: dict[str, Any], damage: str
 ) -> None:
     (store.path(made["catalog"]) / MANIFEST).write_text(damage)
@@ -184,7 +184,7 @@ def test_a_deleted_teacher_has_its_key_for_a_name(store: Store, made: dict[str, 
     assert f"start {one}, teacher {one} and {two}, keep_fraction 0.8" in first
 
 
-def test_labels_as_a_recipe_has_them_say_three_settings(store: Store) -> None:
+def test_default_label_settings_are_hidden(store: Store) -> None:
     config = PseudoLabels().model_dump(exclude=AT_ONCE) | {"segment_s": 5.0}
     ref = publish(store, "label for a 0000", {"recordings": 1}, config)
     settings = "power 1, threshold 0, output framewise"
@@ -231,13 +231,13 @@ def test_pretrained_weights_are_named(store: Store) -> None:
     assert "pretrained)" in told(store, of_timm)
 
 
-def test_a_tree_writes_nothing(store: Store, made: dict[str, Any]) -> None:
+def test_provenance_writes_nothing(store: Store, made: dict[str, Any]) -> None:
     before = {p: p.stat().st_mtime_ns for p in store.root.rglob("*")}
     told(store, made["submission"])
     assert {p: p.stat().st_mtime_ns for p in store.root.rglob("*")} == before
 
 
-def test_an_artifact_of_another_layout_of_settings_is_told(store: Store) -> None:
+def test_unknown_settings_are_shown(store: Store) -> None:
     ref = publish(store, "label for a 0000", {"recordings": "many"}, {"output": "both", "new": 1})
     assert told(store, ref) == f"label for a 0000 {key(ref)} (output both, new 1)\n"
     manifest = json.loads((store.path(ref) / MANIFEST).read_text())

@@ -55,7 +55,7 @@ def machine(url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):  # type:
     return named
 
 
-def test_what_one_machine_made_another_reads(machine) -> None:  # type: ignore[no-untyped-def]
+def test_artifact_of_one_machine_is_read_by_another(machine) -> None:  # type: ignore[no-untyped-def]
     one = machine("one")
     ours = one.make(STEP, stage)
     two = machine("two")
@@ -71,7 +71,7 @@ def test_what_one_machine_made_another_reads(machine) -> None:  # type: ignore[n
     assert made == [STEP.name]
 
 
-def test_what_was_made_before_there_was_a_far_side_is_sent_and_not_made_again(
+def test_local_artifact_is_sent_to_a_new_remote(
     machine,  # type: ignore[no-untyped-def]
 ) -> None:
     one = machine("one")
@@ -82,7 +82,7 @@ def test_what_was_made_before_there_was_a_far_side_is_sent_and_not_made_again(
     assert made == [STEP.name]
 
 
-def test_what_is_made_anew_replaces_what_other_machines_had(machine) -> None:  # type: ignore[no-untyped-def]
+def test_refreshed_artifact_replaces_fetched_copies(machine) -> None:  # type: ignore[no-untyped-def]
     machine("one").make(STEP, stage)
     two = machine("two")
     two.get(STEP.ref)
@@ -93,7 +93,7 @@ def test_what_is_made_anew_replaces_what_other_machines_had(machine) -> None:  #
 
 
 @pytest.mark.parametrize("harm", ["gone", "damaged"])
-def test_a_file_lost_over_there_takes_its_artifact_away(machine, harm: str) -> None:  # type: ignore[no-untyped-def]
+def test_lost_remote_file_removes_its_artifact(machine, harm: str) -> None:  # type: ignore[no-untyped-def]
     one = machine("one")
     manifest = one.make(STEP, stage).manifest
     two = machine("two")
@@ -113,7 +113,7 @@ def test_a_file_lost_over_there_takes_its_artifact_away(machine, harm: str) -> N
     assert machine("three").get(STEP.ref).metrics == {"rows": 2}
 
 
-def test_what_is_made_and_not_sent_is_sent_the_next_time(
+def test_unsent_artifact_is_sent_at_the_next_try(
     machine,  # type: ignore[no-untyped-def]
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -138,7 +138,7 @@ def test_what_is_made_and_not_sent_is_sent_the_next_time(
     assert machine("two").get(STEP.ref).manifest == newer
 
 
-def test_a_reader_in_the_middle_of_a_refresh_harms_nothing(
+def test_reader_during_a_refresh_gets_the_old_artifact(
     machine,  # type: ignore[no-untyped-def]
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -157,7 +157,7 @@ def test_a_reader_in_the_middle_of_a_refresh_harms_nothing(
     assert machine("two").get(STEP.ref).metrics == {"rows": 9}
 
 
-def test_an_artifact_that_is_not_whole_over_there_is_not_there(machine) -> None:  # type: ignore[no-untyped-def]
+def test_incomplete_remote_artifact_is_not_found(machine) -> None:  # type: ignore[no-untyped-def]
     one = machine("one")
     one.make(STEP, stage)
     one.remote.write(b'{"stage": "stage", "ke', STEP.stage, STEP.key, MANIFEST)
@@ -166,7 +166,7 @@ def test_an_artifact_that_is_not_whole_over_there_is_not_there(machine) -> None:
         one.get(STEP.ref)
 
 
-def test_all_that_is_over_there_is_listed_and_told_of(machine) -> None:  # type: ignore[no-untyped-def]
+def test_remote_refs_lists_all_artifacts(machine) -> None:  # type: ignore[no-untyped-def]
     one = machine("one")
     assert remote_refs(one.remote) == []
     for step in (STEP, OTHER):
@@ -178,7 +178,7 @@ def test_all_that_is_over_there_is_listed_and_told_of(machine) -> None:  # type:
     assert told.name == OTHER.name
 
 
-def test_all_machines_cut_the_same_shards(machine) -> None:  # type: ignore[no-untyped-def]
+def test_machines_share_the_ledger_of_shards(machine) -> None:  # type: ignore[no-untyped-def]
     files = [SourceFile(f"{at}.ogg", 1, str(at)) for at in range(5)]
     first = shards({"train_audio": files[:3]}, machine("one"), 2, keep=True)
     again = shards({"train_audio": files}, machine("two"), 2, keep=True)
@@ -188,7 +188,7 @@ def test_all_machines_cut_the_same_shards(machine) -> None:  # type: ignore[no-u
     ]
 
 
-def test_who_only_looks_makes_no_store(
+def test_opening_without_make_begins_no_store(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BIRDFLOW_CACHE_DIR", str(tmp_path / "cache"))
@@ -196,7 +196,7 @@ def test_who_only_looks_makes_no_store(
         open_store(url, make=False)
 
 
-def test_another_layout_is_refused(machine, url: str) -> None:  # type: ignore[no-untyped-def]
+def test_remote_of_another_layout_is_refused(machine, url: str) -> None:  # type: ignore[no-untyped-def]
     machine("one").remote.write(json.dumps({"layout": 99}).encode(), "store.json")
     with pytest.raises(StoreError, match="layout 99"):
         machine("two")
@@ -217,13 +217,13 @@ def test_renamed_variable_is_refused_with_its_new_name(monkeypatch: pytest.Monke
         ("s3://", "can't be a store"),
     ],
 )
-def test_a_url_that_is_no_store_is_refused(location: str, reason: str) -> None:
+def test_invalid_url_is_refused(location: str, reason: str) -> None:
     with pytest.raises(RemoteError, match=reason) as refused:
         open_store(location)
     assert "secret" not in str(refused.value)
 
 
-def test_a_bucket_that_is_not_there_is_no_matter_of_trying_again(
+def test_missing_bucket_is_a_remote_error(
     s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BIRDFLOW_CACHE_DIR", str(tmp_path))
@@ -231,7 +231,7 @@ def test_a_bucket_that_is_not_there_is_no_matter_of_trying_again(
         open_store(f"s3://no-birds/x?{s3}")
 
 
-def test_a_server_that_is_away_may_be_back_later(
+def test_unreachable_server_is_remote_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "for-loopback")
@@ -241,7 +241,7 @@ def test_a_server_that_is_away_may_be_back_later(
         open_store("s3://birds/x?scheme=http&endpoint_override=127.0.0.1:9&region=us-east-1")
 
 
-def test_a_bucket_whose_region_nobody_tells_may_be_there_later(
+def test_unknown_region_is_remote_unavailable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Offline:
@@ -254,7 +254,7 @@ def test_a_bucket_whose_region_nobody_tells_may_be_there_later(
         open_remote("s3://birds/offline")
 
 
-def test_a_store_at_a_url_has_a_folder_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_local_folder_is_unique_for_each_url(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BIRDFLOW_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
     one, two = local_folder("s3://birds/a/b?region=x"), local_folder("s3://birds/a-b?region=x")

@@ -83,7 +83,7 @@ def test_a_run_that_ends_well_is_completed(store: Store) -> None:
         (KeyboardInterrupt(), "stopped", {}),
     ],
 )
-def test_a_run_that_raises_has_how_it_ended(
+def test_run_that_raises_is_failed_or_stopped(
     store: Store, error: BaseException, state: str, failed: dict[str, str]
 ) -> None:
     with pytest.raises(type(error)), recorded(store, REQUEST, STEPS):
@@ -125,7 +125,7 @@ def test_what_is_asked_for_again_goes_on_until_it_has_ended_well(store: Store) -
     assert unfinished_since(store, REQUEST) is None
 
 
-def test_a_killed_run_has_died(store: Store) -> None:
+def test_killed_run_is_died(store: Store) -> None:
     environment = os.environ | {"PYTHONPATH": str(Path(birdcore.__file__).parents[1])}
     with subprocess.Popen(
         [sys.executable, "-c", HOLDS, store.root], env=environment, stdout=subprocess.PIPE
@@ -234,7 +234,7 @@ def test_a_run_that_fails_before_its_steps_are_known_is_on_record(store: Store) 
     assert failed.name == run.name
 
 
-def test_an_error_without_words_is_named(store: Store) -> None:
+def test_error_without_message_is_named_by_its_type(store: Store) -> None:
     with suppress(RuntimeError), recorded(store, REQUEST):
         raise RuntimeError
     assert only(store).failed == {"": "RuntimeError"}
