@@ -27,7 +27,6 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
-from benchmarks.birdnet_reference import ear_of
 from birdcore.config import Recipe, read_recipe
 from birdcore.demo.archive import KEY, serve
 from birdcore.features.columns import stacked
@@ -39,6 +38,7 @@ from birdcore.stages.external_teacher import teacher_named
 from birdcore.store.artifact import Ref
 from birdcore.store.files import write_text
 from birdcore.store.store import Store
+from experiments.birdnet_reference import birdnet_reference
 from flows.dag import Dag, build_dag, gathered
 
 OUT = Path(__file__).with_name("results") / "ladder.md"
@@ -142,12 +142,14 @@ def zero_shot(data: Path, store: Store, name: str) -> float:
     recipe = read_recipe(RECIPES / f"{name}.toml")
     assert recipe.external_teacher is not None
     source = scan(data, store)
-    ear = ear_of(source, store, "test_soundscapes", recipe.clean, recipe.external_teacher.hop_s)
-    truth = pd.read_csv(data / recipe.score.truth).set_index("row_id")[ear.labels]
-    stem_of = {Path(name).stem: name for name in ear.names}
+    reference = birdnet_reference(
+        source, store, "test_soundscapes", recipe.clean, recipe.external_teacher.hop_s
+    )
+    truth = pd.read_csv(data / recipe.score.truth).set_index("row_id")[reference.labels]
+    stem_of = {Path(name).stem: name for name in reference.names}
     names = [stem_of[row.rpartition("_")[0]] for row in truth.index]
-    said = ear.rows(names, [float(row.rpartition("_")[2]) for row in truth.index])
-    known = ear.columns >= 0
+    said = reference.rows(names, [float(row.rpartition("_")[2]) for row in truth.index])
+    known = reference.columns >= 0
     return macro_auc(truth.to_numpy()[:, known] > 0, said[:, known])
 
 

@@ -11,7 +11,16 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-OURS = {"birdcore", "tasks", "flows", "deployments", "recipes", "benchmarks", "tests"}
+OURS = {
+    "birdcore",
+    "tasks",
+    "flows",
+    "deployments",
+    "recipes",
+    "benchmarks",
+    "experiments",
+    "tests",
+}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -42,6 +51,7 @@ def declared(*extras: str) -> set[str]:
         ("tasks", ()),
         ("flows", ("dask", "ray")),
         ("benchmarks", ("birdnet",)),
+        ("experiments", ("birdnet",)),
         ("tests", ("birdnet", "dask", "dev")),
     ],
 )

@@ -1,4 +1,4 @@
-"""`benchmarks/validation.py` on a recipe that collects: which models are judged, on what folder."""
+"""`experiments/validation.py` on a recipe that collects: which models are judged, and where."""
 
 from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
@@ -13,7 +13,7 @@ from birdcore.sources.collection import Collected
 from birdcore.store.store import Store
 from flows.dag import Dag, build_dag
 
-PATH = Path(__file__).parents[2] / "benchmarks" / "validation.py"
+PATH = Path(__file__).parents[2] / "experiments" / "validation.py"
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,9 @@
 """How near a teacher's labels are to the truth, by setting: on soundscapes of held-out clips.
 
-    python -m benchmarks.labels recipes/mini.toml --data DIR --store STORE [--round student]
+    python -m experiments.labels recipes/mini.toml --data DIR --store STORE [--round student]
 
 Each teacher labels soundscapes that are made of clips it never trained on, over quiet pieces of the
-unlabelled ones (benchmarks/validation.py), in segments as the round asks for them. Labels are
+unlabelled ones (experiments/validation.py), in segments as the round asks for them. Labels are
 judged by binary cross-entropy and squared error against the truth of the segment, which are least
 where labels are probabilities; ROC-AUC is over all cells, so that classes must agree on a scale.
 Prints a table in Markdown: the mean over the teachers of all folds.
@@ -18,7 +18,6 @@ import torch
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.validation import SECONDS, held_out_data, made_soundscapes
 from birdcore.config import Round, read_recipe
 from birdcore.features.recordings import read_mels
 from birdcore.inference.predict import cell_count, cell_rate, load_predictors, predict_recording
@@ -31,6 +30,7 @@ from birdcore.pseudo_labels.soft import (
 )
 from birdcore.sources.birdclef import scan
 from birdcore.store.store import Store
+from experiments.validation import SECONDS, held_out_data, made_soundscapes
 from flows.dag import Dag, build_dag
 
 Table = NDArray[np.float64]

@@ -1,6 +1,6 @@
 """A recipe with several seeds: time and score of each round, and whether rounds help.
 
-    python -m benchmarks.rounds recipes/mini.toml --data DIR --work DIR --seeds 3
+    python -m experiments.rounds recipes/mini.toml --data DIR --work DIR --seeds 3
 
 Each seed runs `birdflow run` in a store of its own, so that every time is that of a first run;
 other options, such as `--set` and `--collection`, go to it as they are.

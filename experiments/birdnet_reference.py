@@ -1,14 +1,14 @@
-"""Settings compared on real soundscapes that nobody has labelled, with BirdNET's ear for a truth.
+"""Settings compared on unlabelled soundscapes, with BirdNET predictions as reference labels.
 
-    python -m benchmarks.birdnet_reference recipes/mini.toml --data DIR --work DIR \
+    python -m experiments.birdnet_reference recipes/mini.toml --data DIR --work DIR \
         --either round.1.label.minmax=false round.1.label.minmax=true
 
-Soundscapes that are made of clips are not what a model is for, and the labelled test set is for
-scoring alone. But BirdNET hears well what is in the unlabelled soundscapes. So half of these
-(--half 0 or 1: every other one) become a test set, whose truth is what BirdNET gives at least .1,
-and the recipe runs on a data folder that has the other half only: its students never heard what
-they are judged on, and learn nothing from BirdNET. Prints a table in Markdown: macro ROC-AUC by
-round over the rows of 5 s, with an interval over soundscapes.
+Soundscapes made of clips differ from those that a model is used on, and the labelled test set is
+for scoring alone. BirdNET labels unlabelled soundscapes well. So half of these (--half 0 or 1:
+every other one) become a test set, whose truth is what BirdNET gives at least .1, and the recipe
+runs on a data folder that has the other half only: its students never saw what they are judged
+on, and learn nothing from BirdNET. Prints a table in Markdown: macro ROC-AUC by round over the rows
+of 5 s, with an interval over soundscapes.
 """
 
 import argparse
@@ -41,7 +41,7 @@ SHARD = 32
 
 
 @dataclass(frozen=True)
-class Ear:
+class Reference:
     """What BirdNET heard of some recordings, and where it knows each class, or -1."""
 
     names: list[str]
@@ -68,12 +68,12 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--either", nargs="+", required=True, metavar="KEY=VALUE")
     options = parser.parse_args()
-    store = Store(options.work / "ear")
-    ear = ear_of(scan(options.data, store), store, "train_soundscapes", Clean())
+    store = Store(options.work / "reference")
+    reference = birdnet_reference(scan(options.data, store), store, "train_soundscapes", Clean())
     print("| half | setting | round | macro ROC-AUC | 95 % interval | classes |")
     print("|---|---|---|---|---|---|", flush=True)
     for half in options.half:
-        folder = halved(options.data, options.work / f"half-{half}", ear, half)
+        folder = halved(options.data, options.work / f"half-{half}", reference, half)
         for at, setting in enumerate(options.either):
             out = options.work / f"out-{half}-{at}"
             changes = [*options.set, setting]
@@ -88,8 +88,10 @@ def main() -> None:
                 print(f"| {' | '.join(map(str, cells))} | {s['classes_scored']} |", flush=True)
 
 
-def ear_of(source: Source, store: Store, kind: Kind, settings: Clean, hop_s: float = HOP_S) -> Ear:
-    """Let BirdNET hear all recordings of a kind."""
+def birdnet_reference(
+    source: Source, store: Store, kind: Kind, settings: Clean, hop_s: float = HOP_S
+) -> Reference:
+    """BirdNET predictions for all recordings of a kind."""
     teacher = teacher_named("birdnet")
     cataloged = store.make(catalog.step(source), catalog.run)
     species = pd.read_parquet(cataloged / "species.parquet")
@@ -102,35 +104,35 @@ def ear_of(source: Source, store: Store, kind: Kind, settings: Clean, hop_s: flo
         names += [file.path for file in shard.files]
     heard = read_outputs(paths, names)
     columns = species_columns(heard.info.species, wanted)
-    return Ear(names, heard, columns, list(species["label"]))
+    return Reference(names, heard, columns, list(species["label"]))
 
 
-def halved(data: Path, folder: Path, ear: Ear, half: int) -> Path:
+def halved(data: Path, folder: Path, reference: Reference, half: int) -> Path:
     """A data folder whose test set is half of the unlabelled soundscapes."""
     for kind in ("train_soundscapes", "test_soundscapes"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
     for name in ("train.csv", "taxonomy.csv", "train_audio"):
         link(folder / name, data / name)
     tests = []
-    for at, name in enumerate(sorted(ear.names)):
+    for at, name in enumerate(sorted(reference.names)):
         is_test = at % 2 == half
         kind = "test_soundscapes" if is_test else "train_soundscapes"
         link(folder / kind / Path(name).name, data / name)
         tests += [name] if is_test else []
-    pairs = [(n, end) for n in tests for end in range(ROW_S, seconds(ear, n) + 1, ROW_S)]
-    truth = ear.rows(*zip(*pairs, strict=True)) >= SURE
+    pairs = [(n, end) for n in tests for end in range(ROW_S, seconds(reference, n) + 1, ROW_S)]
+    truth = reference.rows(*zip(*pairs, strict=True)) >= SURE
     rows = pd.Index([f"{Path(name).stem}_{end}" for name, end in pairs], name="row_id")
-    table = pd.DataFrame(truth.astype(int), rows, ear.labels)
+    table = pd.DataFrame(truth.astype(int), rows, reference.labels)
     table.to_csv(folder / "test_soundscapes_labels.csv")
     (table * 0.0).to_csv(folder / "sample_submission.csv")
     return folder
 
 
-def seconds(ear: Ear, name: str) -> int:
+def seconds(reference: Reference, name: str) -> int:
     """How long a recording is, as far as its last window goes."""
-    row = ear.names.index(name)
-    last = int(ear.heard.first[row] + ear.heard.count[row]) - 1
-    return int(round(float(ear.heard.starts[last]) + ear.heard.info.window_s, 3))
+    row = reference.names.index(name)
+    last = int(reference.heard.first[row] + reference.heard.count[row]) - 1
+    return int(round(float(reference.heard.starts[last]) + reference.heard.info.window_s, 3))
 
 
 def link(at: Path, to: Path) -> None:

@@ -1,6 +1,6 @@
 """Models of a store on soundscapes made of recordings that they never trained on.
 
-    python -m benchmarks.validation recipes/mini.toml --data DIR --store STORE --steps 2.5 0.625
+    python -m experiments.validation recipes/mini.toml --data DIR --store STORE --steps 2.5 0.625
 
 Held-out clips are not what a model is for: a soundscape has several birds, each at its distance,
 and a row for every 5 s. So each model's held-out recordings are laid at 0 to 20 dB over quiet

@@ -1,12 +1,12 @@
 """Whole ensembles on soundscapes of clips that none of their models heard, to choose a setting by.
 
-    python -m benchmarks.ensemble_validation recipes/mini.toml --data DIR --store STORE --fold 0
+    python -m experiments.ensemble_validation recipes/mini.toml --data DIR --store STORE --fold 0
     --seeds 6 \
         --either round.1.label.minmax=false round.1.label.minmax=true
 
 A recipe's models each hold out another fold, so that no clip is new to all of them: what makes
 them better together than one can't be seen. Here the models of every round all hold out the same
-fold and differ in the seed of their training alone. They are judged as in benchmarks/validation.py
+fold and differ in the seed of their training alone. They are judged as in experiments/validation.py
 (soundscapes made of the held-out clips), each by itself and by the mean of all, once for each of
 the settings after `--either`. Prints a table in Markdown; rounds that the settings share are
 trained once.
@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.validation import heard_rows, held_out_data, made_soundscapes
 from birdcore.config import Recipe, read_recipe
 from birdcore.features.recordings import Recordings, read_mels
 from birdcore.inference.predict import load_predictors
@@ -29,6 +28,7 @@ from birdcore.sources.birdclef import Source, scan
 from birdcore.stages import catalog, clean, folds, label, mel, train
 from birdcore.store.artifact import Ref, Step
 from birdcore.store.store import Store
+from experiments.validation import heard_rows, held_out_data, made_soundscapes
 from flows.dag import build_dag
 
 RUNS = {
