@@ -40,7 +40,7 @@ def test_recordings_of_earlier_models_are_taken_over_once(
     store: Store, model_of: Callable[..., Ref]
 ) -> None:
     earlier = [
-        store.get(model_of(seed, learnt=names))
+        store.get(model_of(seed, learnt=names)) / FILE
         for seed, names in enumerate([["x", "b"], ["a", "x"]])
     ]
     table = attribution(recordings("b", "c"), ["c", "b"], earlier)
