@@ -1,1 +1,8 @@
-"""Pseudo-labels: what a teacher's probabilities become before a student learns from them."""
+"""Pseudo-labels: a teacher's probabilities for unlabelled recordings as labels of a student.
+
+soft.py       thresholds, powers and masks of probabilities
+teacher.py    which models label which recording, and their probabilities for segments
+labels.py     labels of a shard's segments, and their file
+"""
+
+__all__ = ["labels", "soft", "teacher"]

@@ -1,10 +1,17 @@
-"""Augmentations on whole batches, on the device, with their randomness apart.
+"""Augmentations of whole batches, with the drawing of parameters apart from their use.
 
 `draw_...` functions take a `torch.Generator` and return parameters on its device; the others move
-them to where the sounds and the labels are, which may be two places. Spectrograms are mel power
-(B, F, T): sounds that do not know each other add up in power on average, so mixing happens there,
-before decibels and normalisation. Labels are (B, K) in 0 to 1. `partner` (B,) says which sample of
-the batch is mixed in.
+them to the devices of spectrograms and labels, which may differ. Spectrograms are mel power
+(B, F, T): powers of uncorrelated sounds add on average, so mixing comes before decibels and
+normalisation. Labels are (B, K) in 0 to 1. `partner` (B,) is the sample of the batch that is mixed
+in.
+
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> power, labels = torch.rand(4, 64, 100), torch.eye(4)
+    >>> lam, partner = draw_mixup(4, generator, alpha=0.5)
+    >>> mixed, labels = mixup(power, labels, lam, partner, "max")
+    >>> mixed.shape
+    torch.Size([4, 64, 100])
 """
 
 from typing import Literal
@@ -35,12 +42,12 @@ def draw_mixup(
         concentration = torch.full((batch, 2), alpha, device=generator.device)
         # torch.distributions takes no generator; a Dirichlet of two is a Beta.
         lam = torch._sample_dirichlet(concentration, generator=generator)[:, 0]
-    mixed = _draw_mixed(batch, probability, generator)
+    mixed = draw_chosen(batch, probability, generator)
     return torch.where(mixed, lam, 1.0), draw_partner(batch, generator)
 
 
 def draw_partner(batch: int, generator: Generator) -> Tensor:
-    """A partner (B,) for every sample along a random ring: nobody's own if B > 1."""
+    """A partner (B,) for every sample: the next in a random ring, so another sample if B > 1."""
     ring = torch.randperm(batch, generator=generator, device=generator.device)
     return torch.empty_like(ring).scatter_(0, ring, ring.roll(1))
 
@@ -48,9 +55,17 @@ def draw_partner(batch: int, generator: Generator) -> Tensor:
 def mixup(
     power: Tensor, labels: Tensor, lam: Tensor, partner: Tensor, how: LabelMix
 ) -> tuple[Tensor, Tensor]:
-    """lam of each sample and 1 - lam of its partner, in power; labels by `mix_labels`.
+    """MixUp in power: lam of each sample and 1 - lam of its partner.
 
-    The half-and-half of two waves is a weight of .5 here, up to a gain.
+    Args:
+        power: (B, F, T).
+        labels: (B, K) in 0 to 1.
+        lam: weights (B,); .5 is the sum of two waves, up to a gain.
+        partner: (B,).
+        how: how labels are mixed, see `mix_labels`.
+
+    Returns:
+        Power and labels of the mixes.
     """
     other = power[partner.to(power.device)]
     mixed = torch.lerp(other, power, lam.to(power)[:, None, None])
@@ -61,7 +76,7 @@ def mix_labels(labels: Tensor, other: Tensor, lam: Tensor, how: LabelMix) -> Ten
     """Labels (B, K) of sounds mixed at weights lam (B,) and 1 - lam; as they were where lam = 1.
 
     soft: weighted, like the sound (Zhang et al. 2018).
-    max: a bird that sounds is there, however faint (8th place 2025; "hard").
+    max: a class in either part counts in full (8th place 2025; "hard").
     add: the sum, at most 1 (2nd place 2025).
     """
     lam = lam.to(labels)[:, None]
@@ -97,9 +112,9 @@ def draw_sumix(
 
     A sample that is not mixed has (0, -inf).
     """
-    gains = _uniform((batch, 2), *gain_db, generator)
+    gains = draw_uniform((batch, 2), *gain_db, generator)
     alone = torch.tensor([0.0, -torch.inf], device=generator.device)
-    mixed = _draw_mixed(batch, probability, generator)
+    mixed = draw_chosen(batch, probability, generator)
     return torch.where(mixed[:, None], gains, alone), draw_partner(batch, generator)
 
 
@@ -110,14 +125,23 @@ def sumix(
     partner: Tensor,
     domain: Literal["wave", "power"],
 ) -> tuple[Tensor, Tensor]:
-    """The sum of each sample and its partner, each at a gain of its own; the maximum of labels.
+    """Sumix (13th place 2025): the sum of each sample and its partner, each at its own gain.
 
-    Sumix as 13th place 2025 uses it on waves (B, samples); on mel power (B, F, T), all that a
-    cache of spectrograms has, it is the same on average, for independent sounds.
+    On mel power it equals the sum of waves on average, for uncorrelated sounds.
+
+    Args:
+        sounds: waves (B, samples) or power (B, F, T).
+        labels: (B, K); a mix has the maximum of both.
+        gains_db: of sample and partner (B, 2).
+        partner: (B,).
+        domain: of the sounds.
+
+    Returns:
+        Sounds and labels of the mixes.
     """
     gains = 10.0 ** (gains_db.to(sounds) / (20.0 if domain == "wave" else 10.0))
-    own, others = (gain.reshape(-1, *[1] * (sounds.ndim - 1)) for gain in gains.unbind(dim=1))
-    mixed = own * sounds + others * sounds[partner.to(sounds.device)]
+    gain, partner_gain = (g.reshape(-1, *[1] * (sounds.ndim - 1)) for g in gains.unbind(dim=1))
+    mixed = gain * sounds + partner_gain * sounds[partner.to(sounds.device)]
     both = torch.maximum(labels, labels[partner.to(labels.device)])
     alone = gains_db.to(labels.device)[:, 1:].isneginf()
     return mixed, torch.where(alone, labels, both)
@@ -125,7 +149,7 @@ def sumix(
 
 def random_gain(power: Tensor, low_db: float, high_db: float, generator: Generator) -> Tensor:
     """Every sample of power (B, F, T) louder or softer by a uniform draw in dB."""
-    gain_db = _uniform((power.shape[0], 1, 1), low_db, high_db, generator)
+    gain_db = draw_uniform((power.shape[0], 1, 1), low_db, high_db, generator)
     return power * (10.0 ** (gain_db / 10.0)).to(power)
 
 
@@ -150,17 +174,19 @@ def spec_augment(
 
 
 def _draw_bands(batch: int, masks: int, size: int, width: int, generator: Generator) -> Tensor:
-    lengths = _uniform((batch, masks), 0.0, min(width, size), generator)
-    starts = _uniform((batch, masks), 0.0, 1.0, generator) * (size - lengths)
+    lengths = draw_uniform((batch, masks), 0.0, min(width, size), generator)
+    starts = draw_uniform((batch, masks), 0.0, 1.0, generator) * (size - lengths)
     first = starts.long()[:, :, None]
     position = torch.arange(size, device=generator.device)
     inside = (position >= first) & (position < first + lengths.long()[:, :, None])
     return inside.any(dim=1)
 
 
-def _draw_mixed(batch: int, probability: float, generator: Generator) -> Tensor:
-    return _uniform((batch,), 0.0, 1.0, generator) < probability
+def draw_chosen(batch: int, probability: float, generator: Generator) -> Tensor:
+    """Which samples (B,) are changed, each with this probability."""
+    return draw_uniform((batch,), 0.0, 1.0, generator) < probability
 
 
-def _uniform(shape: tuple[int, ...], low: float, high: float, generator: Generator) -> Tensor:
+def draw_uniform(shape: tuple[int, ...], low: float, high: float, generator: Generator) -> Tensor:
+    """Uniform draws of a shape, on the generator's device."""
     return torch.rand(shape, generator=generator, device=generator.device) * (high - low) + low

@@ -1,11 +1,14 @@
-"""Augmentations of one sound: filters, moves in time, noise. No sample hears another.
+"""Augmentations of single clips: filters, shifts in time, noise; each sample independently.
 
 Batches are mel power (B, F, T) on any device. Each function draws for every sample, on the device
-of its `torch.Generator`, and changes a sample with `probability`; the input stays as it was.
+of its `torch.Generator`, and changes a sample with `probability`; the input is not modified.
 
-A recording's steady noise may come along as the last frame, `floor_frames` = 1: no moment in time
-but a level. Filters change it like all frames, moves in time leave it where it is, noise adds its
-mean power to it.
+With `floor_frames` = 1 the last frame is the recording's steady noise: a level, not a moment.
+Filters change it like any frame, shifts leave it in place, noise adds its mean power to it.
+
+    >>> power = torch.rand(4, 64, 100)
+    >>> time_shift(power, 10, torch.Generator().manual_seed(0)).shape
+    torch.Size([4, 64, 100])
 """
 
 import math
@@ -14,6 +17,8 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor
 from torch.nn.functional import pad
+
+from birdcore.training.augment import draw_chosen, draw_uniform
 
 
 def random_filter(
@@ -36,12 +41,12 @@ def random_filter(
         raise ValueError(f"a filter of {points} points: choose 2 to {bins}, the number of bins")
     apart = min(apart, (bins - 1) / (points - 1))
     room = bins - 1 - apart * (points - 1)
-    inner = _uniform((batch, points - 2), 0.0, room, generator).sort(dim=1).values
+    inner = draw_uniform((batch, points - 2), 0.0, room, generator).sort(dim=1).values
     knots = pad(pad(inner, (1, 0), value=0.0), (0, 1), value=room)
     knots = knots + apart * torch.arange(points, device=knots.device)
-    gains_db = _uniform((batch, points), -limit_db, limit_db, generator)
+    gains_db = draw_uniform((batch, points), -limit_db, limit_db, generator)
     curve_db = _interpolate(knots, gains_db, bins)
-    chosen = _draw_chosen(batch, probability, generator)[:, None]
+    chosen = draw_chosen(batch, probability, generator)[:, None]
     gain = 10.0 ** (torch.where(chosen, curve_db, 0.0) / 10.0)
     return power * gain.to(power)[:, :, None]
 
@@ -60,7 +65,7 @@ def band_pass(
     """
     batch, bins, _ = power.shape
     kept = _draw_stretch(batch, bins, min_share, generator)
-    kept = kept | ~_draw_chosen(batch, probability, generator)[:, None]
+    kept = kept | ~draw_chosen(batch, probability, generator)[:, None]
     gain = torch.where(kept, 1.0, 10.0 ** (-attenuation_db / 10.0))
     return power * gain.to(power)[:, :, None]
 
@@ -75,8 +80,8 @@ def time_shift(
 ) -> Tensor:
     """Rolled in time by up to `max_frames` either way: what leaves at one end enters the other."""
     batch, frames = len(power), power.shape[2] - floor_frames
-    shift = _uniform((batch, 1), 0.0, 2 * max_frames + 1, generator).long() - max_frames
-    shift = shift * _draw_chosen(batch, probability, generator)[:, None]
+    shift = draw_uniform((batch, 1), 0.0, 2 * max_frames + 1, generator).long() - max_frames
+    shift = shift * draw_chosen(batch, probability, generator)[:, None]
     return _in_order(power, (torch.arange(frames, device=generator.device) - shift) % frames)
 
 
@@ -85,7 +90,7 @@ def time_reverse(
 ) -> Tensor:
     """Last frame first."""
     batch, frames = len(power), power.shape[2] - floor_frames
-    chosen = _draw_chosen(batch, probability, generator)[:, None]
+    chosen = draw_chosen(batch, probability, generator)[:, None]
     steps = torch.arange(frames, device=generator.device)
     return _in_order(power, torch.where(chosen, steps.flip(0), steps))
 
@@ -108,7 +113,7 @@ def random_padding(
             "padding with the floor needs floor_frames: bring it, or fill with silence"
         )
     frames = power.shape[2] - floor_frames
-    rows = _draw_chosen(len(power), probability, generator).nonzero()[:, 0]
+    rows = draw_chosen(len(power), probability, generator).nonzero()[:, 0]
     kept = _draw_stretch(len(rows), frames, min_share, generator)[:, None, :].to(power.device)
     rows = rows.to(power.device)
     sound, floor = power[rows].tensor_split([frames], dim=2)
@@ -139,9 +144,9 @@ def coloured_noise(
     if not bool((frequencies > 0).all()):
         raise ValueError("coloured noise needs centre frequencies above 0 Hz")
     frames = power.shape[2] - floor_frames
-    rows = _draw_chosen(len(power), probability, generator).nonzero()[:, 0]
-    slopes = _uniform((len(rows), 1), *exponent, generator).to(power)
-    snrs_db = _uniform((len(rows), 1), *snr_db, generator).to(power)
+    rows = draw_chosen(len(power), probability, generator).nonzero()[:, 0]
+    slopes = draw_uniform((len(rows), 1), *exponent, generator).to(power)
+    snrs_db = draw_uniform((len(rows), 1), *snr_db, generator).to(power)
     rows = rows.to(power.device)
     spectra = (frequencies / frequencies.mean()).to(power) ** -slopes
     if widths is not None:
@@ -160,7 +165,7 @@ def _gaussian_noise(means: Tensor, frames: int, generator: Generator) -> Tensor:
     a few bands, two of them here.
     """
     # 1 - u is never 0; the logarithm of a product is the sum of two exponential draws.
-    first, second = (1.0 - _uniform((2, *means.shape, frames), 0.0, 1.0, generator)).unbind()
+    first, second = (1.0 - draw_uniform((2, *means.shape, frames), 0.0, 1.0, generator)).unbind()
     return (first * second).to(means).log() * (-0.5 * means[:, :, None])
 
 
@@ -185,15 +190,7 @@ def _draw_stretch(batch: int, size: int, min_share: float, generator: Generator)
     """True (batch, size) on one stretch, of `min_share` to all of `size`, anywhere in it."""
     # Less a rounding error: a tenth of 30 is 3.
     fewest = min(max(math.ceil(min_share * size - 1e-9), 1), size)
-    lengths = _uniform((batch, 1), fewest, size + 1, generator).long()
-    first = (_uniform((batch, 1), 0.0, 1.0, generator) * (size - lengths + 1)).long()
+    lengths = draw_uniform((batch, 1), fewest, size + 1, generator).long()
+    first = (draw_uniform((batch, 1), 0.0, 1.0, generator) * (size - lengths + 1)).long()
     position = torch.arange(size, device=generator.device)
     return (position >= first) & (position < first + lengths)
-
-
-def _draw_chosen(batch: int, probability: float, generator: Generator) -> Tensor:
-    return _uniform((batch,), 0.0, 1.0, generator) < probability
-
-
-def _uniform(shape: tuple[int, ...], low: float, high: float, generator: Generator) -> Tensor:
-    return torch.rand(shape, generator=generator, device=generator.device) * (high - low) + low

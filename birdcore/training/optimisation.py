@@ -33,7 +33,7 @@ def learning_rate(
         ValueError: unless 0 <= warmup_steps < total_steps and step >= 0.
 
     Example:
-        >>> [learning_rate(step, 5, 1, peak=1.0) for step in (0, 1, 3)]
+        >>> [round(learning_rate(step, 5, 1, peak=1.0), 3) for step in (0, 1, 3)]
         [0.5, 1.0, 0.25]
     """
     if step < 0 or not 0 <= warmup_steps < total_steps:

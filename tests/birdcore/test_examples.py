@@ -1,4 +1,4 @@
-"""Examples in docstrings of audio and features give what they say."""
+"""Examples in docstrings give what they say."""
 
 import doctest
 import importlib
@@ -9,7 +9,7 @@ import pytest
 
 import birdcore
 
-ROOMS = ("audio", "features")
+ROOMS = ("audio", "features", "models", "pseudo_labels", "training")
 MODULES = [
     f"birdcore.{room}.{module.name}"
     for room in ROOMS
