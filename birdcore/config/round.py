@@ -52,17 +52,17 @@ class PseudoLabels(LabelSettings, LabelSelection):
     }
 
     source: Literal["soundscapes", "clips", "both"] = "soundscapes"
-    """What the teacher listens to: unlabelled soundscapes, or the labelled recordings as well."""
+    """What the teacher labels: soundscapes, the labelled recordings, or both."""
     teachers: Literal["own", "all", "out-of-fold"] = "own"
-    """For each student its own fold's models alone: then nobody who taught it has ever heard what
-    it is validated on. Or models of all folds together: better labels, and a validation that says
-    too much. Or for each recording the models that were not trained on it, where soundscapes have
-    folds as well, and train no student of theirs (2nd place)."""
+    """own: a student's teachers are the models of its own fold, which were not trained on its
+    validation recordings. all: the models of all folds; better labels, and an optimistic
+    validation. out-of-fold: each recording is labelled by the models that were not trained on it;
+    soundscapes have folds as well, and do not train the student of theirs (2nd place)."""
 
     external_weight: Share = 0.0
     """Weight of the external teacher's predictions beside those of the earlier round."""
     segment_s: Positive | None = None
-    """5 s, or as long as the round's crops where these are shorter, if not said."""
+    """5 s, or as long as the round's crops where these are shorter, if not given."""
 
 
 LABEL_DEFAULTS: dict[str, object] = {**PseudoLabels().model_dump(), "segment_s": 5.0}
@@ -90,19 +90,19 @@ class Round(TrainSettings):
     weights: str | None = None
     """A local file of pretrained weights, instead of timm's download."""
     folds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = None
-    """Folds that get a model in this round; those of [folds], if not said."""
+    """Folds that get a model in this round; those of [folds], if not given."""
     init_from: str | None = None
     """An earlier round whose weights this one starts from; of other data, the backbone's only."""
     teacher: str | None = None
     """An earlier round that labels the soundscapes, or "outside", the teacher of [outside]; every
     labelled clip is mixed with one."""
     iterations: Count = 1
-    """The round so many times, the second taught by the first and so on (5th place: 4 to 5)."""
+    """How often the round is repeated, each taught by the one before (5th place: 4 to 5)."""
     label: PseudoLabels = PseudoLabels()
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What it is called each of its `iterations`; the last time has its own name."""
+        """Its name in each of its `iterations`; the last one has the round's own."""
         return (*(f"{self.name}-{at}" for at in range(1, self.iterations)), self.name)
 
     @model_validator(mode="after")
@@ -118,7 +118,7 @@ class Round(TrainSettings):
         if self.init_from is not None and self.pretrained:
             raise WrongSetting("does not go with pretrained = true: take one of them", "init_from")
         if self.objective == "embeddings":
-            self._hears_what_the_teacher_heard()
+            self._check_embeddings()
         if self.iterations > 1 and self.teacher is None:
             raise WrongSetting("needs a teacher: what is repeated is to be taught", "iterations")
         if self.init_weights == "backbone" and self.init_from is None:
@@ -129,8 +129,8 @@ class Round(TrainSettings):
             raise WrongSetting('goes with crops = "random" only', "loud_crops")
         return self
 
-    def _hears_what_the_teacher_heard(self) -> None:
-        """An embedding is of a crop as it was recorded, or of a mix of two by their shares."""
+    def _check_embeddings(self) -> None:
+        """A teacher's embedding is of the crop as recorded, so only a weighted mix of two is allowed."""
         if self.teacher is not None:
             raise WrongSetting('does not go with objective = "embeddings"', "teacher")
         if self.mixup.probability and self.mixup.labels != "soft":

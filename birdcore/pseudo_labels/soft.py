@@ -27,7 +27,7 @@ def high_low_mask(
 
 
 def power_transform(probabilities: NDArray[np.floating], power: float) -> NDArray[np.floating]:
-    """p to `power` (1st place 2025: above 1 in later rounds, so that noise does not pile up)."""
+    """p to `power` (1st place 2025: above 1 in later rounds, so that noise does not accumulate)."""
     _check(probabilities)
     if not power > 0:
         raise ValueError(f"power must be positive, not {power:g}")
@@ -35,7 +35,7 @@ def power_transform(probabilities: NDArray[np.floating], power: float) -> NDArra
 
 
 def keep_segments(probabilities: NDArray[np.floating], threshold: float = 0.5) -> NDArray[np.bool_]:
-    """Which segments are worth learning from, (S,): those with a class of at least `threshold`."""
+    """Which segments are kept, (S,): those with a class of at least `threshold`."""
     _check(probabilities)
     return np.asarray((probabilities >= threshold).any(axis=1))
 
@@ -74,7 +74,7 @@ def keep_top(labels: NDArray[np.floating], share: float) -> NDArray[np.bool_]:
 def cap_sum(labels: NDArray[np.floating], cap: float) -> NDArray[np.floating]:
     """Labels (S, C), those of a segment scaled down to sum to `cap` where they sum to more.
 
-    2026's winners: .75, so that what a teacher says stays below what a person said.
+    2026's winners: .75, so that a teacher's labels weigh less than an annotator's.
     """
     _check(labels)
     if not cap > 0:

@@ -1,10 +1,10 @@
 """Training in a process of its own: `python -m birdcore.stages.training_process STORE`.
 
-Device memory goes with the process, and a hung or unwanted training can be ended. The step comes
-as one line of JSON on standard input, which then stays open: when it closes, whoever wanted the
-model is gone, and so is this process. Progress goes to standard output, a JSON line each; a
-failure is the last of them: what to tell a person, its kind, and its errno where it has one. The
-traceback goes to standard error.
+The end of the process frees the device's memory, and a hung or unwanted training can be killed. The
+step comes as one line of JSON on standard input, which then stays open: when it closes, the parent
+has ended, and this process ends too. Progress goes to standard output, one JSON line each; a
+failure is the last of them: its message, its kind, and its errno if it has one. The traceback goes
+to standard error.
 """
 
 import json
@@ -76,8 +76,8 @@ def _system_error(error: BaseException | None) -> OSError | None:
     while error is not None:
         if isinstance(error, OSError) and error.errno is not None:
             return error
-        if told := re.search(r"\(os error (\d+)\)", str(error)):
-            number = int(told[1])
+        if match := re.search(r"\(os error (\d+)\)", str(error)):
+            number = int(match[1])
             return OSError(number, os.strerror(number))
         error = error.__cause__ or error.__context__
     return None
