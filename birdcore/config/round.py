@@ -130,7 +130,7 @@ class Round(TrainSettings):
         return self
 
     def _check_embeddings(self) -> None:
-        """A teacher's embedding is of the crop as recorded, so only a weighted mix of two is allowed."""
+        """An embedding is of a crop as recorded, so only weighted mixes of two are allowed."""
         if self.teacher is not None:
             raise WrongSetting('does not go with objective = "embeddings"', "teacher")
         if self.mixup.probability and self.mixup.labels != "soft":
