@@ -34,11 +34,11 @@ from birdcore.metrics import macro_auc
 from birdcore.sources.birdclef import Source, scan
 from birdcore.sources.catalog import read_labels
 from birdcore.stages import predict
-from birdcore.stages.external_teacher import teacher_named
 from birdcore.store.artifact import Ref
 from birdcore.store.files import write_text
 from birdcore.store.store import Store
 from experiments.birdnet_reference import birdnet_reference
+from birdcore.teachers import teacher_named
 from flows.dag import Dag, build_dag, gathered
 
 OUT = Path(__file__).with_name("results") / "ladder.md"

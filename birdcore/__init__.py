@@ -1,3 +1,37 @@
-"""What each step of birdflow does: plain Python, no Prefect, usable from a notebook."""
+"""birdcore: the science of birdflow, usable from a notebook.
 
-__version__ = "0.1.0"
+    import birdcore
+
+    samples, rate = birdcore.load_recording("soundscape.ogg")
+    model = birdcore.load_model("out/run")
+    model.predict("soundscape.ogg")
+
+The names in `__all__` are the public surface (`birdcore/api.py` has them, docs/python.md shows
+them). They are imported when they are used, so that `import birdcore` is quick.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__all__ = [
+    "Predictions",
+    "TrainedModel",
+    "augment",
+    "build_model",
+    "load_model",
+    "load_recording",
+    "loss",
+    "mel_spectrogram",
+    "model_input",
+    "write_predictions",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(import_module("birdcore.api"), name)
+    raise AttributeError(f"module 'birdcore' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -29,8 +29,8 @@ from birdcore.sources.birdclef import Kind, Source, scan
 from birdcore.sources.shards import shards
 from birdcore.stages import catalog, clean
 from birdcore.stages import external_teacher as outside
-from birdcore.stages.external_teacher import teacher_named
 from birdcore.store.store import Store
+from birdcore.teachers import teacher_named
 from birdcore.teachers.external_teacher import species_columns
 from birdcore.teachers.outputs import TeacherOutputs, read_outputs
 

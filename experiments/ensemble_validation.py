@@ -106,7 +106,7 @@ def scored(
     recipe: Recipe, steps: list[Step], noise: Recordings, store: Store, bed: str
 ) -> tuple[float, float]:
     """Macro ROC-AUC of single models (their mean) and of the mean of what all say."""
-    predictors = load_predictors([store.get(step.ref) for step in steps])
+    predictors = load_predictors([store.get(step.ref).folder for step in steps])
     data = held_out_data(steps[0], store)
     made, truth = made_soundscapes(data, noise, SOUNDSCAPES, bed, np.random.default_rng(11))
     how = recipe.predict

@@ -76,7 +76,7 @@ def heard(dag: Dag, store: Store, student: Round, count: int):
     for step in dag.steps:
         if not step.name.startswith(f"train {student.teacher} "):
             continue
-        (teacher,) = load_predictors([store.get(step.ref)])
+        (teacher,) = load_predictors([store.get(step.ref).folder])
         data = held_out_data(step, store)
         made, truth = made_soundscapes(data, noise, count, "quiet", np.random.default_rng(11))
         starts = segment_starts(SECONDS, segment_s, hop_s)

@@ -90,7 +90,7 @@ def main() -> None:
     print("|---|" + "---|" * len(columns))
     for step in judged(dag):
         if store.find(step.ref) is not None:
-            (predictor,) = load_predictors([store.get(step.ref)])
+            (predictor,) = load_predictors([store.get(step.ref).folder])
             data = held_out_data(step, store)
             scapes, truth = made_soundscapes(
                 data, noise, options.count, options.bed, np.random.default_rng(11)

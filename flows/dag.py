@@ -30,9 +30,9 @@ from birdcore.stages import (
     submission,
 )
 from birdcore.stages.catalog import training_problems
-from birdcore.stages.external_teacher import teacher_named
 from birdcore.store.artifact import Ref, Step
 from birdcore.store.store import Store
+from birdcore.teachers import teacher_named
 from flows.rounds import (
     Models,
     Prepared,

@@ -8,6 +8,7 @@ content has changed since.
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -30,8 +31,11 @@ MARK_BYTES = 1 << 24
 RESULTS = (
     "submission.csv", "submission-*.csv", "scores.json", "summary.md", "report",
     "cuts.csv", "rejected.csv", "leaks.csv", "problems.csv", "ATTRIBUTION.csv", "MODEL_CARD.md",
+    "model",
 )  # fmt: skip
 """What a run may write, as patterns of names."""
+LINKED = {".safetensors"}
+"""Files that are linked to those of the store, where the file system can."""
 EARLIER_MARK = "report/.birdflow"
 """What versions up to 0.1 left; all results beside it were written by them."""
 
@@ -95,9 +99,19 @@ def _write(target: Path, content: str | Path) -> None:
     remove(part)
     with replacing(target, part):
         if isinstance(content, Path):
-            shutil.copyfile(content, part)
+            _link_or_copy(content, part)
         else:
             part.write_bytes(content.encode())
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """Have a file of the store at `target`: weights as a link to the same bytes, where the file
+    system can, since they are large and nobody edits them."""
+    if source.suffix in LINKED:
+        with suppress(OSError):  # another file system, or one without links
+            os.link(source, target)
+            return
+    shutil.copyfile(source, target)
 
 
 def _sha256(content: str | Path) -> str:
@@ -152,7 +166,8 @@ def _of_an_earlier_version(out: Path) -> dict[str, str]:
     mark = out / EARLIER_MARK
     if mark.is_symlink() or not mark.is_file() or mark.parent.is_symlink():
         return {}
-    found = [path for pattern in RESULTS for path in out.glob(pattern) if not path.is_symlink()]
+    patterns = [pattern for pattern in RESULTS if pattern != "model"]  # it had none
+    found = [path for pattern in patterns for path in out.glob(pattern) if not path.is_symlink()]
     files = [file for path in found for file in (_within(path) if path.is_dir() else [path])]
     return {f.relative_to(out).as_posix(): file_sha256(f) for f in files if f.is_file()}
 

@@ -37,12 +37,58 @@ def write_results(dag: Dag, store: Store, out: Path) -> dict[str, Any]:
     )
     files[FILE] = to_csv(used)
     files["MODEL_CARD.md"] = card(dag, store, used, scores)
+    files |= model_files(dag, store)
     files["summary.md"] = summary(dag, store, scores)
     for step in dag.steps:
         if step.stage == "report" and store.find(step.ref):
             files |= _of(store.get(step.ref), {"": "report/"})
     replace_results(out, files)
     return scores
+
+
+def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
+    """The ensemble's models and all that prediction needs, by their names in `out`.
+
+    None where the ensemble is not there. A member that is an external teacher, whose model is not
+    ours to copy, is left out; the others keep their weights.
+    """
+    steps = {step.ref: step for step in dag.steps}
+    weighed = next((step for step in dag.steps if step.stage == "ensemble"), None)
+    reported = next((step for step in dag.steps if step.stage == "report"), None)
+    if weighed is None or reported is None or (ensemble := store.find(weighed.ref)) is None:
+        return {}
+    from birdcore.inference.trained_model import (
+        ENSEMBLE_FILE,
+        FOLDER,
+        MODEL_FILES,
+        EnsembleSpec,
+    )
+
+    files: dict[str, str | Path] = {}
+    members: dict[str, tuple[str, ...]] = {}
+    classes: tuple[str, ...] = ()
+    content = json.loads((ensemble / "weights.json").read_text())
+    models = {name: refs for name, refs in weighed.inputs.items() if not name.startswith("[")}
+    for round_name, refs in models.items():
+        for ref in refs:
+            config = steps[ref].config
+            member = f"{round_name}/{config['backbone']}"
+            folder = f"{member}/fold-{config['fold']}"
+            members[member] = (*members.get(member, ()), folder)
+            artifact = store.get(ref)
+            files |= {f"{FOLDER}/{folder}/{name}": artifact / name for name in MODEL_FILES}
+            classes = classes or tuple(json.loads((artifact / "model.json").read_text())["classes"])
+    spec = EnsembleSpec(
+        classes=classes,
+        blend=content["blend"],
+        power=content.get("power", 1.0),
+        weights={name: content["weights"][name] for name in members},
+        members=members,
+        predict=reported.config["predict"],
+        scale=next(step.config["scale"] for step in dag.steps if step.stage == "mel"),
+    )
+    files[f"{FOLDER}/{ENSEMBLE_FILE}"] = spec.model_dump_json(indent=1) + "\n"
+    return files
 
 
 def _tables(dag: Dag, store: Store) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""Smoothing of a recording's rows: a bird that sings goes on singing.
+"""Smoothing of a recording's rows: a bird that sings is likely to go on singing.
 
 All functions take the (S, C) probabilities of one recording's segments in time order and give
-the same shape. Before the first row and after the last one these repeat, in every function.
+the same shape. Beyond the first and the last row these are repeated, in every function.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,18 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import correlate1d, gaussian_filter1d
+
+from birdcore.config import Predict
+
+
+def smooth_recording(rows: NDArray[np.floating], settings: Predict) -> NDArray[np.floating]:
+    """All smoothing that a recipe's [predict] asks for, in its order."""
+    rows = gaussian(rows, settings.gaussian)
+    if settings.delta_shift:
+        rows = delta_shift(rows, 1 - settings.delta_shift)
+    if settings.neighbours:
+        rows = neighbours(rows)
+    return file_maximum(rows, settings.file_maximum)
 
 
 def gaussian(rows: NDArray[np.floating], sigma: float) -> NDArray[np.floating]:
@@ -48,7 +60,7 @@ def delta_shift(
 def file_maximum(rows: NDArray[np.floating], share: float) -> NDArray[np.floating]:
     """Pull each class towards its maximum in the recording, by `share` (1st place 2026, .2).
 
-    A bird that is sure once is likelier in all rows; the order within the recording stays.
+    A bird that is certain once is likelier in all rows; the order within the recording stays.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share must be in 0 to 1, not {share:g}")

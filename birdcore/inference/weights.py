@@ -6,8 +6,11 @@ does not grow with the rows. A class's own weights are drawn towards those of al
 most classes have too few positives to tell members apart that are as much alike as members are.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Literal, get_args
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +21,33 @@ Blend = Literal["mean", "power", "rank"]
 ROWS_AT_ONCE = 2048
 PRIOR_POSITIVES = 10.0
 """Weights of all classes count in each class's fit as much as so many of its positives."""
+
+WEIGHTS_FILE = "weights.json"
+
+
+@dataclass(frozen=True)
+class EnsembleWeights:
+    """How the members of an ensemble are blended, as `weights.json` says.
+
+    Attributes:
+        blend: See `blend`.
+        power: The exponent of blend = "power".
+        weights: Of each member, "ROUND/BACKBONE": a number, or one for each class.
+    """
+
+    blend: Blend
+    power: float
+    weights: Mapping[str, float | list[float]]
+
+    @classmethod
+    def read(cls, path: Path) -> "EnsembleWeights":
+        """Read the file that the stage `ensemble` publishes."""
+        return cls.of(json.loads(path.read_text()))
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> "EnsembleWeights":
+        """From the content of the file."""
+        return cls(content["blend"], content.get("power", 1.0), content["weights"])
 
 
 def nnls_weights(
@@ -116,6 +146,17 @@ def blend(
         else:
             blended += share * (member**power if how == "power" else member)
     return np.asarray(blended ** (1 / power)) if how == "power" else blended
+
+
+def blend_present(
+    predictions: NDArray[np.floating], shares: ArrayLike, how: Blend, power: float
+) -> NDArray[np.floating]:
+    """As `blend`, where some members may be missing.
+
+    A class whose whole weight belonged to members that are missing counts all others alike.
+    """
+    weights = np.asarray(shares, np.float64)
+    return blend(predictions, np.where(weights.sum(axis=0) > 0, weights, 1.0), how, power)
 
 
 def ranks(table: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -1,4 +1,4 @@
-"""How good predictions are: the metrics of BirdCLEF, their files, and the stage `score`."""
+"""How good predictions are: the metrics of BirdCLEF, intervals around them, and score files."""
 
 from birdcore.metrics.files import (
     Matched,

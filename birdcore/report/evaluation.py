@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdcore.features.columns import stacked
+from birdcore.inference.ensemble import read_members
 from birdcore.inference.weights import blend
 from birdcore.metrics import class_auc, match_files
 from birdcore.sources.row_names import row_names, stem_of
-from birdcore.stages.ensemble import members_of
 from birdcore.store.artifact import Artifact
 
 Floats = NDArray[np.float64]
@@ -96,7 +96,9 @@ def evaluate_on_held_out(
         rounds: models of the rounds in the ensemble. An external teacher holds out nothing and is
             left out.
     """
-    members, classes = members_of({name: list(models) for name, models in rounds.items()})
+    members, classes = read_members(
+        {name: [model.folder for model in models] for name, models in rounds.items()}
+    )
     held_out = sorted(set.intersection(*(set(table.index) for table in members.values())))
     if not held_out:
         return None

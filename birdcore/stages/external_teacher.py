@@ -1,43 +1,44 @@
-"""Stage `external_teacher`: what an outside teacher hears in one shard of recordings.
+"""Stage `external_teacher`: a teacher's outputs for one shard of recordings.
 
 Windows as long as the teacher's go over the kept audio of each recording, on the time axis of its
 mel, the last one to its end. Publishes `heard.parquet` (see `birdcore/teachers/outputs.py`): the
 embedding of each window, and probabilities of the species that the competition asks for, by
-scientific name. Which of these the teacher does not know is told in the metrics.
+scientific name. The metrics name those that the teacher does not know.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from birdcore.audio.blocks import Block, Reader
-from birdcore.audio.cleaned import KEPT
-from birdcore.audio.cleaning import kept_recordings
 from birdcore.config import Clean
-from birdcore.pseudo_labels.soft import segment_starts
+from birdcore.config.section import Section
 from birdcore.sources.birdclef import LABELLED
 from birdcore.sources.shards import Shard
 from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job
-from birdcore.teachers.birdnet import birdnet
-from birdcore.teachers.external_teacher import ExternalTeacher, Floats, species_columns
-from birdcore.teachers.outputs import TeacherInfo, write_outputs
+from birdcore.teachers import ExternalTeacher, teacher_named
 
 VERSION = 1
 
-TEACHERS: dict[str, Callable[[], ExternalTeacher]] = {"birdnet": birdnet}
 THREADS = 1
-"""Of one shard: shards side by side hear more than threads in one."""
-BATCH = 64
+"""Of one shard: shards side by side are faster than threads in one."""
 
 
-def teacher_named(name: str) -> ExternalTeacher:
-    """A teacher by its name; raises ValueError for another name, and where it is not installed."""
-    if name not in TEACHERS:
-        raise ValueError(f"no outside teacher {name!r}: there is {', '.join(TEACHERS)}")
-    return TEACHERS[name]()
+class Settings(Section):
+    """What the stage reads.
+
+    Attributes:
+        teacher: The teacher's name.
+        model: sha256 of each of its files.
+        hop_s: Seconds from window to window.
+        species: Scientific names, of which probabilities are kept.
+        fade_s: The cross-fade at cuts, seconds.
+    """
+
+    teacher: str
+    model: dict[str, str]
+    hop_s: float
+    species: tuple[str, ...]
+    fade_s: float
 
 
 def step(
@@ -49,9 +50,19 @@ def step(
     clean: Clean,
     root: Path,
 ) -> Step:
-    """Hearing of one shard, a window every `hop_s`; `species` may be none.
+    """A teacher's outputs for one shard.
 
-    Raises ValueError where windows would leave gaps.
+    Args:
+        shard: The recordings.
+        cleaned: What cleaning kept of them.
+        teacher: The teacher.
+        hop_s: Seconds from window to window.
+        species: Scientific names, of which probabilities are kept; may be none.
+        clean: The recipe's [clean].
+        root: Where the recordings' files are.
+
+    Raises:
+        ValueError: Windows would leave gaps.
     """
     if not 0 < hop_s <= teacher.window_s:
         raise ValueError(
@@ -71,32 +82,42 @@ def step(
 
 
 def run(job: Job) -> Metrics:
-    teacher = teacher_named(job.config["teacher"])
-    if dict(teacher.files) != job.config["model"]:
+    import numpy as np
+
+    from birdcore.audio.cleaned import KEPT
+    from birdcore.audio.cleaning import kept_recordings
+    from birdcore.pseudo_labels.soft import segment_starts
+    from birdcore.teachers.external_teacher import species_columns
+    from birdcore.teachers.outputs import TeacherInfo, write_outputs
+    from birdcore.teachers.windows import windows
+
+    settings = Settings.model_validate(job.config)
+    teacher = teacher_named(settings.teacher)
+    if dict(teacher.files) != settings.model:
         raise ValueError(
             f"the files of {teacher.name} here are not those that were planned with: "
             "install one version of them everywhere"
         )
-    species: list[str] = job.config["species"]
-    columns = species_columns(teacher.classes, species)
-    known = tuple(name for name, at in zip(species, columns, strict=True) if at >= 0)
-    hear = teacher.open(THREADS)
+    columns = species_columns(teacher.classes, settings.species)
+    known = tuple(n for n, column in zip(settings.species, columns, strict=True) if column >= 0)
+    infer = teacher.open(THREADS)
     names: list[str] = []
-    starts: list[NDArray[np.float64]] = [np.empty(0)]
+    starts = [np.empty(0)]
     embeddings = [np.empty((0, teacher.width), np.float16)]
     probabilities = [np.empty((0, len(known)), np.float16)]
-    heard = 0
+    recordings = 0
     kept = job.input("clean") / KEPT
     for name, blocks in kept_recordings(
-        kept, job.source, teacher.sample_rate, job.config["fade_s"], job.progress
+        kept, job.source, teacher.sample_rate, settings.fade_s, job.progress
     ):
-        heard += 1
+        recordings += 1
         samples = sum(map(len, blocks()))
-        begin = segment_starts(samples / teacher.sample_rate, teacher.window_s, job.config["hop_s"])
+        seconds = samples / teacher.sample_rate
+        begin = segment_starts(seconds, teacher.window_s, settings.hop_s)
         names += [name] * len(begin)
         starts.append(begin)
-        for some in windows(blocks(), samples, begin, teacher):
-            p, embedding = hear(some)
+        for batch in windows(blocks(), samples, begin, teacher):
+            p, embedding = infer(batch)
             probabilities.append(p[:, columns[columns >= 0]].astype(np.float16))
             embeddings.append(embedding.astype(np.float16))
     write_outputs(
@@ -108,30 +129,9 @@ def run(job: Job) -> Metrics:
         np.concatenate(probabilities),
     )
     return {
-        "recordings": heard,
+        "recordings": recordings,
         "windows": len(names),
         "species": len(known),
-        "unknown": [name for name in species if name not in known],
+        "unknown": [name for name in settings.species if name not in known],
         "teacher": f"{teacher.credit.name}, {teacher.credit.license}",
     }
-
-
-def windows(
-    blocks: Iterable[Block], count: int, starts: NDArray[np.float64], teacher: ExternalTeacher
-) -> Iterator[Floats]:
-    """Windows (N, samples) that begin at `starts` (seconds, in order), a batch after the other.
-
-    `count` is how many samples there are in all. Less than a window is repeated, as crops of its
-    mel are.
-    """
-    first = np.rint(starts * teacher.sample_rate).astype(np.int64)
-    first = np.minimum(first, max(count - teacher.window, 0))
-    reader, near = Reader(blocks), np.empty(0, np.float32)
-    for some in np.array_split(first, -(-len(first) // BATCH)):
-        begin, end = some[0], some[-1] + teacher.window
-        near = near[len(near) - (reader.position - begin) :]
-        reader.skip(begin - reader.position)
-        near = np.concatenate([near, reader.take(end - reader.position)])
-        if count < teacher.window:
-            near = np.resize(near, teacher.window)
-        yield np.stack([near[at : at + teacher.window] for at in some - begin])

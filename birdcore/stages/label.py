@@ -97,7 +97,7 @@ def _read_teacher(job: Job, recordings: "StoredRecordings") -> "Teacher":
     from birdcore.sources.catalog import read_labels
 
     models = job.inputs("teacher")
-    predictors = load_predictors(models)
+    predictors = load_predictors([model.folder for model in models])
     by_recording: dict[str, Sequence[Predictor]] = dict.fromkeys(recordings.names, predictors)
     if job.step.inputs.get("folds"):
         folds = job.input("folds")
@@ -109,5 +109,7 @@ def _read_teacher(job: Job, recordings: "StoredRecordings") -> "Teacher":
     if not job.step.inputs.get("heard"):
         return Teacher(predictors[0].model_spec.classes, by_recording)
     catalog = job.input("catalog")
-    external = read_teacher_predictions(job.inputs("heard"), catalog, recordings.names)
+    outputs = [artifact / "heard.parquet" for artifact in job.inputs("heard")]
+    species = catalog / "species.parquet"
+    external = read_teacher_predictions(outputs, species, recordings.names)
     return Teacher(read_labels(catalog), by_recording, external)

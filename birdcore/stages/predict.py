@@ -1,50 +1,39 @@
-"""Stage `predict`: what the models of one round hear in one shard of test soundscapes.
+"""Stage `predict`: probabilities by the models of one round for one shard of test soundscapes.
 
 Publishes `predictions.parquet`: for each backbone (the mean over its folds), recording and segment
-of 5 s the probabilities of all classes, before any smoothing. An outside teacher that is a member
-of the ensemble predicts as a round of its own does, from what it has heard already.
+of 5 s the probabilities of all classes, before any smoothing. An external teacher that is a member
+of the ensemble predicts like a round of its own, from its stored outputs.
 """
 
-from collections import defaultdict
 from collections.abc import Callable
-from functools import partial
-from typing import TypeAlias
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, TypeAlias
 
 from birdcore.config import Predict, defaults_of
-from birdcore.inference.predict import (
-    Predictor,
-    Probabilities,
-    Soundscapes,
-    cell_count,
-    cell_rate,
-    duration_s,
-    load_predictors,
-    predict_recording,
-    read_soundscapes,
-)
-from birdcore.inference.teacher_predictions import read_teacher_predictions, segment_probabilities
-from birdcore.inference.windows import segment_ends, segment_max
 from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job
 
+if TYPE_CHECKING:
+    from birdcore.inference.engine import Floats
+    from birdcore.inference.predict import Soundscapes
+
 VERSION = 1
-Says: TypeAlias = Callable[[int, float], Probabilities]
-"""Of a recording (its row and its seconds) the probabilities (S, K) of its segments."""
-PREDICTIONS = pa.schema(
-    [("recording", pa.string()), ("backbone", pa.string()), ("end", pa.int64()),
-     ("probabilities", pa.list_(pa.float32()))]
-)  # fmt: skip
+SegmentPredictor: TypeAlias = "Callable[[int], Floats]"
+"""From the row of a recording to the probabilities (S, K) of its segments."""
 
 
-def step(round_name: str, at: int, models: tuple[Ref, ...], mel: Ref, settings: Predict) -> Step:
+class Settings(Predict):
+    """What the stage reads: how to predict, and the external teacher where it predicts."""
+
+    teacher: str | None = None
+
+
+def step(round_name: str, shard: int, models: tuple[Ref, ...], mel: Ref, settings: Predict) -> Step:
+    """Predictions of one shard by the models of a round."""
     config = settings.model_dump(include={"output", "step_s", "segment_s"})
     return Step(
         "predict",
         VERSION,
-        f"predict {round_name} {at:04d}",
+        f"predict {round_name} {shard:04d}",
         config,
         {"models": models, "mel": (mel,)},
         defaults=defaults_of(settings),
@@ -52,32 +41,40 @@ def step(round_name: str, at: int, models: tuple[Ref, ...], mel: Ref, settings: 
 
 
 def outside_step(
-    teacher: str, at: int, heard: Ref, mel: Ref, catalog: Ref, settings: Predict
+    teacher: str, shard: int, heard: Ref, mel: Ref, catalog: Ref, settings: Predict
 ) -> Step:
-    """What an outside teacher that heard a shard says of its segments."""
+    """Predictions of one shard by an external teacher, from its outputs for this shard."""
     config = {"segment_s": settings.segment_s, "teacher": teacher}
     inputs = {"heard": (heard,), "mel": (mel,), "catalog": (catalog,)}
-    name = f"predict external_teacher {at:04d}"
+    name = f"predict external_teacher {shard:04d}"
     return Step("predict", VERSION, name, config, inputs, defaults=defaults_of(settings))
 
 
 def run(job: Job) -> Metrics:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from birdcore.inference.predict import read_soundscapes, recording_segments
+
+    schema = pa.schema(
+        [("recording", pa.string()), ("backbone", pa.string()), ("end", pa.int64()),
+         ("probabilities", pa.list_(pa.float32()))]
+    )  # fmt: skip
+    settings = Settings.model_validate(job.config)
     soundscapes = read_soundscapes(job.input("mel") / "mel.parquet")
-    members = _told(job, soundscapes) if job.step.inputs.get("heard") else _heard(job, soundscapes)
-    segment_s = job.config["segment_s"]
+    of_teacher = bool(job.step.inputs.get("heard"))
+    members = (_teacher if of_teacher else _backbones)(job, soundscapes, settings)
     rows = []
     for row, name in enumerate(soundscapes.names):
         job.progress(row, len(soundscapes.names), name)
-        seconds = duration_s(soundscapes, row)
-        ends = segment_ends(seconds, segment_s)
-        for member, said in members.items():
+        ends = recording_segments(soundscapes, row, settings.segment_s)
+        for member, predict in members.items():
             rows += [
                 {"recording": name, "backbone": member, "end": int(end), "probabilities": p}
-                for end, p in zip(ends, said(row, seconds), strict=True)
+                for end, p in zip(ends, predict(row), strict=True)
             ]
     job.progress(len(soundscapes.names), len(soundscapes.names), "")
-    table = pa.Table.from_pylist(rows, PREDICTIONS)
-    pq.write_table(table, job.folder / "predictions.parquet")
+    pq.write_table(pa.Table.from_pylist(rows, schema), job.folder / "predictions.parquet")
     return {
         "recordings": len(soundscapes.names),
         "rows": len(rows),
@@ -85,28 +82,40 @@ def run(job: Job) -> Metrics:
     }
 
 
-def _heard(job: Job, soundscapes: Soundscapes) -> dict[str, Says]:
-    """What the models of each backbone hear."""
-    predictors: dict[str, list[Predictor]] = defaultdict(list)
-    for predictor in load_predictors(job.inputs("models")):
-        predictors[predictor.model_spec.backbone].append(predictor)
-    step_s, segment_s, output = (job.config[key] for key in ("step_s", "segment_s", "output"))
+def _backbones(
+    job: Job, soundscapes: "Soundscapes", settings: Settings
+) -> dict[str, SegmentPredictor]:
+    """The predictors of each backbone: the models of all its folds."""
+    from birdcore.inference.predict import Predictor, load_predictors, predict_segments
 
-    def says(of_folds: list[Predictor], row: int, seconds: float) -> Probabilities:
-        cells = predict_recording(of_folds, soundscapes, row, step_s, output)
-        count = cell_count(soundscapes, row)
-        return segment_max(cells, count, cell_rate(soundscapes), seconds, segment_s)
+    predictors: dict[str, list[Predictor]] = {}
+    for predictor in load_predictors([model.folder for model in job.inputs("models")]):
+        predictors.setdefault(predictor.model_spec.backbone, []).append(predictor)
 
-    return {backbone: partial(says, of_folds) for backbone, of_folds in predictors.items()}
+    def of(folds: list[Predictor]) -> SegmentPredictor:
+        return lambda row: predict_segments(folds, soundscapes, row, settings)
+
+    return {backbone: of(folds) for backbone, folds in predictors.items()}
 
 
-def _told(job: Job, soundscapes: Soundscapes) -> dict[str, Says]:
-    if not soundscapes.names:
+def _teacher(
+    job: Job, soundscapes: "Soundscapes", settings: Settings
+) -> dict[str, SegmentPredictor]:
+    from birdcore.inference.predict import recording_segments
+    from birdcore.inference.teacher_predictions import (
+        read_teacher_predictions,
+        segment_probabilities,
+    )
+
+    if not soundscapes.names or settings.teacher is None:
         return {}
-    told = read_teacher_predictions(job.inputs("heard"), job.input("catalog"), soundscapes.names)
-    segment_s = job.config["segment_s"]
+    outputs = [artifact / "heard.parquet" for artifact in job.inputs("heard")]
+    species = job.input("catalog") / "species.parquet"
+    predictions = read_teacher_predictions(outputs, species, soundscapes.names)
+    segment_s = settings.segment_s
 
-    def says(row: int, seconds: float) -> Probabilities:
-        return segment_probabilities(told, row, segment_ends(seconds, segment_s), segment_s)
+    def predict(row: int) -> "Floats":
+        ends = recording_segments(soundscapes, row, segment_s)
+        return segment_probabilities(predictions, row, ends, segment_s)
 
-    return {job.config["teacher"]: says}
+    return {settings.teacher: predict}

@@ -7,15 +7,13 @@ which rows and classes of the truth the submission has not; `{}` where nothing c
 import json
 from dataclasses import asdict
 
-import numpy as np
-
 from birdcore.config import Score, defaults_of
-from birdcore.metrics.files import NothingToScore, read_submission, score_files
+from birdcore.metrics.files import read_submission
 from birdcore.sources.birdclef import Source
 from birdcore.sources.row_names import refuse_one_for_two, stem_of
 from birdcore.sources.soundscapes import rows_of
 from birdcore.sources.table import is_there
-from birdcore.stages.submission import rounds_of
+from birdcore.stages.submission import ROUND
 from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.files import file_sha256, write_text
 from birdcore.store.store import Job
@@ -25,10 +23,14 @@ ENSEMBLE, SCORES = "ensemble", "scores.json"
 
 
 def step(settings: Score, source: Source, submission: Ref) -> Step | None:
-    """None where the data has no truth, or none of a soundscape that is there.
+    """The scores of a submission.
 
-    Raises ValueError where the truth is no table of the submission's form, or a row of it could be
-    that of two soundscapes.
+    Returns:
+        None where the data has no truth, or none of a soundscape that is there.
+
+    Raises:
+        ValueError: The truth is no table of the submission's form, or a row of it could be that of
+            two soundscapes.
     """
     truth = source.root / settings.truth
     if not is_there(truth):
@@ -50,9 +52,16 @@ def step(settings: Score, source: Source, submission: Ref) -> Step | None:
 
 
 def run(job: Job) -> Metrics:
+    import numpy as np
+
+    from birdcore.metrics.files import NothingToScore, score_files
+
+    settings = Score.model_validate(job.config)
     (truth,) = job.step.files
     submission = job.input("submission")
-    tables = {name: submission / "rounds" / f"{name}.csv" for name in rounds_of(submission)}
+    rounds = [name for name in submission.manifest.inputs if name.startswith(ROUND)]
+    names = [name.removeprefix(ROUND) for name in rounds]
+    tables = {name: submission / "rounds" / f"{name}.csv" for name in names}
     tables[ENSEMBLE] = submission / "submission.csv"
     try:
         scores = {
@@ -60,7 +69,7 @@ def run(job: Job) -> Metrics:
                 path,
                 job.source(truth),
                 generator=np.random.default_rng(0),
-                rounds=job.config["bootstrap"],
+                rounds=settings.bootstrap,
             )
             for name, path in tables.items()
         }

@@ -1,36 +1,34 @@
-"""Stage `submission`: predictions weighed, smoothed and written in the asked-for rows.
+"""Stage `submission`: predictions weighed, smoothed and written in the rows of a submission.
 
 Publishes `submission.csv` of the ensemble and `rounds/<name>.csv` of each round by itself. Columns
 and rows are those of sample_submission.csv. Where there is none, or its rows are of no soundscape
 that is there, a row stands for every 5 s of every soundscape (birdcore/sources/row_names.py names
-them).
-A row that nothing was heard for (a soundscape that is missing or unreadable) gets each class's
-mean, or .5 where no soundscape was heard: it ranks in the middle, and `unheard.parquet` names it.
+them). `unheard.parquet` names the rows for which there is no prediction.
 """
 
-import json
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-from numpy.typing import ArrayLike
+from pydantic import Field
 
 from birdcore.config import Predict, defaults_of
-from birdcore.features.columns import stacked
-from birdcore.inference.smooth import delta_shift, file_maximum, gaussian, neighbours
-from birdcore.inference.weights import blend
 from birdcore.sources.birdclef import Source
 from birdcore.sources.catalog import read_labels
 from birdcore.sources.soundscapes import SAMPLE, rows_of, sample_decides
 from birdcore.sources.tables import read_tables
-from birdcore.store.artifact import Artifact, Metrics, Ref, Step
+from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job
-from birdcore.unicode_names import nfc
 
 VERSION = 2
+ROUND = "round "
+"""Inputs that are the predictions of a round begin so."""
+
+
+class Settings(Predict):
+    """What the stage reads: how to smooth, and the names of rows that are no file's stem."""
+
+    names: dict[str, str] = Field(default_factory=dict)
 
 
 def step(
@@ -38,17 +36,25 @@ def step(
     source: Source,
     catalog: Ref,
     weights: Ref,
-    heard: Mapping[str, tuple[Ref, ...]],
+    predictions: Mapping[str, tuple[Ref, ...]],
 ) -> Step:
-    """`heard`: the predictions of each round, over all shards.
+    """The submission of all rounds.
 
-    Raises TableError where a row that is asked for could be that of two soundscapes.
+    Args:
+        settings: The recipe's [predict].
+        source: The data, which says what rows there are.
+        catalog: The catalogue, which knows the classes.
+        weights: Of the ensemble.
+        predictions: Of each round, over all shards.
+
+    Raises:
+        TableError: A row of the sample could be that of two soundscapes.
     """
     config: dict[str, Any] = settings.model_dump(
         include={"gaussian", "neighbours", "delta_shift", "file_maximum"}
     )
     inputs: dict[str, tuple[Ref, ...]] = {"catalog": (catalog,), "weights": (weights,)}
-    inputs |= {f"round {name}": refs for name, refs in heard.items()}
+    inputs |= {f"{ROUND}{name}": refs for name, refs in predictions.items()}
     named = {path: name for path, name in rows_of(source).items() if name != Path(path).stem}
     if named:
         config["names"] = named
@@ -58,99 +64,45 @@ def step(
 
 
 def run(job: Job) -> Metrics:
-    labels = read_labels(job.input("catalog"))
-    weighed = json.loads((job.input("weights") / "weights.json").read_text())
-    rounds = {
-        name.removeprefix("round "): _heard(job, name, labels)
-        for name in job.step.inputs
-        if name.startswith("round ")
-    }
-    members = {
-        f"{name}/{backbone}": table
-        for name, of_round in rounds.items()
-        for backbone, table in of_round.items()
-    }
-    blending = partial(blend, how=weighed["blend"], power=weighed.get("power", 1.0))
-    # Without a soundscape that can be read there is no member.
-    present = [name for name in weighed["weights"] if name in members]
-    shares = [weighed["weights"][name] for name in present]
-    ensemble = _blended([members[name] for name in present], shares, blending, labels)
-    row_ids = _row_ids(job, ensemble)
-    unheard = _write(job.folder / "submission.csv", ensemble, row_ids, labels)
-    (job.folder / "rounds").mkdir(exist_ok=True)
-    for name, of_round in rounds.items():
-        tables = list(of_round.values())
-        own = _blended(tables, np.ones(len(tables)), blending, labels)
-        _write(job.folder / "rounds" / f"{name}.csv", own, row_ids, labels)
-    pd.DataFrame({"row_id": pd.Series(unheard, dtype="str")}).to_parquet(
-        job.folder / "unheard.parquet", index=False
+    import pandas as pd
+
+    from birdcore.inference.predictions import write_submission
+    from birdcore.inference.submission import (
+        blended,
+        blended_equally,
+        smoothed_members,
+        submission_rows,
     )
-    return {"rows": len(row_ids), "classes": len(labels), "unheard": len(unheard)}
+    from birdcore.inference.weights import WEIGHTS_FILE, EnsembleWeights
 
-
-def rounds_of(submission: Artifact) -> list[str]:
-    """The rounds that a submission has a table of, in the recipe's order."""
-    inputs = submission.manifest.inputs
-    return [name.removeprefix("round ") for name in inputs if name.startswith("round ")]
-
-
-def _heard(job: Job, name: str, labels: tuple[str, ...]) -> dict[str, pd.DataFrame]:
-    """For each backbone the smoothed probabilities: a row per row id, a column per class."""
-    shards = [pd.read_parquet(a / "predictions.parquet") for a in job.inputs(name)]
-    table = pd.concat(shards, ignore_index=True) if shards else pd.DataFrame()
-    by_backbone = {}
-    names = job.config.get("names", {})
-    for backbone, rows in table.groupby("backbone") if len(table) else ():
-        parts = []
-        for recording, of_one in rows.groupby("recording", sort=True):
-            of_one = of_one.sort_values("end")
-            name = names.get(recording, Path(str(recording)).stem)
-            smoothed = _smoothed(stacked(of_one["probabilities"], np.float64), job)
-            parts.append(
-                pd.DataFrame(smoothed, [f"{name}_{end}" for end in of_one["end"]], list(labels))
-            )
-        by_backbone[str(backbone)] = pd.concat(parts, verify_integrity=True)
-    return by_backbone
-
-
-def _smoothed(rows: np.ndarray, job: Job) -> np.ndarray:
-    rows = gaussian(rows, job.config["gaussian"])
-    if job.config["delta_shift"]:
-        rows = delta_shift(rows, 1 - job.config["delta_shift"])
-    if job.config["neighbours"]:
-        rows = neighbours(rows)
-    return file_maximum(rows, job.config["file_maximum"])
-
-
-def _blended(
-    tables: list[pd.DataFrame],
-    weights: ArrayLike,
-    blending: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    labels: tuple[str, ...],
-) -> pd.DataFrame:
-    """`weights`: a number for each table, or one for each of its classes."""
-    if not tables:
-        return pd.DataFrame(columns=list(labels), dtype=np.float64)
-    first = tables[0]
-    stacked = np.stack([table.loc[first.index].to_numpy(np.float64) for table in tables])
-    shares = np.asarray(weights, np.float64)
-    # All the weight of a class may be a member's that heard nothing: the others count alike then.
-    shares = np.where(shares.sum(axis=0) > 0, shares, 1.0)
-    return pd.DataFrame(blending(stacked, shares), first.index, first.columns)
-
-
-def _row_ids(job: Job, heard: pd.DataFrame) -> list[str]:
+    settings = Settings.model_validate(job.config)
+    classes = read_labels(job.input("catalog"))
+    weights = EnsembleWeights.read(job.input("weights") / WEIGHTS_FILE)
+    rounds = {}
+    for name in job.step.inputs:
+        if name.startswith(ROUND):
+            files = [artifact / "predictions.parquet" for artifact in job.inputs(name)]
+            members = smoothed_members(files, classes, settings, settings.names)
+            rounds[name.removeprefix(ROUND)] = members
+    ensemble = blended(
+        {
+            f"{name}/{key}": table
+            for name, members in rounds.items()
+            for key, table in members.items()
+        },
+        weights,
+        classes,
+    )
+    row_ids = list(ensemble.index)
     if SAMPLE in job.step.files:
-        return list(read_tables(Path(job.step.root)).row_ids)
-    return list(heard.index)
-
-
-def _write(
-    path: Path, table: pd.DataFrame, row_ids: list[str], labels: tuple[str, ...]
-) -> list[str]:
-    """Write the rows that are asked for; the ones that nothing was heard for."""
-    unheard = [row for row in row_ids if nfc(row) not in table.index]
-    filled = table.reindex([nfc(row) for row in row_ids], columns=list(labels))
-    filled = filled.fillna(table.mean()).fillna(0.5).set_axis(row_ids)
-    filled.rename_axis("row_id").to_csv(path, float_format="%.8g")
-    return unheard
+        row_ids = list(read_tables(Path(job.step.root)).row_ids)
+    rows, missing = submission_rows(ensemble, row_ids, classes)
+    write_submission(job.folder / "submission.csv", rows)
+    (job.folder / "rounds").mkdir(exist_ok=True)
+    for name, members in rounds.items():
+        table = blended_equally(members, weights, classes)
+        rows, _ = submission_rows(table, row_ids, classes)
+        write_submission(job.folder / "rounds" / f"{name}.csv", rows)
+    table = pd.DataFrame({"row_id": pd.Series(missing, dtype="str")})
+    table.to_parquet(job.folder / "unheard.parquet", index=False)
+    return {"rows": len(row_ids), "classes": len(classes), "unheard": len(missing)}

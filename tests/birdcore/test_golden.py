@@ -53,6 +53,7 @@ from birdcore.stages.table import STAGES
 from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.files import file_sha256
 from birdcore.store.store import Store
+from birdcore.teachers import TEACHERS
 from birdcore.teachers.external_teacher import Credit, ExternalTeacher, Floats, Infer
 from birdcore.teachers.outputs import read_outputs
 from birdcore.xeno_canto.record import Record, write_records
@@ -336,7 +337,7 @@ def differences(old: Any, new: Any, where: str) -> Iterator[str]:
 def test_a_version_of_a_stage_makes_what_it_always_made(
     tmp_path: Path, store: Store, model_of: MadeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(outside.TEACHERS, LOUDNESS.name, lambda: LOUDNESS)
+    monkeypatch.setitem(TEACHERS, LOUDNESS.name, lambda: LOUDNESS)
     write_data(tmp_path / "data")
     made = list(all_stages(tmp_path / "data", store, model_of))
     assert {one.manifest.stage for one in made} == STAGES.keys()

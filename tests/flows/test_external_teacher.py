@@ -14,10 +14,10 @@ from birdcore.features.columns import stacked
 from birdcore.inference.teacher_predictions import read_teacher_predictions, recording_probabilities
 from birdcore.models.sed import load_model
 from birdcore.sources.birdclef import scan
-from birdcore.stages import external_teacher as outside
 from birdcore.stages.table import load_run
 from birdcore.store.artifact import Artifact
 from birdcore.store.store import Store
+from birdcore.teachers import TEACHERS
 from birdcore.teachers.external_teacher import Credit, ExternalTeacher, Floats, Infer
 from birdcore.teachers.outputs import read_outputs
 from birdcore.training.attribution import FILE, OUTSIDE
@@ -64,7 +64,7 @@ def taught(
     known = tuple(pd.read_csv(tiny_data / "taxonomy.csv")["scientific_name"][:2])
     credit = Credit("Fake", "nobody", "CC BY-NC 4.0", "https://example.org", "none")
     fake = ExternalTeacher("birdnet", 8_000, 2.0, known, 8, {}, credit, open_fake)
-    monkeypatch.setitem(outside.TEACHERS, "birdnet", lambda: fake)
+    monkeypatch.setitem(TEACHERS, "birdnet", lambda: fake)
     recipe = tmp_path / "outside.toml"
     text = tiny_recipe.read_text().replace(
         "[[round]]", f"[external_teacher]\n{EMBED}\n[[round]]", 1
@@ -215,7 +215,9 @@ def test_as_a_member_it_is_judged_by_its_loudest_window(
         a for name, a in made.items() if name.startswith("external_teacher birdnet train_audio")
     ]
     name = pd.read_parquet(heard[0] / "heard.parquet", columns=["recording"])["recording"][0]
-    told = read_teacher_predictions(heard, made["catalog"], [name])
+    told = read_teacher_predictions(
+        [a / "heard.parquet" for a in heard], made["catalog"] / "species.parquet", [name]
+    )
     (said,) = recording_probabilities(told)
     loudest = read_outputs([a / "heard.parquet" for a in heard], [name]).probabilities.amax(dim=0)
     assert sorted(said[said > 0]) == sorted(loudest.float().numpy())

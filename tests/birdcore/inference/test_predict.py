@@ -53,7 +53,7 @@ def sound(seconds: float, seed: int = 0) -> np.ndarray:
 def test_every_recording_is_heard_to_its_end(
     store: Store, mel_of: MadeMel, model_of: MadeModel, seconds: float
 ) -> None:
-    (predictor,) = load_predictors([store.get(model_of())])
+    (predictor,) = load_predictors([store.get(model_of()).folder])
     soundscapes = read_soundscapes(mel_of({"a": sound(seconds)}) / "mel.parquet")
     said = heard(predictor, soundscapes, 0, 2.5)
     frames = int(soundscapes.lengths[0])
@@ -65,7 +65,7 @@ def test_every_recording_is_heard_to_its_end(
 def test_clipwise_a_cell_is_the_mean_of_what_the_windows_over_it_are_as_a_whole(
     store: Store, mel_of: MadeMel, model_of: MadeModel
 ) -> None:
-    (predictor,) = load_predictors([store.get(model_of())])
+    (predictor,) = load_predictors([store.get(model_of()).folder])
     mel = mel_of({"a": sound(7.5)}) / "mel.parquet"
     soundscapes = read_soundscapes(mel)
     said = heard(predictor, soundscapes, 0, 2.5, "clipwise")
@@ -74,7 +74,9 @@ def test_clipwise_a_cell_is_the_mean_of_what_the_windows_over_it_are_as_a_whole(
     whole = read_mels([mel], CPU)
     with torch.inference_mode():
         power = whole.power(torch.zeros(2, dtype=torch.long), torch.from_numpy(starts), 313)
-        first, last = predictor.model(model_input(power, predictor.input_spec)).clipwise.numpy()
+        first, last = predictor.engine.model(
+            model_input(power, predictor.input_spec)
+        ).clipwise.numpy()
     np.testing.assert_allclose(said[0], first, rtol=1e-5)
     np.testing.assert_allclose(said[-1], last, rtol=1e-5)
     np.testing.assert_allclose(said[len(said) // 2], (first + last) / 2, rtol=1e-5)
@@ -84,7 +86,7 @@ def test_clipwise_a_cell_is_the_mean_of_what_the_windows_over_it_are_as_a_whole(
 def test_both_is_the_mean_of_a_window_as_a_whole_and_its_frames(
     store: Store, mel_of: MadeMel, model_of: MadeModel
 ) -> None:
-    (predictor,) = load_predictors([store.get(model_of())])
+    (predictor,) = load_predictors([store.get(model_of()).folder])
     soundscapes = read_soundscapes(mel_of({"a": sound(12.3)}) / "mel.parquet")
     both = heard(predictor, soundscapes, 0, 1.25, "both")
     clip, frames = (heard(predictor, soundscapes, 0, 1.25, o) for o in ("clipwise", "framewise"))
@@ -95,7 +97,7 @@ def test_both_is_the_mean_of_a_window_as_a_whole_and_its_frames(
 def test_over_the_floor_a_quieter_recording_is_heard_alike(
     store: Store, mel_of: MadeMel, model_of: MadeModel
 ) -> None:
-    (predictor,) = load_predictors([store.get(model_of())])
+    (predictor,) = load_predictors([store.get(model_of()).folder])
     input_spec = predictor.input_spec.model_copy(update={"normalise": "floor"})
     predictor = replace(predictor, input_spec=input_spec)
     loud = sound(9.0)
@@ -123,7 +125,7 @@ def test_over_the_floor_a_quieter_recording_is_heard_alike(
 def test_a_longer_step_than_a_window_leaves_no_gap(
     store: Store, mel_of: MadeMel, model_of: MadeModel, output: Output
 ) -> None:
-    (predictor,) = load_predictors([store.get(model_of())])
+    (predictor,) = load_predictors([store.get(model_of()).folder])
     soundscapes = read_soundscapes(mel_of({"a": sound(15.1)}) / "mel.parquet")
     window_s = 313 / soundscapes.spec.frame_rate
     far = heard(predictor, soundscapes, 0, 99.0, output)
@@ -134,7 +136,7 @@ def test_a_longer_step_than_a_window_leaves_no_gap(
 def test_cells_are_the_mean_of_the_windows_that_cover_them(
     store: Store, mel_of: MadeMel, model_of: MadeModel
 ) -> None:
-    (predictor,) = load_predictors([store.get(model_of())])
+    (predictor,) = load_predictors([store.get(model_of()).folder])
     mel = mel_of({"a": sound(11.0), "b": sound(8.2, 1)}) / "mel.parquet"
     soundscapes, whole = read_soundscapes(mel), read_mels([mel], CPU)
     said = heard(predictor, soundscapes, 1, 2.0)
@@ -146,7 +148,7 @@ def test_cells_are_the_mean_of_the_windows_that_cover_them(
     with torch.inference_mode():
         for start in starts.tolist():
             power = whole.power(torch.tensor([1]), torch.tensor([start]), window)
-            output = predictor.model(model_input(power, predictor.input_spec))
+            output = predictor.engine.model(model_input(power, predictor.input_spec))
             probabilities = output.framewise_logit.sigmoid()[0].T.numpy()
             for cell in range(len(said)):
                 centre = (cell * CELL_FRAMES + min(cell * CELL_FRAMES + CELL_FRAMES, frames)) / 2
@@ -160,7 +162,7 @@ def test_cells_are_the_mean_of_the_windows_that_cover_them(
 def test_what_one_recording_holds_does_not_change_another(
     store: Store, mel_of: MadeMel, model_of: MadeModel
 ) -> None:
-    (predictor,) = load_predictors([store.get(model_of())])
+    (predictor,) = load_predictors([store.get(model_of()).folder])
     alone = read_soundscapes(mel_of({"b": sound(7.0, 1)}) / "mel.parquet")
     among = read_soundscapes(
         mel_of({"a": sound(6.0), "b": sound(7.0, 1), "c": sound(3.0, 2)}) / "mel.parquet"
@@ -171,7 +173,7 @@ def test_what_one_recording_holds_does_not_change_another(
 
 
 def test_many_windows_run_in_batches(store: Store, mel_of: MadeMel, model_of: MadeModel) -> None:
-    (predictor,) = load_predictors([store.get(model_of(frames=63))])
+    (predictor,) = load_predictors([store.get(model_of(frames=63)).folder])
     soundscapes = read_soundscapes(mel_of({"a": sound(20.0)}) / "mel.parquet")
     assert len(window_starts(int(soundscapes.lengths[0]), 63, 12)) > 64
     said = heard(predictor, soundscapes, 0, 0.2)
@@ -190,7 +192,7 @@ def test_blocks_change_nothing_but_a_sum_s_last_bit(
     step_s: float,
     normalise: str,
 ) -> None:
-    (predictor,) = load_predictors([store.get(model_of(frames=63))])
+    (predictor,) = load_predictors([store.get(model_of(frames=63)).folder])
     input_spec = predictor.input_spec.model_copy(update={"normalise": normalise})
     predictor = replace(predictor, input_spec=input_spec)
     mel = mel_of({"a": sound(3.0), "b": sound(20.7, 1)}) / "mel.parquet"
@@ -205,7 +207,7 @@ def test_blocks_change_nothing_but_a_sum_s_last_bit(
 def test_a_silent_soundscape_gets_probabilities(
     store: Store, mel_of: MadeMel, model_of: MadeModel
 ) -> None:
-    (predictor,) = load_predictors([store.get(model_of())])
+    (predictor,) = load_predictors([store.get(model_of()).folder])
     soundscapes = read_soundscapes(mel_of({"a": np.zeros(200_000)}) / "mel.parquet")
     assert np.isfinite(heard(predictor, soundscapes, 0, 2.5)).all()
 
@@ -214,7 +216,7 @@ def test_a_model_of_another_mel_is_refused(
     store: Store, mel_of: MadeMel, model_of: MadeModel
 ) -> None:
     other = MelSpec(n_mels=32, f_max=15_000.0)
-    (predictor,) = load_predictors([store.get(model_of(spec=other))])
+    (predictor,) = load_predictors([store.get(model_of(spec=other)).folder])
     soundscapes = read_soundscapes(mel_of({"a": sound(5)}) / "mel.parquet")
     with pytest.raises(ValueError, match="another mel"):
         heard(predictor, soundscapes, 0, 2.5)

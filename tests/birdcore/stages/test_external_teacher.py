@@ -18,6 +18,7 @@ from birdcore.stages import clean, mel
 from birdcore.stages import external_teacher as stage
 from birdcore.store.artifact import Artifact, Step
 from birdcore.store.store import Store
+from birdcore.teachers import TEACHERS, teacher_named
 from birdcore.teachers.external_teacher import Credit, ExternalTeacher, Floats, Infer
 from birdcore.teachers.outputs import TeacherOutputs, read_outputs
 
@@ -51,7 +52,7 @@ FAKE = ExternalTeacher(
 
 @pytest.fixture(autouse=True)
 def _fake_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(stage.TEACHERS, "fake", lambda: FAKE)
+    monkeypatch.setitem(TEACHERS, "fake", lambda: FAKE)
 
 
 @pytest.fixture
@@ -187,11 +188,11 @@ def test_another_version_of_the_model_than_was_planned_with_is_refused(
     store: Store, cleaned: Callable[..., tuple[Shard, Step]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     newer = ExternalTeacher(**{**vars(FAKE), "files": {"fake.bin": "1" * 64}})
-    monkeypatch.setitem(stage.TEACHERS, "fake", lambda: newer)
+    monkeypatch.setitem(TEACHERS, "fake", lambda: newer)
     with pytest.raises(ValueError, match="not those that were planned with"):
         listen(store, *cleaned({"a.wav": 3.0}))
 
 
 def test_an_unknown_teacher_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match=r"no outside teacher 'perch': there is birdnet"):
-        stage.teacher_named("perch")
+    with pytest.raises(ValueError, match=r"no external teacher is called 'perch': choose birdnet"):
+        teacher_named("perch")

@@ -58,7 +58,7 @@ def test_a_segment_is_the_mean_of_its_frames_over_all_teachers(
     mel = mel_of({"a": sound(11.3), "b": sound(20, 1)}, "train_soundscapes")
     table = rows(labelled(store, teacher, mel))
     soundscapes = read_soundscapes(mel / "mel.parquet")
-    predictors = load_predictors([store.get(ref) for ref in teacher])
+    predictors = load_predictors([store.get(ref).folder for ref in teacher])
     for at, name in enumerate(soundscapes.names):
         alone = [predict_recording([one], soundscapes, at, 2.5) for one in predictors]
         cells = np.mean([np.concatenate(list(blocks)) for blocks in alone], axis=0)
@@ -108,7 +108,7 @@ def test_a_teacher_says_what_it_is_asked_for_in_windows_as_far_apart_as_said(
     mel = mel_of({"a": sound(11.3)}, "train_soundscapes")
     table = rows(labelled(store, teacher, mel, output=output, step_s=step_s))
     soundscapes = read_soundscapes(mel / "mel.parquet")
-    predictors = load_predictors([store.get(ref) for ref in teacher])
+    predictors = load_predictors([store.get(ref).folder for ref in teacher])
     cells = list(predict_recording(predictors, soundscapes, 0, step_s or 2.5, output))
     count, rate = sum(map(len, cells)), cell_rate(soundscapes)
     expected = segment_mean(cells, count, rate, table["start"], table["end"])

@@ -69,7 +69,7 @@ def test_a_row_is_the_maximum_of_the_mean_over_folds(
     assert artifact.metrics == {"recordings": 2, "rows": 2 * (3 + 7), "models": 3}
     assert set(table["backbone"]) == {"test_resnet", "test_efficientnet"}
     soundscapes = read_soundscapes(mel / "mel.parquet")
-    predictors = load_predictors([store.get(ref) for ref in models])
+    predictors = load_predictors([store.get(ref).folder for ref in models])
     by_backbone = {"test_resnet": predictors[:2], "test_efficientnet": predictors[2:]}
     for at, name in enumerate(soundscapes.names):
         for backbone, of_folds in by_backbone.items():

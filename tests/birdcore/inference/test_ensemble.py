@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from birdcore.inference.ensemble_choice import Evaluation, choose_candidate, evaluate, resampled_auc
+from birdcore.inference.ensemble import Evaluation, choose_candidate, evaluate, resampled_auc
 
 
 def drawn(rows: int, classes: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,0 +1,103 @@
+"""From the members' predictions of segments to the rows of a submission.
+
+A row for which there is no prediction (its soundscape is missing or unreadable) gets each class's
+mean, or .5 where there is no prediction at all, so that it ranks in the middle.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+
+from birdcore.config import Predict
+from birdcore.features.columns import stacked
+from birdcore.inference.predictions import Predictions
+from birdcore.inference.smooth import smooth_recording
+from birdcore.inference.weights import EnsembleWeights, blend_present
+from birdcore.unicode_names import nfc
+
+
+def smoothed_members(
+    files: Sequence[Path], classes: Sequence[str], settings: Predict, names: Mapping[str, str]
+) -> dict[str, pd.DataFrame]:
+    """The smoothed predictions of each backbone of a round.
+
+    Args:
+        files: `predictions.parquet` of each shard.
+        classes: The columns, in the order of the models.
+        settings: How predictions are smoothed over the segments of a recording.
+        names: What rows of a recording are called, where that is not its file's stem.
+
+    Returns:
+        By backbone, a row per row id and a column per class.
+    """
+    table = pd.concat([pd.read_parquet(f) for f in files], ignore_index=True) if files else None
+    members = {}
+    for backbone, rows in table.groupby("backbone") if table is not None and len(table) else ():
+        parts = []
+        for recording, segments in rows.groupby("recording", sort=True):
+            segments = segments.sort_values("end")
+            name = names.get(str(recording), PurePosixPath(str(recording)).stem)
+            smoothed = smooth_recording(stacked(segments["probabilities"], np.float64), settings)
+            row_ids = [f"{name}_{end}" for end in segments["end"]]
+            parts.append(pd.DataFrame(smoothed, row_ids, list(classes)))
+        members[str(backbone)] = pd.concat(parts, verify_integrity=True)
+    return members
+
+
+def blended(
+    members: Mapping[str, pd.DataFrame], weights: EnsembleWeights, classes: Sequence[str]
+) -> pd.DataFrame:
+    """The members' tables as one; members without a table are left out, and may be all."""
+    present = {name: members[name] for name in weights.weights if name in members}
+    return _blended(present, [weights.weights[name] for name in present], weights, classes)
+
+
+def blended_equally(
+    members: Mapping[str, pd.DataFrame], weights: EnsembleWeights, classes: Sequence[str]
+) -> pd.DataFrame:
+    """The tables as one, each counting alike, blended as the ensemble is."""
+    return _blended(members, [1.0] * len(members), weights, classes)
+
+
+def _blended(
+    members: Mapping[str, pd.DataFrame],
+    shares: Sequence[float | list[float]],
+    weights: EnsembleWeights,
+    classes: Sequence[str],
+) -> pd.DataFrame:
+    if not members:
+        return pd.DataFrame(columns=list(classes), dtype=np.float64)
+    first, *_ = tables = list(members.values())
+    predictions = np.stack([table.loc[first.index].to_numpy(np.float64) for table in tables])
+    values = blend_present(predictions, shares, weights.blend, weights.power)
+    return pd.DataFrame(values, first.index, first.columns)
+
+
+def submission_rows(
+    table: pd.DataFrame, row_ids: Sequence[str], classes: Sequence[str], segment_s: float = 5.0
+) -> tuple[Predictions, list[str]]:
+    """The rows of a submission, and the ids of those for which there is no prediction.
+
+    Args:
+        table: Predictions by row id.
+        row_ids: The rows, in their order; matched in Unicode's composed form.
+        classes: The columns, in their order.
+        segment_s: Length of a row, seconds.
+    """
+    missing = [row for row in row_ids if nfc(row) not in table.index]
+    filled = table.reindex([nfc(row) for row in row_ids], columns=list(classes))
+    filled = filled.fillna(table.mean()).fillna(0.5)
+    parts = [row.rpartition("_") for row in row_ids]
+    ends = pd.to_numeric(pd.Series([end for *_, end in parts], dtype="str"), errors="coerce")
+    end_s = ends.to_numpy(np.float64)
+    predictions = Predictions(
+        recordings=tuple(name for name, *_ in parts),
+        start_s=end_s - segment_s,
+        end_s=end_s,
+        classes=tuple(classes),
+        probabilities=filled.to_numpy(np.float64),
+        row_ids=tuple(row_ids),
+    )
+    return predictions, missing

@@ -1,0 +1,253 @@
+"""Trained models outside of a run: what they need is stored beside them, and they predict files.
+
+A run's results folder holds its ensemble:
+
+    model/ensemble.json                      weights, classes, how to predict, the codes' scale
+    model/ROUND/BACKBONE/fold-0/             a member's model of each fold
+        model.json, model.safetensors, input.json
+
+`load_model` reads such a folder, or a folder with one model alone. Predictions for a file are those
+that the run itself would have made of it: the same decoding, peak division, coding, windows,
+smoothing and blend.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from birdcore.audio.blocks import Block, Blocks, held
+from birdcore.audio.decode import decode
+from birdcore.audio.resample import resampled
+from birdcore.config import Predict
+from birdcore.features.recordings import Recordings
+from birdcore.features.scale import Scale, encode
+from birdcore.features.spec import MelSpec
+from birdcore.features.spectrogram import mel_blocks
+from birdcore.inference.predict import (
+    Predictor,
+    load_predictors,
+    predict_segments,
+    recording_segments,
+)
+from birdcore.inference.predictions import Predictions
+from birdcore.inference.smooth import smooth_recording
+from birdcore.inference.weights import Blend, blend_present
+from birdcore.models.input import INPUT_FILE, pick_device
+from birdcore.models.sed import SPEC_FILE, WEIGHTS_FILE
+
+FOLDER, ENSEMBLE_FILE = "model", "ensemble.json"
+MODEL_FILES = (SPEC_FILE, WEIGHTS_FILE, INPUT_FILE)
+"""What a folder of one model holds."""
+
+
+class EnsembleSpec(BaseModel):
+    """All that prediction needs beside the models.
+
+    Attributes:
+        classes: The columns (K,), in the models' order.
+        blend, power, weights: How members count, see `birdcore.inference.weights`.
+        members: The folders of each member's models, below the file's own folder.
+        predict: Windows, output and smoothing: the recipe's [predict].
+        scale: How the training's features were coded.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    classes: tuple[str, ...]
+    blend: Blend = "mean"
+    power: float = 1.0
+    weights: dict[str, float | list[float]]
+    members: dict[str, tuple[str, ...]]
+    predict: Predict = Predict()
+    scale: Scale = Scale()
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """An ensemble that is ready to predict recordings; one model is an ensemble of one."""
+
+    spec: EnsembleSpec
+    members: Mapping[str, Sequence[Predictor]]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes (K,)."""
+        return self.spec.classes
+
+    @property
+    def front_end(self) -> MelSpec:
+        """The features that the models read."""
+        return next(iter(self.members.values()))[0].input_spec.mel
+
+    def predict(
+        self,
+        recordings: Any,
+        rate: int | None = None,
+        *,
+        long: bool = False,
+        threshold: float = 0.0,
+    ) -> pd.DataFrame:
+        """Probabilities of all classes for each segment of one or more recordings.
+
+        Args:
+            recordings: A file (str or Path), mono samples (n,) as an array or a tensor, or a list
+                of either. Where members are blended by rank, ranks are among all segments given.
+            rate: Samples a second of samples; by default that of the models.
+            long: A row for each segment and class with a `confidence` of at least `threshold`,
+                instead of a column for each class.
+            threshold: See `long`.
+
+        Returns:
+            Columns recording, start and end (seconds), and one for each class; or, where `long`,
+            recording, start, end, class, confidence.
+
+        Raises:
+            Rejected: A file cannot be decoded.
+        """
+        predictions = self.predictions(recordings, rate)
+        return predictions.long(threshold) if long else predictions.wide()
+
+    def predictions(self, recordings: Any, rate: int | None = None) -> Predictions:
+        """As `predict`, as a typed table that `write_predictions` writes in any format."""
+        many = isinstance(recordings, list | tuple)
+        given = list(recordings) if many else [recordings]
+        names: list[str] = []
+        ends: list[NDArray[np.int64]] = []
+        rows: dict[str, list[NDArray[np.floating]]] = {name: [] for name in self.members}
+        for number, recording in enumerate(given):
+            name, features = self._features(recording, rate, number)
+            segments = recording_segments(features, 0, self.spec.predict.segment_s)
+            names += [name] * len(segments)
+            ends.append(segments)
+            for member, predictors in self.members.items():
+                outputs = predict_segments(predictors, features, 0, self.spec.predict)
+                smoothed = smooth_recording(outputs.astype(np.float64), self.spec.predict)
+                rows[member].append(smoothed)
+        end_s = np.concatenate([np.zeros(0), *ends])
+        probabilities = np.zeros((0, len(self.classes)))
+        if names:
+            tables = np.stack([np.concatenate(parts) for parts in rows.values()])
+            shares = [self.spec.weights[member] for member in self.members]
+            blended = blend_present(tables, shares, self.spec.blend, self.spec.power)
+            probabilities = np.asarray(blended, np.float64)
+        start_s = end_s - self.spec.predict.segment_s
+        return Predictions(tuple(names), start_s, end_s, self.classes, probabilities)
+
+    def _features(self, recording: Any, rate: int | None, number: int) -> tuple[str, Recordings]:
+        if isinstance(recording, str | Path):
+            audio = decode(Path(recording))
+            blocks: Blocks = audio.blocks
+            name, source_rate = str(recording), audio.rate
+        else:
+            samples = as_samples(recording)
+            blocks = lambda: iter([samples])  # noqa: E731
+            name, source_rate = f"recording {number}", rate or self.front_end.sample_rate
+        return name, encoded(name, blocks, source_rate, self.front_end, self.spec.scale)
+
+
+def as_samples(samples: ArrayLike | torch.Tensor) -> Block:
+    """Mono samples of any kind of array or tensor as float32 (n,).
+
+    Raises:
+        ValueError: There is no sample, or more than one channel.
+    """
+    array = samples.detach().cpu().numpy() if isinstance(samples, torch.Tensor) else samples
+    mono = np.asarray(array, np.float32)
+    if mono.ndim != 1 or not mono.size:
+        raise ValueError(
+            f"samples have shape {mono.shape}: give mono samples (n,), such as the mean of channels"
+        )
+    return mono
+
+
+def encoded(name: str, blocks: Blocks, rate: int, spec: MelSpec, scale: Scale) -> Recordings:
+    """One recording as the features that a run would cache of it: resampled, divided by its peak
+    and coded."""
+
+    def resampled_blocks() -> Iterator[Block]:
+        empty = True
+        for block in resampled(blocks(), rate, spec.sample_rate):
+            empty = False
+            yield block
+        if empty:  # a sample or two of a high rate can become none
+            yield np.zeros(1, np.float32)
+
+    at_rate = held(resampled_blocks)
+    peak = max((float(np.abs(block).max()) for block in at_rate()), default=0.0) or 1.0
+    level = (block / np.float32(peak) for block in at_rate())
+    codes = [encode(energy, spec.power, scale) for energy in mel_blocks(level, spec)]
+    device = pick_device()
+    frames = torch.from_numpy(np.concatenate(codes)).to(device)
+    start, length = torch.zeros(1, dtype=torch.long), torch.tensor([len(frames)])
+    return Recordings((name,), frames, start.to(device), length.to(device), spec, scale)
+
+
+def load_model(path: str | Path, engine: str = "torch") -> TrainedModel:
+    """A trained model that predicts recordings.
+
+    Args:
+        path: A run's results folder (`--out`), the `model` folder in it, or a folder with one
+            model: an artifact of the stage `train`, or `model.json`, `model.safetensors` and
+            `input.json`.
+        engine: What runs the models, see `birdcore.inference.engine.ENGINES`.
+
+    Raises:
+        ValueError: The folder holds no model, or one of its files is damaged.
+
+    Example:
+        >>> model = load_model("out/run")  # doctest: +SKIP
+        >>> model.predict("soundscape.ogg")  # doctest: +SKIP
+    """
+    folder = Path(path)
+    for candidate in (folder / FOLDER, folder):
+        if (candidate / ENSEMBLE_FILE).is_file():
+            return _load_ensemble(candidate, engine)
+    if not (folder / SPEC_FILE).is_file():
+        raise ValueError(
+            f"{folder} holds no model: give a run's results folder (--out), which has "
+            f"{FOLDER}/{ENSEMBLE_FILE}, or a folder with {', '.join(MODEL_FILES)}"
+        )
+    predictors = load_predictors([folder], engine)
+    spec = EnsembleSpec(
+        classes=predictors[0].model_spec.classes,
+        weights={"model": 1.0},
+        members={"model": (".",)},
+        scale=_scale_of(folder) or _default_scale(predictors[0].input_spec.mel),
+    )
+    return TrainedModel(spec, {"model": predictors})
+
+
+def _load_ensemble(folder: Path, engine: str) -> TrainedModel:
+    file = folder / ENSEMBLE_FILE
+    try:
+        spec = EnsembleSpec.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        raise ValueError(f"{file} describes no ensemble: {error}") from error
+    members = {
+        name: load_predictors([folder / model for model in models], engine)
+        for name, models in spec.members.items()
+    }
+    return TrainedModel(spec, members)
+
+
+def _default_scale(spec: MelSpec) -> Scale:
+    return Scale(ceiling_db=45.0 if spec.power == 1 else 35.0)
+
+
+def _scale_of(folder: Path) -> Scale | None:
+    """The scale of the features that an artifact of a store was trained on, where it is one."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_bytes())
+        mel = folder.resolve().parents[1] / manifest["inputs"]["mel"][0]
+        return Scale(**json.loads((mel / "manifest.json").read_bytes())["config"]["scale"])
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return None
