@@ -13,6 +13,8 @@ them). They are imported when they are used, so that `import birdcore` is quick.
 from importlib import import_module
 from typing import Any
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Predictions",
     "TrainedModel",
