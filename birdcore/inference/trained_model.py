@@ -23,14 +23,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from birdcore.audio.blocks import Block, Blocks, held
+from birdcore.audio.blocks import Block, Blocks, cache_blocks
 from birdcore.audio.decode import decode
-from birdcore.audio.resample import resampled
+from birdcore.audio.resample import resample_blocks
 from birdcore.config import Predict
+from birdcore.features.front_end import FrontEnd, encode_recording, length_and_peak
 from birdcore.features.recordings import Recordings
-from birdcore.features.scale import Scale, encode
-from birdcore.features.spec import MelSpec
-from birdcore.features.spectrogram import mel_blocks
+from birdcore.features.scale import Scale
 from birdcore.inference.predict import (
     Predictor,
     load_predictors,
@@ -84,7 +83,7 @@ class TrainedModel:
         return self.spec.classes
 
     @property
-    def front_end(self) -> MelSpec:
+    def front_end(self) -> FrontEnd:
         """The features that the models read."""
         return next(iter(self.members.values()))[0].input_spec.mel
 
@@ -169,26 +168,32 @@ def as_samples(samples: ArrayLike | torch.Tensor) -> Block:
     return mono
 
 
-def encoded(name: str, blocks: Blocks, rate: int, spec: MelSpec, scale: Scale) -> Recordings:
-    """One recording as the features that a run would cache of it: resampled, divided by its peak
-    and coded."""
+def encoded(name: str, blocks: Blocks, rate: int, front_end: FrontEnd, scale: Scale) -> Recordings:
+    """One recording as the features that a run would cache of it.
 
-    def resampled_blocks() -> Iterator[Block]:
+    Args:
+        name: What it is called.
+        blocks: Mono samples in blocks (n,).
+        rate: Their rate, Hz; they are resampled to the front end's.
+        front_end: Computes the features.
+        scale: Codes them.
+    """
+
+    def resampled() -> Iterator[Block]:
         empty = True
-        for block in resampled(blocks(), rate, spec.sample_rate):
+        for block in resample_blocks(blocks(), rate, front_end.sample_rate):
             empty = False
             yield block
         if empty:  # a sample or two of a high rate can become none
             yield np.zeros(1, np.float32)
 
-    at_rate = held(resampled_blocks)
-    peak = max((float(np.abs(block).max()) for block in at_rate()), default=0.0) or 1.0
-    level = (block / np.float32(peak) for block in at_rate())
-    codes = [encode(energy, spec.power, scale) for energy in mel_blocks(level, spec)]
+    at_rate = cache_blocks(resampled)
+    _, peak = length_and_peak(at_rate())
+    codes = np.concatenate(list(encode_recording(at_rate(), peak, front_end, scale)))
     device = pick_device()
-    frames = torch.from_numpy(np.concatenate(codes)).to(device)
-    start, length = torch.zeros(1, dtype=torch.long), torch.tensor([len(frames)])
-    return Recordings((name,), frames, start.to(device), length.to(device), spec, scale)
+    start, length = torch.zeros(1, dtype=torch.long), torch.tensor([len(codes)])
+    frames = torch.from_numpy(codes).to(device)
+    return Recordings((name,), frames, start.to(device), length.to(device), front_end, scale)
 
 
 def load_model(path: str | Path, engine: str = "torch") -> TrainedModel:
@@ -221,7 +226,7 @@ def load_model(path: str | Path, engine: str = "torch") -> TrainedModel:
         classes=predictors[0].model_spec.classes,
         weights={"model": 1.0},
         members={"model": (".",)},
-        scale=_scale_of(folder) or _default_scale(predictors[0].input_spec.mel),
+        scale=_scale_of(folder) or predictors[0].input_spec.mel.scale("uint8"),
     )
     return TrainedModel(spec, {"model": predictors})
 
@@ -237,10 +242,6 @@ def _load_ensemble(folder: Path, engine: str) -> TrainedModel:
         for name, models in spec.members.items()
     }
     return TrainedModel(spec, members)
-
-
-def _default_scale(spec: MelSpec) -> Scale:
-    return Scale(ceiling_db=45.0 if spec.power == 1 else 35.0)
 
 
 def _scale_of(folder: Path) -> Scale | None:
