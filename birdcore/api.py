@@ -16,7 +16,7 @@ from torch import Tensor
 from birdcore.audio.decode import decode
 from birdcore.audio.resample import resample
 from birdcore.features.mel import PRESETS, MelSpec
-from birdcore.features.meltrogram import mel_energy
+from birdcore.features.spectrogram import mel_energy
 from birdcore.inference.predictions import Predictions, write_predictions
 from birdcore.inference.trained_model import TrainedModel, as_samples, load_model
 from birdcore.models.normalise import Normalisation, normalise, to_db
