@@ -15,6 +15,7 @@ from torch import Tensor
 
 from birdcore.audio.decode import decode
 from birdcore.audio.resample import resample
+from birdcore.config.training import LossSettings
 from birdcore.features.mel import PRESETS, MelSpec
 from birdcore.features.spectrogram import mel_energy
 from birdcore.inference.predictions import Predictions, write_predictions
@@ -22,7 +23,7 @@ from birdcore.inference.trained_model import TrainedModel, as_samples, load_mode
 from birdcore.models.normalise import Normalisation, normalise, to_db
 from birdcore.models.sed import ModelSpec, SedModel
 from birdcore.training.augment import draw_mixup, mixup, random_gain, spec_augment
-from birdcore.training.loss import Loss, loss_of
+from birdcore.training.loss import LOSSES, Loss, build_loss
 
 __all__ = [
     "Predictions",
@@ -140,11 +141,9 @@ def loss(name: str = "bce", **settings: Any) -> Loss:
     Raises:
         ValueError: There is no such loss.
     """
-    defaults = {"margin": 1.0, "gamma": 2.0, "temperature": 1.0, "bce": 0.0}
-    try:
-        return loss_of(name, defaults | settings)
-    except KeyError:
-        raise ValueError(f"no loss is called {name!r}") from None
+    if name not in LOSSES:
+        raise ValueError(f"no loss is called {name!r}: choose one of {', '.join(LOSSES)}")
+    return build_loss(name, LossSettings(**settings))
 
 
 def build_model(
