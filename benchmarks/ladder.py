@@ -37,8 +37,8 @@ from birdcore.stages import predict
 from birdcore.store.artifact import Ref
 from birdcore.store.files import write_text
 from birdcore.store.store import Store
-from experiments.birdnet_reference import birdnet_reference
 from birdcore.teachers import teacher_named
+from experiments.birdnet_reference import birdnet_reference
 from flows.dag import Dag, build_dag, gathered
 
 OUT = Path(__file__).with_name("results") / "ladder.md"
