@@ -15,14 +15,12 @@ from birdcore.store.gc import (
     Unreachable,
     collect,
     kept_runs,
-    pin,
-    pins,
     reasons,
     remove_damaged,
-    unpin,
     unreachable,
 )
 from birdcore.store.inventory import Entry, damage, entries, measure, trash_bytes, works
+from birdcore.store.pins import pin, pins, unpin
 from birdcore.store.runs import runs
 from birdcore.store.store import Store
 from birdcore.store.transfer import remote_refs

@@ -15,7 +15,8 @@
     run_records.py   records of runs: content and files
     runs.py          runs from their beginning to their end
     inventory.py     what lies in a store, and what of it is damaged
-    gc.py            pins, and the removal of what nothing needs
+    pins.py          artifacts that are kept whatever runs
+    gc.py            the removal of what no run and no pin needs
     provenance.py    what an artifact was made of
 
 Example:

@@ -11,37 +11,26 @@ and makes what is gone. A lock for as long as a run goes on would be as safe, bu
 of a week would leave the disk to fill for a week.
 """
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from birdcore.store.artifact import Ref
-from birdcore.store.files import read_regular, refuse_links, remove, write_text
+from birdcore.store.files import refuse_links, remove
 from birdcore.store.format import StoreError
 from birdcore.store.inventory import KEY, Entry, Work, entries, works
 from birdcore.store.locks import lock_folder
+from birdcore.store.pins import pins
 from birdcore.store.run_records import is_alive
 from birdcore.store.runs import FOLDER, LOCK, Run, forget, runs
 from birdcore.store.store import Store
 
-PINS = "pins.json"
-PINS_BYTES = 1 << 24
 RESULTS = Path("prefect") / "results"
 """References to artifacts that Prefect caches, a file each: `<stage>-<key>-<store's place>`."""
 KEPT_RUNS = 5
-
-
-@dataclass(frozen=True)
-class Pin:
-    """Since when and why an artifact is kept regardless of runs."""
-
-    since: str
-    why: str
 
 
 @dataclass(frozen=True)
@@ -59,38 +48,6 @@ class Unreachable:
     works: tuple[Work, ...]
     results: tuple[Path, ...]
     runs: tuple[Run, ...]
-
-
-def pins(store: Store) -> dict[Ref, Pin]:
-    """Pinned artifacts; raises StoreError where the file of them can't be read."""
-    path = store.root / PINS
-    try:
-        fields = json.loads(read_regular(path, PINS_BYTES))
-        return {Ref.named(name): Pin(**pin) for name, pin in fields.items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise StoreError(f"{path} can't be read: mend it, or remove it and pin again") from error
-
-
-def pin(store: Store, ref: Ref, why: str = "") -> None:
-    """Keep an artifact and all that it was made of; raises StoreError where it is not there."""
-    with store.lock(LOCK):
-        if store.find(ref) is None:
-            raise StoreError(f"{ref} is not in the store {store.location}")
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        _write(store, pins(store) | {ref: Pin(now, why)})
-
-
-def unpin(store: Store, ref: Ref) -> None:
-    """Raises ValueError where it is not pinned."""
-    with store.lock(LOCK):
-        pinned = pins(store)
-        if ref not in pinned:
-            listed = ", ".join(map(str, pinned)) or "none"
-            raise ValueError(f"{ref} is not pinned: pinned are {listed}")
-        del pinned[ref]
-        _write(store, pinned)
 
 
 def kept_runs(known: Sequence[Run], keep: int = KEPT_RUNS, making: Iterable[Ref] = ()) -> list[Run]:
@@ -256,8 +213,3 @@ def _stale_results(store: Store, needed: Container[Ref]) -> Iterator[Path]:
         stage, key, _ = path.name.split("-", 2)
         if KEY.fullmatch(key) and Ref.of(stage, key) not in needed:
             yield path
-
-
-def _write(store: Store, pinned: dict[Ref, Pin]) -> None:
-    fields = {f"{ref.stage}/{ref.key}": asdict(one) for ref, one in sorted(pinned.items())}
-    write_text(store.root / PINS, json.dumps(fields, indent=1) + "\n")

@@ -14,6 +14,7 @@ from birdcore.store.files import Irregular
 from birdcore.store.format import StoreError
 from birdcore.store.inventory import damage, entries, works
 from birdcore.store.location import open_store
+from birdcore.store.pins import pin
 from birdcore.store.remote import RemoteError, open_remote
 from birdcore.store.store import Job, Store
 
@@ -120,7 +121,7 @@ def test_stage_that_makes_a_link_publishes_nothing(here: Store, own: Path) -> No
 
 def test_gc_and_damage_stay_in_the_store(here: Store, own: Path) -> None:
     here.make(STEP, stage)
-    gc.pin(here, STEP.ref)
+    pin(here, STEP.ref)
     (here.root / "other").symlink_to(own)  # holds a folder that is called by a key
     (here.root / "stage" / ("b" * 64)).symlink_to(own / ("a" * 64))
     (here.root / "odd \x1b[2J" / ("c" * 64)).mkdir(parents=True)
@@ -139,7 +140,7 @@ def test_gc_and_damage_stay_in_the_store(here: Store, own: Path) -> None:
 
 def test_linked_trash_is_refused(here: Store, own: Path) -> None:
     here.make(STEP, stage)
-    gc.pin(here, STEP.ref)
+    pin(here, STEP.ref)
     (here.root / "stage" / ("b" * 64)).mkdir()
     (here.root / "work").mkdir(exist_ok=True)
     trash = here.root / "work" / "trash"

@@ -14,9 +14,10 @@ import pytest
 
 from birdcore.store.artifact import Metrics, Step
 from birdcore.store.format import LAYOUT
-from birdcore.store.gc import RESULTS, pins, remove_damaged
+from birdcore.store.gc import RESULTS, remove_damaged
 from birdcore.store.inventory import entries
 from birdcore.store.location import open_store
+from birdcore.store.pins import pins
 from birdcore.store.runs import FOLDER, RunRequest, needs, recorded, runs
 from birdcore.store.store import Job, Store
 from flows.cli import main

@@ -20,18 +20,15 @@ from birdcore.store import gc
 from birdcore.store.artifact import MANIFEST, Artifact, Metrics, Ref, Step
 from birdcore.store.format import StoreError
 from birdcore.store.gc import (
-    PINS,
     RESULTS,
     abandon,
     collect,
     kept_runs,
-    pin,
-    pins,
     reasons,
-    unpin,
     unreachable,
 )
 from birdcore.store.inventory import damage, entries, works
+from birdcore.store.pins import PINS, pin, pins, unpin
 from birdcore.store.runs import FOLDER, Run, RunRequest, State, recorded, run_request, runs
 from birdcore.store.store import TRASH, WORK, Job, Store
 
