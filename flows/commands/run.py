@@ -187,7 +187,8 @@ def execute(
             if not all(item.cached for item in planned):
                 scores = _run_flow(request, location, debug=debug)
             else:
-                scores = None if lacking(dag, store) else write_results(dag, store, target)
+                with doing("writing results"):
+                    scores = None if lacking(dag, store) else write_results(dag, store, target)
     print_results(scores, target)
     out.print(f"took     {time.monotonic() - began:.1f} s")
 
@@ -196,12 +197,11 @@ def read_inputs(
     recipe: str | Path, settings: list[str] | tuple[str, ...], data: str | Path, store: Store
 ) -> tuple[Recipe, Source]:
     """The parsed recipe and the recordings that the data folder holds."""
-    from birdcore.config import read_recipe
-    from birdcore.sources.birdclef import scan
-
-    parsed = read_recipe(Path(recipe), settings)
     with doing(f"reading {data}"):
-        return parsed, scan(Path(data), store)
+        from birdcore.config import read_recipe
+        from birdcore.sources.birdclef import scan
+
+        return read_recipe(Path(recipe), settings), scan(Path(data), store)
 
 
 def _run_flow(
@@ -248,13 +248,13 @@ def _plan(
         request: Which steps to run.
         begun: The run's record, where a run has begun.
     """
-    from birdcore.store.runs import needs, unfinished_since
-    from flows.dag import build_dag, gathered
-    from flows.plan import plan
-    from flows.problems import notes
-    from flows.selection import select
+    with doing("planning"):  # the imports alone may take seconds
+        from birdcore.store.runs import needs, unfinished_since
+        from flows.dag import build_dag, gathered
+        from flows.plan import plan
+        from flows.problems import notes
+        from flows.selection import select
 
-    with doing("planning"):
         found = gathered(recipe, source, Path(request.collection))
         dag = build_dag(recipe, source, store, found, keep_shards=False)
         # On record before the store is searched: from then on no clean-up removes what is found.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.options import ArtifactName, Debug, StoreUrl
+from flows.terminal import doing
 
 if TYPE_CHECKING:
     from birdcore.store.store import Store
@@ -36,7 +37,8 @@ def ls(
     """List artifacts by stage, steps in progress, and what killed processes left."""
     from flows import store_commands
 
-    store_commands.ls(existing_store(store), stage)
+    with doing(f"reading {store}"):
+        store_commands.ls(existing_store(store), stage)
 
 
 def show(artifact: ArtifactName, *, store: StoreUrl = "store", debug: Debug = False) -> None:
@@ -80,7 +82,8 @@ def gc(
     """Remove what neither the last runs of each recipe nor pins need."""
     from flows import store_commands
 
-    store_commands.gc(existing_store(store), keep_runs, yes=yes)
+    with doing(f"looking for artifacts of {store} that nothing needs"):
+        store_commands.gc(existing_store(store), keep_runs, yes=yes)
 
 
 def pin(

@@ -96,6 +96,7 @@ WAYS = {
 }
 
 
+# Slow, since each of some 16 commands is a run of a flow: what Prefect keeps of it is searched too.
 def test_no_way_to_fail_gives_the_key_away(
     open_site: Callable[..., Any],
     commands: Callable[..., list[tuple[int, str]]],

@@ -3,6 +3,7 @@
 import io
 import logging
 import re
+import time
 
 import pytest
 from rich.console import Console
@@ -10,7 +11,7 @@ from rich.table import Table
 
 import tasks.progress
 from flows.console import PlainConsole
-from flows.terminal import console
+from flows.terminal import console, doing
 from tasks.progress import bars_on_terminal, progress_of
 
 HOSTILE = [
@@ -68,6 +69,18 @@ def test_a_bar_is_text(text: str) -> None:
     assert not CONTROL.search(file.getvalue())
     if text.isprintable():
         assert file.getvalue().count(text) == 2
+
+
+def test_doing_prints_a_line_only_of_what_takes_long(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with doing("counting"):
+        pass
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("flows.terminal.SILENT_S", 0.0)
+    with doing("counting"):
+        time.sleep(1)
+    assert capsys.readouterr().err == "counting ...\n"
 
 
 def test_ordinary_lines_and_their_breaks_stay() -> None:
