@@ -4,6 +4,7 @@ Results of a run do not name their artifacts, but they are copies of their files
 manifest has of each file tells which artifact it belongs to.
 """
 
+import re
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -15,6 +16,8 @@ from birdcore.store.transfer import remote_refs
 
 MAX_LISTED = 5
 """Names that an error message lists."""
+SHORT_KEY = re.compile(r"[0-9a-f]{6,64}")
+"""How a key begins, as plans and tables print it."""
 SIMILAR = 0.6
 """Least ratio of `difflib.SequenceMatcher` for a name that is suggested."""
 
@@ -24,13 +27,20 @@ def find_artifact(store: Store, text: str) -> Ref:
 
     Args:
         store: Where it is looked for.
-        text: How `stage/key` begins, a path into the store, or a copy of one of its files.
+        text: How `stage/key` or a key begins, a step's name, a path into the store, or a copy
+            of one of its files.
 
     Raises:
         ValueError: There is none, or more than one; the message lists similar names.
     """
     refs = _known(store)
     found = [ref for ref in refs if _name(ref).startswith(text)]
+    if not found and SHORT_KEY.fullmatch(text):
+        found = [ref for ref in refs if ref.key.startswith(text)]
+    if not found and " " in text:  # a step's name, as a plan prints it
+        stage = text.partition(" ")[0]
+        own = ((ref, store.manifest(ref)) for ref in refs if ref.stage == stage)
+        found = [ref for ref, manifest in own if manifest and manifest.name == text]
     if not found and (path := Path(text)).exists():
         found = _holding(path, store, refs)
     if len(found) > 1:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 
 EXTERNAL_TEACHER = "external_teacher"
+ENSEMBLE = "ensemble"
 """The name of a teacher, and of a member of the ensemble, that is no round."""
 
 
@@ -33,7 +34,7 @@ def _rounds_are_known(recipe: "Recipe") -> None:
                 raise WrongSetting(_no_round(wanted, earlier, "earlier "), "round", at, key)
         if taken.intersection(one.names):
             raise WrongSetting("an earlier round has this name", "round", at, "name")
-        if one.name == "ensemble":
+        if one.name == ENSEMBLE:
             raise WrongSetting(
                 "the ensemble's scores have this name: choose another", "round", at, "name"
             )

@@ -8,14 +8,13 @@ import numpy as np
 from markupsafe import Markup
 
 from birdcore.config.round import LABEL_DEFAULTS
-from birdcore.config.validation import EXTERNAL_TEACHER
+from birdcore.config.validation import ENSEMBLE, EXTERNAL_TEACHER
 from birdcore.report import charts, run_metadata
 from birdcore.report.calibration import calibration, expected_error
 from birdcore.report.confusion import confused_pairs, confusion, most_confused
 from birdcore.report.evaluation import Evaluation
 from birdcore.report.inputs import ReportInputs, ReportSettings
 from birdcore.report.round_summary import RoundSummary, links, round_summaries
-from birdcore.stages.score import ENSEMBLE
 from birdcore.store.provenance import format_provenance, provenance_tree
 
 PAIRS = 200

@@ -64,6 +64,15 @@ def test_a_name_or_how_it_begins_says_the_tree(
         assert said(capsys, store, name) == tree
 
 
+def test_names_as_printed_are_taken(
+    store: Store, catalog: Ref, made: Ref, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = said(capsys, store, made.key[:12])
+    assert tree.startswith(f"submission {made.key[:12]}")
+    step = store.make(Step("mel", 1, "mel train_audio/0003"), lambda job: {})
+    assert step.ref.key[:12] in said(capsys, store, "mel train_audio/0003")
+
+
 def test_a_path_into_the_store_says_the_tree(
     store: Store,
     made: Ref,
