@@ -14,11 +14,12 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from birdcore.config import XenoCanto
-from birdcore.demo.archive import KEY, generated, serve
+from birdcore.demo.archive import KEY, serve
 from birdcore.xeno_canto.client import open_archive
 from birdcore.xeno_canto.search import fresh_search
 from birdcore.xeno_canto.selection import Competition
-from birdcore.xeno_canto.selection_state import SEARCHES, queries_of, select_again
+from birdcore.xeno_canto.selection_state import SEARCHES, queries_of, update_selection
+from tests.support.records import generated
 
 
 def archive(folder: Path, records: int, site: Connection) -> None:
@@ -59,7 +60,7 @@ def main() -> None:
             print(f"{name}: {len(found)} records in {perf_counter() - start:.2f} s")
         del found
         start = perf_counter()
-        selected = select_again(folder, wanted, Competition())
+        selected = update_selection(folder, wanted, Competition())
         print(
             f"selected and written: {len(selected.chosen)} chosen, {len(selected.left_out)} left "
             f"out in {perf_counter() - start:.2f} s"

@@ -31,15 +31,16 @@ from birdcore.config import Recipe, read_recipe
 from birdcore.demo.archive import KEY, serve
 from birdcore.features.columns import stacked
 from birdcore.metrics import macro_auc
-from birdcore.sources.birdclef import Source, scan
+from birdcore.sources.birdclef import scan
 from birdcore.sources.catalog import read_labels
+from birdcore.sources.source import Source, extra_sources
 from birdcore.stages import predict
 from birdcore.store.artifact import Ref
 from birdcore.store.files import write_text
 from birdcore.store.store import Store
 from birdcore.teachers import teacher_named
 from experiments.birdnet_reference import birdnet_reference
-from flows.dag import Dag, build_dag, gathered
+from flows.dag import Dag, build_dag
 
 OUT = Path(__file__).with_name("results") / "ladder.md"
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -181,7 +182,7 @@ def climb(
     store = Store(folder / "store")
     chosen = read_recipe(path, changes)
     source = scan(options.data, store)
-    found = gathered(chosen, source, options.work / "collection")
+    found = extra_sources(chosen, source, options.work / "collection", store)
     dag = build_dag(chosen, source, store, found, keep_shards=False)
     scores: dict[str, Row] = json.loads((out / "scores.json").read_text())
     singles = single_models(chosen, source, dag, store)

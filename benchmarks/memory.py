@@ -23,8 +23,9 @@ import torch
 from birdcore.config import Clean, Mel, Predict
 from birdcore.models.input import InputSpec, save_input
 from birdcore.models.sed import ModelSpec, SedModel, save_model
-from birdcore.sources.birdclef import FOLDERS, Kind, SourceFile
+from birdcore.sources.birdclef import FOLDERS, Kind
 from birdcore.sources.shards import Shard
+from birdcore.sources.source import SourceFile
 from birdcore.stages import clean, fingerprint, mel, predict
 from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.files import file_sha256

@@ -20,7 +20,7 @@ from pathlib import Path
 import pandas as pd
 
 from birdcore.config import read_recipe
-from birdcore.sources.birdclef import Source, SourceFile
+from birdcore.sources.source import MAIN, Source, SourceFile, Subset
 from birdcore.sources.tables import Tables
 from birdcore.store.store import Store
 from flows.dag import Dag, build_dag
@@ -85,12 +85,12 @@ def invented(count: int, root: Path) -> Source:
     }
     taxonomy = pd.DataFrame({"primary_label": species, "scientific_name": species})
     tables = Tables(pd.DataFrame(columns), taxonomy, tuple(species), ())
-    audio = {
-        "train_audio": train,
-        "train_soundscapes": files("train_soundscapes", soundscapes),
-        "test_soundscapes": files("test_soundscapes", soundscapes),
-    }
-    return Source(root, tables, {"train.csv": "0" * 64}, audio, {})  # type: ignore[arg-type]
+    subsets = (
+        Subset("train_audio", "labelled", train),
+        Subset("train_soundscapes", "unlabelled", files("train_soundscapes", soundscapes)),
+        Subset("test_soundscapes", "test", files("test_soundscapes", soundscapes)),
+    )
+    return Source(MAIN, root, subsets, {"train.csv": "0" * 64}, tables)
 
 
 def files(kind: str, count: int) -> tuple[SourceFile, ...]:
@@ -104,7 +104,8 @@ def with_new(source: Source, count: int) -> Source:
         SourceFile(f"train_audio/new/XC{at}.ogg", 1, hashlib.sha256(b"%d" % at).hexdigest())
         for at in range(count)
     )
-    return replace(source, audio=source.audio | {"train_audio": source.audio["train_audio"] + new})
+    labelled, *others = source.subsets
+    return replace(source, subsets=(replace(labelled, files=labelled.files + new), *others))
 
 
 def keyed(dag: Dag) -> Dag:

@@ -25,8 +25,9 @@ import torch
 from numpy.typing import NDArray
 
 from birdcore.config import Clean
-from birdcore.sources.birdclef import Kind, Source, scan
+from birdcore.sources.birdclef import Kind, scan
 from birdcore.sources.shards import shards
+from birdcore.sources.source import Source
 from birdcore.stages import catalog, clean
 from birdcore.stages import external_teacher as outside
 from birdcore.store.store import Store
@@ -96,7 +97,7 @@ def birdnet_reference(
     cataloged = store.make(catalog.step(source), catalog.run)
     species = pd.read_parquet(cataloged / "species.parquet")
     wanted, paths, names = list(species["scientific_name"]), [], []
-    for shard in shards(source.audio, store, SHARD, keep=False)[kind]:
+    for shard in shards(source.subsets, store, SHARD, keep=False)[kind]:
         cleaned = clean.step(shard, settings, source.overrides, source.root)
         store.make(cleaned, clean.run)
         step = outside.step(shard, cleaned.ref, teacher, hop_s, wanted, settings, source.root)

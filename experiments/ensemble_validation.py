@@ -24,7 +24,8 @@ from birdcore.config import Recipe, read_recipe
 from birdcore.features.recordings import Recordings, read_mels
 from birdcore.inference.predict import load_predictors
 from birdcore.metrics import class_auc
-from birdcore.sources.birdclef import Source, scan
+from birdcore.sources.birdclef import scan
+from birdcore.sources.source import Source
 from birdcore.stages import catalog, clean, folds, label, mel, train
 from birdcore.store.artifact import Ref, Step
 from birdcore.store.store import Store

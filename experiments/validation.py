@@ -34,12 +34,13 @@ from birdcore.inference.predict import (
 from birdcore.inference.windows import segment_max
 from birdcore.metrics import class_auc
 from birdcore.sources.birdclef import scan
+from birdcore.sources.source import extra_sources
 from birdcore.stages.train import training_files
 from birdcore.store.artifact import Step
 from birdcore.store.store import Store
 from birdcore.training.background import quiet_segments
 from birdcore.training.training_set import TrainingSet, read_training_set
-from flows.dag import Dag, build_dag, gathered
+from flows.dag import Dag, build_dag
 
 SECONDS = 60.0
 ROW_S = 5.0
@@ -73,7 +74,7 @@ def main() -> None:
     store = Store(options.store)
     recipe = read_recipe(options.recipe, options.set)
     source = scan(options.data, store)
-    found = gathered(recipe, source, options.collection)
+    found = extra_sources(recipe, source, options.collection, store)
     dag = build_dag(recipe, source, store, found, keep_shards=False)
     noise = read_mels(
         [

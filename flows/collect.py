@@ -23,8 +23,8 @@ from birdcore.xeno_canto.selection_state import (
     chosen_path,
     missing,
     queries_of,
-    select_again,
     tables_of,
+    update_selection,
     write_failed,
 )
 from flows.messages import error_message
@@ -34,7 +34,7 @@ from tasks.search import search
 from tasks.stop import end_with_starter, report_crash, stopping
 
 SHARD = 50
-"""Recordings of one download task: at the polite rate about a minute of work."""
+"""Recordings of one download task: about a minute of work at one request a second."""
 
 
 class CollectFailed(RuntimeError):
@@ -66,44 +66,46 @@ def collect(
     """
     if deployment.id:
         end_with_starter(lambda: report_crash(flow_run.id))
-    wanted = read_recipe(Path(recipe), settings).xeno_canto
-    if wanted is None:
+    criteria = read_recipe(Path(recipe), settings).xeno_canto
+    if criteria is None:
         raise ValueError(
             f"{recipe} has no table [xeno_canto], which selects the recordings to download"
         )
     stopping.clear()
     try:
-        return _collect(wanted, Path(data), Path(collection))
+        return _collect(criteria, Path(data), Path(collection))
     except BaseException:
         stopping.set()
         raise
 
 
-def _collect(wanted: XenoCanto, data: Path, folder: Path) -> dict[str, Any]:
+def _collect(criteria: XenoCanto, data: Path, folder: Path) -> dict[str, Any]:
     log = get_run_logger()
-    set_limit(wanted.per_second)
-    asked = [
-        search.submit(query, wanted.site, str(folder), 3600 * wanted.search_age_h, wanted.per_page)
-        for query in queries_of(wanted)
+    set_limit(criteria.per_second)
+    searches = [
+        search.submit(
+            query, criteria.site, str(folder), 3600 * criteria.search_age_h, criteria.per_page
+        )
+        for query in queries_of(criteria)
     ]
-    wait(asked)
-    _refuse_failed(asked)
+    wait(searches)
+    _refuse_failed(searches)
     competition = competition_of(read_tables(data))
-    selected = select_again(folder, wanted, competition)
+    selected = update_selection(folder, criteria, competition)
     sweep(folder)
     todo = [record.id for record in missing(folder, selected.chosen)]
     log.info(
         "%d recordings wanted, %d left out, %d to fetch",
         len(selected.chosen), len(selected.left_out), len(todo),
     )  # fmt: skip
-    chosen = str(chosen_path(folder, wanted, competition))
-    hauls = [
-        download.submit(at // SHARD, todo[at : at + SHARD], chosen, wanted.site, str(folder))
+    chosen = str(chosen_path(folder, criteria, competition))
+    downloads = [
+        download.submit(at // SHARD, todo[at : at + SHARD], chosen, criteria.site, str(folder))
         for at in range(0, len(todo), SHARD)
     ]
-    wait(hauls)
-    not_there = write_failed(folder, wanted, competition)
-    left_out, lacking = tables_of(folder, wanted, competition)
+    wait(downloads)
+    not_there = write_failed(folder, criteria, competition)
+    left_out, lacking = tables_of(folder, criteria, competition)
     for why, count in not_there.items():
         log.warning("%d not to be had: %s", count, plain_text(why))
     failed = [
@@ -111,13 +113,13 @@ def _collect(wanted: XenoCanto, data: Path, folder: Path) -> dict[str, Any]:
     ]
     if failed:
         create_table_artifact(failed, key="failed", description="Recordings that can't be had")
-    _refuse_failed(hauls)
+    _refuse_failed(downloads)
     if selected.chosen and sum(not_there.values()) == len(selected.chosen):
         raise CollectFailed(
             f"none of {len(selected.chosen)} recordings could be had, "
             f"most of them: {next(iter(not_there))}; {lacking} has them all"
         )
-    results = [haul.result() for haul in hauls]
+    results = [each.result() for each in downloads]
     return {
         "wanted": len(selected.chosen),
         "left_out": len(selected.left_out),

@@ -5,14 +5,12 @@ The plan, the flow and the cache all read this one list. Steps come after what t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from birdcore.config import Recipe
 from birdcore.config.validation import EXTERNAL_TEACHER
-from birdcore.sources.birdclef import FOLDERS, Kind, Source
-from birdcore.sources.collection import Collected, collected_part, competition_of
 from birdcore.sources.shards import Shard, shards
 from birdcore.sources.soundscapes import rows_of, soundscape_problems
+from birdcore.sources.source import Source, Subset
 from birdcore.sources.tables import Problem
 from birdcore.stages import (
     catalog,
@@ -29,7 +27,6 @@ from birdcore.stages import (
     score,
     submission,
 )
-from birdcore.stages.catalog import training_problems
 from birdcore.store.artifact import Ref, Step
 from birdcore.store.store import Store
 from birdcore.teachers import teacher_named
@@ -38,11 +35,11 @@ from flows.rounds import (
     Prepared,
     Refs,
     RoundData,
-    kinds_with_outputs,
     models_of,
     refs,
     refuse_missing,
     steps_of_round,
+    subsets_with_outputs,
 )
 
 
@@ -69,32 +66,21 @@ class Dag:
         return [step for step in self.steps if step.stage == stage]
 
 
-def gathered(recipe: Recipe, source: Source, folder: Path) -> Collected | None:
-    """The recordings of a collection that a recipe's rounds read; None where no round reads any.
-
-    Raises:
-        ValueError: The collection in `folder` has none of them yet.
-    """
-    if recipe.collects is None:
-        return None
-    return collected_part(folder, recipe.collects, competition_of(source.csv))
-
-
 def build_dag(
     recipe: Recipe,
     source: Source,
     store: Store,
-    collected: Collected | None = None,
+    extra: Sequence[Source] = (),
     *,
     keep_shards: bool,
 ) -> Dag:
-    """The DAG of a recipe on a data folder and, where a round reads it, a collection.
+    """The DAG of a recipe on a data folder and the other sources that its rounds read.
 
     Args:
         recipe: What to build.
-        source: The data folder.
+        source: The data folder: its classes, test recordings and rows are what a run is for.
         store: Where the ledger of shards is.
-        collected: The recordings of the collection.
+        extra: Other sources (`birdcore.sources.source.extra_sources`).
         keep_shards: Write new shards to the ledger.
 
     Raises:
@@ -102,21 +88,29 @@ def build_dag(
     """
     for round_config in recipe.round:
         refuse_missing(round_config, source)
-    audio, roots = dict(source.audio), dict.fromkeys(source.audio, source.root)
-    if collected is not None:
-        audio["xeno_canto"], roots["xeno_canto"] = collected.audio, collected.root
-    parts = shards(audio, store, recipe.shards.recordings, keep=keep_shards)
-    recordings = {kind: _prepare(recipe, source, kind, parts[kind], roots[kind]) for kind in parts}
-    cataloged = catalog.step(source)
-    folded = folds.step(cataloged.ref, recipe.folds.count, recipe.seed)
-    steps = [cataloged, *(step for kind in recordings.values() for step in kind.steps), folded]
-    clips, soundscapes = recordings["train_audio"], recordings["train_soundscapes"]
-    data = {"birdclef": RoundData(cataloged.ref, folded.ref, clips, soundscapes)}
-    if collected is not None:
-        added = _collection_steps(recipe, source, collected, parts)
-        birds, bird_folds = refs(added[-2:])
-        steps += added
-        data["xeno-canto"] = RoundData(birds, bird_folds, recordings["xeno_canto"], soundscapes)
+    sources = (source, *extra)
+    subsets = [subset for each in sources for subset in each.subsets]
+    parts = shards(subsets, store, recipe.shards.recordings, keep=keep_shards)
+    recordings = {
+        subset.name: _prepare(recipe, each, subset, parts[subset.name])
+        for each in sources
+        for subset in each.subsets
+    }
+    steps = [catalog.step(source)]
+    steps += [step for prepared in recordings.values() for step in prepared.steps]
+    soundscapes = recordings.get(source.subset("unlabelled").name, Prepared())
+    data: dict[str, RoundData] = {}
+    for each in sources:
+        cataloged = steps[0]
+        if each is not source:
+            compared = _leak_steps(source, each, parts)
+            leaky = [step for step in compared if step.stage == "leaks"]
+            cataloged = collection.step(each, refs(leaky))
+            steps += compared
+        folded = folds.step(cataloged.ref, recipe.folds.count, recipe.seed)
+        clips = recordings[each.subset("labelled").name]
+        data[each.name] = RoundData(cataloged.ref, folded.ref, clips, soundscapes)
+        steps += [folded] if each is source else [cataloged, folded]
     models: dict[str, Models] = {}
     for round_config in recipe.round:
         added = steps_of_round(recipe, round_config, data[round_config.data], models)
@@ -126,19 +120,17 @@ def build_dag(
     return replace(results, steps=_unique([*steps, *results.steps]))
 
 
-def _prepare(
-    recipe: Recipe, source: Source, kind: Kind, parts: Sequence[Shard], root: Path
-) -> Prepared:
-    """The steps that prepare the recordings of a kind, which lie below `root`."""
-    cleaned = tuple(clean.step(part, recipe.clean, source.overrides, root) for part in parts)
+def _prepare(recipe: Recipe, source: Source, subset: Subset, parts: Sequence[Shard]) -> Prepared:
+    """The steps that prepare the recordings of a source that have one use."""
+    root, overrides = source.root, dict(source.overrides)
+    cleaned = tuple(clean.step(part, recipe.clean, overrides, root) for part in parts)
     both = list(zip(parts, refs(cleaned), strict=True))
     mels = tuple(mel.step(part, ref, recipe.mel, recipe.clean, root) for part, ref in both)
     settings = recipe.external_teacher
-    if settings is None or kind not in kinds_with_outputs(recipe):
+    if settings is None or (source.name, subset.use) not in subsets_with_outputs(recipe):
         return Prepared(cleaned, mels)
-    teacher = teacher_named(settings.teacher)
-    # The classes of a collection are its own: of those recordings only embeddings are read.
-    species = () if kind == "xeno_canto" else tuple(source.csv.taxonomy["scientific_name"])
+    # Without classes of their own (a collection) only embeddings of recordings are read.
+    teacher, species = teacher_named(settings.teacher), source.species
     outputs = tuple(
         external_teacher.step(part, ref, teacher, settings.hop_s, species, recipe.clean, root)
         for part, ref in both
@@ -146,42 +138,36 @@ def _prepare(
     return Prepared(cleaned, mels, outputs)
 
 
-def _collection_steps(
-    recipe: Recipe, source: Source, collected: Collected, parts: Mapping[Kind, Sequence[Shard]]
-) -> list[Step]:
-    """The collection without what the competition has too; the last two are its tables and folds.
+def _leak_steps(source: Source, extra: Source, parts: Mapping[str, Sequence[Shard]]) -> list[Step]:
+    """What of another source the data folder has as well, a step for each shard.
 
-    Fingerprints of all audio tell which recordings are the same, a step for each shard.
+    Fingerprints of all audio tell which recordings are the same.
     """
-    competition = [fingerprint.step(part, source.root) for kind in FOLDERS for part in parts[kind]]
-    files = [file for kind in FOLDERS for file in source.audio[kind]]
-    train = source.csv.train
-    names = ("train_audio/" + train["filename"]).tolist()
-    urls = list(zip(names, train["url"].tolist(), strict=True))
-    compared = []
-    for part in parts["xeno_canto"]:
-        own = fingerprint.step(part, collected.root)
-        compared += [own, leaks.step(part, own.ref, refs(competition), files, urls)]
-    birds = collection.step(collected, refs(compared[1::2]))
-    return [
-        *competition,
-        *compared,
-        birds,
-        folds.step(birds.ref, recipe.folds.count, recipe.seed),
+    known = [
+        fingerprint.step(part, source.root)
+        for subset in source.subsets
+        for part in parts[subset.name]
     ]
+    files = [file for subset in source.subsets for file in subset.files]
+    steps = list(known)
+    for part in parts[extra.subset("labelled").name]:
+        own = fingerprint.step(part, extra.root)
+        steps += [own, leaks.step(part, own.ref, refs(known), files, source.urls)]
+    return steps
 
 
 def _results(
     recipe: Recipe,
     source: Source,
-    recordings: Mapping[Kind, Prepared],
+    recordings: Mapping[str, Prepared],
     data: Mapping[str, RoundData],
     models: Mapping[str, Models],
 ) -> Dag:
     """The DAG's end: the ensemble, its predictions, the submission, its score and the report."""
-    cataloged, trained = data["birdclef"].catalog, _by_round(models)
-    weights = _ensemble(recipe, recordings, cataloged, trained)
-    predicted = _predictions(recipe, recordings["test_soundscapes"], cataloged, trained)
+    cataloged, trained = data[source.name].catalog, _by_round(models)
+    tests = recordings.get(source.subset("test").name, Prepared())
+    weights = _ensemble(recipe, data[source.name], trained)
+    predicted = _predictions(recipe, tests, cataloged, trained)
     predictions = {name: refs(steps) for name, steps in predicted.items()}
     submitted = submission.step(recipe.predict, source, cataloged, weights.ref, predictions)
     scored = score.step(recipe.score, source, submitted.ref)
@@ -211,19 +197,14 @@ def _is_member(recipe: Recipe) -> bool:
     return recipe.external_teacher is not None and EXTERNAL_TEACHER in recipe.members
 
 
-def _ensemble(
-    recipe: Recipe,
-    recordings: Mapping[Kind, Prepared],
-    cataloged: Ref,
-    trained: Mapping[str, Refs],
-) -> Step:
+def _ensemble(recipe: Recipe, data: RoundData, trained: Mapping[str, Refs]) -> Step:
     members = {name: trained[name] for name in recipe.members if name != EXTERNAL_TEACHER}
     external = None
     if recipe.external_teacher is not None and _is_member(recipe):
         external = (
             recipe.external_teacher.teacher,
-            refs(recordings["train_audio"].outputs),
-            cataloged,
+            refs(data.clips.outputs),
+            data.catalog,
         )
     return ensemble.step(recipe.ensemble, members, external)
 
@@ -252,7 +233,7 @@ def _predictions(
 
 def _problems(recipe: Recipe, source: Source, scored: Step | None) -> tuple[Problem, ...]:
     """What does not fit in the data, as far as it is known before anything runs."""
-    found = [*source.problems, *soundscape_problems(source), *training_problems(source)]
+    found = [*source.problems, *soundscape_problems(source), *source.table_problems]
     if scored is None and (source.root / recipe.score.truth).is_file():
         detail = "no row of it is of a soundscape that is there: nothing is scored"
         found.append(Problem("truth of other soundscapes", recipe.score.truth, detail))

@@ -17,7 +17,7 @@ from birdcore.xeno_canto.client import Refused, open_archive, pace
 from birdcore.xeno_canto.errors import KEY_NAME
 from birdcore.xeno_canto.record import Record
 from birdcore.xeno_canto.search import fresh_search
-from birdcore.xeno_canto.selection_state import SEARCHES, missing, select_again, stale
+from birdcore.xeno_canto.selection_state import SEARCHES, missing, stale, update_selection
 from flows.environment import use_users_server, users_server
 
 BYTES_PER_S = 32_000
@@ -30,14 +30,14 @@ SLACK_S = 0.4
 """What a request takes beyond its turn, by experience: the server that gives turns is asked."""
 
 
-def dry_run(wanted: XenoCanto, tables: Tables, folder: Path) -> Table:
+def dry_run(criteria: XenoCanto, tables: Tables | None, folder: Path) -> Table:
     """A table by species of what would be fetched, with what it all comes to in its caption."""
-    if queries := stale(folder, wanted):
-        with open_archive(wanted.site, _key(), pace(wanted.per_second)) as archive:
+    if queries := stale(folder, criteria):
+        with open_archive(criteria.site, _key(), pace(criteria.per_second)) as archive:
             for query in queries:
-                age_s = 3600 * wanted.search_age_h
-                fresh_search(archive, query, folder / SEARCHES, age_s, per_page=wanted.per_page)
-    selected = select_again(folder, wanted, competition_of(tables))
+                age_s = 3600 * criteria.search_age_h
+                fresh_search(archive, query, folder / SEARCHES, age_s, per_page=criteria.per_page)
+    selected = update_selection(folder, criteria, competition_of(tables))
     todo = missing(folder, selected.chosen)
     by_species: dict[str, list[Record]] = defaultdict(list)
     for record in todo:
@@ -50,8 +50,8 @@ def dry_run(wanted: XenoCanto, tables: Tables, folder: Path) -> Table:
     table.add_row("all", *_numbers(todo), style="bold")
     table.caption = (
         f"{len(selected.chosen)} wanted, {len(selected.chosen) - len(todo)} there or not to be "
-        f"had, {len(selected.left_out)} left out; {len(todo)} requests at {wanted.per_second:g} "
-        f"a second take about {len(todo) * (1 / wanted.per_second + SLACK_S) / 60:.1f} minutes"
+        f"had, {len(selected.left_out)} left out; {len(todo)} requests at {criteria.per_second:g} "
+        f"a second take about {len(todo) * (1 / criteria.per_second + SLACK_S) / 60:.1f} minutes"
     )
     return table
 

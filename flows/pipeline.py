@@ -12,8 +12,9 @@ from prefect.futures import PrefectFuture, wait
 from prefect.runtime import deployment, flow_run
 
 from birdcore.config import Recipe, read_recipe
-from birdcore.sources.birdclef import Source, scan
+from birdcore.sources.birdclef import scan
 from birdcore.sources.collection import competition_of
+from birdcore.sources.source import Source, extra_sources
 from birdcore.stages.table import STAGES
 from birdcore.store.artifact import Ref, Step
 from birdcore.store.location import open_store
@@ -30,7 +31,7 @@ from birdcore.store.runs import (
 from birdcore.store.store import Store
 from birdcore.xeno_canto.selection_state import due
 from flows.collect import CollectFailed, collect
-from flows.dag import Dag, build_dag, gathered
+from flows.dag import Dag, build_dag
 from flows.messages import error_message
 from flows.problems import notes, write_problems
 from flows.result_folder import refuse_foreign
@@ -108,7 +109,7 @@ def _run(request: RunRequest, store: Store, run: Run) -> dict[str, Any] | None:
     source = scan(Path(request.data), store)
     if request.only is None:
         _collect_what_is_due(recipe, source, request)
-    found = gathered(recipe, source, Path(request.collection))
+    found = extra_sources(recipe, source, Path(request.collection), store)
     dag = build_dag(recipe, source, store, found, keep_shards=True)
     run = needs(store, run, dag.steps)
     write_problems(dag, store, out)
@@ -136,7 +137,7 @@ def _run(request: RunRequest, store: Store, run: Run) -> dict[str, Any] | None:
 def _collect_what_is_due(recipe: Recipe, source: Source, request: RunRequest) -> None:
     if recipe.collects is None:
         return
-    folder, competition = Path(request.collection), competition_of(source.csv)
+    folder, competition = Path(request.collection), competition_of(source.metadata)
     if due(folder, recipe.collects, competition):
         try:
             collect(request.recipe, request.data, request.collection, list(request.settings))

@@ -27,7 +27,6 @@ from flows.result_folder import write_results_to
 
 PROBLEMS = "problems.csv"
 FEW = 3
-SOUNDSCAPES = ("train_soundscapes", "test_soundscapes")
 
 
 def notes(problems: Iterable[Problem]) -> list[str]:

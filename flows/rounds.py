@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from birdcore.config import Recipe, Round
 from birdcore.config.validation import EXTERNAL_TEACHER
-from birdcore.sources.birdclef import Kind, Source
+from birdcore.sources.source import MAIN, Source, Use
 from birdcore.stages import label, train
 from birdcore.store.artifact import Ref, Step
 
@@ -22,7 +22,7 @@ Models: TypeAlias = Mapping[tuple[str, int], Ref]
 
 @dataclass(frozen=True)
 class Prepared:
-    """Steps that prepare the recordings of one kind, each a step for every shard.
+    """Steps that prepare the recordings of one use, each a step for every shard.
 
     Attributes:
         cleaned: What of each recording is kept.
@@ -78,8 +78,9 @@ def refuse_missing(round_config: Round, source: Source) -> None:
     Raises:
         ValueError: The round reads soundscapes or a file of weights, and there are none.
     """
-    if not source.audio["train_soundscapes"]:
-        name, folder = round_config.name, source.root / "train_soundscapes"
+    unlabelled = source.subset("unlabelled")
+    if not unlabelled.files:
+        name, folder = round_config.name, source.root / unlabelled.name
         if round_config.teacher is not None and uses_soundscapes(round_config):
             raise ValueError(
                 f"the teacher of round {name!r} labels soundscapes, and there are none in "
@@ -99,30 +100,28 @@ def refuse_missing(round_config: Round, source: Source) -> None:
 def uses_soundscapes(round_config: Round) -> bool:
     """Whether a round learns from soundscapes."""
     if round_config.objective == "embeddings":
-        return round_config.data == "birdclef"
+        return round_config.data == MAIN
     return round_config.teacher is not None and round_config.label.source != "clips"
 
 
-def kinds_with_outputs(recipe: Recipe) -> set[Kind]:
-    """The kinds of recordings that the external teacher reads, for rounds or the ensemble."""
-    member: set[Kind] = (
-        {"train_audio", "test_soundscapes"} if EXTERNAL_TEACHER in recipe.members else set()
-    )
-    return member.union(*(_kinds_with_outputs(one) for one in recipe.round))
+def subsets_with_outputs(recipe: Recipe) -> set[tuple[str, Use]]:
+    """The recordings that the external teacher reads, by source and use."""
+    member: set[tuple[str, Use]] = set()
+    if EXTERNAL_TEACHER in recipe.members:
+        member = {(MAIN, "labelled"), (MAIN, "test")}
+    return member.union(*(_subsets_with_outputs(one) for one in recipe.round))
 
 
-def _kinds_with_outputs(round_config: Round) -> set[Kind]:
+def _subsets_with_outputs(round_config: Round) -> set[tuple[str, Use]]:
+    clips: set[tuple[str, Use]] = {(MAIN, "labelled")}
+    soundscapes: set[tuple[str, Use]] = {(MAIN, "unlabelled")}
     if round_config.objective == "embeddings":
-        if round_config.data == "xeno-canto":
-            return {"xeno_canto"}
-        return {"train_audio", "train_soundscapes"}
+        return (
+            {(round_config.data, "labelled")} if round_config.data != MAIN else clips | soundscapes
+        )
     if round_config.teacher is None or not _labels_with_outputs(round_config):
         return set()
-    labelled: dict[str, set[Kind]] = {
-        "clips": {"train_audio"},
-        "soundscapes": {"train_soundscapes"},
-        "both": {"train_audio", "train_soundscapes"},
-    }
+    labelled = {"clips": clips, "soundscapes": soundscapes, "both": clips | soundscapes}
     return labelled[round_config.label.source]
 
 

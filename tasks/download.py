@@ -12,7 +12,7 @@ from prefect import task
 from prefect.tasks import exponential_backoff
 
 from birdcore.xeno_canto.download import fetch_all
-from birdcore.xeno_canto.record import read_records
+from birdcore.xeno_canto.record_table import read_records
 from tasks.archive import archive_of
 from tasks.progress import progress_of
 from tasks.stage import can_recover

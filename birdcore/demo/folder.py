@@ -21,13 +21,13 @@ import numpy as np
 import numpy.typing as npt
 import soundfile as sf
 
-from birdcore.demo.recording import RECORDISTS, focal
+from birdcore.demo.recording import RECORDISTS, focal_recording
 from birdcore.demo.song import SPECIES, Samples, Species
 from birdcore.demo.soundscape import WINDOW_S, Event, soundscape, windows
 
 RATE = 32000
 VERSION = 1  # of the formulas: raise it when the sound of a seed changes
-SINGERS = 5  # birds in a soundscape, or more where all species would not be heard
+BIRDS = 5  # birds in a soundscape, or more where all species would not be heard
 BACKGROUND = 0.25  # share of recordings with a second bird behind
 BLOCK = 10 * RATE  # libsndfile's Vorbis encoder can crash on one very long write
 
@@ -58,7 +58,7 @@ class DemoSettings:
 
 
 @dataclass(frozen=True)
-class Scene:
+class DemoSoundscape:
     stem: str
     samples: Samples
     events: list[Event]
@@ -85,18 +85,18 @@ def write_folder(root: Path, settings: DemoSettings = DemoSettings()) -> None:
         shutil.rmtree(making, ignore_errors=True)
 
 
-def scenes(settings: DemoSettings, split: str) -> Iterator[Scene]:
+def soundscapes(settings: DemoSettings, split: str) -> Iterator[DemoSoundscape]:
     """The soundscapes of a split, "unlabelled" or "test", one after another."""
     first, count, day = {
         "unlabelled": (0, settings.unlabelled, 1),
         "test": (settings.unlabelled, settings.test, 2),
     }[split]
-    for k, singers in enumerate(_cast(settings, split, count)):
+    for k, singers in enumerate(_singers(settings, split, count)):
         stem = f"D{first + k:03d}_2025060{day}_{(5 + k) % 24:02d}0000"
         samples, events = soundscape(
             singers, _generator(settings, split, k), settings.soundscape_s, RATE
         )
-        yield Scene(stem, samples, events)
+        yield DemoSoundscape(stem, samples, events)
 
 
 def _is_finished(root: Path, settings: DemoSettings) -> bool:
@@ -121,10 +121,10 @@ def _generator(settings: DemoSettings, part: str, index: int) -> np.random.Gener
     return np.random.default_rng(np.random.SeedSequence(settings.seed, spawn_key=(key, index)))
 
 
-def _cast(settings: DemoSettings, split: str, count: int) -> list[list[Species]]:
+def _singers(settings: DemoSettings, split: str, count: int) -> list[list[Species]]:
     """Who sings in each soundscape: shuffled species are dealt in turn, so that all are heard."""
     generator = _generator(settings, "cast", ("unlabelled", "test").index(split))
-    each = max(SINGERS, -(-settings.species // count))
+    each = max(BIRDS, -(-settings.species // count))
     rounds = -(-count * each // settings.species)
     dealt = np.concatenate([generator.permutation(settings.species) for _ in range(rounds)])
     return [[SPECIES[k] for k in dealt[i * each : (i + 1) * each]] for i in range(count)]
@@ -139,10 +139,10 @@ def _write(root: Path, settings: DemoSettings) -> None:
         sorted([s.label, "", s.scientific_name, s.common_name, "Aves"] for s in species),
     )
     _write_csv(root / "train.csv", TRAIN_COLUMNS, _write_recordings(root, species, settings))
-    for scene in scenes(settings, "unlabelled"):
+    for scene in soundscapes(settings, "unlabelled"):
         _write_ogg(root / "train_soundscapes" / f"{scene.stem}.ogg", scene.samples)
     truth: list[list[object]] = []
-    for scene in scenes(settings, "test"):
+    for scene in soundscapes(settings, "test"):
         _write_ogg(root / "test_soundscapes" / f"{scene.stem}.ogg", scene.samples)
         truth += _rows(scene.stem, windows(scene.events, labels, settings.soundscape_s))
     _write_csv(root / "test_soundscapes_labels.csv", ["row_id", *labels], truth)
@@ -169,7 +169,7 @@ def _write_recordings(
         drawn = others[generator.integers(len(others))]
         second = drawn if generator.random() < BACKGROUND else None
         seconds = float(generator.uniform(8.0, 25.0))
-        samples, snr_db = focal(bird, second, recordist, generator, seconds, RATE)
+        samples, snr_db = focal_recording(bird, second, recordist, generator, seconds, RATE)
         name = f"{bird.label}/DEMO{k:06d}.ogg"
         _write_ogg(root / "train_audio" / name, samples)
         yield [

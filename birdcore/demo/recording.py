@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
-from birdcore.demo import air
-from birdcore.demo.song import Samples, Species, sing
+from birdcore.demo import propagation
+from birdcore.demo.song import Samples, Species, render
 
 NEAR_M = (4.0, 20.0)
 FAR_M = (25.0, 60.0)
@@ -39,7 +39,7 @@ RECORDISTS = (
 )
 
 
-def focal(
+def focal_recording(
     species: Species,
     second: Species | None,
     recordist: Recordist,
@@ -52,34 +52,36 @@ def focal(
     The bird is `NEAR_M` away, `second` behind it at `FAR_M`.
     """
     snr_db = float(generator.uniform(*SNR_DB))
-    song = _heard(species, NEAR_M, generator, seconds, rate)
+    song = _song_at_distance(species, NEAR_M, generator, seconds, rate)
     song /= np.float32(np.abs(song).max() + 1e-9)
     if second is not None:
-        song += _heard(second, FAR_M, generator, seconds, rate)
-    hiss = air.noise(len(song), 0.0, generator, rate)
+        song += _song_at_distance(second, FAR_M, generator, seconds, rate)
+    hiss = propagation.noise(len(song), 0.0, generator, rate)
     hiss *= np.float32(10 ** (recordist.hiss_db / 20))
-    around = air.place(len(song), generator, rate) + hiss
+    around = propagation.ambience(len(song), generator, rate) + hiss
     around *= np.float32(0.7 * 10 ** (-snr_db / 20))  # a full-scale tone has a power of 1/2
     sound = song + around
     if recordist.hum_hz:
-        sound += np.float32(0.01) * air.hum(len(song), recordist.hum_hz, rate)
-    sound = through(recordist, sound, rate)
+        sound += np.float32(0.01) * propagation.hum(len(song), recordist.hum_hz, rate)
+    sound = apply_microphone(recordist, sound, rate)
     sound *= np.float32(generator.uniform(0.3, 0.9) / np.abs(sound).max())
     return sound, snr_db
 
 
-def _heard(
+def _song_at_distance(
     species: Species,
     metres: tuple[float, float],
     generator: np.random.Generator,
     seconds: float,
     rate: int,
 ) -> Samples:
-    song = sing(species, generator, seconds, rate)
-    return air.carry(song, float(generator.uniform(*metres)), generator, rate)[: len(song)]
+    song = render(species, generator, seconds, rate)
+    return propagation.propagate(song, float(generator.uniform(*metres)), generator, rate)[
+        : len(song)
+    ]
 
 
-def through(recordist: Recordist, sound: Samples, rate: int) -> Samples:
+def apply_microphone(recordist: Recordist, sound: Samples, rate: int) -> Samples:
     """(samples,) -> (samples,): coloured by the recordist's microphone, flat at 1 kHz."""
     size = fft.next_fast_len(len(sound), real=True)
     decades = np.log10(np.maximum(fft.rfftfreq(size, 1 / rate), 30.0) / 1000)

@@ -1,8 +1,8 @@
 """Species that sing by formula, so that a first run needs no recording of a real bird.
 
 A song is a row of syllables. A syllable is a pitch contour (semitones around the species' pitch)
-with an envelope, harmonics, a second voice, a fast warble or band noise. `hatch` draws one bird of
-a species: its own pitch, tempo, timbre and repertoire. `song` is one rendition by that bird, and
+with an envelope, harmonics, a second voice, a fast warble or band noise. `draw_bird` draws one bird
+of a species: its own pitch, tempo, timbre and repertoire. `song` is one rendition by that bird, and
 no two are equal. Names and labels are invented; none is in eBird or any taxonomy.
 """
 
@@ -109,7 +109,7 @@ class Bird:
     repertoire: tuple[Contour, ...]
 
 
-def hatch(species: Species, generator: np.random.Generator) -> Bird:
+def draw_bird(species: Species, generator: np.random.Generator) -> Bird:
     """Draw one bird of a species: pitch ± 8 %, tempo ± 12 % (standard deviations), repertoire."""
     kept = generator.permutation(len(species.contours))[: generator.integers(1, 3)]
     return Bird(
@@ -155,7 +155,7 @@ def song(bird: Bird, generator: np.random.Generator, rate: int) -> Samples:
     return out
 
 
-def sing(
+def render(
     species: Species, individual: np.random.Generator, seconds: float, rate: int = 32000
 ) -> Samples:
     """One bird singing with pauses, (seconds * rate,). The generator is the bird: each has its own.
@@ -164,7 +164,7 @@ def sing(
     """
     if int(seconds * rate) < 1:
         raise ValueError(f"a song of {seconds} s at {rate} Hz has no samples: ask for more seconds")
-    bird = hatch(species, individual)
+    bird = draw_bird(species, individual)
     out = np.zeros(int(seconds * rate), dtype=np.float32)
     at = int(individual.uniform(0.0, 1.0) * rate)
     while at < len(out):

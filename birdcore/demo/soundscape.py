@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from birdcore.demo import air
-from birdcore.demo.song import Samples, Species, hatch, song
+from birdcore.demo import propagation
+from birdcore.demo.song import Samples, Species, draw_bird, song
 
 WINDOW_S = 5
 DISTANCE_M = (8.0, 50.0)
@@ -38,13 +38,13 @@ def soundscape(
     if seconds < WINDOW_S:
         raise ValueError(f"a soundscape of {seconds} s is too short: ask for {WINDOW_S} s or more")
     samples = int(seconds * rate)
-    sound = air.place(samples, generator, rate)
+    sound = propagation.ambience(samples, generator, rate)
     near = 2**0.5 * 10 ** (float(generator.uniform(*SNR_DB)) / 20)
     events: list[Event] = []
     for each in species:
-        first, songs, sung = bout(each, generator, samples, rate)
+        first, songs, sung = song_bout(each, generator, samples, rate)
         metres = float(np.exp(generator.uniform(*np.log(DISTANCE_M))))
-        arrived = air.carry(songs, metres, generator, rate)[: samples - first]
+        arrived = propagation.propagate(songs, metres, generator, rate)[: samples - first]
         sound[first : first + len(arrived)] += np.float32(near) * arrived
         events += sung
     # quiet field recorders leave headroom; a near bird must not clip
@@ -52,14 +52,14 @@ def soundscape(
     return sound, sorted(events, key=lambda event: (event.start_s, event.label))
 
 
-def bout(
+def song_bout(
     species: Species, generator: np.random.Generator, samples: int, rate: int
 ) -> tuple[int, Samples, list[Event]]:
     """One new bird that sings a few songs somewhere in that time.
 
     Returns the sample where it begins, (bout,) of its songs with the pauses, and their events.
     """
-    bird = hatch(species, generator)
+    bird = draw_bird(species, generator)
     part = song(bird, generator, rate)[:samples]
     first = at = int(generator.integers(0, samples - len(part) + 1))
     parts: list[Samples] = []

@@ -15,7 +15,7 @@ import numpy as np
 import soundfile as sf
 
 from birdcore.demo.folder import RATE, DemoSettings
-from birdcore.demo.recording import RECORDISTS, focal
+from birdcore.demo.recording import RECORDISTS, focal_recording
 from birdcore.demo.song import SPECIES, Samples, Species
 
 FIRST_ID = 2_000_000
@@ -45,7 +45,9 @@ def write_uploads(root: Path, data: Path, settings: DemoSettings) -> None:
             leaked = sorted((data / "train_audio").rglob("*.ogg"))[7 * k]
             samples = sf.read(leaked, dtype="float32")[0]
         else:
-            samples, _ = focal(bird, None, recordist, rng, float(rng.uniform(8, 25)), RATE)
+            samples, _ = focal_recording(
+                bird, None, recordist, rng, float(rng.uniform(8, 25)), RATE
+            )
         sf.write(making / "audio" / f"XC{FIRST_ID + k}.mp3", samples, RATE, format="MP3")
         records.append(_record(FIRST_ID + k, bird, recordist.name, samples, rng))
     (making / "recordings.json").write_text(json.dumps(records, indent=1) + "\n")

@@ -1,113 +1,204 @@
-"""What lies in a BirdCLEF+ folder: its tables, and its audio files with their content's sha256."""
+"""A BirdCLEF+ folder as a source: its tables, and its audio files with their content's sha256."""
 
-from collections.abc import Sequence, Set
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import TypeAlias
+
+import pandas as pd
 
 from birdcore.audio.container import AUDIO_SUFFIXES
-from birdcore.audio.trim import Override
+from birdcore.config import Recipe
+from birdcore.sources.catalog import Catalog, CatalogInput
 from birdcore.sources.listing import list_audio
 from birdcore.sources.overrides import OVERRIDES, read_overrides
+from birdcore.sources.source import MAIN, Source, SourceFile, Subset, Use
 from birdcore.sources.table import TableError, is_there
-from birdcore.sources.tables import TABLES, Problem, Tables, read_tables
-from birdcore.store.artifact import Progress
+from birdcore.sources.tables import TABLES, TRAIN_AUDIO, TRAIN_TEXT, Problem, Tables, read_tables
+from birdcore.store.artifact import Metrics, Progress
 from birdcore.store.digests import digests
 from birdcore.store.job import no_progress
 from birdcore.store.store import Store
-from birdcore.unicode_names import is_utf8, printable
+from birdcore.unicode_names import by_casefold, is_utf8, nfc, printable
 
-Kind: TypeAlias = Literal["train_audio", "train_soundscapes", "test_soundscapes", "xeno_canto"]
-FOLDERS: tuple[Kind, ...] = ("train_audio", "train_soundscapes", "test_soundscapes")
-"""Of a data folder; recordings of Xeno-canto lie in a collection."""
-LABELLED: tuple[Kind, ...] = ("train_audio", "xeno_canto")
-"""What is cleaned of speech and trains; soundscapes keep every second."""
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """An audio file: `path` under the data folder (slashes, NFC) is also its recording's name."""
-
-    path: str
-    bytes: int
-    sha256: str
+FOLDERS: dict[str, Use] = {
+    TRAIN_AUDIO: "labelled",
+    "train_soundscapes": "unlabelled",
+    "test_soundscapes": "test",
+}
+"""The folders of recordings, and what those in them are used for."""
+Kind: TypeAlias = str
+LABELLED = (TRAIN_AUDIO, "xeno_canto")
 
 
-@dataclass(frozen=True)
-class Source:
-    """A data folder as it is now: `csv` its tables and `tables` their files' digests.
-
-    `problems` are what was passed over in the folders of recordings.
-    """
-
-    root: Path
-    csv: Tables = field(compare=False)
-    tables: dict[str, str]
-    audio: dict[Kind, tuple[SourceFile, ...]]
-    overrides: dict[str, tuple[Override, ...]]
-    problems: tuple[Problem, ...] = ()
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        return self.csv.labels
+def read(folder: Path, store: Store, recipe: Recipe, main: Source | None) -> Source:
+    """See `birdcore.sources.source.Layout.read`; a recipe asks for nothing of a data folder."""
+    return scan(folder, store)
 
 
 def scan(root: Path, store: Store, progress: Progress = no_progress) -> Source:
     """The data folder's audio files, tables and overrides.
 
-    Raises TableError where the folder or a table in it can't be used, or no row of train.csv fits
-    a file.
+    Args:
+        root: A BirdCLEF+ folder.
+        store: Remembers the digests of files that did not change.
+        progress: Told how many files were read.
+
+    Raises:
+        TableError: The folder or a table in it can't be used, or no row of train.csv fits a file.
+
+    Example:
+        >>> source = scan(Path("birdclef-2026"), Store(Path("store")))  # doctest: +SKIP
+        >>> len(source.subset("labelled").files)  # doctest: +SKIP
+        35549
     """
     if not root.is_dir():
         raise TableError(f"{printable(str(root))}: there is no such data folder")
     if not is_utf8(str(root.absolute())):
         raise TableError(f"{printable(str(root))}: the data folder's name is not UTF-8: rename it")
-    csv = read_tables(root)  # a bad table is refused before any work
-    found = {kind: list_audio(root, kind) for kind in FOLDERS}
-    passed_over = [problem for kind in FOLDERS for problem in found[kind].passed_over]
-    labelled = found["train_audio"].audio
-    _refuse_unfit(root, csv, labelled.keys(), passed_over)
+    metadata = read_tables(root)  # before any work: a table that can't be used stops the run
+    found = {folder: list_audio(root, folder) for folder in FOLDERS}
+    problems = [problem for folder in FOLDERS for problem in found[folder].passed_over]
+    labelled = found[TRAIN_AUDIO].audio
+    _refuse_unfit(root, metadata, labelled.keys(), problems)
     tables = [root / name for name in TABLES if is_there(root / name)]
     paths = [path for listing in found.values() for path in listing.audio.values()]
     cache = store.root / "digests.parquet" if store.is_made else None
     with store.lock("digests"):
         read = digests(paths + tables, cache, progress)
+    passed_over = _passed_over(metadata, labelled.keys(), problems)
+    contents = {name: read[path].sha256 for name, path in labelled.items()}
     return Source(
+        name=MAIN,
         root=root.absolute(),
-        csv=csv,
-        tables={path.name: read[path].sha256 for path in tables},
-        audio={
-            kind: tuple(
-                SourceFile(name, read[path].bytes, read[path].sha256)
-                for name, path in listing.audio.items()
+        subsets=tuple(
+            Subset(
+                folder,
+                use,
+                tuple(
+                    SourceFile(name, read[path].bytes, read[path].sha256)
+                    for name, path in found[folder].audio.items()
+                ),
             )
-            for kind, listing in found.items()
-        },
+            for folder, use in FOLDERS.items()
+        ),
+        tables={path.name: read[path].sha256 for path in tables},
+        metadata=metadata,
         overrides=read_overrides(root / OVERRIDES, labelled.keys()),
-        problems=tuple(passed_over),
+        problems=tuple(problems),
+        passed_over=passed_over,
+        table_problems=tuple(_problems(metadata, contents, passed_over)),
     )
 
 
+def _passed_over(tables: Tables, labelled: Set[str], problems: Sequence[Problem]) -> dict[str, str]:
+    """Files that rows name and that are there, but passed over, with the reason."""
+    why = {nfc(problem.where): problem.problem for problem in problems}
+    return {
+        name: why[str(part)]
+        for name in tables.train["recording"].unique()
+        if name not in labelled
+        for part in (PurePosixPath(name), *PurePosixPath(name).parents)
+        if str(part) in why
+    }
+
+
 def _refuse_unfit(
-    root: Path, csv: Tables, labelled: Set[str], passed_over: Sequence[Problem]
+    root: Path, tables: Tables, labelled: Set[str], problems: Sequence[Problem]
 ) -> None:
     """Raise TableError where nothing could be trained on, for a reason that is known now."""
     if not labelled:
-        why = f"; {passed_over[0].problem}: {passed_over[0].where}" if passed_over else ""
+        why = f"; {problems[0].problem}: {problems[0].where}" if problems else ""
         raise TableError(
             f"{root}: no audio files in train_audio/ (suffixes {', '.join(sorted(AUDIO_SUFFIXES))})"
             f"{why}"
         )
-    names = "train_audio/" + csv.train["filename"]
-    rows = csv.train[names.isin(labelled)]
+    rows = tables.train[tables.train["recording"].isin(labelled)]
     if rows.empty:
         raise TableError(
             f"{root / 'train.csv'}: no row fits a file of train_audio/: the first row names "
-            f"{csv.train['filename'].iloc[0]!r}, the first file is "
-            f"{min(labelled).removeprefix('train_audio/')!r}"
+            f"{tables.train['filename'].iloc[0]!r}, the first file is "
+            f"{min(labelled).removeprefix(f'{TRAIN_AUDIO}/')!r}"
         )
-    if not rows["primary_label"].isin(csv.labels).any():
+    if not rows["primary_label"].isin(tables.labels).any():
         raise TableError(
             f"{root / 'train.csv'}: no label of it is a class: the first is "
-            f"{rows['primary_label'].iloc[0]!r}, the first class is {csv.labels[0]!r}"
+            f"{rows['primary_label'].iloc[0]!r}, the first class is {tables.labels[0]!r}"
         )
+
+
+def catalog(given: CatalogInput) -> Catalog:
+    """The catalogue of the folder's labelled recordings, with all that does not fit in it."""
+    tables = replace(read_tables(given.root), labels=given.labels)
+    recordings, species = _recordings(tables, given.audio), _species(tables)
+    usable = recordings[recordings["usable"]]
+    problems = list(_problems(tables, given.audio, given.passed_over))
+    metrics: Metrics = {
+        "recordings": len(recordings),
+        "usable": len(usable),
+        "species": len(species),
+        "species_with_recordings": int(species["label"].isin(usable["primary_label"]).sum()),
+        "problems": len(problems),
+    }
+    return Catalog(recordings, species, tuple(problems), metrics)
+
+
+def _recordings(tables: Tables, audio: Mapping[str, str]) -> pd.DataFrame:
+    """One row per audio file; training files with what train.csv says of them."""
+    train = tables.train.drop_duplicates("recording").drop(columns="filename")
+    found = pd.DataFrame({"recording": list(audio), "sha256": list(audio.values())})
+    rows = found.merge(train, on="recording", how="left").sort_values("recording")
+    known = set(tables.labels)
+    rows["secondary_labels"] = [
+        [label for label in labels if label in known] if isinstance(labels, list) else []
+        for labels in rows["secondary_labels"]
+    ]
+    labelled = rows["primary_label"].isin(known)
+    rows["usable"] = labelled & ~rows[labelled].duplicated("sha256").reindex(
+        rows.index, fill_value=False
+    )
+    for column in TRAIN_TEXT:
+        rows[column] = rows[column].fillna("")
+    return rows.reset_index(drop=True)
+
+
+def _species(tables: Tables) -> pd.DataFrame:
+    """One row per class, in the order of the submission's columns."""
+    taxonomy = tables.taxonomy.rename(columns={"primary_label": "label"})
+    return pd.DataFrame({"label": list(tables.labels)}).merge(taxonomy, on="label", how="left")
+
+
+def _problems(
+    tables: Tables, audio: Mapping[str, str], unused: Mapping[str, str]
+) -> Iterator[Problem]:
+    """`audio`: sha256 by recording; `unused`: why files that are there are no recordings."""
+    train, known = tables.train, set(tables.labels)
+    other_case = by_casefold(audio)
+    yield from tables.problems
+    names = train["recording"]
+    for line, name, label, secondary in zip(
+        train.index, names, train["primary_label"], train["secondary_labels"], strict=True
+    ):
+        where = f"train.csv:{line}"
+        if name in unused:
+            yield Problem("row whose file is passed over", where, f"{name}: {unused[name]}")
+        elif name not in audio:
+            near = other_case.get(name.casefold())
+            yield Problem(
+                "row without a file", where, name + (f"; there is {near}" if near else "")
+            )
+        for unknown in sorted({label, *secondary} - known):
+            yield Problem("unknown label", where, unknown)
+    for line in names.index[names.duplicated()]:
+        yield Problem("file name there twice", f"train.csv:{line}", names[line])
+    labelled = set(names)
+    first: dict[str, str] = {}
+    for path in sorted(audio):
+        if path not in labelled:
+            yield Problem("file without a row", path, "")
+        if (copied := first.setdefault(audio[path], path)) != path:
+            yield Problem("content there twice", path, f"the same as {copied}")
+    with_rows = set(train["primary_label"])
+    for label in tables.labels:
+        if label not in with_rows:
+            yield Problem("species without a recording", "taxonomy", label)

@@ -1,8 +1,87 @@
-"""The tables of a catalogue: which recordings and species there are, of whatever source."""
+"""A catalogue: the tables of labelled recordings and species that folds and training read.
+
+Every layout makes the same two tables (`Catalog`), so that whatever reads them works on any source.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field
 
-from birdcore.store.artifact import Artifact
+from birdcore.config.section import Section
+from birdcore.sources.tables import TRAIN_NUMBERS, TRAIN_TEXT, Problem
+from birdcore.store.artifact import Artifact, Metrics
+
+RECORDINGS = pa.schema(
+    [
+        ("recording", pa.string()),
+        ("sha256", pa.string()),
+        ("primary_label", pa.string()),
+        ("secondary_labels", pa.list_(pa.string())),
+        ("usable", pa.bool_()),
+        *[(name, pa.string()) for name in TRAIN_TEXT],
+        *[(name, pa.float64()) for name in TRAIN_NUMBERS],
+    ]
+)
+
+
+class CatalogSettings(Section):
+    """What the stages `catalog` and `collection` are told beside the files they read."""
+
+    layout: str
+    """A name in `birdcore.sources.source.SOURCES`."""
+    tables: tuple[str, ...]
+    """Those of the step's files that are tables; all others are recordings."""
+    labels: tuple[str, ...] = ()
+    passed_over: Mapping[str, str] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CatalogInput:
+    """What a layout makes a catalogue of.
+
+    Attributes:
+        root: Folder of the source.
+        audio: sha256 of each labelled recording.
+        tables: Files below `root` that describe the recordings.
+        labels: The classes where they are known, else they are those of the recordings.
+        passed_over: Files that a table names and that are no recordings, with the reason.
+        leaked: sha256 of recordings that the main source has as well: they are not usable.
+    """
+
+    root: Path
+    audio: Mapping[str, str]
+    tables: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    passed_over: Mapping[str, str] = field(default_factory=dict)
+    leaked: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """A catalogue before it is written.
+
+    Attributes:
+        recordings: A row per recording, with the columns of `RECORDINGS`.
+        species: A row per class: label, scientific_name, common_name, class_name, inat_taxon_id.
+        problems: What does not fit between tables and files.
+        metrics: Counts for the manifest.
+    """
+
+    recordings: pd.DataFrame
+    species: pd.DataFrame
+    problems: tuple[Problem, ...]
+    metrics: Metrics
+
+    def write(self, folder: Path) -> None:
+        """Write `recordings.parquet` and `species.parquet`."""
+        table = pa.Table.from_pandas(self.recordings, RECORDINGS, preserve_index=False)
+        pq.write_table(table, folder / "recordings.parquet")
+        self.species.to_parquet(folder / "species.parquet", index=False)
 
 
 def read_recordings(catalog: Artifact) -> pd.DataFrame:

@@ -11,13 +11,15 @@ recordings lie end to end. Sorted, they are the index: a hash is a range in it, 
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from birdcore.audio.fingerprints import FRAMES_PER_S, Fingerprints
 from birdcore.xeno_canto.record import xeno_canto_id
+
+if TYPE_CHECKING:  # its module imports SciPy, and `by_id` and `by_content` need no sound
+    from birdcore.audio.fingerprints import Fingerprints
 
 MIN_AGREEING = 20
 """Of 120 real recordings and 220 of a competition, the same recording in another encoding has 119
@@ -91,7 +93,7 @@ def by_content(candidates: Mapping[str, str], known: Mapping[str, str]) -> list[
 
 
 def by_audio(
-    candidates: Fingerprints, known: Fingerprints, *, min_agreeing: int = MIN_AGREEING
+    candidates: "Fingerprints", known: "Fingerprints", *, min_agreeing: int = MIN_AGREEING
 ) -> list[Leak]:
     """Leaks by sound, see `match`."""
     return [
@@ -106,7 +108,7 @@ def by_audio(
 
 
 def match(
-    candidates: Fingerprints, known: Fingerprints, *, min_agreeing: int = MIN_AGREEING
+    candidates: "Fingerprints", known: "Fingerprints", *, min_agreeing: int = MIN_AGREEING
 ) -> list[Match]:
     """All pairs with sound in common, by candidate and then most agreeing first.
 
@@ -114,6 +116,8 @@ def match(
     peaks may differ by one, and lags too, since frames of two recordings never lie alike.
     Memory: 8 bytes for each known landmark, and a few 100 MB.
     """
+    from birdcore.audio.fingerprints import FRAMES_PER_S
+
     index = _index(known)
     spans, known_spans = _spans(candidates), _spans(known)
     lengths = np.diff(candidates.bounds)
@@ -150,7 +154,7 @@ class _Index:
     owner: NDArray[np.int64]
 
 
-def _index(known: Fingerprints) -> _Index:
+def _index(known: "Fingerprints") -> _Index:
     slots = -(-_spans(known) >> SLOT_BITS)
     starts = (np.cumsum(slots) - slots) << SLOT_BITS
     assert slots.sum() << SLOT_BITS < 1 << 32, "more than 12,000 hours"
@@ -160,7 +164,7 @@ def _index(known: Fingerprints) -> _Index:
     return _Index(entries, starts, np.repeat(np.arange(len(slots)), slots))
 
 
-def _spans(fingerprints: Fingerprints) -> NDArray[np.int64]:
+def _spans(fingerprints: "Fingerprints") -> NDArray[np.int64]:
     """Frames of each recording up to its last landmark; 0 without any."""
     spans = np.zeros(len(fingerprints.recordings), np.int64)
     some = np.diff(fingerprints.bounds) > 0
@@ -178,7 +182,7 @@ def _batches(bounds: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
         first = last
 
 
-def _votes(index: _Index, candidates: Fingerprints, first: int, last: int) -> NDArray[np.int64]:
+def _votes(index: _Index, candidates: "Fingerprints", first: int, last: int) -> NDArray[np.int64]:
     """For each landmark in common pair << LAG_BITS | lag + LAG_ZERO, unsorted.
 
     A pair is candidate * (number of known recordings) + known recording, a lag is in frames.

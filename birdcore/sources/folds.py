@@ -1,5 +1,9 @@
-"""Cross-validation folds: which labelled recordings validate together, so that no model is
-validated on recordings of an author that it was trained on."""
+"""Which labelled recordings validate together.
+
+Recordings of one author (or, where unknown, each recording) have one fold, and species are spread
+evenly. A species whose recordings are all of one author or in one fold could only be learnt or
+validated, never both: it trains everywhere and is not scored.
+"""
 
 import hashlib
 import warnings
@@ -9,11 +13,16 @@ import numpy as np
 import pandas as pd
 
 EVERYWHERE = -1
-"""The fold of recordings that train in every fold and validate in none."""
+"""The fold of what trains in every fold and validates in none."""
 
 
 def soundscape_fold(name: str, count: int) -> int:
-    """The fold of an unlabelled recording, by its name alone: a new one moves no other."""
+    """The fold of an unlabelled recording, by its name alone: a new one moves no other.
+
+    Example:
+        >>> soundscape_fold("train_soundscapes/H02_20230420_074000.ogg", 5) in range(5)
+        True
+    """
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % count
 
 
@@ -26,11 +35,19 @@ class Folds:
 
 
 def assign_folds(recordings: pd.DataFrame, count: int, seed: int) -> Folds:
-    """Folds of recordings, indexed as the given table.
+    """Assign recordings to folds.
 
-    Needs columns recording, author and primary_label. Authors stay together where that leaves
-    every fold something to validate; else each recording is by itself, and where these are too few
-    as well, some folds or all stay empty: what they would hold out trains everywhere.
+    Authors stay together where that leaves every fold something to validate; else each recording is
+    by itself, and where these are too few as well, some folds or all stay empty: what they would
+    hold out trains everywhere.
+
+    Args:
+        recordings: A row each, with columns recording, author and primary_label.
+        count: How many folds.
+        seed: Decides which group gets which fold.
+
+    Returns:
+        A fold (0 to count - 1, or EVERYWHERE) for each row, under the table's index.
     """
     author = recordings["author"].str.strip().str.casefold()
     by_author = author.where(author != "", recordings["recording"])
@@ -59,23 +76,23 @@ def _empty(folds: pd.Series, count: int) -> set[int]:
 
 def _spread(label: pd.Series, group: pd.Series, count: int, seed: int) -> pd.Series:
     """Folds in which groups stay together and labels are spread evenly; some may be empty."""
-    # Here and not above: it takes more than a second, and `birdflow plan` has no need of it.
+    # Imported here: it takes more than a second, and only this function needs it.
     from sklearn.model_selection import StratifiedGroupKFold
 
     folds = pd.Series(EVERYWHERE, label.index, dtype="int64")
     split = group.groupby(label).transform("nunique") > 1
-    some, groups = label[split], group[split]
-    if some.empty:
+    shared, groups = label[split], group[split]
+    if shared.empty:
         return folds
-    values = np.full(len(some), EVERYWHERE)
+    values = np.full(len(shared), EVERYWHERE)
     splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         # Species with fewer recordings than folds are usual here, and are absent from some folds.
         warnings.filterwarnings("ignore", message="The least populated class")
-        if some.value_counts().max() < count or groups.nunique() < count:
+        if shared.value_counts().max() < count or groups.nunique() < count:
             values = _by_group(groups, count, seed)
         else:
-            for fold, (_, held_out) in enumerate(splitter.split(some, some, groups)):
+            for fold, (_, held_out) in enumerate(splitter.split(shared, shared, groups)):
                 values[held_out] = fold
     folds[split] = values
     alone = folds.groupby(label).transform("nunique") == 1

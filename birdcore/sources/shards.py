@@ -14,7 +14,7 @@ import hashlib
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -22,7 +22,7 @@ from typing import TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from birdcore.sources.birdclef import Kind, SourceFile
+from birdcore.sources.source import SourceFile, Subset, Use
 from birdcore.store.artifact import Manifest, Ref
 from birdcore.store.manifest import read_manifest
 from birdcore.store.store import Store
@@ -42,22 +42,28 @@ MOST_ROWS, LAST = 10_000_000, 1 << 30
 
 @dataclass(frozen=True)
 class Shard:
-    kind: Kind
+    """Recordings of one subset that are worked on together.
+
+    `kind` is the subset's name and `use` its use.
+    """
+
+    kind: str
     number: int
     files: tuple[SourceFile, ...]
+    use: Use = "labelled"
 
     @property
     def name(self) -> str:
         return f"{self.kind}/{self.number:04d}"
 
 
-def assign(ledger: Ledger, kind: Kind, files: Iterable[SourceFile], size: int) -> list[Shard]:
+def assign(ledger: Ledger, subset: Subset, size: int) -> list[Shard]:
     """Shards of the files; files that the ledger does not know are entered into it.
 
     Every file is in exactly one shard; known ones are where they were, new ones fill new shards
     of `size` contents, or more where these would be too many, in the order of their paths.
     """
-    files = sorted(files, key=lambda f: f.path)
+    kind, files = subset.name, sorted(subset.files, key=lambda f: f.path)
     used = max((n for (k, _), n in ledger.items() if k == kind), default=-1)
     new = list(dict.fromkeys(f.sha256 for f in files if (kind, f.sha256) not in ledger))
     size = max(size, -(-len(new) // MOST))
@@ -66,13 +72,13 @@ def assign(ledger: Ledger, kind: Kind, files: Iterable[SourceFile], size: int) -
     members: dict[int, list[SourceFile]] = defaultdict(list)
     for file in files:
         members[ledger[kind, file.sha256]].append(file)
-    return [Shard(kind, number, tuple(members[number])) for number in sorted(members)]
+    return [Shard(kind, number, tuple(members[number]), subset.use) for number in sorted(members)]
 
 
 def shards(
-    audio: Mapping[Kind, Iterable[SourceFile]], store: Store, size: int, *, keep: bool
-) -> dict[Kind, list[Shard]]:
-    """The shards of each kind's recordings; with `keep` new assignments go to the store."""
+    subsets: Iterable[Subset], store: Store, size: int, *, keep: bool
+) -> dict[str, list[Shard]]:
+    """The shards of each subset by its name; with `keep` new assignments go to the store."""
     with store.lock("shards"):
         content = store.read_shared(LEDGER)
         stored = None if content is None else _parse(content)
@@ -87,7 +93,7 @@ def shards(
             )
             if keep:
                 store.write_shared(aside, content)
-        by_kind = {kind: assign(ledger, kind, audio[kind], size) for kind in audio}
+        by_kind = {subset.name: assign(ledger, subset, size) for subset in subsets}
         if keep and ledger != stored:
             store.write_shared(LEDGER, _bytes(ledger))
     return by_kind

@@ -3,17 +3,14 @@
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from birdcore.sources.birdclef import Source
 from birdcore.sources.row_names import decides_rows, refuse_one_for_two, row_names, stem_of
+from birdcore.sources.source import SAMPLE, Source
 from birdcore.sources.tables import Problem
-
-SAMPLE = "sample_submission.csv"
-FOLDER = "test_soundscapes"
 
 
 def rows_of(source: Source) -> dict[str, str]:
     """The name of each test soundscape's rows, by recording."""
-    return row_names(file.path for file in source.audio.get("test_soundscapes", ()))
+    return row_names(file.path for file in source.subset("test").files)
 
 
 def sample_decides(source: Source) -> bool:
@@ -21,7 +18,7 @@ def sample_decides(source: Source) -> bool:
 
     Raises TableError where a row could be that of two soundscapes.
     """
-    row_ids, names = source.csv.row_ids, rows_of(source)
+    row_ids, names = source.row_ids, rows_of(source)
     refuse_one_for_two(str(source.root / SAMPLE), row_ids, names)
     return decides_rows(row_ids, names, _passed_over(source))
 
@@ -32,13 +29,17 @@ def soundscape_problems(source: Source) -> list[Problem]:
 
 
 def _row_problems(source: Source) -> Iterator[Problem]:
-    names = rows_of(source)
-    wanted = {stem_of(row) for row in source.csv.row_ids}
+    names, folder = rows_of(source), source.subset("test").name
+    wanted = {stem_of(row) for row in source.row_ids}
     unused = {PurePosixPath(path).stem: why for path, why in _passed_over(source).items()}
     if not names:
-        yield Problem("no test soundscape", FOLDER, "the submission has a header and no rows")
+        yield Problem(
+            "no test soundscape",
+            source.subset("test").name,
+            "the submission has a header and no rows",
+        )
     if wanted and not sample_decides(source):
-        rows = f"the rows are those of the {len(names)} soundscapes in {FOLDER}"
+        rows = f"the rows are those of the {len(names)} soundscapes in {folder}"
         yield Problem("rows of no soundscape that is there", SAMPLE, rows)
     else:
         for stem in sorted(wanted - set(names.values())):
@@ -53,19 +54,23 @@ def _row_problems(source: Source) -> Iterator[Problem]:
 
 def _passed_over(source: Source) -> dict[str, str]:
     """What is in the soundscapes' folder and no recording: path, and path with the reason."""
+    folder = source.subset("test").name
     return {
         problem.where: f"{problem.where}: {problem.problem}"
         for problem in source.problems
-        if problem.where.startswith(f"{FOLDER}/")
+        if problem.where.startswith(f"{folder}/")
     }
 
 
 def _leaked(source: Source) -> Iterator[Problem]:
     trained = {
         file.sha256: file.path
-        for kind in ("train_audio", "train_soundscapes")
-        for file in source.audio[kind]
+        for subset in source.subsets
+        if subset.use != "test"
+        for file in subset.files
     }
-    for file in source.audio["test_soundscapes"]:
-        if (same := trained.get(file.sha256)) is not None:
-            yield Problem("test recording in the training data", file.path, f"the same as {same}")
+    for file in source.subset("test").files:
+        if (trained_as := trained.get(file.sha256)) is not None:
+            yield Problem(
+                "test recording in the training data", file.path, f"the same as {trained_as}"
+            )

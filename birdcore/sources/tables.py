@@ -18,6 +18,8 @@ from birdcore.sources.table import TableError, is_there, read_table
 from birdcore.unicode_names import nfc
 
 TABLES = ("train.csv", "taxonomy.csv", "sample_submission.csv")
+TRAIN_AUDIO = "train_audio"
+"""The folder that file names of train.csv are below."""
 TRAIN_NEEDS = ("primary_label", "filename")
 TRAIN_TEXT = ("author", "license", "url", "collection", "scientific_name", "common_name", "type")
 TRAIN_NUMBERS = ("rating", "latitude", "longitude")
@@ -34,7 +36,8 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True)
 class Tables:
-    """`train` has a row for each labelled recording, `taxonomy` for each species.
+    """`train` has a row for each labelled recording, whose name is in the column `recording`, and
+    `taxonomy` one for each species.
 
     Both are indexed by the line of the file. `labels` are the classes in the order of the
     submission's columns, `row_ids` its rows (empty where there is no sample_submission.csv), as it
@@ -68,6 +71,7 @@ def _train(path: Path) -> tuple[pd.DataFrame, tuple[Problem, ...]]:
     train = pd.DataFrame({column: raw[column].map(nfc) for column in TRAIN_NEEDS})
     for column in TRAIN_NEEDS:
         _refuse_empty(path, train, column)
+    train["recording"] = f"{TRAIN_AUDIO}/" + train["filename"]
     blank = pd.Series("", raw.index)
     secondary = raw.get("secondary_labels", blank)
     known = set(train["primary_label"])

@@ -10,7 +10,7 @@ from typing import Any
 
 from birdcore.config import Recipe, defaults_of
 from birdcore.features.front_end import to_settings
-from birdcore.sources.birdclef import Kind, Source
+from birdcore.sources.source import Source
 from birdcore.store.artifact import Artifact, Metrics, Ref, Step
 from birdcore.store.files import write_text
 from birdcore.store.store import Job
@@ -27,8 +27,8 @@ def step(
     recipe: Recipe,
     source: Source,
     catalogs: Sequence[Ref],
-    cleaned: Mapping[Kind, tuple[Ref, ...]],
-    mels: Mapping[Kind, tuple[Ref, ...]],
+    cleaned: Mapping[str, tuple[Ref, ...]],
+    mels: Mapping[str, tuple[Ref, ...]],
     rounds: Mapping[str, tuple[Ref, ...]],
     weights: Ref,
     submission: Ref,
@@ -41,16 +41,16 @@ def step(
         rounds: models of every round.
         score: the step that scores, where there is truth.
     """
-    subset: Kind = "train_audio" if score is None else "test_soundscapes"
+    subset = source.subset("labelled" if score is None else "test").name
     inputs: dict[str, tuple[Ref, ...]] = {"catalogs": tuple(catalogs)}
     inputs |= {f"{CLEAN}{kind}": refs for kind, refs in cleaned.items()}
     inputs |= {"mel": mels[subset]}
     inputs |= {f"{ROUND}{name}": models for name, models in rounds.items()}
     inputs |= {"weights": (weights,), "submission": (submission,)}
-    files = {f.path: f.sha256 for f in source.audio["train_audio"]}
+    files = {f.path: f.sha256 for f in source.subset("labelled").files}
     if score is not None:
         inputs["score"] = (score.ref,)
-        files |= {f.path: f.sha256 for f in source.audio["test_soundscapes"]} | dict(score.files)
+        files |= {f.path: f.sha256 for f in source.subset("test").files} | dict(score.files)
     root, defaults = str(source.root), defaults_of_settings(recipe)
     return Step("report", VERSION, "report", settings_of(recipe), inputs, files, root, defaults)
 

@@ -9,9 +9,9 @@ from dataclasses import asdict
 
 from birdcore.config import Score, defaults_of
 from birdcore.metrics.files import read_submission
-from birdcore.sources.birdclef import Source
 from birdcore.sources.row_names import refuse_one_for_two, stem_of
 from birdcore.sources.soundscapes import rows_of
+from birdcore.sources.source import Source
 from birdcore.sources.table import is_there
 from birdcore.stages.submission import ROUND
 from birdcore.store.artifact import Metrics, Ref, Step

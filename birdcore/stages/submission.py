@@ -13,9 +13,9 @@ from typing import Any
 from pydantic import Field
 
 from birdcore.config import Predict, defaults_of
-from birdcore.sources.birdclef import Source
 from birdcore.sources.catalog import read_labels
-from birdcore.sources.soundscapes import SAMPLE, rows_of, sample_decides
+from birdcore.sources.soundscapes import rows_of, sample_decides
+from birdcore.sources.source import SAMPLE, Source
 from birdcore.sources.tables import read_tables
 from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job

@@ -1,13 +1,14 @@
 """Connections that end in time, whoever is at the other end.
 
 A socket's timeout is for one silence: a server that sends a byte every few seconds, or one interim
-answer after another, holds a client for as long as it likes. Here the handshake and the head of an
-answer have a time in all, after which the socket is shut down under whoever waits at it. The body
-has its own, in `birdcore.xeno_canto.client.chunks`.
+answer after another, holds a client for as long as it likes. Here the handshake, the head of an
+answer and its body each have a time in all, after which the socket is shut down.
 """
 
 import socket
 import threading
+import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -16,6 +17,11 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
+
+from birdcore.xeno_canto.errors import ArchiveError, reason
+
+CHUNK = 1 << 16
 
 
 def new_session() -> requests.Session:
@@ -27,7 +33,7 @@ def new_session() -> requests.Session:
 
 
 @contextmanager
-def ended_after(seconds: float | None, end: Callable[[], object]) -> Iterator[None]:
+def deadline(seconds: float | None, end: Callable[[], object]) -> Iterator[None]:
     """Call `end` where the context takes longer; it then raises TimeoutError, however it ends."""
     late = threading.Event()
 
@@ -66,11 +72,11 @@ class _Timed(HTTPConnection):
         return made
 
     def connect(self) -> None:
-        with ended_after(self._seconds, self._end):
+        with deadline(self._seconds, self._end):
             super().connect()
 
     def getresponse(self) -> Any:
-        with ended_after(self._seconds, self._end):
+        with deadline(self._seconds, self._end):
             return super().getresponse()
 
     def close(self) -> None:
@@ -109,3 +115,52 @@ class _Adapter(HTTPAdapter):
         manager = super().proxy_manager_for(proxy, **options)
         manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
         return manager
+
+
+def chunks(response: requests.Response, within_s: float) -> Iterator[bytes]:
+    """A streamed body as it arrives, not unpacked, in pieces of up to 64 KiB; then it is closed.
+
+    Raises ArchiveError where it is cut, falls silent, or takes longer than `within_s`.
+    """
+    end, got, why = time.monotonic() + within_s, 0, ""
+    with response:
+        try:
+            # A byte now and then within the framing of chunks would keep one read busy for ever.
+            with deadline(within_s, response.raw.shutdown):
+                # read1: what is there, and no waiting for a full piece.
+                while time.monotonic() < end and (
+                    piece := response.raw.read1(CHUNK, decode_content=False)
+                ):
+                    got += len(piece)
+                    yield piece
+                if time.monotonic() < end:
+                    return
+        except (HTTPError, OSError) as error:
+            why = reason(error)
+    why = why if time.monotonic() < end else f"not done within {within_s:g} s"
+    raise ArchiveError(f"{why}, after {got} bytes")
+
+
+def read_body(response: requests.Response, within_s: float, most_bytes: int) -> bytes:
+    """A body, unpacked; raises ArchiveError as `chunks` does, and for one that is too large.
+
+    Unpacked here, for a library would unpack a bomb as far as it goes.
+    """
+    packing = response.headers.get("Content-Encoding", "").strip().lower()
+    if packing not in ("", "identity", "gzip", "x-gzip"):
+        response.close()
+        raise ArchiveError("the answer is packed in a way that was not asked for")
+    unpack = zlib.decompressobj(zlib.MAX_WBITS | 16) if "gzip" in packing else None
+    got, body = 0, bytearray()
+    for piece in chunks(response, within_s):
+        got += len(piece)
+        try:
+            body += piece if unpack is None else unpack.decompress(piece, most_bytes + 1)
+        except zlib.error:
+            raise ArchiveError("the answer can't be unpacked") from None
+        if max(got, len(body)) > most_bytes:
+            response.close()
+            raise ArchiveError(f"the answer has more than {most_bytes} bytes")
+    if unpack is not None and not unpack.eof:
+        raise ArchiveError("the answer ends early")
+    return bytes(body)

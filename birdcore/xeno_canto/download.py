@@ -18,11 +18,12 @@ from birdcore.store.artifact import Metrics, Progress
 from birdcore.store.files import file_sha256, sync
 from birdcore.store.store import no_progress
 from birdcore.xeno_canto import folder as collection
-from birdcore.xeno_canto.client import Archive, ArchiveError, Refused, is_api
+from birdcore.xeno_canto.client import Archive, is_api
+from birdcore.xeno_canto.errors import ArchiveError, Refused, Unusable
 from birdcore.xeno_canto.folder import RECORDINGS, Failed, Fetched
+from birdcore.xeno_canto.pacing import backoff_s
 from birdcore.xeno_canto.partial import Partial, held
-from birdcore.xeno_canto.pause import back_off_s
-from birdcore.xeno_canto.quota import Room
+from birdcore.xeno_canto.quota import DiskQuota
 from birdcore.xeno_canto.receive import ask, take
 from birdcore.xeno_canto.record import Record
 
@@ -35,23 +36,8 @@ IN_A_ROW = 3
 """So many setbacks, one after the other, are the archive's and not the recordings'."""
 
 
-class Unusable(ValueError):
-    """A recording that can't be had or used; `permanent`: it is not asked for again."""
-
-    def __init__(self, number: int, reason: str, permanent: bool, sha256: str = "") -> None:
-        super().__init__(f"XC{number}: {reason}")
-        self.id, self.reason, self.permanent, self.sha256 = number, reason, permanent, sha256
-
-    def __reduce__(self) -> tuple[type["Unusable"], tuple[int, str, bool, str]]:
-        return Unusable, (self.id, self.reason, self.permanent, self.sha256)
-
-    @property
-    def failed(self) -> Failed:
-        return Failed(self.id, self.reason, self.permanent, collection.now(), self.sha256)
-
-
 @dataclass(frozen=True)
-class Haul:
+class DownloadResult:
     """What came of a list of recordings; `fetched` are those that were not there before."""
 
     fetched: tuple[Fetched, ...]
@@ -69,12 +55,12 @@ class Haul:
 
 
 @dataclass(frozen=True)
-class _Download:
+class _Context:
     """What all recordings of a call share."""
 
     archive: Archive
     folder: Path
-    room: Room
+    quota: DiskQuota
     patience_s: float
 
 
@@ -88,13 +74,23 @@ def fetch(
 ) -> Fetched:
     """The recording in the collection `folder`: the one that is there, or downloaded now.
 
-    An answer may take `patience_s` and a second more for every 20 kB. Who else downloads the same
-    recording is waited for. Raises Unusable for a recording that can't be had or used, ArchiveError
-    where it could not be had in passing, Refused where the archive refuses us (401), and OSError
-    (ENOSPC) where the disk would be left with less than `keep_free_bytes`.
+    Waits for another process that downloads the same recording.
+
+    Args:
+        archive: Where from.
+        record: What the archive lists.
+        folder: The collection.
+        keep_free_bytes: What is left of the disk to others.
+        patience_s: What an answer may take, beside a second for every 20 kB.
+
+    Raises:
+        Unusable: The recording can't be had or used.
+        ArchiveError: It can't be had at the moment.
+        Refused: The archive does not take the key (401).
+        OSError: The disk is full, or would have less free than it should (ENOSPC).
     """
-    way = _Download(archive, folder, Room(folder, keep_free_bytes), patience_s)
-    return _fetch(way, record, wait=True)[0]
+    context = _Context(archive, folder, DiskQuota(folder, keep_free_bytes), patience_s)
+    return _fetch(context, record, wait=True)[0]
 
 
 def fetch_all(
@@ -105,14 +101,14 @@ def fetch_all(
     *,
     keep_free_bytes: int = KEEP_FREE_BYTES,
     patience_s: float = PATIENCE_S,
-) -> Haul:
+) -> DownloadResult:
     """All the recordings, last those that others are at; one that fails does not stop the next.
 
     Raises ArchiveError at the end where some could not be had in passing, and at once where three
     in a row could not: asked again, only what is missing is fetched. Refused and OSError (ENOSPC),
     as of `fetch`, stop at once.
     """
-    way = _Download(archive, folder, Room(folder, keep_free_bytes), patience_s)
+    context = _Context(archive, folder, DiskQuota(folder, keep_free_bytes), patience_s)
     waiting = list({record.id: record for record in records}.values())
     # Last those that failed before, and of these the latest: a few that always do must not keep us
     # from the others, nor from each other.
@@ -124,7 +120,7 @@ def fetch_all(
         busy: list[Record] = []
         for record in waiting:
             try:
-                recording, is_new = _fetch(way, record, wait)
+                recording, is_new = _fetch(context, record, wait)
                 (fetched if is_new else there).append(recording)
             except BlockingIOError:
                 busy.append(record)
@@ -134,45 +130,47 @@ def fetch_all(
             except ArchiveError as error:
                 setbacks.append(str(error))
                 if (in_a_row := in_a_row + 1) == IN_A_ROW:
-                    raise _setback(setbacks, total) from None
+                    raise _unavailable(setbacks, total) from None
             else:
                 in_a_row = 0
             done = len(fetched) + len(there) + len(unusable) + len(setbacks)
             progress(done, total, f"XC{record.id}")
         waiting = busy
     if setbacks:
-        raise _setback(setbacks, total)
-    return Haul(tuple(fetched), tuple(there), tuple(unusable))
+        raise _unavailable(setbacks, total)
+    return DownloadResult(tuple(fetched), tuple(there), tuple(unusable))
 
 
-def _setback(setbacks: list[str], total: int) -> ArchiveError:
+def _unavailable(setbacks: list[str], total: int) -> ArchiveError:
     return ArchiveError(
         f"{len(setbacks)} of {total} recordings could not be fetched; the first: {setbacks[0]}"
     )
 
 
-def _fetch(way: _Download, record: Record, wait: bool) -> tuple[Fetched, bool]:
+def _fetch(context: _Context, record: Record, wait: bool) -> tuple[Fetched, bool]:
     """The recording, and whether it was downloaded now."""
-    if there := collection.find(way.folder, record.id):
+    if there := collection.find(context.folder, record.id):
         return there, False
-    with way.room.or_full():
-        collection.set_up(way.folder)
-        with held(way.folder, record.id, wait) as partial:
-            if there := collection.find(way.folder, record.id) or _taken_in(record, way.folder):
+    with context.quota.when_full():
+        collection.set_up(context.folder)
+        with held(context.folder, record.id, wait) as partial:
+            if there := collection.find(context.folder, record.id) or _adopt(
+                record, context.folder
+            ):
                 partial.remove()
                 return there, False
-            with _noting_failure(record, way, partial):
-                _download(way, record, partial)
-            return _publish(record, way.folder, partial), True
+            with _recording_failure(record, context, partial):
+                _download(context, record, partial)
+            return _publish(record, context.folder, partial), True
 
 
 @contextmanager
-def _noting_failure(record: Record, way: _Download, partial: Partial) -> Iterator[None]:
-    folder = way.folder
+def _recording_failure(record: Record, context: _Context, partial: Partial) -> Iterator[None]:
+    folder = context.folder
     try:
         yield
     except Refused as error:
-        if error.status == UNKNOWN_KEY and is_api(way.archive, record.file_url or ""):
+        if error.status == UNKNOWN_KEY and is_api(context.archive, record.file_url or ""):
             raise  # it was shown the key, and says nothing of the recording
         partial.remove()
         before = collection.failure(folder, record.id)
@@ -205,26 +203,26 @@ def _age_s(failed: Failed) -> float:
         return 0.0
 
 
-def _download(way: _Download, record: Record, partial: Partial) -> None:
+def _download(context: _Context, record: Record, partial: Partial) -> None:
     """Fill the partial with the whole recording, checked.
 
     Bytes that can't be used are doubted once: the archive is asked for more of them, or again.
     Where it has no others the recording is unusable, for good if an earlier run met the same.
     """
-    before = collection.failure(way.folder, record.id)
+    before = collection.failure(context.folder, record.id)
     if before and before.permanent:
         raise Unusable(record.id, before.reason, True, before.sha256)
     if record.file_url is None:
         raise Unusable(record.id, "the archive does not give its file away", False)
-    way.room.check(0)
+    context.quota.check(0)
     why, doubted = "", ""
-    for attempt in range(way.archive.retries + 1):
+    for attempt in range(context.archive.retries + 1):
         if attempt:
-            way.archive.sleep(back_off_s(attempt - 1, way.archive.rng))
-        response = ask(way.archive, record.file_url, partial)
+            context.archive.sleep(backoff_s(attempt - 1, context.archive.rng))
+        response = ask(context.archive, record.file_url, partial)
         try:
             if response is not None:
-                take(response, record.file_url, partial, way.room, way.patience_s)
+                take(response, record.file_url, partial, context.quota, context.patience_s)
             return _check(record, partial.path)
         except ArchiveError as error:
             why = str(error)
@@ -235,7 +233,7 @@ def _download(way: _Download, record: Record, partial: Partial) -> None:
                 raise Unusable(record.id, why, for_good, sha256) from None
             doubted = sha256
             partial.doubt()
-    raise ArchiveError(f"{why}; tried {way.archive.retries + 1} times")
+    raise ArchiveError(f"{why}; tried {context.archive.retries + 1} times")
 
 
 def _check(record: Record, path: Path) -> None:
@@ -259,12 +257,12 @@ def _publish(record: Record, folder: Path, partial: Partial) -> Fetched:
     sync(partial.path)
     partial.path.rename(path)
     sync(path.parent)
-    fetched = _noted(record, folder, path)
+    fetched = _write_note(record, folder, path)
     partial.remove()
     return fetched
 
 
-def _taken_in(record: Record, folder: Path) -> Fetched | None:
+def _adopt(record: Record, folder: Path) -> Fetched | None:
     """The recording whose process was killed after it had published it, before it had noted it."""
     path = folder / RECORDINGS / collection.recording_name(record.id, record.suffix)
     if not path.exists() or collection.has_note(folder, record.id):
@@ -273,12 +271,12 @@ def _taken_in(record: Record, folder: Path) -> Fetched | None:
         _check(record, path)
     except Rejected:
         return None
-    return _noted(record, folder, path)
+    return _write_note(record, folder, path)
 
 
-def _noted(record: Record, folder: Path, path: Path) -> Fetched:
-    whence = (record.file_url or "").partition("?")[0]
+def _write_note(record: Record, folder: Path, path: Path) -> Fetched:
+    url = (record.file_url or "").partition("?")[0]
     size, sha256 = path.stat().st_size, file_sha256(path)
-    note = Fetched(record.id, path.name, sha256, size, whence, collection.now())
+    note = Fetched(record.id, path.name, sha256, size, url, collection.now())
     collection.note_fetched(folder, note)
     return note

@@ -7,7 +7,8 @@ of them is passed on or chained to these:
     └─ ConnectionError
        └─ ArchiveError    in passing: it may go well at another time
     ValueError
-    └─ Refused            stays so until the query, the key or the recording is another
+    ├─ Refused            stays so until the query, the key or the recording is another
+    └─ Unusable           a recording that can't be had or used
 """
 
 import logging
@@ -17,6 +18,7 @@ from urllib.parse import quote, quote_plus, urlsplit
 import requests
 
 from birdcore.text import plain_text
+from birdcore.xeno_canto.folder import Failed, now
 
 KEY_NAME = "XENO_CANTO_KEY"
 URLLIB3_LOGS = ("connection", "connectionpool", "poolmanager", "response", "util.retry")
@@ -34,7 +36,22 @@ class Refused(ValueError):
         self.status = status
 
 
-def refusal(status: int, url: str, query: str, said: str) -> ArchiveError | Refused:
+class Unusable(ValueError):
+    """A recording that can't be had or used; `permanent`: it is not asked for again."""
+
+    def __init__(self, number: int, reason: str, permanent: bool, sha256: str = "") -> None:
+        super().__init__(f"XC{number}: {reason}")
+        self.id, self.reason, self.permanent, self.sha256 = number, reason, permanent, sha256
+
+    def __reduce__(self) -> tuple[type["Unusable"], tuple[int, str, bool, str]]:
+        return Unusable, (self.id, self.reason, self.permanent, self.sha256)
+
+    @property
+    def failed(self) -> Failed:
+        return Failed(self.id, self.reason, self.permanent, now(), self.sha256)
+
+
+def status_error(status: int, url: str, query: str, said: str) -> ArchiveError | Refused:
     """What to raise for a status that is not worth another try; `said` is the archive's reason."""
     parts = urlsplit(url)
     place = f"{parts.netloc}{parts.path}"
@@ -78,7 +95,7 @@ def reason(error: BaseException) -> str:
     return "the connection was cut"
 
 
-def keep_keys_out_of_logs() -> None:
+def redact_keys_in_logs() -> None:
     """urllib3's lines, which hold the address of each request, from now on hold no `key=`."""
     for name in URLLIB3_LOGS:
         logging.getLogger(f"urllib3.{name}").addFilter(_without_key)

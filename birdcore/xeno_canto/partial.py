@@ -73,7 +73,7 @@ class Partial:
         with self.path.open("rb") as file:
             return file.read(64).lstrip().startswith(beginnings)
 
-    def start_anew(self) -> None:
+    def restart(self) -> None:
         """Empty the file, and only then forget where it was from."""
         self.file.truncate(0)
         self._note.unlink(missing_ok=True)
@@ -83,7 +83,7 @@ class Partial:
         if (origin := self.origin()) and origin.validator:
             self.set_origin(replace(origin, total=None))
         else:
-            self.start_anew()
+            self.restart()
 
     def remove(self) -> None:
         """Leave nothing of it; also where the file itself was published."""

@@ -11,7 +11,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
-class Room:
+class DiskQuota:
     folder: Path
     keep_free_bytes: int
 
@@ -21,7 +21,7 @@ class Room:
             raise self._full()
 
     @contextmanager
-    def or_full(self) -> Iterator[None]:
+    def when_full(self) -> Iterator[None]:
         """Say it as `check` does where the disk, or our share of it, turns out to be full."""
         try:
             yield

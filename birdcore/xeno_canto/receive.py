@@ -11,7 +11,7 @@ import requests
 
 from birdcore.xeno_canto.client import Archive, ArchiveError, Refused, chunks, get
 from birdcore.xeno_canto.partial import Origin, Partial
-from birdcore.xeno_canto.quota import Room
+from birdcore.xeno_canto.quota import DiskQuota
 
 SLOWEST = 20_000  # bytes per second
 UNSAID_BYTES = 10_000_000  # for the time that an answer of unknown length may take
@@ -36,7 +36,7 @@ def ask(archive: Archive, url: str, partial: Partial) -> requests.Response | Non
     if origin and origin.url == url and start and origin.validator:
         headers = {"Range": f"bytes={start}-", "If-Range": origin.validator}
     else:
-        partial.start_anew()
+        partial.restart()
     return get(archive, url, headers=headers, stream=True)
 
 
@@ -44,34 +44,34 @@ def take(
     response: requests.Response,
     url: str,
     partial: Partial,
-    room: Room,
+    quota: DiskQuota,
     patience_s: float,
 ) -> None:
     """Write an answer to the partial, which then holds the whole file.
 
     It may take `patience_s` and a second more for every 20 kB. Raises ArchiveError where it is not
     the whole file, Refused where that is larger than any recording, and OSError where the disk
-    has no room for it.
+    has no quota for it.
     """
     with response:
         total = _begin(response, url, partial)
         lacks = None if total is None else total - partial.size
         if max(total or 0, partial.size) > LARGEST_BYTES:
             raise Refused(f"its {total} bytes are more than a recording has")
-        room.check(lacks or 0)
+        quota.check(lacks or 0)
         within_s = patience_s + (UNSAID_BYTES if lacks is None else lacks) / SLOWEST
         for piece in chunks(response, within_s) if lacks != 0 else ():
-            room.check(len(piece))
+            quota.check(len(piece))
             partial.append(piece)
             if partial.size > LARGEST_BYTES:
                 raise Refused("more bytes come than a recording has")
     if partial.begins_with(PAGES):
-        partial.start_anew()
+        partial.restart()
         raise ArchiveError("a page came in place of the recording, and said that it was sound")
     if total is not None and partial.size < total:
         raise ArchiveError(f"{partial.size} of {total} bytes came")
     if total is not None and partial.size > total:
-        partial.start_anew()
+        partial.restart()
         raise ArchiveError(f"more than the {total} bytes of the file came")
 
 
@@ -82,19 +82,19 @@ def _begin(response: requests.Response, url: str, partial: Partial) -> int | Non
     if status == 416 and size and part and part[2] == str(size):
         return size  # it is all there; its length had been said wrongly, or not at all
     if status == 416:
-        partial.start_anew()
+        partial.restart()
         raise ArchiveError("the rest of it can't be had")
     _refuse_a_page(response)
     if status == 206:
         if part is None or part[1] != str(size):
-            partial.start_anew()
+            partial.restart()
             raise ArchiveError("another part of it came than the one asked for")
         total = None if part[2] == "*" else int(part[2])
     else:
         total = _said_length(response)
         if total is not None and total < TINY_BYTES:
             raise ArchiveError(f"{total} bytes came in place of the recording")
-        partial.start_anew()
+        partial.restart()
     partial.set_origin(Origin(url, _validator(response), total))
     return total
 

@@ -8,17 +8,12 @@ be read is taken as not said; only a record without an id is none.
 import html
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from urllib.parse import urlsplit
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from birdcore.audio.container import AUDIO_SUFFIXES
-from birdcore.store.files import write_bytes
 from birdcore.text import plain_text
 
 PAGE = "https://xeno-canto.org"
@@ -232,45 +227,3 @@ def xeno_canto_id(text: str) -> int | None:
     """
     found = XENO_CANTO_ID.search(text)
     return int(found[1]) if found else None
-
-
-_TYPES: dict[object, pa.DataType] = {
-    int | None: pa.int64(),
-    float | None: pa.float64(),
-    int: pa.int64(),
-    str: pa.string(),
-    str | None: pa.string(),
-    bool: pa.bool_(),
-    tuple[str, ...]: pa.list_(pa.string()),
-}
-SCHEMA = pa.schema([(f.name, _TYPES[f.type]) for f in fields(Record)])
-
-
-def write_records(path: Path, records: Sequence[Record], notes: Mapping[str, str] = {}) -> None:
-    """Records as a Parquet table, there in full or not at all; `notes` are kept beside it."""
-    table = pa.table(
-        [[getattr(r, name) for r in records] for name in SCHEMA.names],
-        schema=SCHEMA.with_metadata(dict(notes)),
-    )
-    file = pa.BufferOutputStream()
-    pq.write_table(table, file)
-    write_bytes(path, file.getvalue().to_pybytes())
-
-
-def read_records(path: Path) -> list[Record]:
-    """The records of `write_records`, in order; raises ValueError where the file has none."""
-    try:
-        columns = pq.read_table(path, schema=SCHEMA).to_pydict()
-        for name in ("types", "also"):
-            columns[name] = [tuple(values) for values in columns[name]]
-        return [Record(*row) for row in zip(*columns.values(), strict=True)]
-    except FileNotFoundError:
-        raise
-    except (pa.ArrowException, OSError, LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} holds no records that can be read: {error}") from error
-
-
-def read_notes(path: Path) -> dict[str, str]:
-    """What `write_records` was given as notes."""
-    notes = pq.read_schema(path).metadata or {}
-    return {k.decode(): v.decode() for k, v in notes.items()}

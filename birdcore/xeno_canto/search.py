@@ -6,7 +6,6 @@ may be gone; the next search sees what this one missed. One that lacks more than
 """
 
 import hashlib
-import json
 import re
 import sys
 from collections.abc import Sequence
@@ -18,16 +17,11 @@ import requests
 
 from birdcore.store.artifact import Progress
 from birdcore.store.store import no_progress
+from birdcore.xeno_canto.answer import parse_answer, parse_count
 from birdcore.xeno_canto.client import Archive, get
 from birdcore.xeno_canto.errors import KEY_NAME, ArchiveError, Refused, error_text
-from birdcore.xeno_canto.record import (
-    Record,
-    RecordError,
-    parse_record,
-    read_notes,
-    read_records,
-    write_records,
-)
+from birdcore.xeno_canto.record import Record, RecordError, parse_record
+from birdcore.xeno_canto.record_table import read_notes, read_records, write_records
 
 PER_PAGE = 500
 NEARLY_ALL = 0.9
@@ -36,7 +30,6 @@ IDLE_PAGES = 3
 """Pages in a row without a new recording, after which no more is asked for."""
 MOST_RECORDS, MOST_PAGES = 3_000_000, 20_000
 """Some times what the archive has, and as many pages as that are of its smallest size."""
-DEEPEST = 20
 UNREADABLE = (OSError, ValueError, KeyError, TypeError)
 Box = tuple[float, float, float, float]
 """South, west, north, east, in degrees."""
@@ -188,19 +181,19 @@ def _page(archive: Archive, query: str, page: int, per_page: int) -> tuple[list[
             # The query was fine a page ago: the listing has become shorter, or is at fault.
             return [], 0, sys.maxsize
         raise
-    answer = _answer(response.content)
+    answer = parse_answer(response.content)
     assert isinstance(answer, dict)
     if "error" in answer:
         raise Refused(f"{archive.site} refuses {query!r}: {error_text(answer, archive.key)}")
-    listed = _count(answer.get("numRecordings"))
-    pages = _count(answer["numPages"]) or 0
+    listed = parse_count(answer.get("numRecordings"))
+    pages = parse_count(answer["numPages"]) or 0
     return answer["recordings"], pages, sys.maxsize if listed is None else listed
 
 
 def _wrong(response: requests.Response) -> str:
     """Why an answer of status 200 is none."""
     try:
-        answer = _answer(response.content)
+        answer = parse_answer(response.content)
     except (ValueError, RecursionError):
         html = response.content.lstrip()[:1] == b"<"
         return f"answers with {'a web page' if html else 'what is no JSON'} instead of records"
@@ -210,44 +203,6 @@ def _wrong(response: requests.Response) -> str:
     if not isinstance(rows, list) or (rows and not any(isinstance(row, dict) for row in rows)):
         return "answers without a list of records"
     assert isinstance(answer, dict)
-    if _count(answer.get("numPages")) is None:
+    if parse_count(answer.get("numPages")) is None:
         return "answers without the number of pages"
     return ""
-
-
-def _count(value: object) -> int | None:
-    """A count as text or number, None for what is none."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        return None
-    text = str(value)
-    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
-
-
-def _answer(content: bytes) -> object:
-    """An answer's JSON. What is nested too deep is null in it, and long numbers are text.
-
-    So what is wrong with one record makes nothing of the others.
-    """
-
-    def number(text: str) -> int | str:
-        return int(text) if len(text) < 20 else text
-
-    try:
-        return json.loads(content, parse_int=number)
-    except RecursionError:
-        return json.loads(_shallow(content), parse_int=number)
-
-
-def _shallow(content: bytes) -> bytes:
-    """JSON with null for whatever is nested deeper than `DEEPEST`."""
-    kept, depth, at = bytearray(), 0, 0
-    for token in re.finditer(rb'"(?:[^"\\]++|\\.)*+"|[][{}]', content, re.DOTALL):
-        if token[0] in (b"[", b"{"):
-            depth += 1
-            if depth == DEEPEST + 1:
-                kept += content[at : token.start()] + b"null"
-        elif token[0] in (b"]", b"}"):
-            depth -= 1
-            if depth == DEEPEST:
-                at = token.end()
-    return bytes(kept + content[at:]) if depth <= DEEPEST else b""

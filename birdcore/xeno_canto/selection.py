@@ -38,9 +38,24 @@ class Selected:
     left_out: list[LeftOut]
 
 
-def select(records: Iterable[Record], wanted: XenoCanto, competition: Competition) -> Selected:
-    """The records that are wanted; of records with one id, the first is taken."""
-    why_not = _checks(wanted, competition)
+def select(records: Iterable[Record], criteria: XenoCanto, competition: Competition) -> Selected:
+    """Choose records.
+
+    Args:
+        records: What searches found; of records with one id, the first is taken.
+        criteria: The recipe's [xeno_canto].
+        competition: Species and recordings of the data folder.
+
+    Returns:
+        The chosen records, and each other with the first reason that applies.
+
+    Example:
+        >>> from birdcore.config import XenoCanto
+        >>> record = Record(7, "Turdus merula", quality="A", length_s=9.0, file_url="https://x.org")
+        >>> select([record], XenoCanto(areas=("europe",), min_s=10), Competition()).left_out
+        [LeftOut(id=7, why='shorter than min_s')]
+    """
+    why_not = _checks(criteria, competition)
     by_species: dict[str, list[Record]] = defaultdict(list)
     left_out: list[LeftOut] = []
     for record in {r.id: r for r in reversed(list(records))}.values():
@@ -51,7 +66,7 @@ def select(records: Iterable[Record], wanted: XenoCanto, competition: Competitio
             left_out.append(LeftOut(record.id, why))
     chosen: list[Record] = []
     for fitting in by_species.values():
-        most = wanted.per_species or len(fitting)
+        most = criteria.per_species or len(fitting)
         order = spread(fitting) if most < len(fitting) else fitting
         chosen += order[:most]
         left_out += [LeftOut(r.id, f"beyond the {most} of its species") for r in order[most:]]
@@ -63,17 +78,17 @@ def select(records: Iterable[Record], wanted: XenoCanto, competition: Competitio
 Check: TypeAlias = Callable[[Record], str | None]
 
 
-def _checks(wanted: XenoCanto, competition: Competition) -> list[Check]:
-    """Each says why a record is left out, or nothing; the first that does so is heard."""
+def _checks(criteria: XenoCanto, competition: Competition) -> list[Check]:
+    """Functions that say why a record is left out, or None; the first reason counts."""
     return [
         _file,
-        *([] if wanted.pseudo_species else [_species]),
-        _asked_for(wanted),
-        _competition(wanted, competition),
-        _quality(wanted),
-        _length(wanted),
-        _licence(wanted),
-        _type(wanted),
+        *([] if criteria.pseudo_species else [_species]),
+        _asked_for(criteria),
+        _competition(criteria, competition),
+        _quality(criteria),
+        _length(criteria),
+        _licence(criteria),
+        _type(criteria),
     ]
 
 
@@ -89,9 +104,9 @@ def _species(record: Record) -> str | None:
     return "its species is questioned" if record.status == "questioned" else None
 
 
-def _asked_for(wanted: XenoCanto) -> Check:
+def _asked_for(criteria: XenoCanto) -> Check:
     """The archive's search takes the beginning of a name for the name."""
-    species, countries = set(map(_folded, wanted.species)), set(map(_folded, wanted.countries))
+    species, countries = set(map(_folded, criteria.species)), set(map(_folded, criteria.countries))
 
     def check(record: Record) -> str | None:
         if species and _folded(record.scientific_name) not in species:
@@ -103,60 +118,62 @@ def _asked_for(wanted: XenoCanto) -> Check:
     return check
 
 
-def _competition(wanted: XenoCanto, competition: Competition) -> Check:
+def _competition(criteria: XenoCanto, competition: Competition) -> Check:
     names = set(map(_folded, competition.species))
 
     def check(record: Record) -> str | None:
         if record.id in competition.ids:
             return "in the competition's training data"
         is_its = _folded(record.scientific_name) in names
-        if is_its and wanted.competition == "out":
+        if is_its and criteria.competition == "out":
             return "a species of the competition"
         return (
-            "no species of the competition" if not is_its and wanted.competition == "only" else None
+            "no species of the competition"
+            if not is_its and criteria.competition == "only"
+            else None
         )
 
     return check
 
 
-def _quality(wanted: XenoCanto) -> Check:
-    least = rating(wanted.min_quality) or 0.0
+def _quality(criteria: XenoCanto) -> Check:
+    least = rating(criteria.min_quality) or 0.0
 
     def check(record: Record) -> str | None:
         has = rating(record.quality)
         if has is None:
-            return None if wanted.unrated else "unrated"
+            return None if criteria.unrated else "unrated"
         return f"quality {record.quality}" if has < least else None
 
     return check
 
 
-def _length(wanted: XenoCanto) -> Check:
+def _length(criteria: XenoCanto) -> Check:
     def check(record: Record) -> str | None:
         if record.length_s is None:
             return "its length is not said"
-        if record.length_s < wanted.min_s:
+        if record.length_s < criteria.min_s:
             return "shorter than min_s"
-        longer = wanted.max_s is not None and record.length_s > wanted.max_s
+        longer = criteria.max_s is not None and record.length_s > criteria.max_s
         return "longer than max_s" if longer else None
 
     return check
 
 
-def _licence(wanted: XenoCanto) -> Check:
+def _licence(criteria: XenoCanto) -> Check:
     def check(record: Record) -> str | None:
-        if not wanted.exclude_licenses:
+        if not criteria.exclude_licenses:
             return None
         if not record.licence.startswith(("cc", "pdm")):
             return f"licence {record.licence or 'not said'}"
         parts = set(re.split(r"[ -]", record.licence))
-        return f"licence {record.licence}" if parts & set(wanted.exclude_licenses) else None
+        return f"licence {record.licence}" if parts & set(criteria.exclude_licenses) else None
 
     return check
 
 
-def _type(wanted: XenoCanto) -> Check:
-    wishes = [_words(text) for text in wanted.types]
+def _type(criteria: XenoCanto) -> Check:
+    wishes = [_words(text) for text in criteria.types]
 
     def check(record: Record) -> str | None:
         if not wishes or any(wish <= _words(t) for t in record.types for wish in wishes):

@@ -23,80 +23,83 @@ from birdcore.store.artifact import differing
 from birdcore.store.files import write_text
 from birdcore.text import to_csv
 from birdcore.xeno_canto.folder import collected, failures
-from birdcore.xeno_canto.record import Record, read_records, write_records
+from birdcore.xeno_canto.record import Record
+from birdcore.xeno_canto.record_table import read_records, write_records
 from birdcore.xeno_canto.search import is_known, known_search, queries
 from birdcore.xeno_canto.selection import Competition, Selected, select
 
 SEARCHES, SELECTIONS, CHOSEN, LEFT_OUT, FAILED = (
     "searches", "selections", "chosen.parquet", "left_out.csv", "failed.csv",
 )  # fmt: skip
-MANNERS = {"site", "per_second", "search_age_h", "per_page"}
-"""How the archive is asked: no part of what is wanted."""
+REQUEST_SETTINGS = {"site", "per_second", "search_age_h", "per_page"}
+"""How the archive is asked: no part of what is selected."""
 VERSION = 1
 """Of what wishes mean: raise it when a default of [xeno_canto] changes."""
 
 
-def queries_of(wanted: XenoCanto) -> list[str]:
-    return queries(wanted.species, wanted.countries, wanted.boxes, wanted.areas, wanted.queries)
+def queries_of(criteria: XenoCanto) -> list[str]:
+    return queries(
+        criteria.species, criteria.countries, criteria.boxes, criteria.areas, criteria.queries
+    )
 
 
-def stale(folder: Path, wanted: XenoCanto, now: datetime | None = None) -> list[str]:
+def stale(folder: Path, criteria: XenoCanto, now: datetime | None = None) -> list[str]:
     """The queries whose last answer is missing or too old."""
     now = now or datetime.now(UTC)
-    age_s = 3600 * wanted.search_age_h
+    age_s = 3600 * criteria.search_age_h
     return [
         query
-        for query in queries_of(wanted)
-        if not is_known(folder / SEARCHES, wanted.site, query, age_s, now)
+        for query in queries_of(criteria)
+        if not is_known(folder / SEARCHES, criteria.site, query, age_s, now)
     ]
 
 
-def select_again(folder: Path, wanted: XenoCanto, competition: Competition) -> Selected:
+def update_selection(folder: Path, criteria: XenoCanto, competition: Competition) -> Selected:
     """Choose from all that the searches found, however old they are, and write both tables."""
     now = datetime.now(UTC)
     found: list[Record] = []
-    for query in queries_of(wanted):
-        found += known_search(folder / SEARCHES, wanted.site, query, None, now) or []
-    selected = select(found, wanted, competition)
-    home = selection_folder(folder, wanted, competition)
-    home.mkdir(parents=True, exist_ok=True)
-    chosen = home / CHOSEN
+    for query in queries_of(criteria):
+        found += known_search(folder / SEARCHES, criteria.site, query, None, now) or []
+    selected = select(found, criteria, competition)
+    directory = selection_folder(folder, criteria, competition)
+    directory.mkdir(parents=True, exist_ok=True)
+    chosen = directory / CHOSEN
     if _selection(chosen) != selected.chosen:
         write_records(chosen, selected.chosen)
     left_out = pd.DataFrame([(o.id, o.why) for o in selected.left_out], columns=["id", "why"])
-    write_text(home / LEFT_OUT, to_csv(left_out))
+    write_text(directory / LEFT_OUT, to_csv(left_out))
     return selected
 
 
-def write_failed(folder: Path, wanted: XenoCanto, competition: Competition) -> dict[str, int]:
+def write_failed(folder: Path, criteria: XenoCanto, competition: Competition) -> dict[str, int]:
     """Write the table of what is wanted and not there; how many there are for each reason."""
     there, failed = collected(folder), failures(folder)
     rows = [
         (r.id, failed[r.id].reason if r.id in failed else "not tried yet")
-        for r in chosen_records(folder, wanted, competition)
+        for r in chosen_records(folder, criteria, competition)
         if r.id not in there
     ]
     table = pd.DataFrame(rows, columns=["id", "why"])
-    write_text(selection_folder(folder, wanted, competition) / FAILED, to_csv(table))
+    write_text(selection_folder(folder, criteria, competition) / FAILED, to_csv(table))
     reasons = table["why"].str.replace(r"/\d+/", "/…/", regex=True)
     return {str(why): int(count) for why, count in reasons.value_counts().items()}
 
 
-def tables_of(folder: Path, wanted: XenoCanto, competition: Competition) -> tuple[Path, Path]:
+def tables_of(folder: Path, criteria: XenoCanto, competition: Competition) -> tuple[Path, Path]:
     """Where people find why recordings are left out, and why they are not there."""
-    home = selection_folder(folder, wanted, competition)
-    return home / LEFT_OUT, home / FAILED
+    directory = selection_folder(folder, criteria, competition)
+    return directory / LEFT_OUT, directory / FAILED
 
 
-def chosen_path(folder: Path, wanted: XenoCanto, competition: Competition) -> Path:
+def chosen_path(folder: Path, criteria: XenoCanto, competition: Competition) -> Path:
     """The table of the last selection."""
-    return selection_folder(folder, wanted, competition) / CHOSEN
+    return selection_folder(folder, criteria, competition) / CHOSEN
 
 
-def due(folder: Path, wanted: XenoCanto, competition: Competition) -> bool:
+def due(folder: Path, criteria: XenoCanto, competition: Competition) -> bool:
     """Whether collecting has anything to do that was never tried since the last searches."""
-    chosen = _selection(chosen_path(folder, wanted, competition))
-    if stale(folder, wanted) or chosen is None:
+    chosen = _selection(chosen_path(folder, criteria, competition))
+    if stale(folder, criteria) or chosen is None:
         return True
     tried = collected(folder).keys() | failures(folder).keys()
     return any(r.id not in tried for r in chosen)
@@ -109,9 +112,9 @@ def missing(folder: Path, chosen: Sequence[Record]) -> list[Record]:
     return [r for r in chosen if r.id not in there and r.id not in hopeless]
 
 
-def chosen_records(folder: Path, wanted: XenoCanto, competition: Competition) -> list[Record]:
+def chosen_records(folder: Path, criteria: XenoCanto, competition: Competition) -> list[Record]:
     """The last selection; empty where there was none."""
-    return _selection(chosen_path(folder, wanted, competition)) or []
+    return _selection(chosen_path(folder, criteria, competition)) or []
 
 
 def _selection(path: Path) -> list[Record] | None:
@@ -122,12 +125,14 @@ def _selection(path: Path) -> list[Record] | None:
         return None
 
 
-def selection_folder(folder: Path, wanted: XenoCanto, competition: Competition) -> Path:
+def selection_folder(folder: Path, criteria: XenoCanto, competition: Competition) -> Path:
     """The folder of a selection: a digest of all that decides it."""
     meaning = {
         "version": VERSION,
-        "wanted": differing(wanted.model_dump(mode="json", exclude=MANNERS), defaults_of(wanted)),
-        "site": wanted.site,
+        "wanted": differing(
+            criteria.model_dump(mode="json", exclude=REQUEST_SETTINGS), defaults_of(criteria)
+        ),
+        "site": criteria.site,
         "species": sorted(competition.species),
         "ids": sorted(competition.ids),
     }

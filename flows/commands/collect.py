@@ -35,7 +35,7 @@ def collect(
         from flows.dry_run import dry_run as search_only
 
         with doing("searching Xeno-canto"):
-            table = search_only(parsed.xeno_canto, source.csv, collection)
+            table = search_only(parsed.xeno_canto, source.metadata, collection)
         out.print(table)
         return
     quiet_prefect(debug)
@@ -62,10 +62,9 @@ def archive(
     ],
     *,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8347,
-    faults: Annotated[float, typer.Option(help="Share of requests that fail, from 0 to 1.")] = 0.0,
     debug: Debug = False,
 ) -> None:
     """Serve a folder with the API of Xeno-canto, for tests and the demo."""
     from birdcore.demo.archive import serve_archive
 
-    serve_archive(folder, port=port, fault_rate=faults)
+    serve_archive(folder, port=port)

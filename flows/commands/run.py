@@ -33,7 +33,7 @@ from flows.terminal import doing, ends_on_interrupt, err, out, quiet_prefect
 
 if TYPE_CHECKING:
     from birdcore.config import Recipe
-    from birdcore.sources.birdclef import Source
+    from birdcore.sources.source import Source
     from birdcore.store.runs import Run, RunRequest
     from birdcore.store.store import Store
     from flows.dag import Dag
@@ -233,7 +233,7 @@ def _collection_is_due(recipe: Recipe, source: Source, request: RunRequest) -> b
     from birdcore.sources.collection import competition_of
     from birdcore.xeno_canto.selection_state import due
 
-    return due(Path(request.collection), recipe.collects, competition_of(source.csv))
+    return due(Path(request.collection), recipe.collects, competition_of(source.metadata))
 
 
 def _plan(
@@ -249,13 +249,14 @@ def _plan(
         begun: The run's record, where a run has begun.
     """
     with doing("planning"):  # the imports alone may take seconds
+        from birdcore.sources.source import extra_sources
         from birdcore.store.runs import needs, unfinished_since
-        from flows.dag import build_dag, gathered
+        from flows.dag import build_dag
         from flows.plan import plan
         from flows.problems import notes
         from flows.selection import select
 
-        found = gathered(recipe, source, Path(request.collection))
+        found = extra_sources(recipe, source, Path(request.collection), store)
         dag = build_dag(recipe, source, store, found, keep_shards=False)
         # On record before the store is searched: from then on no clean-up removes what is found.
         if begun is not None:

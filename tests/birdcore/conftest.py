@@ -17,8 +17,9 @@ from birdcore.config import Clean, Mel
 from birdcore.features.mel import MelSpec
 from birdcore.models.input import InputSpec, save_input
 from birdcore.models.sed import ModelSpec, SedModel, save_model
-from birdcore.sources.birdclef import Kind, SourceFile
+from birdcore.sources.birdclef import FOLDERS, Kind
 from birdcore.sources.shards import Shard
+from birdcore.sources.source import SourceFile
 from birdcore.stages import clean, mel
 from birdcore.store.artifact import Artifact, Metrics, Ref, Step
 from birdcore.store.files import file_sha256
@@ -45,7 +46,7 @@ def shard_of() -> MadeShard:
         paths = sorted(p for p in (root / kind).rglob("*.*") if p.suffix)
         files = [SourceFile(p.relative_to(root).as_posix(), 0, _digest(p)) for p in paths]
         chosen = [f for f in files if names is None or f.path in names]
-        return Shard(kind, 0, tuple(chosen))
+        return Shard(kind, 0, tuple(chosen), FOLDERS.get(kind, "labelled"))
 
     return make
 

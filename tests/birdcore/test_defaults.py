@@ -19,9 +19,10 @@ from birdcore.config import Mixup, Recipe, Round
 from birdcore.config import recipe as tables
 from birdcore.config.recipe import ExternalTeacher as ExternalTeacherTable
 from birdcore.config.xeno_canto import XenoCanto
-from birdcore.sources.birdclef import Source, SourceFile, scan
-from birdcore.sources.collection import Collected, competition_of
+from birdcore.sources.birdclef import FOLDERS, scan
+from birdcore.sources.collection import competition_of
 from birdcore.sources.shards import Shard
+from birdcore.sources.source import Source, SourceFile, Subset
 from birdcore.stages import (
     catalog,
     clean,
@@ -85,13 +86,15 @@ def steps(recipe: Any, source: Source) -> Iterator[Step]:
     yield catalog.step(source)
     yield folds.step(REF, recipe.folds.count, recipe.seed)
     for kind in ("train_audio", "test_soundscapes"):
-        shard = Shard(kind, 0, (file,))  # type: ignore[arg-type]
+        shard = Shard(kind, 0, (file,), FOLDERS[kind])
         yield clean.step(shard, recipe.clean, {}, root)
         yield mel.step(shard, REF, recipe.mel, recipe.clean, root)
     yield outside.step(shard, REF, TEACHER, recipe.external_teacher.hop_s, (), recipe.clean, root)
     yield fingerprint.step(shard, root)
     yield leaks.step(shard, REF, (REF,), [file], [])
-    yield collection.step(Collected(root, file, (file,)), (REF,))
+    yield collection.step(
+        Source("xeno-canto", root, (Subset("xeno_canto", "labelled", (file,)),), {"t": "0"}), (REF,)
+    )
     for one in recipe.round:
         yield train.step(one, "resnet10t", 0, recipe.seed, {"catalog": (REF,)})
     yield label.step(one, "soundscapes", 0, (REF,), REF)
@@ -145,7 +148,9 @@ def test_a_default_changes_only_with_the_version_of_what_reads_it(source: Source
         now[name] = together(now.get(name, {}), read(step.defaults, step.config))
     wishes = XenoCanto(species=("Turdus merula",))
     now[f"selection {wanted.VERSION}"] = {
-        key: value for key, value in wanted.defaults_of(wishes).items() if key not in wanted.MANNERS
+        key: value
+        for key, value in wanted.defaults_of(wishes).items()
+        if key not in wanted.REQUEST_SETTINGS
     }
     now = json.loads(json.dumps(now))
     golden = json.loads(FILE.read_text()) if FILE.exists() else {}
@@ -206,7 +211,7 @@ def test_a_new_setting_that_is_off_keeps_all_keys(
     seen = {step.stage for step in after if "invented" in json.dumps(step.config)}
     assert seen == {"clean", "mel", "train", "report"}  # whole tables are read there
 
-    competition = competition_of(source.csv)
+    competition = competition_of(source.metadata)
     homes = {chosen_path(Path("c"), kind(species=("Turdus merula",)), competition)
              for kind in (XenoCanto, wishes)}  # fmt: skip
     assert len(homes) == 1

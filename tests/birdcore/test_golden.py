@@ -29,9 +29,9 @@ from birdcore.audio.trim import Override
 from birdcore.config import Clean, Ensemble, Mel, Predict, Recipe, Round, Score
 from birdcore.features.scale import decode_db
 from birdcore.features.shard_reader import read_shards
-from birdcore.sources.birdclef import SourceFile, scan
-from birdcore.sources.collection import Collected
+from birdcore.sources.birdclef import scan
 from birdcore.sources.shards import shards
+from birdcore.sources.source import Source, SourceFile, Subset
 from birdcore.stages import (
     catalog,
     clean,
@@ -56,7 +56,8 @@ from birdcore.store.store import Store
 from birdcore.teachers import TEACHERS
 from birdcore.teachers.external_teacher import Credit, ExternalTeacher, Floats, Infer
 from birdcore.teachers.outputs import read_outputs
-from birdcore.xeno_canto.record import Record, write_records
+from birdcore.xeno_canto.record import Record
+from birdcore.xeno_canto.record_table import write_records
 
 GOLDEN = Path(__file__).with_name("golden.json")
 RATE = 32_000
@@ -112,7 +113,7 @@ def write_data(root: Path) -> None:
     truth.iloc[::-1].to_csv(root / "sample_submission.csv", index=False)
 
 
-def write_collection(root: Path, competition: Path) -> Collected:
+def write_collection(root: Path, competition: Path) -> Source:
     """Two birds of other species, and a recording of the competition."""
     rng = np.random.default_rng(1)
     write(root / "recordings/XC1.wav", 4, [2_000], rng)
@@ -126,7 +127,8 @@ def write_collection(root: Path, competition: Path) -> Collected:
     write_records(root / "chosen.parquet", records)
     names = ["chosen.parquet", *(f"recordings/XC{record.id}.wav" for record in records)]
     chosen, *audio = (SourceFile(name, 0, file_sha256(root / name)) for name in names)
-    return Collected(root, chosen, tuple(audio))
+    subset = Subset("xeno_canto", "labelled", tuple(audio))
+    return Source("xeno-canto", root, (subset,), {chosen.path: chosen.sha256})
 
 
 def out_of_fold(seed: int) -> pd.DataFrame:
@@ -170,7 +172,7 @@ def all_stages(root: Path, store: Store, model_of: MadeModel) -> Iterator[Artifa
     ones, since a processor's rounding grows with every step of training.
     """
     source = scan(root, store)
-    parts = {kind: one for kind, (one,) in shards(source.audio, store, 50, keep=True).items()}
+    parts = {kind: one for kind, (one,) in shards(source.subsets, store, 50, keep=True).items()}
     overrides = {"train_audio/a/0.wav": (Override("cut", 0.5, 1.25),)}
 
     def make(stage: ModuleType, *inputs: Any) -> Artifact:
@@ -189,7 +191,7 @@ def all_stages(root: Path, store: Store, model_of: MadeModel) -> Iterator[Artifa
             yield made
             yield make(outside, shard, cleaned.ref, LOUDNESS, 1.5, SPECIES, CLEAN, root)
     collected = write_collection(root.parent / "collection", root)
-    (shard,) = shards({"xeno_canto": collected.audio}, store, 50, keep=True)["xeno_canto"]
+    (shard,) = shards(collected.subsets, store, 50, keep=True)["xeno_canto"]
     known = tuple(make(fingerprint, part, root).ref for part in parts.values())
     sound = make(fingerprint, shard, collected.root)
     yield sound

@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from birdcore.demo.archive import Faults, Served, serve
 from birdcore.xeno_canto.folder import collected, failures, recording_path
 from birdcore.xeno_canto.partial import sweep
-from birdcore.xeno_canto.record import parse_record, write_records
+from birdcore.xeno_canto.record import parse_record
+from birdcore.xeno_canto.record_table import write_records
+from tests.support.archive import Faults, Served, serve
 
 KILLS = 3
 FAULTS = 0.2
@@ -29,7 +30,7 @@ import sys, time
 from pathlib import Path
 from birdcore.xeno_canto.download import fetch_all
 from birdcore.xeno_canto.client import ArchiveError, open_archive, pace
-from birdcore.xeno_canto.record import read_records
+from birdcore.xeno_canto.record_table import read_records
 
 site, records, folder = sys.argv[1:]
 def soon(seconds):

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from birdcore.demo.archive import KEY, Faults, Served, serve
 from birdcore.demo.folder import DemoSettings
 from birdcore.demo.uploads import write_uploads
 from birdcore.store.files import write_text
-from birdcore.xeno_canto import pause
+from birdcore.xeno_canto import pacing
 from birdcore.xeno_canto.errors import KEY_NAME
+from tests.support.archive import KEY, Faults, Served, serve
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "tiny-pretrain.toml"
 
@@ -105,18 +105,18 @@ def in_haste(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from tasks.download import download
     from tasks.search import search
 
-    monkeypatch.setattr(pause, "LONGEST_S", 0.01)
+    monkeypatch.setattr(pacing, "LONGEST_S", 0.01)
     for task in (search, download):
         monkeypatch.setattr(task, "retry_delay_seconds", 0)
 
 
 HASTY = """
 import json, os, shutil, sys
-from birdcore.xeno_canto import pause, quota
+from birdcore.xeno_canto import pacing, quota
 from flows import cli, terminal
 from flows.commands import collect, run
 
-pause.LONGEST_S = 0.01
+pacing.LONGEST_S = 0.01
 def quiet_and_hasty(debug):
     terminal.quiet_prefect(debug)  # before Prefect is imported
     from tasks.download import download

@@ -12,18 +12,20 @@ import pandas as pd
 import pytest
 
 from birdcore.config import read_recipe
-from birdcore.demo.archive import KEY, generated
+from birdcore.demo.archive import KEY
 from birdcore.demo.uploads import LEAKS
 from birdcore.sources.birdclef import scan
+from birdcore.sources.source import extra_sources
 from birdcore.store.artifact import MANIFEST, Ref
 from birdcore.store.store import Store
 from birdcore.xeno_canto.errors import KEY_NAME
 from birdcore.xeno_canto.folder import collected, failures
 from birdcore.xeno_canto.search import PER_PAGE
 from flows.cli import main
-from flows.dag import Dag, build_dag, gathered
+from flows.dag import Dag, build_dag
 from flows.plan import plan
 from flows.selection import Selection
+from tests.support.records import generated
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 NEW = 3
@@ -246,7 +248,7 @@ def dag_of(site: Any) -> tuple[Dag, Store]:
     recipe = read_recipe(Path(command[1]), [command[-1]])
     store = Store(site.folder / "store")
     source = scan(site.data, store)
-    found = gathered(recipe, source, site.collection)
+    found = extra_sources(recipe, source, site.collection, store)
     return build_dag(recipe, source, store, found, keep_shards=False), store
 
 

@@ -8,8 +8,8 @@ from types import ModuleType
 import pytest
 
 from birdcore.config import read_recipe
-from birdcore.sources.birdclef import SourceFile, scan
-from birdcore.sources.collection import Collected
+from birdcore.sources.birdclef import scan
+from birdcore.sources.source import Source, SourceFile, Subset
 from birdcore.store.store import Store
 from flows.dag import Dag, build_dag
 
@@ -31,10 +31,14 @@ def build(tiny_data: Path, tmp_path: Path) -> Callable[[Path], Dag]:
     def dag(recipe: Path) -> Dag:
         store = Store(tmp_path / "store")
         audio = tuple(SourceFile(f"recordings/XC{n}.mp3", 9, f"sound {n}") for n in range(5))
-        chosen = SourceFile("chosen.parquet", 9, "5 records")
-        collected = Collected(tmp_path / "collection", chosen, audio)
+        collected = Source(
+            "xeno-canto",
+            tmp_path / "collection",
+            (Subset("xeno_canto", "labelled", audio),),
+            {"chosen.parquet": "5 records"},
+        )
         parts = read_recipe(recipe), scan(tiny_data, store), store
-        return build_dag(*parts, collected, keep_shards=False)
+        return build_dag(*parts, [collected], keep_shards=False)
 
     return dag
 

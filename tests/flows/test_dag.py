@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from birdcore.config import read_recipe
-from birdcore.sources.birdclef import SourceFile, scan
-from birdcore.sources.collection import Collected
+from birdcore.sources.birdclef import scan
+from birdcore.sources.source import Source, SourceFile, Subset, extra_sources
 from birdcore.store.artifact import Ref, Step
 from birdcore.store.store import Store
-from flows.dag import Dag, build_dag, gathered
+from flows.dag import Dag, build_dag
 
 Build = Callable[..., Dag]
 STUDENT = """
@@ -49,10 +49,16 @@ def build_pretrained(data: Path, tmp_path: Path, pretrain_recipe: Path) -> Build
         audio = tuple(
             SourceFile(f"recordings/XC{n}.mp3", 9, f"sound {n}") for n in range(recordings)
         )
-        chosen = SourceFile("chosen.parquet", 9, f"{recordings} records")
-        collected = Collected(tmp_path / "collection", chosen, audio)
+        collected = Source(
+            "xeno-canto",
+            tmp_path / "collection",
+            (Subset("xeno_canto", "labelled", audio),),
+            {"chosen.parquet": f"{recordings} records"},
+        )
         source = scan(data, store)
-        return build_dag(read_recipe(recipe, settings), source, store, collected, keep_shards=True)
+        return build_dag(
+            read_recipe(recipe, settings), source, store, [collected], keep_shards=True
+        )
 
     return dag
 
@@ -307,8 +313,9 @@ def test_one_more_recording_makes_one_shard_anew_and_nothing_of_the_competition(
 def test_without_a_round_that_wants_one_there_is_no_collection(
     build: Build, data: Path, tmp_path: Path, pretrain_recipe: Path, tiny_recipe: Path
 ) -> None:
-    source = scan(data, Store(tmp_path / "store"))
-    assert gathered(read_recipe(tiny_recipe), source, tmp_path / "none") is None
+    store = Store(tmp_path / "store")
+    source = scan(data, store)
+    assert extra_sources(read_recipe(tiny_recipe), source, tmp_path / "none", store) == ()
     assert {"fingerprint", "leaks", "collection"}.isdisjoint(s.stage for s in build().steps)
     with pytest.raises(ValueError, match="none holds no recording"):
-        gathered(read_recipe(pretrain_recipe), source, tmp_path / "none")
+        extra_sources(read_recipe(pretrain_recipe), source, tmp_path / "none", store)

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from birdcore.demo.archive import Fault
+from tests.support.archive import Fault
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 CORE = "zQ7vWm4TjRv8xKpL2nYd6Hs"

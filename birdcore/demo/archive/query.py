@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from typing import TypeAlias
 
-from birdcore.demo.archive.areas import AREAS
-
 Raw: TypeAlias = Mapping[str, object]
 Test: TypeAlias = Callable[[Raw], bool]
 
@@ -23,6 +21,22 @@ COMPARED = re.compile(rf"([<>=]?)({NUMBER})")
 DAYS_OF_SINCE = re.compile(r"\d{1,4}")
 GROUPS = ("soundscape", "birds", "grasshoppers", "bats")
 QUALITIES = "ABCDE"
+
+AREAS: dict[str, frozenset[str]] = {
+    "africa": frozenset({"ghana", "kenya", "morocco", "south africa", "uganda"}),
+    "america": frozenset(
+        {"argentina", "brazil", "canada", "colombia", "costa rica", "ecuador", "mexico", "peru"}
+        | {"united states"}
+    ),
+    "asia": frozenset({"china", "india", "indonesia", "japan", "malaysia", "thailand"}),
+    "australia": frozenset({"australia", "new zealand", "papua new guinea"}),
+    "europe": frozenset(
+        {"austria", "belgium", "denmark", "finland", "france", "germany", "greece", "italy"}
+        | {"netherlands", "norway", "poland", "portugal", "spain", "sweden", "switzerland"}
+        | {"united kingdom"}
+    ),
+}
+"""Countries of the archive's areas, as far as recordings come from them."""
 
 
 class BadQuery(ValueError):

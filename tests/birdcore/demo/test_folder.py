@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from birdcore.demo.folder import DemoSettings, scenes, write_folder
+from birdcore.demo.folder import DemoSettings, soundscapes, write_folder
 from birdcore.demo.soundscape import windows
 
 SMALL = DemoSettings(species=2, recordings_per_species=2, unlabelled=2, test=2, soundscape_s=10)
@@ -76,10 +76,10 @@ def test_submission_is_uniform_and_covers_every_window(demo: Path) -> None:
 def test_truth_and_sound_are_those_of_the_scenes(demo: Path) -> None:
     truth = rows(demo / "test_soundscapes_labels.csv")
     labels = list(truth[0])[1:]
-    made = [windows(scene.events, labels, 10) for scene in scenes(SMALL, "test")]
+    made = [windows(scene.events, labels, 10) for scene in soundscapes(SMALL, "test")]
     written = [[int(row[label]) for label in labels] for row in truth]
     np.testing.assert_array_equal(np.concatenate(made), written)
-    scene = next(scenes(SMALL, "test"))
+    scene = next(soundscapes(SMALL, "test"))
     heard, _ = sf.read(demo / "test_soundscapes" / f"{scene.stem}.ogg", dtype="float32")
     assert heard.shape == scene.samples.shape
     assert np.corrcoef(heard, scene.samples)[0, 1] > 0.95
@@ -106,13 +106,15 @@ def test_same_seed_same_folder_other_seed_another(demo: Path, tmp_path: Path) ->
 def test_every_species_sings_in_every_split() -> None:
     for settings in (DemoSettings(soundscape_s=5), replace(SMALL, species=12, test=1)):
         for split in ("unlabelled", "test"):
-            heard = {event.label for scene in scenes(settings, split) for event in scene.events}
+            heard = {
+                event.label for scene in soundscapes(settings, split) for event in scene.events
+            }
             assert len(heard) == settings.species
 
 
 def test_more_soundscapes_leave_earlier_ones_as_they_were() -> None:
-    few = next(scenes(SMALL, "unlabelled"))
-    many = next(scenes(replace(SMALL, unlabelled=3), "unlabelled"))
+    few = next(soundscapes(SMALL, "unlabelled"))
+    many = next(soundscapes(replace(SMALL, unlabelled=3), "unlabelled"))
     assert few.stem == many.stem
     np.testing.assert_array_equal(few.samples, many.samples)
 

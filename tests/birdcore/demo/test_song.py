@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from birdcore.demo.song import SPECIES, Bird, Species, hatch, sing, song
+from birdcore.demo.song import SPECIES, Bird, Species, draw_bird, render, song
 
 RATE = 32000
 
@@ -22,18 +22,18 @@ def test_labels_and_names_are_unique() -> None:
 
 @pytest.mark.parametrize("species", SPECIES, ids=lambda each: each.label)
 def test_sing_is_finite_audible_and_repeatable(species: Species) -> None:
-    samples = sing(species, rng(1), 6.0, RATE)
+    samples = render(species, rng(1), 6.0, RATE)
     assert samples.shape == (6 * RATE,)
     assert samples.dtype == np.float32
     assert np.isfinite(samples).all()
     assert 0.2 < np.abs(samples).max() < 2.5
-    np.testing.assert_array_equal(samples, sing(species, rng(1), 6.0, RATE))
-    assert not np.array_equal(samples, sing(species, rng(2), 6.0, RATE))
+    np.testing.assert_array_equal(samples, render(species, rng(1), 6.0, RATE))
+    assert not np.array_equal(samples, render(species, rng(2), 6.0, RATE))
 
 
 @pytest.mark.parametrize("species", SPECIES, ids=lambda each: each.label)
 def test_birds_of_a_species_differ_and_so_do_their_songs(species: Species) -> None:
-    birds = [hatch(species, rng(seed)) for seed in range(8)]
+    birds = [draw_bird(species, rng(seed)) for seed in range(8)]
     assert len({bird.pitch for bird in birds}) == 8
     assert len({bird.repertoire for bird in birds}) == 8
     renditions = {song(birds[0], rng(seed), RATE).tobytes() for seed in range(8)}
@@ -50,4 +50,4 @@ def test_pitch_of_the_whistle_follows_the_formula() -> None:
 
 def test_no_seconds_is_the_callers_error() -> None:
     with pytest.raises(ValueError, match="more seconds"):
-        sing(SPECIES[0], rng(0), 0.0, RATE)
+        render(SPECIES[0], rng(0), 0.0, RATE)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdcore.demo import air
+from birdcore.demo import propagation
 from birdcore.demo.song import SPECIES, Samples
 from birdcore.demo.soundscape import Event, soundscape, windows
 
@@ -30,7 +30,7 @@ def test_events_are_where_the_songs_sound(monkeypatch: pytest.MonkeyPatch) -> No
     def silence(samples: int, *_: object) -> Samples:
         return np.zeros(samples, dtype=np.float32)
 
-    monkeypatch.setattr(air, "place", silence)
+    monkeypatch.setattr(propagation, "ambience", silence)
     for seed, species in enumerate(SPECIES):
         samples, events = soundscape([species], np.random.default_rng(seed), 20, RATE)
         outside = np.ones(len(samples), dtype=bool)

@@ -14,9 +14,10 @@ import pytest
 from birdcore.audio.trim import Override
 from birdcore.config import Ensemble, Recipe, read_recipe
 from birdcore.models.sed import ModelSpec
-from birdcore.sources.birdclef import Kind, Source, scan
+from birdcore.sources.birdclef import Kind, scan
 from birdcore.sources.catalog import read_labels, read_recordings
 from birdcore.sources.shards import shards
+from birdcore.sources.source import Source
 from birdcore.stages import catalog, clean, ensemble, mel, report, score, submission
 from birdcore.store.artifact import Artifact, Metrics, Ref, Step
 from birdcore.store.store import Job, Store
@@ -139,7 +140,7 @@ def _heard(
     cleaned: dict[Kind, tuple[Ref, ...]] = {}
     mels: dict[Kind, tuple[Ref, ...]] = {}
     cut = {CUT: (Override("cut", 1.0, 2.5),)}
-    for kind, parts in shards(source.audio, store, 50, keep=True).items():
+    for kind, parts in shards(source.subsets, store, 50, keep=True).items():
         own = [
             store.make(clean.step(one, recipe.clean, cut, source.root), clean.run).ref
             for one in parts

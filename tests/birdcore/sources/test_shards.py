@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -7,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from birdcore.sources.birdclef import Kind, SourceFile
 from birdcore.sources.shards import MOST, Ledger, Shard, assign, shards
+from birdcore.sources.source import SourceFile, Subset
 from birdcore.store.artifact import Step
 from birdcore.store.store import Store
 
@@ -17,6 +18,10 @@ CONTENTS = st.integers(0, 12).map(str)
 FILES = st.dictionaries(st.text("abc/", min_size=1, max_size=4), CONTENTS, max_size=14).map(
     lambda found: [SourceFile(path, 1, sha) for path, sha in found.items()]
 )
+
+
+def subset(files: Iterable[SourceFile], name: str = "train_audio") -> Subset:
+    return Subset(name, "labelled", tuple(files))
 
 
 def numbers(found: list[Shard]) -> dict[str, int]:
@@ -30,9 +35,9 @@ def test_nothing_is_lost_nothing_is_there_twice_and_known_contents_stay(
     before: list[SourceFile], after: list[SourceFile], size: int, later_size: int
 ) -> None:
     ledger: Ledger = {}
-    first = assign(ledger, "train_audio", before, size)
+    first = assign(ledger, subset(before), size)
     known = dict(ledger)
-    second = assign(ledger, "train_audio", after, later_size)
+    second = assign(ledger, subset(after), later_size)
     for files, found in ((before, first), (after, second)):
         assert sorted(f.path for s in found for f in s.files) == sorted(f.path for f in files)
         assert [s.number for s in found] == sorted({s.number for s in found})
@@ -57,34 +62,35 @@ def test_nothing_is_lost_nothing_is_there_twice_and_known_contents_stay(
 @given(FILES, st.integers(1, 5), st.randoms(use_true_random=False))
 def test_the_order_of_files_does_not_matter(files, size, random) -> None:  # type: ignore[no-untyped-def]
     mixed = random.sample(files, len(files))
-    assert assign({}, "train_audio", files, size) == assign({}, "train_audio", mixed, size)
+    assert assign({}, subset(files), size) == assign({}, subset(mixed), size)
 
 
 def test_kinds_have_shards_of_their_own() -> None:
     ledger: Ledger = {}
     file = [SourceFile("a", 1, "same")]
-    assert [s.name for s in assign(ledger, "train_audio", file, 4)] == ["train_audio/0000"]
-    assert [s.name for s in assign(ledger, "test_soundscapes", file, 4)] == [
+    assert [s.name for s in assign(ledger, subset(file), 4)] == ["train_audio/0000"]
+    assert [s.name for s in assign(ledger, subset(file, "test_soundscapes"), 4)] == [
         "test_soundscapes/0000"
     ]
 
 
 def test_a_number_is_not_given_again_when_its_recordings_are_gone() -> None:
     ledger: Ledger = {}
-    assign(ledger, "train_audio", [SourceFile("a", 1, "gone")], 4)
-    (shard,) = assign(ledger, "train_audio", [SourceFile("b", 1, "new")], 4)
+    assign(ledger, subset([SourceFile("a", 1, "gone")]), 4)
+    (shard,) = assign(ledger, subset([SourceFile("b", 1, "new")]), 4)
     assert shard.number == 1
 
 
-def audio(*contents: str) -> dict[Kind, tuple[SourceFile, ...]]:
+def audio(*contents: str) -> list[Subset]:
     files = tuple(SourceFile(f"train_audio/{c}.ogg", 1, c) for c in contents)
-    return {"train_audio": files, "train_soundscapes": (), "test_soundscapes": ()}
+    others = [Subset("train_soundscapes", "unlabelled"), Subset("test_soundscapes", "test")]
+    return [Subset("train_audio", "labelled", files), *others]
 
 
 @pytest.mark.parametrize(("count", "size", "made"), [(MOST * 2, 2, MOST), (MOST * 40 + 1, 4, 250)])
 def test_many_recordings_make_larger_shards_and_not_more(count: int, size: int, made: int) -> None:
     files = [SourceFile(f"{at:06}.ogg", 1, f"{at:064x}") for at in range(count)]
-    shards = assign({}, "train_audio", files, size)
+    shards = assign({}, subset(files), size)
     assert len(shards) == made
     assert sum(len(shard.files) for shard in shards) == count
 
@@ -97,7 +103,7 @@ def test_the_ledger_is_kept_when_asked_for_and_only_then(tmp_path: Path) -> None
     # "a" comes first by name, but the others are where they were.
     found = shards(audio("a", "b", "c"), store, 2, keep=False)["train_audio"]
     assert numbers(found) == {"b": 0, "c": 0, "a": 1}
-    assert found[0].files == audio("b", "c")["train_audio"]
+    assert found[0].files == audio("b", "c")[0].files
 
 
 def parquet(**columns: object) -> bytes:

@@ -13,7 +13,6 @@ from birdcore.sources.soundscapes import soundscape_problems
 from birdcore.sources.table import TableError
 from birdcore.sources.tables import Problem
 from birdcore.stages import catalog
-from birdcore.stages.catalog import training_problems
 from birdcore.store.artifact import Artifact
 from birdcore.store.store import Store
 
@@ -181,7 +180,7 @@ def test_soundscapes_that_do_not_fit_are_told(data: Path, store: Store) -> None:
             "the same as train_soundscapes/leak.ogg",
         ),
     ]
-    assert soundscape_problems(replace(again, audio=source.audio)) == []
+    assert soundscape_problems(replace(again, subsets=source.subsets)) == []
 
 
 def test_a_row_whose_file_is_there_and_passed_over_says_so(data: Path, store: Store) -> None:
@@ -197,7 +196,7 @@ def test_a_row_whose_file_is_there_and_passed_over_says_so(data: Path, store: St
     train.to_csv(data / "train.csv", index=False)
     source = scan(data, store)
     found = problems(store.make(catalog.step(source), catalog.run))
-    assert found == training_problems(source)
+    assert found == list(source.table_problems)
     unused = "row whose file is passed over"
     assert found[:3] == [
         Problem(unused, "train.csv:2", "train_audio/plawhi/one.sound: suffix of no known audio"),

@@ -9,15 +9,16 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from birdcore.sources.birdclef import SourceFile, scan
+from birdcore.sources.birdclef import scan
 from birdcore.sources.catalog import read_labels, read_recordings
-from birdcore.sources.collection import Collected
+from birdcore.sources.duplicates import Leak
+from birdcore.sources.source import Source, SourceFile, Subset
 from birdcore.stages import catalog, collection, folds
-from birdcore.stages.leaks import LEAKS
 from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.files import file_sha256
 from birdcore.store.store import Store
-from birdcore.xeno_canto.record import Record, parse_record, write_records
+from birdcore.xeno_canto.record import Record, parse_record
+from birdcore.xeno_canto.record_table import write_records
 
 Published = Callable[..., Ref]
 Made = Callable[..., Artifact]
@@ -26,7 +27,7 @@ DUO = Record(2, "Avis duo", recordist="Bea", also=("Avis una", "Avis tres", "Avi
 TRES = Record(3, "Avis tres", recordist="Cai")
 
 
-def put(root: Path, records: Sequence[Record], sounds: Sequence[str] = ()) -> Collected:
+def put(root: Path, records: Sequence[Record], sounds: Sequence[str] = ()) -> Source:
     """A collection of records; recording i has the content sounds[i], or its own."""
     table = root / "chosen.parquet"
     (root / "recordings").mkdir(exist_ok=True)
@@ -35,17 +36,18 @@ def put(root: Path, records: Sequence[Record], sounds: Sequence[str] = ()) -> Co
         SourceFile(f"recordings/XC{record.id}.mp3", 5, sounds[i] if sounds else f"{record.id}")
         for i, record in enumerate(records)
     ]
-    return Collected(root, SourceFile(table.name, 5, file_sha256(table)), tuple(audio))
+    subset = Subset("xeno_canto", "labelled", tuple(audio))
+    return Source("xeno-canto", root, (subset,), {table.name: file_sha256(table)})
 
 
 @pytest.fixture
 def made(store: Store, publish: Published) -> Made:
-    def make(collected: Collected, *leaking: dict[int, str]) -> Artifact:
+    def make(collected: Source, *leaking: dict[int, str]) -> Artifact:
         """`leaking`: what each shard of the collection found, a reason by id."""
         tables = [
             pd.DataFrame(
                 [(f"recordings/XC{n}.mp3", "train_audio/a.ogg", why, "") for n, why in one.items()],
-                columns=LEAKS.names,
+                columns=Leak._fields,
                 dtype="str",
             )
             for one in leaking or ({},)

@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from birdcore.config import Score
-from birdcore.sources.birdclef import Source, SourceFile
+from birdcore.sources.source import Source, SourceFile, Subset
 from birdcore.sources.table import TableError
 from birdcore.sources.tables import Tables
 from birdcore.stages import score
@@ -24,7 +24,7 @@ ROWS = [f"s{i}_{end}" for i in range(4) for end in (5, 10, 15)]
 def source(root: Path, soundscapes: Sequence[str] = ("s0", "s1", "s2", "s3")) -> Source:
     tables = Tables(pd.DataFrame(), pd.DataFrame(), ("a", "b", "c"), ())
     files = tuple(SourceFile(f"test_soundscapes/{name}.ogg", 0, "") for name in soundscapes)
-    return Source(root, tables, {}, {"test_soundscapes": files}, {})
+    return Source("birdclef", root, (Subset("test_soundscapes", "test", files),), {}, tables)
 
 
 def table(values: np.ndarray, rows: list[str] = ROWS) -> pd.DataFrame:

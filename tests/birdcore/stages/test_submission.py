@@ -13,7 +13,7 @@ from scipy.stats import pmean, rankdata
 
 from birdcore.config import Predict
 from birdcore.metrics import read_submission
-from birdcore.sources.birdclef import Source, SourceFile
+from birdcore.sources.source import Source, SourceFile, Subset
 from birdcore.sources.table import TableError
 from birdcore.sources.tables import Tables, read_tables
 from birdcore.stages import submission
@@ -65,11 +65,11 @@ class Folder:
         }
         there = sorted(recordings | {f"test_soundscapes/{name}" for name in self.silent})
         source = Source(
+            "birdclef",
             self.root,
-            Tables(pd.DataFrame(), pd.DataFrame(), tuple(self.labels), tuple(asked)),
+            (Subset("test_soundscapes", "test", tuple(SourceFile(n, 0, "") for n in there)),),
             self.tables,
-            {"test_soundscapes": tuple(SourceFile(name, 0, "") for name in there)},
-            {},
+            Tables(pd.DataFrame(), pd.DataFrame(), tuple(self.labels), tuple(asked)),
         )
         step = submission.step(Predict(**settings), source, catalog, weighed, rounds)
         return self.store.make(step, submission.run)

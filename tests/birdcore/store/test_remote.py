@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from birdcore.sources.birdclef import SourceFile
 from birdcore.sources.shards import shards
+from birdcore.sources.source import SourceFile, Subset
 from birdcore.store import remote, store
 from birdcore.store.artifact import MANIFEST, Metrics, Step
 from birdcore.store.format import StoreError
@@ -180,8 +180,10 @@ def test_remote_refs_lists_all_artifacts(machine) -> None:  # type: ignore[no-un
 
 def test_machines_share_the_ledger_of_shards(machine) -> None:  # type: ignore[no-untyped-def]
     files = [SourceFile(f"{at}.ogg", 1, str(at)) for at in range(5)]
-    first = shards({"train_audio": files[:3]}, machine("one"), 2, keep=True)
-    again = shards({"train_audio": files}, machine("two"), 2, keep=True)
+    first = shards(
+        [Subset("train_audio", "labelled", tuple(files[:3]))], machine("one"), 2, keep=True
+    )
+    again = shards([Subset("train_audio", "labelled", tuple(files))], machine("two"), 2, keep=True)
     assert [one.files for one in first["train_audio"]] == [tuple(files[:2]), tuple(files[2:3])]
     assert [one.files for one in again["train_audio"]][:2] == [
         one.files for one in first["train_audio"]

@@ -26,7 +26,7 @@ def inputs(tiny_data: Path, store: Store) -> dict[str, tuple[Ref, ...]]:
     cataloged = store.make(catalog.step(source), catalog.run).ref
     folded = store.make(folds.step(cataloged, COUNT, 0), folds.run).ref
     mels = []
-    for shard in shards(source.audio, store, 5, keep=True)["train_audio"]:
+    for shard in shards(source.subsets, store, 5, keep=True)["train_audio"]:
         cleaned = store.make(clean.step(shard, Clean(), {}, tiny_data), clean.run).ref
         step = mel.step(shard, cleaned, Mel(n_mels=32), Clean(), tiny_data)
         mels.append(store.make(step, mel.run).ref)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from birdcore.demo.archive import Faults, Served, serve
 from birdcore.xeno_canto.client import Archive, open_archive
 from birdcore.xeno_canto.record import Record
+from tests.support.archive import Faults, Served, serve
 
 KEY = "a-key-that-nobody-may-read"
 NAMES = ("XC1.mp3", "XC2.flac", "XC3.wav")

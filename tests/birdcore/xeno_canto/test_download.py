@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from birdcore.demo.archive import KINDS, Fault
 from birdcore.store.files import file_sha256
 from birdcore.xeno_canto.client import ArchiveError, open_archive
 from birdcore.xeno_canto.download import Unusable, fetch
 from birdcore.xeno_canto.folder import collected, failures, find, recording_path
+from tests.support.archive import KINDS, Fault
 
 
 @pytest.mark.parametrize(("number", "name"), [(1, "XC1.mp3"), (2, "XC2.flac"), (3, "XC3.wav")])

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from birdcore.demo.archive import Fault
 from birdcore.xeno_canto import folder as collection
 from birdcore.xeno_canto.client import ArchiveError
 from birdcore.xeno_canto.download import fetch, fetch_all
 from birdcore.xeno_canto.folder import collected, failures
 from birdcore.xeno_canto.partial import held
+from tests.support.archive import Fault
 
 
 def test_a_list_is_fetched_and_what_came_of_it_is_told(site: Any) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from birdcore.demo.archive import Fault
 from birdcore.xeno_canto.client import ArchiveError, Refused
 from birdcore.xeno_canto.download import Unusable, fetch, fetch_all
 from birdcore.xeno_canto.folder import failures, note_failed
+from tests.support.archive import Fault
 
 
 def test_a_recording_that_is_not_there_is_asked_for_until_it_is_so_a_day_later(site: Any) -> None:

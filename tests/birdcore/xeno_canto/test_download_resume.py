@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from birdcore.demo.archive import Fault
 from birdcore.xeno_canto import download
 from birdcore.xeno_canto import folder as collection
 from birdcore.xeno_canto.client import ArchiveError
 from birdcore.xeno_canto.download import fetch
 from birdcore.xeno_canto.folder import collected, failures, recording_path
 from birdcore.xeno_canto.partial import Origin, Partial, held
+from tests.support.archive import Fault
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def killed_in(step: Callable[..., object], call: int, after: bool) -> Callable[.
 STEPS = (
     (Partial, "append"),
     (Partial, "set_origin"),
-    (Partial, "start_anew"),
+    (Partial, "restart"),
     (Partial, "doubt"),
     (Partial, "remove"),
     (download, "_check"),

@@ -18,7 +18,7 @@ import pytest
 from birdcore.xeno_canto.client import Archive, ArchiveError, Refused, chunks, get, open_archive
 from birdcore.xeno_canto.folder import set_up
 from birdcore.xeno_canto.partial import Partial, held
-from birdcore.xeno_canto.quota import Room
+from birdcore.xeno_canto.quota import DiskQuota
 from birdcore.xeno_canto.receive import ask, take
 
 Send: TypeAlias = Callable[[bytes], None]
@@ -255,7 +255,7 @@ def test_an_absurd_length_is_not_said(length: str, tmp_path: Path) -> None:
         answer = ask(archive, url, partial)
         assert answer is not None
         with suppress(ArchiveError):
-            take(answer, url, partial, Room(tmp_path, 0), 5.0)
+            take(answer, url, partial, DiskQuota(tmp_path, 0), 5.0)
         origin = partial.origin()
         assert origin is not None
         assert origin.total in (None, 300)
@@ -275,7 +275,7 @@ def test_an_absurd_header_is_not_kept(header: str, tmp_path: Path) -> None:
         url = f"{archive.site}/1/download"
         answer = ask(archive, url, partial)
         assert answer is not None
-        take(answer, url, partial, Room(tmp_path, 0), 5.0)
+        take(answer, url, partial, DiskQuota(tmp_path, 0), 5.0)
         origin = partial.origin()
         assert origin is not None
         assert origin.validator == ""

@@ -43,7 +43,7 @@ def test_what_was_written_is_found_by_the_next_holder(folder: Path) -> None:
         assert (partial.size, partial.origin()) == (5, ORIGIN)
         partial.append(b"678")
         assert partial.path.read_bytes() == b"12345678"
-        partial.start_anew()
+        partial.restart()
         assert (partial.size, partial.origin()) == (0, None)
         partial.append(b"x")
         assert partial.path.read_bytes() == b"x"
@@ -143,5 +143,5 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
     own.write_text("own")
     (tmp_path / "partial" / "XC1.part").symlink_to(own)
     with pytest.raises(OSError, match="symbolic link"), held(tmp_path, 1) as partial:
-        partial.start_anew()
+        partial.restart()
     assert own.read_text() == "own"

@@ -14,7 +14,7 @@ from birdcore.xeno_canto import receive
 from birdcore.xeno_canto.client import ArchiveError, Refused
 from birdcore.xeno_canto.folder import set_up
 from birdcore.xeno_canto.partial import Origin, Partial, held
-from birdcore.xeno_canto.quota import Room
+from birdcore.xeno_canto.quota import DiskQuota
 
 URL = "https://a.example/1/download"
 FILE = bytes(range(256)) * 4
@@ -39,7 +39,7 @@ def answer(status: int, body: bytes = b"", **headers: str) -> requests.Response:
 
 
 def take(response: requests.Response, partial: Partial, keep_free_bytes: int = 0) -> None:
-    room = Room(partial.path.parent, keep_free_bytes)
+    room = DiskQuota(partial.path.parent, keep_free_bytes)
     receive.take(response, URL, partial, room, patience_s=10.0)
 
 

@@ -16,7 +16,8 @@ import pytest
 
 from birdcore.xeno_canto.client import Archive, open_archive
 from birdcore.xeno_canto.errors import ArchiveError, Refused
-from birdcore.xeno_canto.record import Record, read_notes
+from birdcore.xeno_canto.record import Record
+from birdcore.xeno_canto.record_table import read_notes
 from birdcore.xeno_canto.search import fresh_search, queries, search
 
 KEY = "k3yk3yk3y"

@@ -14,7 +14,8 @@ from birdcore.store.files import file_sha256
 from birdcore.xeno_canto import search as room
 from birdcore.xeno_canto.client import open_archive
 from birdcore.xeno_canto.folder import Failed, Fetched, note_failed, note_fetched, set_up
-from birdcore.xeno_canto.record import Record, read_records, write_records
+from birdcore.xeno_canto.record import Record
+from birdcore.xeno_canto.record_table import read_records, write_records
 from birdcore.xeno_canto.search import known_search, queries
 from birdcore.xeno_canto.selection import Competition
 from birdcore.xeno_canto.selection_state import (
@@ -24,9 +25,9 @@ from birdcore.xeno_canto.selection_state import (
     due,
     missing,
     queries_of,
-    select_again,
     stale,
     tables_of,
+    update_selection,
     write_failed,
 )
 
@@ -73,7 +74,7 @@ def fail(folder: Path, number: int, *, permanent: bool) -> None:
 
 
 def select(folder: Path, wanted: XenoCanto = WANTED) -> list[int]:
-    return [record.id for record in select_again(folder, wanted, NONE).chosen]
+    return [record.id for record in update_selection(folder, wanted, NONE).chosen]
 
 
 def test_a_query_is_stale_where_its_answer_is_missing_or_old(
@@ -103,7 +104,7 @@ def test_whether_a_query_is_stale_is_told_without_reading_its_answer(
 def test_choosing_takes_all_answers_however_old(folder: Path, searched: Searched) -> None:
     searched("europe", BIRDS[:2], hours_ago=999)
     searched("asia", BIRDS[1:], hours_ago=1)
-    selected = select_again(folder, WANTED, NONE)
+    selected = update_selection(folder, WANTED, NONE)
     assert [record.id for record in selected.chosen] == [1, 2, 4]
     assert chosen_records(folder, WANTED, NONE) == selected.chosen
     left_out = pd.read_csv(tables_of(folder, WANTED, NONE)[0])
@@ -197,24 +198,29 @@ def test_the_part_is_what_is_chosen_and_there(folder: Path, searched: Searched) 
     fetch(folder, 3, 4, 1)
     part = collected_part(folder, WANTED, NONE)
     assert part.root == folder
-    assert [file.path for file in part.audio] == ["recordings/XC1.mp3", "recordings/XC4.mp3"]
-    for file in (part.chosen, *part.audio):
+    files = part.subset("labelled").files
+    ((chosen, digest),) = part.tables.items()
+    assert [file.path for file in files] == ["recordings/XC1.mp3", "recordings/XC4.mp3"]
+    assert digest == file_sha256(part.root / chosen)
+    for file in files:
         assert file.sha256 == file_sha256(part.root / file.path)
         assert file.bytes == (part.root / file.path).stat().st_size
-    assert [r.id for r in read_records(part.root / part.chosen.path)] == [1, 2, 4]
+    assert [r.id for r in read_records(part.root / chosen)] == [1, 2, 4]
 
 
 def test_recordings_that_changed_places_are_no_part(folder: Path, searched: Searched) -> None:
     searched("europe", BIRDS)
     select(folder)
     fetch(folder, 1, 2, 4)
-    assert len(collected_part(folder, WANTED, NONE).audio) == 3
+    assert len(collected_part(folder, WANTED, NONE).subset("labelled").files) == 3
     one, other = (folder / "recordings" / f"XC{n}.mp3" for n in (1, 4))
     assert one.stat().st_size == other.stat().st_size
     one.rename(folder / "t")
     other.rename(one)
     (folder / "t").rename(other)
-    assert [f.path for f in collected_part(folder, WANTED, NONE).audio] == ["recordings/XC2.mp3"]
+    assert [f.path for f in collected_part(folder, WANTED, NONE).subset("labelled").files] == [
+        "recordings/XC2.mp3"
+    ]
 
 
 def test_a_search_under_another_name_is_not_taken(folder: Path) -> None:
@@ -248,7 +254,7 @@ def test_a_damaged_selection_is_none_and_is_made_again(
 ) -> None:
     for area in WANTED.areas:
         searched(area, BIRDS)
-    before = select_again(folder, WANTED, NONE).chosen
+    before = update_selection(folder, WANTED, NONE).chosen
     fetch(folder, *(record.id for record in before if record.id is not None))
     assert not due(folder, WANTED, NONE)
     path = chosen_path(folder, WANTED, NONE)
@@ -263,5 +269,5 @@ def test_a_damaged_selection_is_none_and_is_made_again(
     assert due(folder, WANTED, NONE)
     with pytest.raises(ValueError, match="run birdflow collect"):
         collected_part(folder, WANTED, NONE)
-    select_again(folder, WANTED, NONE)
+    update_selection(folder, WANTED, NONE)
     assert chosen_records(folder, WANTED, NONE) == before

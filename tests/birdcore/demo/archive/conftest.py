@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 import pytest
 import requests
 
-from birdcore.demo.archive import KEY, generated
+from birdcore.demo.archive import KEY
+from tests.support.records import generated
 
 SONG = bytes(range(256)) * 40
 Ask: TypeAlias = Callable[..., requests.Response]

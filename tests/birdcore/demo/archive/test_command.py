@@ -13,7 +13,7 @@ RUN = """
 import sys
 from pathlib import Path
 from birdcore.demo.archive import serve_archive
-serve_archive(Path(sys.argv[1]), key=sys.argv[2], fault_rate=0.25)
+serve_archive(Path(sys.argv[1]), key=sys.argv[2])
 """
 
 
@@ -28,7 +28,7 @@ def test_it_runs_until_interrupted_and_says_what_it_is(folder: Path, key: str) -
     ) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline()]
-        while "Faults" not in lines[-1] and lines[-1]:  # the last that it says
+        while "feature" not in lines[-1] and lines[-1]:  # the last that it says
             lines.append(process.stdout.readline())
         process.send_signal(signal.SIGINT)
         said = "".join([*lines, process.stdout.read()])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import requests
 
-from birdcore.demo.archive import KINDS, Fault, Faults, serve
+from tests.support.archive import KINDS, Fault, Faults, serve
 
 Record = dict[str, Any]
 

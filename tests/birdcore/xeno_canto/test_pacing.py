@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdcore.xeno_canto.pause import LONGEST_S, back_off_s, pace, retry_after_s
+from birdcore.xeno_canto.pacing import LONGEST_S, backoff_s, pace, retry_after_s
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -54,7 +54,7 @@ def test_a_pace_is_above_zero(per_second: float) -> None:
 @given(st.integers(0, 2000), st.integers(0, 2**32))
 def test_pauses_grow_to_a_limit(attempt: int, seed: int) -> None:
     full = min(LONGEST_S, 2.0 ** min(attempt, 100))
-    assert full / 2 <= back_off_s(attempt, np.random.default_rng(seed)) <= full
+    assert full / 2 <= backoff_s(attempt, np.random.default_rng(seed)) <= full
 
 
 @pytest.mark.parametrize(

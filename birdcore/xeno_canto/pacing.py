@@ -1,4 +1,4 @@
-"""How long to wait before an archive is asked, and before it is asked again."""
+"""Request pacing: how long to wait before a request, and before it is repeated."""
 
 import threading
 import time
@@ -36,7 +36,7 @@ def pace(
     return wait
 
 
-def back_off_s(attempt: int, rng: np.random.Generator) -> float:
+def backoff_s(attempt: int, rng: np.random.Generator) -> float:
     """Seconds to wait after attempt 0, 1, …: twice as long each time, less a random half."""
     return float(min(LONGEST_S, 2.0 ** min(attempt, 30)) * (0.5 + 0.5 * rng.random()))
 

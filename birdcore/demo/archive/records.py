@@ -1,4 +1,4 @@
-"""What the archive holds: a folder's records, read again when they change, and its audio."""
+"""The records and audio that an archive serves, read again when they change."""
 
 import json
 import threading
@@ -9,7 +9,7 @@ from birdcore.demo.archive.query import Raw, parse
 REMEMBERED = 32  # queries whose answers are kept for their other pages
 
 
-class Shelf:
+class RecordIndex:
     """The records of `recordings.json` and the audio beside it."""
 
     def __init__(self, folder: Path) -> None:

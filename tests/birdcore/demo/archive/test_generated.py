@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-from birdcore.demo.archive import generated
+from tests.support.records import generated
 
 
 def test_a_seed_decides_and_more_keep_the_earlier_ones() -> None:

@@ -18,7 +18,7 @@ FLAT_HZ = 120.0  # a field recorder's high-pass: noise stops rising below
 LOSS_DB = 0.025  # lost per metre and kHz: a wood, more than air alone
 
 
-def carry(song: Samples, metres: float, generator: np.random.Generator, rate: int) -> Samples:
+def propagate(song: Samples, metres: float, generator: np.random.Generator, rate: int) -> Samples:
     """(samples,) -> (samples + echoes,): `song` as it arrives from `metres` away.
 
     Amplitude falls with 1/distance, high pitches lose more on the way, and the share of echoes (a
@@ -61,7 +61,7 @@ def _shaped(
     return np.asarray(fft.irfft(white, size)[:samples], dtype=np.float32)
 
 
-def place(samples: int, generator: np.random.Generator, rate: int) -> Samples:
+def ambience(samples: int, generator: np.random.Generator, rate: int) -> Samples:
     """(samples,) of a place's noise, power in `BAND_HZ` about 1: hiss, wind, insects, a hum."""
     hiss = noise(samples, float(generator.uniform(-5.0, -1.0)), generator, rate)
     wind = noise(samples, float(generator.uniform(-14.0, -10.0)), generator, rate)

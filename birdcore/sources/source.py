@@ -1,0 +1,170 @@
+"""The door to recordings: what any layout of folders says of its recordings, as one type.
+
+A BirdCLEF+ folder and a collection of Xeno-canto recordings differ in files, tables and names. What
+the pipeline needs of either is a `Source`: files with the digest of their content, grouped by what
+they are used for, and what is known of them. Stages and the DAG read only that.
+
+To add a layout, write one module with `read` (files and tables to a `Source`) and `catalog` (what
+the stages `catalog` and `collection` publish), list it in `SOURCES`, and allow its name as `data`
+of a round (`birdcore.config.round`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from birdcore.audio.trim import Override
+    from birdcore.config import Recipe
+    from birdcore.sources.catalog import Catalog, CatalogInput
+    from birdcore.sources.tables import Problem, Tables
+    from birdcore.store.store import Store
+
+Use: TypeAlias = Literal["labelled", "unlabelled", "test"]
+"""`labelled` recordings are cleaned of speech and trained on; `unlabelled` ones get pseudo-labels;
+`test` ones are predicted. Of the latter two every second is kept."""
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """An audio file; `path` below the source's root (slashes, NFC) is also its recording's name."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Subset:
+    """The recordings of a source that have one use.
+
+    `name` stands in the names of steps and in the store's ledger of shards, so no two sources may
+    have the same one, and it is never changed.
+    """
+
+    name: str
+    use: Use
+    files: tuple[SourceFile, ...] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """The recordings of one layout as they are now.
+
+    Attributes:
+        name: What a round's `data` and `SOURCES` call it.
+        root: Folder that the paths of `subsets` and `tables` start from.
+        subsets: Recordings by use, at most one subset each.
+        tables: sha256 of the tables that describe the labelled recordings, by path.
+        metadata: These tables as read; None where only the stage reads them.
+        overrides: Intervals that a person decided to keep or cut, by recording.
+        problems: What was passed over, with the reason.
+        passed_over: Files that a table names and that exist but are no recordings, with the reason.
+        table_problems: What does not fit between tables and files; the catalogue reports it too.
+    """
+
+    name: str
+    root: Path
+    subsets: tuple[Subset, ...]
+    tables: Mapping[str, str]
+    metadata: "Tables | None" = field(default=None, compare=False)
+    overrides: "Mapping[str, tuple[Override, ...]]" = field(default_factory=dict)
+    problems: "tuple[Problem, ...]" = ()
+    passed_over: Mapping[str, str] = field(default_factory=dict)
+    table_problems: "tuple[Problem, ...]" = ()
+
+    def subset(self, use: Use) -> Subset:
+        """The recordings of a use; an empty subset without a name where there are none."""
+        return next((each for each in self.subsets if each.use == use), Subset("", use))
+
+    @property
+    def audio(self) -> dict[str, tuple[SourceFile, ...]]:
+        """Files by the name of their subset."""
+        return {subset.name: subset.files for subset in self.subsets}
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes where they are known before the catalogue, in the submission's order."""
+        return () if self.metadata is None else self.metadata.labels
+
+    @property
+    def row_ids(self) -> tuple[str, ...]:
+        """The rows of the sample submission; empty where there is none."""
+        return () if self.metadata is None else self.metadata.row_ids
+
+    @property
+    def species(self) -> tuple[str, ...]:
+        """Scientific names of the classes, in the taxonomy's order."""
+        return () if self.metadata is None else tuple(self.metadata.taxonomy["scientific_name"])
+
+    @property
+    def urls(self) -> list[tuple[str, str]]:
+        """(recording, address or "") of each labelled recording that the tables name."""
+        if self.metadata is None:
+            return []
+        train = self.metadata.train
+        return list(zip(train["recording"], train["url"], strict=True))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A layout of folders: the module with its `read` and `catalog`, and what people call it.
+
+    The module is imported when it is used: a plan on one layout needs no other.
+    """
+
+    module: str
+    title: str
+
+    def catalog(self, given: "CatalogInput") -> "Catalog":
+        """The tables of labelled recordings and species that the layout's files describe."""
+        made: Catalog = self._load("catalog")(given)
+        return made
+
+    def read(self, folder: Path, store: "Store", recipe: "Recipe", main: Source | None) -> Source:
+        """The source in a folder.
+
+        Args:
+            folder: Where it lies.
+            store: Remembers digests of files that did not change.
+            recipe: What is wanted of it.
+            main: The source that the run is for; None where this is it.
+
+        Raises:
+            ValueError: It can't be used, or has nothing that the recipe wants.
+        """
+        source: Source = self._load("read")(folder, store, recipe, main)
+        return source
+
+    def _load(self, name: str) -> Any:
+        return getattr(import_module(self.module), name)
+
+
+SAMPLE = "sample_submission.csv"
+"""Names the rows and classes that a submission has."""
+MAIN = "birdclef"
+SOURCES = {
+    MAIN: Layout("birdcore.sources.birdclef", "the competition's recordings"),
+    "xeno-canto": Layout("birdcore.sources.collection", "Xeno-canto's recordings"),
+}
+"""All layouts, by the name that a round's `data` gives."""
+
+
+def extra_sources(
+    recipe: "Recipe", main: Source, folder: Path, store: "Store"
+) -> tuple[Source, ...]:
+    """The sources beside the data folder that a recipe's rounds read.
+
+    Args:
+        recipe: Its rounds name sources as `data`.
+        main: The data folder; recordings of it are left out of every other source.
+        folder: The collection.
+        store: Remembers digests of files.
+
+    Raises:
+        ValueError: A source holds nothing that the recipe asks for.
+    """
+    names = dict.fromkeys(each.data for each in recipe.round if each.data != main.name)
+    return tuple(SOURCES[name].read(folder, store, recipe, main) for name in names)
