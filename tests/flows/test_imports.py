@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = ("torch", "torchaudio", "timm", "sklearn", "scipy", "matplotlib", "prefect")
+HEAVY = ("torch", "torchaudio", "timm", "sklearn", "matplotlib", "prefect")
 SCRIPT = """
 import sys
 from flows.cli import main
@@ -35,6 +35,5 @@ def test_plan_imports_nothing_heavy_and_makes_nothing(
     tiny_data: Path, tiny_recipe: Path, tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
-    found = heavy_imports("plan", tiny_recipe, "--data", tiny_data, "--store", store)
-    assert "prefect" not in found
+    assert heavy_imports("plan", tiny_recipe, "--data", tiny_data, "--store", store) == set()
     assert not store.exists()
