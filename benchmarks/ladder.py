@@ -203,7 +203,7 @@ def single_models(recipe: Recipe, source: Source, dag: Dag, store: Store) -> dic
     truth = truth[list(read_labels(cataloged))]
     tests = [s.ref for s in dag.steps if s.stage == "mel" and "test_soundscapes" in s.name]
     scores = {}
-    for one in recipe.heard:
+    for one in recipe.classifier_rounds:
         models = [step.ref for step in dag.steps if step.name.startswith(f"train {one.name} ")]
         aucs = [_score(recipe, one.name, model, tests, store, truth) for model in models]
         scores[one.name] = float(np.mean(aucs))

@@ -219,7 +219,7 @@ def _predictions(
             predict.step(one.name, number, trained[one.name], part, recipe.predict)
             for number, part in enumerate(mels)
         ]
-        for one in recipe.heard
+        for one in recipe.classifier_rounds
     }
     if recipe.external_teacher is not None and _is_member(recipe):
         teacher = recipe.external_teacher.teacher

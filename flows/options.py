@@ -25,7 +25,9 @@ def _remember_debug(context: typer.Context, debug: bool) -> bool:
 RecipePath: TypeAlias = Annotated[
     Path,
     typer.Argument(
-        metavar="RECIPE", help="A TOML file, such as recipes/mini.toml.", show_default=False
+        metavar="RECIPE",
+        help="A TOML file, or the name of one of birdflow's own, such as mini.",
+        show_default=False,
     ),
 ]
 Data: TypeAlias = Annotated[

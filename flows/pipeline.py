@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, wait
 from prefect.runtime import deployment, flow_run
 
-from birdcore.config import Recipe, read_recipe
+from birdcore.config import Recipe, find_recipe, read_recipe
 from birdcore.sources.birdclef import scan
 from birdcore.sources.collection import competition_of
 from birdcore.sources.source import Source, extra_sources
@@ -77,7 +77,7 @@ def pipeline(
     deployment has the store. Prefect's forms show what stands here of each parameter.
 
     Args:
-        recipe: Path of the recipe, a TOML file.
+        recipe: A TOML file, or the name of one of birdflow's own recipes.
         data: A BirdCLEF+ folder.
         store: Folder of the artifact store, or the URL of one that machines share.
         out: Folder for submission, scores and tables.
@@ -90,7 +90,9 @@ def pipeline(
     """
     if deployment.id:
         end_with_starter(lambda: report_crash(flow_run.id))
-    request = run_request(recipe, data, out, collection, settings, only, from_stage, refresh, until)
+    request = run_request(
+        find_recipe(recipe), data, out, collection, settings, only, from_stage, refresh, until
+    )
     opened = open_store(store)
     with (
         lock_store(opened, request.title, flow_run.id) if deployment.id else nullcontext() as holder

@@ -6,7 +6,7 @@ right spelling.
 """
 
 from birdcore.config.augment import Background, Mask, Mixup, Sumix
-from birdcore.config.layers import RecipeError
+from birdcore.config.layers import RecipeError, find_recipe
 from birdcore.config.read import read_recipe
 from birdcore.config.recipe import Clean, Ensemble, Folds, Mel, Predict, Recipe, Score, Shards
 from birdcore.config.round import PseudoLabels, Round
@@ -32,5 +32,6 @@ __all__ = [
     "Sumix",
     "XenoCanto",
     "defaults_of",
+    "find_recipe",
     "read_recipe",
 ]

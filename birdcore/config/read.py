@@ -8,9 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from birdcore.config.expand import unrolled
 from birdcore.config.layers import RecipeError, find_recipe, read_layers
-from birdcore.config.recipe import Recipe
+from birdcore.config.recipe import Recipe, expand
 from birdcore.config.toml import DEEPEST, Key, NotARecipe, parse_value
 from birdcore.config.validation_errors import cut, dotted, error_lines, nearest
 
@@ -53,7 +52,7 @@ def read_recipe(recipe: Path | str, settings: Sequence[str] = ()) -> Recipe:
         tree["round"] = [shared | table for table in rounds]
     try:
         # Strict JSON takes a list for a tuple, but neither "3" nor true for a number.
-        return unrolled(Recipe.model_validate_json(json.dumps(tree, default=str), strict=True))
+        return expand(Recipe.model_validate_json(json.dumps(tree, default=str), strict=True))
     except ValidationError as error:
         lines = layer.lines()
 

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from birdcore.audio.rules import CleaningRules
 from birdcore.config.round import Round
 from birdcore.config.section import Count, Name, Output, Positive, Seconds, Section, Share
-from birdcore.config.validation import rounds_fit
+from birdcore.config.validation import check_rounds
 from birdcore.config.validation_errors import WrongSetting, nearest
 from birdcore.config.xeno_canto import XenoCanto
 from birdcore.features.mel import PRESETS, MelSpec
@@ -132,7 +132,13 @@ class Score(Section):
 
 
 class Recipe(Section):
-    """What to build."""
+    """What to build: all tables of a recipe, and its rounds.
+
+    Example:
+        >>> recipe = Recipe.model_validate({"round": [{"name": "a", "backbones": ["resnet10t"]}]})
+        >>> recipe.folds.trained, recipe.round[0].epochs
+        ((0, 1, 2, 3, 4), 30)
+    """
 
     renamed: ClassVar[dict[str, str]] = {"outside": "external_teacher"}
     name: Name = "recipe"
@@ -153,23 +159,48 @@ class Recipe(Section):
 
     @property
     def members(self) -> tuple[str, ...]:
-        return self.ensemble.members or tuple(r.name for r in self.heard)
+        return self.ensemble.members or tuple(r.name for r in self.classifier_rounds)
 
     @property
-    def heard(self) -> tuple[Round, ...]:
+    def classifier_rounds(self) -> tuple[Round, ...]:
         """The rounds that know the competition's classes: they predict, label and are weighed."""
         return tuple(r for r in self.round if r.data == "birdclef" and r.objective == "labels")
 
     @property
     def collects(self) -> XenoCanto | None:
         """What is wanted of Xeno-canto, where a round trains on it."""
-        uses = any(one.data == "xeno-canto" for one in self.round)
+        uses = any(r.data == "xeno-canto" for r in self.round)
         return self.xeno_canto if uses else None
 
-    def folds_of(self, one: Round) -> tuple[int, ...]:
-        return self.folds.trained if one.folds is None else one.folds
+    def folds_of(self, round_config: Round) -> tuple[int, ...]:
+        return self.folds.trained if round_config.folds is None else round_config.folds
 
     @model_validator(mode="after")
-    def _rounds_fit(self) -> "Recipe":
-        rounds_fit(self)
+    def _check_rounds(self) -> "Recipe":
+        check_rounds(self)
         return self
+
+
+def expand(recipe: Recipe) -> Recipe:
+    """Replace each round of n `iterations` by n rounds: `name-1`, `name-2` ... and `name`.
+
+    Each has the one before as its teacher, and starts from its weights where the first starts from
+    those of its teacher. The ensemble is of the last ones, unless the recipe names its members.
+    """
+    if all(r.iterations == 1 for r in recipe.round):
+        return recipe
+    rounds = tuple(iteration for r in recipe.round for iteration in _iterations(r))
+    members = recipe.ensemble.model_copy(update={"members": recipe.members})
+    return recipe.model_copy(update={"round": rounds, "ensemble": members})
+
+
+def _iterations(round_config: Round) -> list[Round]:
+    rounds: list[Round] = []
+    for name in round_config.names:
+        changes: dict[str, object] = {"name": name, "iterations": 1}
+        if rounds:
+            changes["teacher"] = rounds[-1].name
+            if round_config.init_from == round_config.teacher:
+                changes["init_from"] = rounds[-1].name
+        rounds.append(round_config.model_copy(update=changes))
+    return rounds

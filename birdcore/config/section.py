@@ -38,7 +38,7 @@ def defaults_of(settings: BaseModel) -> dict[str, Any]:
     """What settings of this kind are where nothing is said of them; those that must be said have
     none."""
     fields = type(settings).model_fields.items()
-    defaults = {name: one.get_default() for name, one in fields if not one.is_required()}
+    defaults = {name: field.get_default() for name, field in fields if not field.is_required()}
     return {
         name: default.model_dump() if isinstance(default, BaseModel) else default
         for name, default in defaults.items()

@@ -68,11 +68,12 @@ def run(
     debug: Debug = False,
 ) -> None:
     """Run a recipe, from recordings to a scored submission."""
+    from birdcore.config import find_recipe
     from birdcore.store.runs import run_request
 
     target = results or Path("out") / recipe.stem
     request = run_request(
-        recipe, data, target, collection, settings, only, from_stage, refresh, until
+        find_recipe(recipe), data, target, collection, settings, only, from_stage, refresh, until
     )
     execute(request, store, workers=workers, tasks=tasks, debug=debug)
 
@@ -91,11 +92,12 @@ def plan(
     debug: Debug = False,
 ) -> None:
     """Say which steps a run would make, and why; nothing is made, not even a store."""
+    from birdcore.config import find_recipe
     from birdcore.store.location import open_store
     from birdcore.store.runs import run_request
 
     request = run_request(
-        recipe, data, Path(), collection, settings, only, from_stage, refresh, until
+        find_recipe(recipe), data, Path(), collection, settings, only, from_stage, refresh, until
     )
     opened = open_store(store, preview=True)
     parsed, source = read_inputs(request.recipe, request.settings, request.data, opened)

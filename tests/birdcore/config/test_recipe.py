@@ -28,7 +28,7 @@ backbones = [
 teacher = "first"
 mixup = { probability = 0.5 }
 """
-ROUND_KEYS = "Allowed here: name, data, backbones, "
+ROUND_KEYS = "Allowed here: "
 
 Refuse = Callable[..., list[str]]
 

@@ -55,7 +55,7 @@ def changed(old: str, new: str) -> str:
 
 def test_rounds_on_other_data_are_not_heard(read: Read) -> None:
     recipe = read(BIRDS + THIRD)
-    assert [one.name for one in recipe.heard] == ["own", "third"]
+    assert [one.name for one in recipe.classifier_rounds] == ["own", "third"]
     assert recipe.members == ("own", "third")
     assert recipe.collects == recipe.xeno_canto is not None
 
