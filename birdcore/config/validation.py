@@ -49,7 +49,7 @@ def _check_data(recipe: "Recipe") -> None:
     classifiers = {r.name for r in recipe.classifier_rounds}
     if not classifiers:
         raise WrongSetting(
-            'no round learns the competition\'s classes: add round_config with data = "birdclef"',
+            'no round learns the competition\'s classes: add one with data = "birdclef"',
             "round",
         )
     for index, round_config in enumerate(recipe.round):
