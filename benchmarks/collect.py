@@ -14,11 +14,11 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from birdcore.config import XenoCanto
-from birdcore.demo.archive import KEY, serve
 from birdcore.xeno_canto.client import open_archive
-from birdcore.xeno_canto.search import fresh_search
+from birdcore.xeno_canto.search import fresh_search, queries_of
 from birdcore.xeno_canto.selection import Competition
-from birdcore.xeno_canto.selection_state import SEARCHES, queries_of, update_selection
+from birdcore.xeno_canto.selection_state import SEARCHES, update_selection
+from tests.support.archive import KEY, serve
 from tests.support.records import generated
 
 

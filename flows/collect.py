@@ -19,10 +19,10 @@ from birdcore.sources.tables import read_tables
 from birdcore.text import plain_text
 from birdcore.xeno_canto.folder import failures
 from birdcore.xeno_canto.partial import sweep
+from birdcore.xeno_canto.search import queries_of
 from birdcore.xeno_canto.selection_state import (
     chosen_path,
     missing,
-    queries_of,
     tables_of,
     update_selection,
     write_failed,

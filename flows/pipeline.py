@@ -19,15 +19,8 @@ from birdcore.stages.table import STAGES
 from birdcore.store.artifact import Ref, Step
 from birdcore.store.location import open_store
 from birdcore.store.remote import RemoteError, RemoteUnavailable
-from birdcore.store.runs import (
-    Run,
-    RunFailed,
-    RunRequest,
-    needs,
-    recorded,
-    run_request,
-    unfinished_since,
-)
+from birdcore.store.run_records import Run, RunRequest, run_request
+from birdcore.store.runs import RunFailed, record_steps, recorded, unfinished_since
 from birdcore.store.store import Store
 from birdcore.xeno_canto.selection_state import due
 from flows.collect import CollectFailed, collect
@@ -113,7 +106,7 @@ def _run(request: RunRequest, store: Store, run: Run) -> dict[str, Any] | None:
         _collect_what_is_due(recipe, source, request)
     found = extra_sources(recipe, source, Path(request.collection), store)
     dag = build_dag(recipe, source, store, found, keep_shards=True)
-    run = needs(store, run, dag.steps)
+    run = record_steps(store, run, dag.steps)
     write_problems(dag, store, out)
     for note in notes(dag.problems) if deployment.id else ():  # a person was told
         get_run_logger().warning("%s", note)

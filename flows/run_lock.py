@@ -15,7 +15,7 @@ from typing import TypedDict
 from prefect.client.schemas.objects import State, StateType
 
 from birdcore.store.locks import lock_file
-from birdcore.store.runs import FOLDER
+from birdcore.store.run_records import FOLDER
 from birdcore.store.store import Store
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from birdcore.store.artifact import Ref, Step
-from birdcore.store.runs import RunRequest
+from birdcore.store.run_records import RunRequest
 from birdcore.store.store import Store
 from flows.dag import Dag
 

@@ -12,7 +12,8 @@ from shlex import quote
 from rich.table import Table
 
 from birdcore.store.artifact import Ref
-from birdcore.store.runs import WELL, Run
+from birdcore.store.run_records import Run
+from birdcore.store.runs import NO_RETRY
 from birdcore.store.store import Store
 from birdcore.text import plain_text
 
@@ -54,7 +55,7 @@ def failures(store: Store, run: Run) -> str:
         lines += [f"  {plain_text(line)}" for line in more]
     if run.state == "died":
         lines.append("its process died; what it had made is in the store")
-    if run.state not in WELL:
+    if run.state not in NO_RETRY:
         lines.append(f"to go on: birdflow retry {quote(run.name)} --store {quote(store.location)}")
     return "".join(f"{line}\n" for line in lines)
 

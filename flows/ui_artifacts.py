@@ -10,7 +10,7 @@ from prefect import get_run_logger
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from birdcore.store.artifact import Artifact, Step
-from birdcore.store.runs import Run
+from birdcore.store.run_records import Run
 from birdcore.store.store import Store
 from birdcore.text import plain_text
 from birdcore.training.history import read_history

@@ -24,8 +24,8 @@ from birdcore.store.format import StoreError
 from birdcore.store.inventory import KEY, Entry, Work, entries, works
 from birdcore.store.locks import lock_folder
 from birdcore.store.pins import pins
-from birdcore.store.run_records import is_alive
-from birdcore.store.runs import FOLDER, LOCK, Run, forget, runs
+from birdcore.store.run_records import FOLDER, Run, is_alive
+from birdcore.store.runs import LOCK, forget, runs
 from birdcore.store.store import Store
 
 RESULTS = Path("prefect") / "results"

@@ -19,37 +19,17 @@ from birdcore.store.run_records import (
     FOLDER,
     Run,
     RunRequest,
-    State,
     lock_path,
     read_own_record,
     read_record,
     record_path,
-    run_request,
     write_record,
 )
 from birdcore.store.store import Store
 
-__all__ = [
-    "FOLDER",
-    "LOCK",
-    "WELL",
-    "Run",
-    "RunFailed",
-    "RunRequest",
-    "State",
-    "forget",
-    "needs",
-    "recorded",
-    "run_named",
-    "run_request",
-    "run_to_retry",
-    "runs",
-    "unfinished_since",
-]  # fmt: skip
-
 LOCK = "runs"
 """The store's lock under which records change, and under which gc decides what runs need."""
-WELL = ("running", "completed")
+NO_RETRY = ("running", "completed")
 """States of a run that need no retry."""
 _ours: ContextVar[tuple[Path, Run] | None] = ContextVar("_ours", default=None)
 """The store and the run that has begun in this process before Prefect knows of it."""
@@ -70,9 +50,9 @@ def recorded(
     """Record a run from its beginning to its end.
 
     The record is written before anything is read, so that an error in recipe or data is recorded
-    too; `needs` adds the steps when they are known. A flow that this process starts within its run
-    is the same run, and so is one whose Prefect id is on record: Prefect starts it again. Where
-    another process still holds that run, this waits for it.
+    too; `record_steps` adds the steps when they are known. A flow that this process starts within
+    its run is the same run, and so is one whose Prefect id is on record: Prefect starts it again.
+    Where another process still holds that run, this waits for it.
 
     Args:
         store: Where the record is kept.
@@ -101,7 +81,7 @@ def recorded(
             write_record(store, run)
         held.callback(_ours.reset, _ours.set((store.root, run)))
         try:
-            yield needs(store, run, steps) if steps else run
+            yield record_steps(store, run, steps) if steps else run
         except BaseException as error:
             with suppress(OSError):  # of a disk so full that the record can't say why it is
                 _end(store, run, error)
@@ -109,7 +89,7 @@ def recorded(
         _update(store, run, state="completed", ended=_now())
 
 
-def needs(store: Store, run: Run, steps: Sequence[Step]) -> Run:
+def record_steps(store: Store, run: Run, steps: Sequence[Step]) -> Run:
     """Record the steps of a run: from then on `birdcore.store.gc.collect` keeps their artifacts.
 
     Only what is found in the store after this call is sure to stay.
@@ -142,7 +122,7 @@ def unfinished_since(store: Store, request: RunRequest, run: Run | None = None) 
     for other in runs(store):
         same = replace(other.request, out=request.out) == request
         if same and (run is None or other.name != run.name):
-            if other.state in WELL:
+            if other.state in NO_RETRY:
                 break
             first = min(first or other.began, other.began)
     return first
@@ -176,7 +156,7 @@ def run_to_retry(store: Store, name: str | None) -> Run:
     if run.state == "running":
         raise ValueError(f"{run.name} goes on: there is nothing to retry")
     if name is None and run.state == "completed":
-        others = [one.name for one in runs(store) if one.state not in WELL]
+        others = [one.name for one in runs(store) if one.state not in NO_RETRY]
         more = f"; the last that did not is {others[0]}: name it to retry it" if others else ""
         raise ValueError(f"the latest run, {run.name}, ended well{more}")
     return read_own_record(store, run.name)

@@ -8,13 +8,13 @@ may be gone; the next search sees what this one missed. One that lacks more than
 import hashlib
 import re
 import sys
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 
 import requests
 
+from birdcore.config.xeno_canto import XenoCanto
 from birdcore.store.artifact import Progress
 from birdcore.store.store import no_progress
 from birdcore.xeno_canto.answer import parse_answer, parse_count
@@ -31,33 +31,23 @@ IDLE_PAGES = 3
 MOST_RECORDS, MOST_PAGES = 3_000_000, 20_000
 """Some times what the archive has, and as many pages as that are of its smallest size."""
 UNREADABLE = (OSError, ValueError, KeyError, TypeError)
-Box = tuple[float, float, float, float]
-"""South, west, north, east, in degrees."""
 
 
-def queries(
-    species: Sequence[str] = (),
-    countries: Sequence[str] = (),
-    boxes: Sequence[Box] = (),
-    areas: Sequence[str] = (),
-    tags: Sequence[str] = (),
-) -> list[str]:
-    """The queries for all that fits one wish of each kind that has any.
+def queries_of(criteria: XenoCanto) -> list[str]:
+    """A query for each combination of one wish of every kind that has any.
 
-    `tags` are queries of the user's own, such as `grp:birds q:A`. Raises ValueError where there is
-    no wish, or one that can't be put into a query.
+    Example:
+        >>> queries_of(XenoCanto(species=("Parus major",), countries=("Peru", "Chile")))
+        ['sp:"Parus major" cnt:Peru', 'sp:"Parus major" cnt:Chile']
     """
-    kinds = [
-        [_tag("sp", name) for name in species],
-        [_tag("cnt", name) for name in countries],
-        [_box(box) for box in boxes],
-        [_tag("area", name) for name in areas],
-        [" ".join(text.split()) for text in tags],
-    ]
-    wishes = [kind for kind in kinds if kind]
-    if not wishes or not all(part for kind in wishes for part in kind):
-        raise ValueError("say which recordings: species, countries, boxes, areas or queries")
-    return list(dict.fromkeys(" ".join(parts) for parts in product(*wishes)))
+    kinds = (
+        [_tag("sp", name) for name in criteria.species],
+        [_tag("cnt", name) for name in criteria.countries],
+        [f"box:{','.join(f'{edge:.10g}' for edge in box)}" for box in criteria.boxes],
+        [_tag("area", name) for name in criteria.areas],
+        [" ".join(text.split()) for text in criteria.queries],
+    )
+    return list(dict.fromkeys(" ".join(parts) for parts in product(*filter(None, kinds))))
 
 
 def search(
@@ -157,18 +147,7 @@ def _file(folder: Path, site: str, query: str) -> Path:
 
 def _tag(tag: str, value: str) -> str:
     value = " ".join(value.split())
-    if not value:
-        return ""
-    if '"' in value:
-        raise ValueError(f"{tag} {value!r} can't be searched for: leave out the quotation mark")
     return f"{tag}:{value}" if re.fullmatch(r"\w+", value) else f'{tag}:"{value}"'
-
-
-def _box(box: Box) -> str:
-    south, west, north, east = box
-    if not (-90 <= south < north <= 90 and -180 <= west < east <= 180):
-        raise ValueError(f"box {list(box)} is not [south, west, north, east] in degrees")
-    return f"box:{','.join(f'{edge:.10g}' for edge in box)}"
 
 
 def _page(archive: Archive, query: str, page: int, per_page: int) -> tuple[list[object], int, int]:

@@ -25,7 +25,7 @@ from birdcore.text import to_csv
 from birdcore.xeno_canto.folder import collected, failures
 from birdcore.xeno_canto.record import Record
 from birdcore.xeno_canto.record_table import read_records, write_records
-from birdcore.xeno_canto.search import is_known, known_search, queries
+from birdcore.xeno_canto.search import is_known, known_search, queries_of
 from birdcore.xeno_canto.selection import Competition, Selected, select
 
 SEARCHES, SELECTIONS, CHOSEN, LEFT_OUT, FAILED = (
@@ -35,12 +35,6 @@ REQUEST_SETTINGS = {"site", "per_second", "search_age_h", "per_page"}
 """How the archive is asked: no part of what is selected."""
 VERSION = 1
 """Of what wishes mean: raise it when a default of [xeno_canto] changes."""
-
-
-def queries_of(criteria: XenoCanto) -> list[str]:
-    return queries(
-        criteria.species, criteria.countries, criteria.boxes, criteria.areas, criteria.queries
-    )
 
 
 def stale(folder: Path, criteria: XenoCanto, now: datetime | None = None) -> list[str]:

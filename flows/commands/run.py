@@ -34,7 +34,7 @@ from flows.terminal import doing, ends_on_interrupt, err, out, quiet_prefect
 if TYPE_CHECKING:
     from birdcore.config import Recipe
     from birdcore.sources.source import Source
-    from birdcore.store.runs import Run, RunRequest
+    from birdcore.store.run_records import Run, RunRequest
     from birdcore.store.store import Store
     from flows.dag import Dag
     from flows.plan import Planned
@@ -69,7 +69,7 @@ def run(
 ) -> None:
     """Run a recipe, from recordings to a scored submission."""
     from birdcore.config import find_recipe
-    from birdcore.store.runs import run_request
+    from birdcore.store.run_records import run_request
 
     target = results or Path("out") / recipe.stem
     request = run_request(
@@ -94,7 +94,7 @@ def plan(
     """Say which steps a run would make, and why; nothing is made, not even a store."""
     from birdcore.config import find_recipe
     from birdcore.store.location import open_store
-    from birdcore.store.runs import run_request
+    from birdcore.store.run_records import run_request
 
     request = run_request(
         find_recipe(recipe), data, Path(), collection, settings, only, from_stage, refresh, until
@@ -137,7 +137,7 @@ def demo(
     debug: Debug = False,
 ) -> None:
     """Generate a small synthetic data set and run the whole pipeline on it."""
-    from birdcore.store.runs import run_request
+    from birdcore.store.run_records import run_request
     from flows.demo import RECIPE, demo_data
 
     out.print(f"generating synthetic recordings in {folder / 'data'} and {folder / 'archive'}")
@@ -252,7 +252,7 @@ def _plan(
     """
     with doing("planning"):  # the imports alone may take seconds
         from birdcore.sources.source import extra_sources
-        from birdcore.store.runs import needs, unfinished_since
+        from birdcore.store.runs import record_steps, unfinished_since
         from flows.dag import build_dag
         from flows.plan import plan
         from flows.problems import notes
@@ -262,7 +262,7 @@ def _plan(
         dag = build_dag(recipe, source, store, found, keep_shards=False)
         # On record before the store is searched: from then on no clean-up removes what is found.
         if begun is not None:
-            needs(store, begun, dag.steps)
+            record_steps(store, begun, dag.steps)
         since = unfinished_since(store, request, begun)
     for note in notes(dag.problems):
         err.print(f"note: {note}")

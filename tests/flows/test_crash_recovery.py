@@ -11,7 +11,8 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import State
 from prefect.states import AwaitingRetry, Cancelled, Completed, Crashed, Pending, Running, Scheduled
 
-from birdcore.store.runs import FOLDER, RunRequest, recorded, runs
+from birdcore.store.run_records import FOLDER, RunRequest
+from birdcore.store.runs import recorded, runs
 from birdcore.store.store import Store
 from flows import crash_recovery as dead
 from flows.crash_recovery import cancel_orphaned_tasks, mark_crashed, resume_crashed

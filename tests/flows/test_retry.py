@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from birdcore.store.artifact import Step
-from birdcore.store.run_records import record_path
-from birdcore.store.runs import Run, RunRequest, recorded, runs
+from birdcore.store.run_records import Run, RunRequest, record_path
+from birdcore.store.runs import recorded, runs
 from birdcore.store.store import Store
 from flows.cli import main
 from flows.status import failures, took

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from birdcore.store.artifact import Metrics, Ref, Step
-from birdcore.store.runs import RunRequest
+from birdcore.store.run_records import RunRequest
 from birdcore.store.store import Job, Store
 from flows.dag import Dag
 from flows.selection import lacking, select

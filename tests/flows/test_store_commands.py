@@ -18,7 +18,8 @@ from birdcore.store.gc import RESULTS, remove_damaged
 from birdcore.store.inventory import entries
 from birdcore.store.location import open_store
 from birdcore.store.pins import pins
-from birdcore.store.runs import FOLDER, RunRequest, needs, recorded, runs
+from birdcore.store.run_records import FOLDER, RunRequest
+from birdcore.store.runs import record_steps, recorded, runs
 from birdcore.store.store import Job, Store
 from flows.cli import main
 
@@ -182,7 +183,7 @@ def test_a_run_that_begins_as_verify_removes_looks_after_it(
 
     def run() -> None:
         with recorded(store, RunRequest("late.toml", "data", "out")) as begun:
-            needs(store, begun, steps[:2])
+            record_steps(store, begun, steps[:2])
             counted_on.append(store.find(steps[0].ref) is not None)
             looked.set()
 

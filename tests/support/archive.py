@@ -22,6 +22,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from email.utils import formatdate
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -39,8 +40,10 @@ from birdcore.demo.archive.api import (
     split_target,
     without_key,
 )
+from birdcore.demo.archive.api import recording as whole_file
 from birdcore.demo.archive.records import RecordIndex
 from birdcore.demo.archive.server import KEY, Handler, serve_api
+from tests.support.archive_query import parse
 
 __all__ = ["KEY", "KINDS", "Fault", "Faults", "Kind", "Served", "serve"]
 
@@ -60,6 +63,8 @@ Kind: TypeAlias = Literal[
 KINDS: tuple[Kind, ...] = get_args(Kind)
 OF_SEARCHES: tuple[Kind, ...] = ("repeat", "grow")
 Content: TypeAlias = dict[str, Any]
+RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+MEDIA = "audio/mpeg"
 REPEATED = 10
 """Records of the page before, where records repeat across pages."""
 DRIPS = 40
@@ -150,7 +155,7 @@ def serve(
     folder: Path, port: int = 0, key: str = KEY, faults: Faults | None = None
 ) -> Iterator[Served]:
     """As `birdcore.demo.archive.serve`, with faults."""
-    api = FaultyApi(RecordIndex(folder), key, faults=faults or Faults())
+    api = FaultyApi(RecordIndex(folder, parse), key, faults=faults or Faults())
     with serve_api(api, port, _FaultyHandler) as url:
         yield Served(url, api.log, api.leaked)
 
@@ -185,6 +190,9 @@ class FaultyApi(ArchiveApi):
         return FaultyReply(
             reply.status, reply.body, reply.media, reply.headers, length.get(fault.kind), fault
         )
+
+    def download(self, file: Path, headers: Mapping[str, str]) -> Reply:
+        return recording(file, headers.get("range"), headers.get("if-range"))
 
     def _holds_key(self, target: str, headers: Mapping[str, str]) -> bool:
         key = re.compile(rf"(?<!\w){re.escape(self.key)}(?!\w)")
@@ -262,3 +270,38 @@ class _FaultyHandler(Handler):
                 self.close_connection = True
                 return
             self.wfile.write(body[start : start + piece])
+
+
+def recording(path: Path, asked: str | None, if_range: str | None) -> Reply:
+    """A file, or the part of it that `Range` asks for if it is still the one of `If-Range`."""
+    stat = path.stat()
+    size = stat.st_size
+    headers = {
+        "Accept-Ranges": "bytes",
+        "ETag": f'"{stat.st_mtime_ns:x}-{stat.st_ctime_ns:x}-{stat.st_ino:x}-{size:x}"',
+        "Last-Modified": formatdate(stat.st_mtime, usegmt=True),
+        "Content-Disposition": f'attachment; filename="{path.name}"',
+    }
+    unchanged = if_range in (None, headers["ETag"], headers["Last-Modified"])
+    part = _part(asked, size) if asked and unchanged else None
+    if part is None:
+        return replace(whole_file(path), headers=headers)
+    start, stop = part
+    if start >= stop:
+        return Reply(416, b"", MEDIA, headers | {"Content-Range": f"bytes */{size}"})
+    with path.open("rb") as file:
+        file.seek(start)
+        body = file.read(stop - start)
+    return Reply(206, body, MEDIA, headers | {"Content-Range": f"bytes {start}-{stop - 1}/{size}"})
+
+
+def _part(asked: str, size: int) -> tuple[int, int] | None:
+    """The first byte and the one after the last; None where the header is to be ignored."""
+    match = RANGE.fullmatch(asked.strip())
+    if match is None or match[1] == match[2] == "":
+        return None
+    if match[1] == "":
+        return (max(0, size - int(match[2])), size)
+    if match[2] and int(match[2]) < int(match[1]):
+        return None
+    return (int(match[1]), min(size, int(match[2]) + 1) if match[2] else size)

@@ -8,7 +8,7 @@ A folder holds `recordings.json` (a list of records as the API gives them) and
         archive.log      # [("GET", "/api/3/recordings?query=gen%3ATurdus&page=1", 200), …]
 
     GET /api/3/recordings?query=&key=&per_page=&page=     401 without the key, 400 without tags
-    GET /<id>/download                                    Range, If-Range, ETag, 206, 416
+    GET /<id>/download                                    the whole file
 
 `recordings.json` is read again when it changes, so an archive can gain recordings while it runs
 (write the audio first, then `recordings.json`).

@@ -2,9 +2,10 @@
 
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
-from birdcore.demo.archive.query import Raw, parse
+from birdcore.demo.archive.query import Raw, Test, parse
 
 REMEMBERED = 32  # queries whose answers are kept for their other pages
 
@@ -12,9 +13,9 @@ REMEMBERED = 32  # queries whose answers are kept for their other pages
 class RecordIndex:
     """The records of `recordings.json` and the audio beside it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, parse: Callable[[str], Test] = parse) -> None:
         """Raises ValueError where the folder holds no readable `recordings.json`."""
-        self.folder = folder
+        self.folder, self._parse = folder, parse
         self._path = folder / "recordings.json"
         self._lock = threading.Lock()
         self._seen: tuple[int, int, int, int] | None = None
@@ -29,18 +30,15 @@ class RecordIndex:
             if query not in self._found:
                 if len(self._found) >= REMEMBERED:
                     self._found.clear()
-                fits = parse(query)
+                fits = self._parse(query)
                 self._found[query] = [raw for raw in self._records.values() if fits(raw)]
             return self._found[query]
 
-    def record(self, number: str) -> Raw | None:
-        with self._lock:
-            self._refresh()
-            return self._records.get(number)
-
     def audio(self, number: str) -> Path | None:
         """The recording's file; None where there is none or it is not to be had."""
-        record = self.record(number)
+        with self._lock:
+            self._refresh()
+            record = self._records.get(number)
         if record is None or not is_url(record.get("file")):
             return None
         return next(iter(sorted((self.folder / "audio").glob(f"XC{number}.*"))), None)

@@ -29,7 +29,8 @@ from birdcore.store.gc import (
 )
 from birdcore.store.inventory import damage, entries, works
 from birdcore.store.pins import PINS, pin, pins, unpin
-from birdcore.store.runs import FOLDER, Run, RunRequest, State, recorded, run_request, runs
+from birdcore.store.run_records import FOLDER, Run, RunRequest, State, run_request
+from birdcore.store.runs import recorded, runs
 from birdcore.store.store import TRASH, WORK, Job, Store
 
 COUNT = 7
@@ -325,7 +326,8 @@ RUN = """
 import sys, time
 from pathlib import Path
 from birdcore.store.artifact import Step
-from birdcore.store.runs import run_request, recorded
+from birdcore.store.run_records import run_request
+from birdcore.store.runs import recorded
 from birdcore.store.store import Store
 
 def run(job):

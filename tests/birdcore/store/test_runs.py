@@ -18,16 +18,13 @@ import birdcore
 from birdcore.store import run_records as records
 from birdcore.store import runs as module
 from birdcore.store.artifact import Step
+from birdcore.store.run_records import FOLDER, Run, RunRequest, run_request
 from birdcore.store.runs import (
-    FOLDER,
-    Run,
     RunFailed,
-    RunRequest,
     forget,
-    needs,
+    record_steps,
     recorded,
     run_named,
-    run_request,
     run_to_retry,
     runs,
     unfinished_since,
@@ -41,7 +38,8 @@ STEPS = [Step("mel", 1, "mel 0000"), Step("train", 1, "train student", {"fold": 
 HOLDS = """
 import sys, time
 from pathlib import Path
-from birdcore.store.runs import RunRequest, recorded
+from birdcore.store.run_records import RunRequest
+from birdcore.store.runs import recorded
 from birdcore.store.store import Store
 
 with recorded(Store(Path(sys.argv[1])), RunRequest("mini.toml", "data", "out"), []) as run:
@@ -242,7 +240,7 @@ def test_error_without_message_is_named_by_its_type(store: Store) -> None:
 
 def test_steps_that_are_known_later_are_on_record_from_then_on(store: Store) -> None:
     with recorded(store, REQUEST) as run:
-        needs(store, run, STEPS)
+        record_steps(store, run, STEPS)
         assert list(only(store).refs) == [step.ref for step in STEPS]
     assert list(only(store).refs) == [step.ref for step in STEPS]
     assert only(store).state == "completed"
@@ -263,7 +261,7 @@ def test_the_flow_that_a_run_starts_is_that_run(store: Store) -> None:
     with suppress(RunFailed), recorded(store, REQUEST) as run:
         with recorded(store, REQUEST, flow_run="an id") as inner:
             assert (inner.name, inner.flow_run) == (run.name, "an id")
-            needs(store, inner, STEPS)
+            record_steps(store, inner, STEPS)
         assert only(store).state == "running"
         with recorded(store, other, flow_run="another id"):
             pass

@@ -14,11 +14,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from birdcore.config import XenoCanto
 from birdcore.xeno_canto.client import Archive, open_archive
 from birdcore.xeno_canto.errors import ArchiveError, Refused
 from birdcore.xeno_canto.record import Record
 from birdcore.xeno_canto.record_table import read_notes
-from birdcore.xeno_canto.search import fresh_search, queries, search
+from birdcore.xeno_canto.search import fresh_search, queries_of, search
 
 KEY = "k3yk3yk3y"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -87,41 +88,18 @@ def numbers(records: list[Record]) -> list[int]:
 
 
 def test_there_is_a_query_for_each_combination() -> None:
-    species, countries = ["Turdus merula", "Parus  major"], ["Peru", "Côte d'Ivoire"]
-    assert queries(species, countries) == [
+    species, countries = ("Turdus merula", "Parus major"), ("Peru", "Côte  d'Ivoire")
+    assert queries_of(XenoCanto(species=species, countries=countries)) == [
         'sp:"Turdus merula" cnt:Peru',
         """sp:"Turdus merula" cnt:"Côte d'Ivoire\"""",
         'sp:"Parus major" cnt:Peru',
         """sp:"Parus major" cnt:"Côte d'Ivoire\"""",
     ]
     box = (-12.5, -70.0, -10.0, -69.123456)
-    assert queries(boxes=[box], areas=["europe"], tags=['grp:birds  q:">C"']) == [
-        'box:-12.5,-70,-10,-69.123456 area:europe grp:birds q:">C"'
-    ]
-    assert queries(countries=["Peru", "Peru"]) == ["cnt:Peru"]
-
-
-@pytest.mark.parametrize(
-    "wishes",
-    [{}, {"species": [""]}, {"tags": [" "]}, {"species": ["Turdus merula"], "countries": [""]}],
-)
-def test_a_query_needs_a_wish(wishes: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="say which recordings"):
-        queries(**wishes)
-
-
-def test_a_wish_must_fit_into_a_query() -> None:
-    with pytest.raises(ValueError, match="leave out the quotation mark"):
-        queries(countries=['Peru" q:A'])
-    for box in [
-        (1, 0, 0, 1),
-        (0, 1, 1, 0),
-        (-91, 0, 0, 1),
-        (0, 0, 1, 181),
-        (0, 0, float("nan"), 1),
-    ]:
-        with pytest.raises(ValueError, match="south, west, north, east"):
-            queries(boxes=[box])
+    assert queries_of(
+        XenoCanto(boxes=(box,), areas=("europe",), queries=('grp:birds  q:">C"',))
+    ) == ['box:-12.5,-70,-10,-69.123456 area:europe grp:birds q:">C"']
+    assert queries_of(XenoCanto(countries=("Peru", "Peru"))) == ["cnt:Peru"]
 
 
 def test_all_pages_are_read_and_each_recording_is_there_once() -> None:

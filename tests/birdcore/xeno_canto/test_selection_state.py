@@ -16,7 +16,7 @@ from birdcore.xeno_canto.client import open_archive
 from birdcore.xeno_canto.folder import Failed, Fetched, note_failed, note_fetched, set_up
 from birdcore.xeno_canto.record import Record
 from birdcore.xeno_canto.record_table import read_records, write_records
-from birdcore.xeno_canto.search import known_search, queries
+from birdcore.xeno_canto.search import known_search, queries_of
 from birdcore.xeno_canto.selection import Competition
 from birdcore.xeno_canto.selection_state import (
     SEARCHES,
@@ -24,7 +24,6 @@ from birdcore.xeno_canto.selection_state import (
     chosen_records,
     due,
     missing,
-    queries_of,
     stale,
     tables_of,
     update_selection,
@@ -224,7 +223,7 @@ def test_recordings_that_changed_places_are_no_part(folder: Path, searched: Sear
 
 
 def test_a_search_under_another_name_is_not_taken(folder: Path) -> None:
-    (query,) = queries(areas=["europe"])
+    (query,) = queries_of(XenoCanto(areas=("europe",)))
     (folder / SEARCHES).mkdir()
     write_records(folder / SEARCHES / "other.parquet", BIRDS, {"asked": NOW.isoformat()})
     assert known_search(folder / SEARCHES, WANTED.site, query, None, NOW) is None

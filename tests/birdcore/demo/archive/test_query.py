@@ -1,6 +1,7 @@
 import pytest
 
-from birdcore.demo.archive.query import BadQuery, parse
+from birdcore.demo.archive.query import BadQuery
+from tests.support.archive_query import parse
 
 BLACKBIRD = {
     "id": 551455,

@@ -8,8 +8,8 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdcore.demo.archive.api import page_of_records, recording
-from tests.support.archive import Fault, Faults, growing, repeated, serve
+from birdcore.demo.archive.api import page_of_records
+from tests.support.archive import Fault, Faults, growing, recording, repeated, serve
 from tests.support.records import generated
 
 Record = dict[str, Any]
@@ -129,8 +129,8 @@ def test_ranges_are_slices(
     song = bytes(range(256))
     if not path.exists():
         path.write_bytes(song)
-    middle = recording(path, "", f"bytes={start}-{start + length - 1}", None)
-    last = recording(path, "", f"bytes=-{length}", None)
+    middle = recording(path, f"bytes={start}-{start + length - 1}", None)
+    last = recording(path, f"bytes=-{length}", None)
     if start < len(song):
         assert (middle.status, middle.body) == (206, song[start : start + length])
     else:
@@ -141,7 +141,7 @@ def test_ranges_are_slices(
 @pytest.mark.parametrize("asked", ["bytes=-", "bytes=5-1", "bytes=1-2,5-6", "lines=1-2", "", None])
 def test_ranges_that_are_none_give_the_whole(tmp_path: Path, asked: str | None) -> None:
     (tmp_path / "a.wav").write_bytes(b"abcdef")
-    answer = recording(tmp_path / "a.wav", "", asked, None)
+    answer = recording(tmp_path / "a.wav", asked, None)
     assert (answer.status, answer.body) == (200, b"abcdef")
 
 
