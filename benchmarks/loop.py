@@ -73,6 +73,7 @@ def main() -> None:
     data = made_up(one, spec, options.chunks, device)
     reads = InputSpec(
         mel=spec,
+        scale=data.clips.scale,
         frames=spec.fixed_length(one.crop_s),
         normalise=one.normalise,
         top_db=one.top_db,

@@ -51,7 +51,9 @@ def make_recording(path: Path, hours: float, rate: int) -> None:
 
 def model(store: Store, seed: int) -> Ref:
     shape = ModelSpec(backbone="test_resnet", classes=CLASSES, n_mels=128, dropout=0.0)
-    reads = InputSpec(mel=Mel().spec(), frames=313, normalise="floor", top_db=80.0)
+    mel = Mel()
+    scale = mel.spec().scale(mel.dtype)
+    reads = InputSpec(mel=mel.spec(), scale=scale, frames=313, normalise="floor", top_db=80.0)
 
     def run(job: Job) -> Metrics:
         torch.manual_seed(seed)

@@ -49,8 +49,8 @@ def write_results(dag: Dag, store: Store, out: Path) -> dict[str, Any]:
 def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
     """The ensemble's models and all that prediction needs, by their names in `out`.
 
-    None where the ensemble is not there. A member that is an external teacher, whose model is not
-    ours to copy, is left out; the others keep their weights.
+    Empty where the ensemble is not there. A member that is an external teacher has a weight and no
+    model: that is not ours to copy.
     """
     steps = {step.ref: step for step in dag.steps}
     weighed = next((step for step in dag.steps if step.stage == "ensemble"), None)
@@ -63,11 +63,10 @@ def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
         MODEL_FILES,
         EnsembleSpec,
     )
+    from birdcore.inference.weights import EnsembleWeights
 
     files: dict[str, str | Path] = {}
     members: dict[str, tuple[str, ...]] = {}
-    classes: tuple[str, ...] = ()
-    content = json.loads((ensemble / "weights.json").read_text())
     models = {name: refs for name, refs in weighed.inputs.items() if not name.startswith("[")}
     for round_name, refs in models.items():
         for ref in refs:
@@ -77,16 +76,8 @@ def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
             members[member] = (*members.get(member, ()), folder)
             artifact = store.get(ref)
             files |= {f"{FOLDER}/{folder}/{name}": artifact / name for name in MODEL_FILES}
-            classes = classes or tuple(json.loads((artifact / "model.json").read_text())["classes"])
-    spec = EnsembleSpec(
-        classes=classes,
-        blend=content["blend"],
-        power=content.get("power", 1.0),
-        weights={name: content["weights"][name] for name in members},
-        members=members,
-        predict=reported.config["predict"],
-        scale=next(step.config["scale"] for step in dag.steps if step.stage == "mel"),
-    )
+    weights = EnsembleWeights.read(ensemble.folder)
+    spec = EnsembleSpec(**weights.model_dump(), members=members, predict=reported.config["predict"])
     files[f"{FOLDER}/{ENSEMBLE_FILE}"] = spec.model_dump_json(indent=1) + "\n"
     return files
 

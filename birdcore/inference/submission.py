@@ -14,7 +14,7 @@ from birdcore.config import Predict
 from birdcore.features.columns import stacked
 from birdcore.inference.predictions import Predictions
 from birdcore.inference.smooth import smooth_recording
-from birdcore.inference.weights import EnsembleWeights, blend_present
+from birdcore.inference.weights import EnsembleWeights
 from birdcore.unicode_names import nfc
 
 
@@ -50,29 +50,12 @@ def blended(
     members: Mapping[str, pd.DataFrame], weights: EnsembleWeights, classes: Sequence[str]
 ) -> pd.DataFrame:
     """The members' tables as one; members without a table are left out, and may be all."""
-    present = {name: members[name] for name in weights.weights if name in members}
-    return _blended(present, [weights.weights[name] for name in present], weights, classes)
-
-
-def blended_equally(
-    members: Mapping[str, pd.DataFrame], weights: EnsembleWeights, classes: Sequence[str]
-) -> pd.DataFrame:
-    """The tables as one, each counting alike, blended as the ensemble is."""
-    return _blended(members, [1.0] * len(members), weights, classes)
-
-
-def _blended(
-    members: Mapping[str, pd.DataFrame],
-    shares: Sequence[float | list[float]],
-    weights: EnsembleWeights,
-    classes: Sequence[str],
-) -> pd.DataFrame:
-    if not members:
+    present = [members[name] for name in weights.weights if name in members]
+    if not present:
         return pd.DataFrame(columns=list(classes), dtype=np.float64)
-    first, *_ = tables = list(members.values())
-    predictions = np.stack([table.loc[first.index].to_numpy(np.float64) for table in tables])
-    values = blend_present(predictions, shares, weights.blend, weights.power)
-    return pd.DataFrame(values, first.index, first.columns)
+    rows = present[0].index
+    arrays = {name: table.reindex(rows).to_numpy(np.float64) for name, table in members.items()}
+    return pd.DataFrame(weights.blended(arrays), rows, list(classes))
 
 
 def submission_rows(

@@ -2,16 +2,17 @@
 
 A run's results folder holds its ensemble:
 
-    model/ensemble.json                      weights, classes, how to predict, the codes' scale
+    model/ensemble.json                      members, their weights, settings of prediction
     model/ROUND/BACKBONE/fold-0/             a member's model of each fold
         model.json, model.safetensors, input.json
 
-`load_model` reads such a folder, or a folder with one model alone. Predictions for a file are those
-that the run itself would have made of it: the same decoding, peak division, coding, windows,
-smoothing and blend.
+`load_model` reads such a folder, or a folder with one model alone. What a model's inputs are made
+of lies beside its weights, so that a folder of one model predicts as it does in the ensemble.
+Predictions for a file are those that the run itself would have made of it: the same decoding, peak
+division, coding, windows, smoothing and blend.
 """
 
-import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,15 +22,14 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from birdcore.audio.blocks import Block, Blocks, cache_blocks
 from birdcore.audio.decode import decode
 from birdcore.audio.resample import resample_blocks
 from birdcore.config import Predict
-from birdcore.features.front_end import FrontEnd, encode_recording, length_and_peak
+from birdcore.features.front_end import encode_recording, length_and_peak
 from birdcore.features.recordings import Recordings
-from birdcore.features.scale import Scale
 from birdcore.inference.predict import (
     Predictor,
     load_predictors,
@@ -38,8 +38,8 @@ from birdcore.inference.predict import (
 )
 from birdcore.inference.predictions import Predictions
 from birdcore.inference.smooth import smooth_recording
-from birdcore.inference.weights import Blend, blend_present
-from birdcore.models.input import INPUT_FILE, pick_device
+from birdcore.inference.weights import EnsembleWeights
+from birdcore.models.input import INPUT_FILE, InputSpec, pick_device
 from birdcore.models.sed import SPEC_FILE, WEIGHTS_FILE
 
 FOLDER, ENSEMBLE_FILE = "model", "ensemble.json"
@@ -47,32 +47,34 @@ MODEL_FILES = (SPEC_FILE, WEIGHTS_FILE, INPUT_FILE)
 """What a folder of one model holds."""
 
 
-class EnsembleSpec(BaseModel):
-    """All that prediction needs beside the models.
+class EnsembleSpec(EnsembleWeights):
+    """The ensemble: all that prediction needs beside the folders of its models.
 
     Attributes:
-        classes: The columns (K,), in the models' order.
-        blend, power, weights: How members count, see `birdcore.inference.weights`.
         members: The folders of each member's models, below the file's own folder.
         predict: Windows, output and smoothing: the recipe's [predict].
-        scale: How the training's features were coded.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
-    classes: tuple[str, ...]
-    blend: Blend = "mean"
-    power: float = 1.0
-    weights: dict[str, float | list[float]]
     members: dict[str, tuple[str, ...]]
     predict: Predict = Predict()
-    scale: Scale = Scale()
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Members with a weight and no model here: external teachers, which are not copied."""
+        return tuple(name for name in self.weights if name not in self.members)
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """An ensemble that is ready to predict recordings; one model is an ensemble of one."""
+    """An ensemble that is ready to predict recordings; one model is an ensemble of one.
+
+    Attributes:
+        spec: The ensemble; `spec.left_out` names members of the run that do not predict here.
+        members: The models of each member that does.
+    """
 
     spec: EnsembleSpec
     members: Mapping[str, Sequence[Predictor]]
@@ -80,12 +82,16 @@ class TrainedModel:
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of the classes (K,)."""
-        return self.spec.classes
+        return self._first.model_spec.classes
 
     @property
-    def front_end(self) -> FrontEnd:
-        """The features that the models read."""
-        return next(iter(self.members.values()))[0].input_spec.mel
+    def input_spec(self) -> InputSpec:
+        """What features the models read: those of a run have one front end and one scale."""
+        return self._first.input_spec
+
+    @property
+    def _first(self) -> Predictor:
+        return next(iter(self.members.values()))[0]
 
     def predict(
         self,
@@ -134,10 +140,8 @@ class TrainedModel:
         end_s = np.concatenate([np.zeros(0), *ends])
         probabilities = np.zeros((0, len(self.classes)))
         if names:
-            tables = np.stack([np.concatenate(parts) for parts in rows.values()])
-            shares = [self.spec.weights[member] for member in self.members]
-            blended = blend_present(tables, shares, self.spec.blend, self.spec.power)
-            probabilities = np.asarray(blended, np.float64)
+            tables = {member: np.concatenate(parts) for member, parts in rows.items()}
+            probabilities = np.asarray(self.spec.blended(tables), np.float64)
         start_s = end_s - self.spec.predict.segment_s
         return Predictions(tuple(names), start_s, end_s, self.classes, probabilities)
 
@@ -149,8 +153,8 @@ class TrainedModel:
         else:
             samples = as_samples(recording)
             blocks = lambda: iter([samples])  # noqa: E731
-            name, source_rate = f"recording {number}", rate or self.front_end.sample_rate
-        return name, encoded(name, blocks, source_rate, self.front_end, self.spec.scale)
+            name, source_rate = f"recording {number}", rate or self.input_spec.mel.sample_rate
+        return name, encoded(name, blocks, source_rate, self.input_spec)
 
 
 def as_samples(samples: ArrayLike | torch.Tensor) -> Block:
@@ -168,16 +172,16 @@ def as_samples(samples: ArrayLike | torch.Tensor) -> Block:
     return mono
 
 
-def encoded(name: str, blocks: Blocks, rate: int, front_end: FrontEnd, scale: Scale) -> Recordings:
+def encoded(name: str, blocks: Blocks, rate: int, input_spec: InputSpec) -> Recordings:
     """One recording as the features that a run would cache of it.
 
     Args:
         name: What it is called.
         blocks: Mono samples in blocks (n,).
         rate: Their rate, Hz; they are resampled to the front end's.
-        front_end: Computes the features.
-        scale: Codes them.
+        input_spec: The features and their codes.
     """
+    front_end, scale = input_spec.mel, input_spec.scale
 
     def resampled() -> Iterator[Block]:
         empty = True
@@ -198,6 +202,9 @@ def encoded(name: str, blocks: Blocks, rate: int, front_end: FrontEnd, scale: Sc
 
 def load_model(path: str | Path, engine: str = "torch") -> TrainedModel:
     """A trained model that predicts recordings.
+
+    Where the run's ensemble has an external teacher, a warning says that it does not predict here:
+    its model is not ours to copy. `spec.left_out` names it.
 
     Args:
         path: A run's results folder (`--out`), the `model` folder in it, or a folder with one
@@ -222,12 +229,7 @@ def load_model(path: str | Path, engine: str = "torch") -> TrainedModel:
             f"{FOLDER}/{ENSEMBLE_FILE}, or a folder with {', '.join(MODEL_FILES)}"
         )
     predictors = load_predictors([folder], engine)
-    spec = EnsembleSpec(
-        classes=predictors[0].model_spec.classes,
-        weights={"model": 1.0},
-        members={"model": (".",)},
-        scale=_scale_of(folder) or predictors[0].input_spec.mel.scale("uint8"),
-    )
+    spec = EnsembleSpec(weights={"model": 1.0}, members={"model": (".",)})
     return TrainedModel(spec, {"model": predictors})
 
 
@@ -237,18 +239,15 @@ def _load_ensemble(folder: Path, engine: str) -> TrainedModel:
         spec = EnsembleSpec.model_validate_json(file.read_bytes())
     except ValidationError as error:
         raise ValueError(f"{file} describes no ensemble: {error}") from error
+    if spec.left_out:
+        warnings.warn(
+            f"{', '.join(spec.left_out)}: a member of the run's ensemble that is not in {folder}, "
+            "since an external teacher's model is not copied. Predictions are those of the other "
+            "members, so they differ from the run's own",
+            stacklevel=3,
+        )
     members = {
         name: load_predictors([folder / model for model in models], engine)
         for name, models in spec.members.items()
     }
     return TrainedModel(spec, members)
-
-
-def _scale_of(folder: Path) -> Scale | None:
-    """The scale of the features that an artifact of a store was trained on, where it is one."""
-    try:
-        manifest = json.loads((folder / "manifest.json").read_bytes())
-        mel = folder.resolve().parents[1] / manifest["inputs"]["mel"][0]
-        return Scale(**json.loads((mel / "manifest.json").read_bytes())["config"]["scale"])
-    except (OSError, ValueError, KeyError, IndexError, TypeError):
-        return None

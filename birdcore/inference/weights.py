@@ -6,14 +6,13 @@ does not grow with the rows. A class's own weights are drawn towards those of al
 most classes have too few positives to tell members apart that are as much alike as members are.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, ConfigDict
 from scipy.optimize import nnls
 from scipy.stats import rankdata
 
@@ -25,9 +24,8 @@ PRIOR_POSITIVES = 10.0
 WEIGHTS_FILE = "weights.json"
 
 
-@dataclass(frozen=True)
-class EnsembleWeights:
-    """How the members of an ensemble are blended, as `weights.json` says.
+class EnsembleWeights(BaseModel):
+    """How the members of an ensemble are blended, as `weights.json` says beside other things.
 
     Attributes:
         blend: See `blend`.
@@ -35,19 +33,27 @@ class EnsembleWeights:
         weights: Of each member, "ROUND/BACKBONE": a number, or one for each class.
     """
 
-    blend: Blend
-    power: float
-    weights: Mapping[str, float | list[float]]
+    model_config = ConfigDict(frozen=True)
+
+    blend: Blend = "mean"
+    power: float = 1.0
+    weights: dict[str, float | list[float]]
 
     @classmethod
-    def read(cls, path: Path) -> "EnsembleWeights":
+    def read(cls, folder: Path) -> Self:
         """Read the file that the stage `ensemble` publishes."""
-        return cls.of(json.loads(path.read_text()))
+        return cls.model_validate_json((folder / WEIGHTS_FILE).read_bytes())
 
-    @classmethod
-    def of(cls, content: Mapping[str, Any]) -> "EnsembleWeights":
-        """From the content of the file."""
-        return cls(content["blend"], content.get("power", 1.0), content["weights"])
+    def blended(self, members: Mapping[str, NDArray[np.floating]]) -> NDArray[np.floating]:
+        """One table (N, C) from those of one or more members (N, C), in the order of `weights`.
+
+        Members of the ensemble may be missing. A class whose whole weight belonged to them counts
+        the others alike.
+        """
+        present = [name for name in self.weights if name in members]
+        shares = np.array([self.weights[name] for name in present], np.float64)
+        shares = np.where(shares.sum(axis=0) > 0, shares, 1.0)
+        return blend(np.stack([members[name] for name in present]), shares, self.blend, self.power)
 
 
 def nnls_weights(
@@ -95,16 +101,16 @@ def nnls_weights_by_class(
     for at in range(classes):
         own = slice(at, at + 1)
         factor = _factor(_blocks(predictions[:, :, own], targets[:, own]), members + 1)
-        told, wanted = factor[:, :-1], factor[:, -1]
+        predicted, expected = factor[:, :-1], factor[:, -1]
         counted = ~np.isnan(predictions[:, :, at]).any(axis=0)
         positives = np.nansum(targets[counted, at])
-        if not positives > 0 or (fit := float((told @ overall) @ wanted)) <= 0:
+        if not positives > 0 or (fit := float((predicted @ overall) @ expected)) <= 0:
             continue
-        scale = fit / float(np.sum((told @ overall) ** 2))
-        ridge = np.sqrt(prior_positives / positives * np.sum(told**2) / members)
+        scale = fit / float(np.sum((predicted @ overall) ** 2))
+        ridge = np.sqrt(prior_positives / positives * np.sum(predicted**2) / members)
         weights[:, at] = _shares(
-            np.concatenate([told, ridge * np.eye(members)]),
-            np.concatenate([wanted, ridge * scale * overall]),
+            np.concatenate([predicted, ridge * np.eye(members)]),
+            np.concatenate([expected, ridge * scale * overall]),
             overall,
         )
     return weights
@@ -148,17 +154,6 @@ def blend(
     return np.asarray(blended ** (1 / power)) if how == "power" else blended
 
 
-def blend_present(
-    predictions: NDArray[np.floating], shares: ArrayLike, how: Blend, power: float
-) -> NDArray[np.floating]:
-    """As `blend`, where some members may be missing.
-
-    A class whose whole weight belonged to members that are missing counts all others alike.
-    """
-    weights = np.asarray(shares, np.float64)
-    return blend(predictions, np.where(weights.sum(axis=0) > 0, weights, 1.0), how, power)
-
-
 def ranks(table: NDArray[np.floating]) -> NDArray[np.floating]:
     """Ranks within each column (N, C), ties averaged, from 0 to 1; .5 where there is one row."""
     if len(table) == 1:
@@ -189,9 +184,9 @@ def _factor(blocks: Iterable[NDArray[np.float64]], columns: int) -> NDArray[np.f
 
 
 def _shares(
-    told: NDArray[np.float64], wanted: NDArray[np.float64], otherwise: NDArray[np.float64]
+    predicted: NDArray[np.float64], expected: NDArray[np.float64], otherwise: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """The minimum over weights of at least 0, scaled to sum 1; `otherwise`, where it is 0."""
-    weights = np.asarray(nnls(told, wanted)[0])
+    weights = np.asarray(nnls(predicted, expected)[0])
     total = weights.sum()
     return weights / total if total > 0 else otherwise

@@ -1,8 +1,9 @@
 """A model's input, stored beside its weights: without it the weights can't be used.
 
-`input.json` says how samples become the model's input and how its windows are laid over a
-recording: the front end, the codes that its features are cached in, whether samples are divided by
-the recording's peak, the normalisation, the window, the hop between windows, and the output.
+`input.json` says how samples become the model's input: the peak division, the front end, the codes
+of its features, the length of a window and the normalisation. How windows are laid over a
+recording, and which output is read, are settings of a prediction and not of the weights: see
+`birdcore.inference.trained_model.EnsembleSpec`.
 """
 
 from pathlib import Path
@@ -12,7 +13,6 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from birdcore.config.section import Output
 from birdcore.features.front_end import AnyFrontEnd
 from birdcore.features.scale import Scale
 from birdcore.models.normalise import Normalisation, normalise, over_floor, to_db
@@ -25,30 +25,22 @@ class InputSpec(BaseModel):
 
     Attributes:
         mel: the front end.
+        scale: the codes of its features, uint8 or float16; training saw no finer levels.
+        divide_by_peak: samples are divided by the recording's absolute maximum before the front
+            end. Always so; stored for whoever runs the weights without birdflow.
         frames: frames of a window.
         normalise: how each window's decibels are scaled; floor: over the recording's steady noise.
         top_db: decibels below the window's maximum that are cut off; None: none.
-        scale: the codes that mels are cached in; training saw no finer levels.
-        divide_by_peak: whether samples are divided by the recording's absolute maximum.
-        step_s: seconds from window to window; None: half a window.
-        output: what a window predicts of a moment, unless a recipe says otherwise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     mel: AnyFrontEnd
+    scale: Scale
+    divide_by_peak: Literal[True] = True
     frames: int
     normalise: Normalisation | Literal["floor"]
     top_db: float | None
-    scale: Scale = Scale()
-    divide_by_peak: bool = True
-    step_s: float | None = None
-    output: Output = "framewise"
-
-    @property
-    def window_s(self) -> float:
-        """Seconds of a window."""
-        return (self.frames - 1) / self.mel.frame_rate
 
     @property
     def over_floor(self) -> bool:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from birdcore.features.columns import stacked
 from birdcore.inference.ensemble import read_members
-from birdcore.inference.weights import blend
+from birdcore.inference.weights import EnsembleWeights
 from birdcore.metrics import class_auc, match_files
 from birdcore.sources.row_names import row_names, stem_of
 from birdcore.store.artifact import Artifact
@@ -102,19 +102,13 @@ def evaluate_on_held_out(
     held_out = sorted(set.intersection(*(set(table.index) for table in members.values())))
     if not held_out:
         return None
-    weights = json.loads((ensemble / "weights.json").read_text())
     tables = {
         name: stacked(table.loc[held_out, "probabilities"], np.float64)
         for name, table in members.items()
     }
     first = next(iter(members.values()))
     truth = stacked(first.loc[held_out, "targets"], np.float32) >= 1
-    shares = np.array([weights["weights"][name] for name in tables], np.float64)
-    # An external teacher, which is left out here, may have all the weight of a class.
-    shares = np.where(shares.sum(axis=0) > 0, shares, 1.0)
-    blended = blend(
-        np.stack(list(tables.values())), shares, weights["blend"], weights.get("power", 1.0)
-    )
+    blended = EnsembleWeights.read(ensemble.folder).blended(tables)
     by_member = {name: class_auc(truth, table) for name, table in tables.items()}
     return Evaluation(
         recordings=tuple(held_out),

@@ -69,15 +69,14 @@ def run(job: Job) -> Metrics:
     from birdcore.inference.predictions import write_submission
     from birdcore.inference.submission import (
         blended,
-        blended_equally,
         smoothed_members,
         submission_rows,
     )
-    from birdcore.inference.weights import WEIGHTS_FILE, EnsembleWeights
+    from birdcore.inference.weights import EnsembleWeights
 
     settings = Settings.model_validate(job.config)
     classes = read_labels(job.input("catalog"))
-    weights = EnsembleWeights.read(job.input("weights") / WEIGHTS_FILE)
+    weights = EnsembleWeights.read(job.input("weights").folder)
     rounds = {}
     for name in job.step.inputs:
         if name.startswith(ROUND):
@@ -100,7 +99,8 @@ def run(job: Job) -> Metrics:
     write_submission(job.folder / "submission.csv", rows)
     (job.folder / "rounds").mkdir(exist_ok=True)
     for name, members in rounds.items():
-        table = blended_equally(members, weights, classes)
+        equal = weights.model_copy(update={"weights": dict.fromkeys(members, 1.0)})
+        table = blended(members, equal, classes)
         rows, _ = submission_rows(table, row_ids, classes)
         write_submission(job.folder / "rounds" / f"{name}.csv", rows)
     table = pd.DataFrame({"row_id": pd.Series(missing, dtype="str")})

@@ -74,10 +74,10 @@ def run(job: Job) -> Metrics:
     spec = data.clips.spec
     input_spec = InputSpec(
         mel=spec,
+        scale=data.clips.scale,
         frames=spec.fixed_length(config.window_s or config.crop_s),
         normalise=config.normalise,
         top_db=config.top_db,
-        scale=data.clips.scale,
     )
     outputs = data.teacher_outputs
     width = None if outputs is None else outputs.embeddings.shape[1]

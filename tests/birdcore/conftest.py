@@ -113,9 +113,9 @@ def model_of(store: Store) -> MadeModel:
         fold: int | None = None,
     ) -> Ref:
         shape = ModelSpec(backbone=backbone, classes=tuple(classes), n_mels=32, dropout=0.0)
-        reads = InputSpec(
-            mel=spec or SMALL_MEL.spec(), frames=frames, normalise="zscore", top_db=80.0
-        )
+        mel = spec or SMALL_MEL.spec()
+        scale = mel.scale("uint8")
+        reads = InputSpec(mel=mel, scale=scale, frames=frames, normalise="zscore", top_db=80.0)
 
         def run(job: Job) -> Metrics:
             with torch.random.fork_rng(devices=[]):

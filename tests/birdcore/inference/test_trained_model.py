@@ -11,8 +11,10 @@ import torch
 
 from birdcore.config import Predict
 from birdcore.features.columns import stacked
+from birdcore.features.scale import Scale
 from birdcore.inference.smooth import smooth_recording
 from birdcore.inference.trained_model import ENSEMBLE_FILE, EnsembleSpec, load_model
+from birdcore.models.input import load_input, save_input
 from birdcore.stages import predict
 from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.store import Store
@@ -72,7 +74,6 @@ def test_ensemble_weighs_and_smooths_its_members(
     mel = mel_of({"a": sound(17.0)})
     settings = Predict(neighbours=True, file_maximum=0.2)
     spec = EnsembleSpec(
-        classes=("a", "b", "c"),
         weights={"x/one": [1.0, 0.75, 0.0], "x/two": [0.0, 0.25, 1.0]},
         members={"x/one": ("one",), "x/two": ("two",)},
         predict=settings,
@@ -90,6 +91,34 @@ def test_ensemble_weighs_and_smooths_its_members(
         np.testing.assert_allclose(
             found.probabilities, first * (1 - share) + second * share, atol=1e-7
         )
+
+
+def test_scale_of_a_model_alone_is_that_of_its_training(
+    store: Store, mel_of: MadeMel, model_of: MadeModel, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(store.get(model_of()).folder, tmp_path / "alone"))
+    samples = sound(6.0)
+    whole = load_model(folder).predict(samples)
+    coarse = Scale(floor_db=-30.0, ceiling_db=35.0)
+    save_input(folder, load_input(folder).model_copy(update={"scale": coarse}))
+    found = load_model(folder)
+    assert found.input_spec.scale == coarse
+    assert np.abs(found.predict(samples)[["a", "b", "c"]] - whole[["a", "b", "c"]]).max().max() > 0
+
+
+def test_external_teacher_that_does_not_predict_is_warned_of(
+    store: Store, model_of: MadeModel, tmp_path: Path
+) -> None:
+    weights = {"x/one": [0.5, 0.0, 1.0], "external_teacher/birdnet": [0.5, 1.0, 0.0]}
+    spec = EnsembleSpec(weights=weights, members={"x/one": ("one",)})
+    shutil.copytree(store.get(model_of()).folder, tmp_path / "one")
+    (tmp_path / ENSEMBLE_FILE).write_text(spec.model_dump_json())
+    with pytest.warns(UserWarning, match=r"external_teacher/birdnet: a member of the run's ens"):
+        model = load_model(tmp_path)
+    assert model.spec.left_out == ("external_teacher/birdnet",)
+    alone = load_model(tmp_path / "one").predict(sound(6.0)).drop(columns="recording")
+    found = model.predict(sound(6.0)).drop(columns="recording")
+    np.testing.assert_allclose(found, alone, atol=1e-7)
 
 
 def test_folder_without_a_model_is_refused_with_what_would_do(tmp_path: Path) -> None:
