@@ -55,15 +55,7 @@ def speech_probabilities(
     model gives chunk by chunk from a fresh state, the last chunk padded with zeros, but for the
     rounding of float32. On field recordings the package's sums for a single chunk are up to 4e-5
     from the same model in float64, these here up to 4e-6.
-    Raises ValueError for a waveform that is not one-dimensional or holds integers.
     """
-    if batch < 1:
-        raise ValueError(f"batch must be at least 1, got {batch}")
-    for i, waveform in enumerate(waveforms):
-        if waveform.ndim != 1 or not np.issubdtype(waveform.dtype, np.floating):
-            raise ValueError(
-                f"waveform {i} must be float (n,), got {waveform.dtype} {waveform.shape}"
-            )
     longest_first = sorted(range(len(waveforms)), key=lambda i: -len(waveforms[i]))
     probabilities = [np.empty(math.ceil(len(w) / CHUNK), np.float32) for w in waveforms]
     with torch.inference_mode():

@@ -38,8 +38,8 @@ class SpeechSettings:
     """The parameters of `silero_vad.get_speech_timestamps`, with its defaults.
 
     Speech begins at a probability of threshold and ends below neg_threshold (None: 0.15 less)
-    for min_silence_duration_ms. Raises ValueError for thresholds outside 0 to 1 and for
-    durations that are negative, or not positive in the case of max_speech_duration_s.
+    for min_silence_duration_ms. `CleaningRules`, from which a recipe sets three of them, checks
+    their values.
     """
 
     threshold: float = 0.5
@@ -48,18 +48,6 @@ class SpeechSettings:
     max_speech_duration_s: float = math.inf
     min_silence_duration_ms: int = 100
     speech_pad_ms: int = 30
-
-    def __post_init__(self) -> None:
-        for name in ("threshold", "neg_threshold"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= 1:
-                raise ValueError(f"{name} must be a probability from 0 to 1, got {value}")
-        for name in ("min_speech_duration_ms", "min_silence_duration_ms", "speech_pad_ms"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if not self.max_speech_duration_s > 0:
-            value = self.max_speech_duration_s
-            raise ValueError(f"max_speech_duration_s must be positive, got {value}")
 
 
 def detect_speech(

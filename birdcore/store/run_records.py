@@ -11,8 +11,7 @@ import json
 import os
 import pwd
 import stat
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AliasChoices, ConfigDict, Field, StringConstraints, TypeAdapter
 
 from birdcore.store.artifact import Ref
-from birdcore.store.files import write_text
+from birdcore.store.files import open_content, write_text
 from birdcore.store.locks import is_locked
 from birdcore.store.store import Store
 
@@ -173,8 +172,8 @@ def read_record(store: Store, name: str) -> Run:
         OSError: There is no such record.
         ValueError: It is not valid.
     """
-    with _opened(record_path(store, name)) as handle:
-        return _parsed(store, name, handle)
+    content, _ = _read(record_path(store, name))
+    return _parsed(store, name, content)
 
 
 def read_own_record(store: Store, name: str) -> Run:
@@ -184,10 +183,10 @@ def read_own_record(store: Store, name: str) -> Run:
         ValueError: Others can have written it, or it is not valid.
     """
     path = record_path(store, name)
-    with _opened(path) as handle:
-        if reason := _foreign(os.fstat(handle)):
-            raise ValueError(f"{path} {reason}, so it may ask for anything in your name")
-        return _parsed(store, name, handle)
+    content, info = _read(path)
+    if reason := _foreign(info):
+        raise ValueError(f"{path} {reason}, so it may ask for anything in your name")
+    return _parsed(store, name, content)
 
 
 def is_alive(store: Store, name: str) -> bool:
@@ -195,23 +194,22 @@ def is_alive(store: Store, name: str) -> bool:
     return is_locked(lock_path(store, name))
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    """The descriptor of an ordinary file: no link is followed, and no FIFO waited for."""
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
+def _read(path: Path) -> tuple[bytes, os.stat_result]:
+    """The content of an ordinary file, and whose it is, from one descriptor.
+
+    Looked up by name, the owner could be that of another file than the one that is read.
+    """
+    with open(path, "rb", opener=open_content) as file:
+        info = os.fstat(file.fileno())
+        if not stat.S_ISREG(info.st_mode):
             raise ValueError(f"{path} is no ordinary file")
-        yield handle
-    finally:
-        os.close(handle)
-
-
-def _parsed(store: Store, name: str, handle: int) -> Run:
-    with open(handle, "rb", closefd=False) as file:
         content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
-        raise ValueError(f"the record of {name} has more than {MOST_BYTES} bytes")
+        raise ValueError(f"{path} has more than {MOST_BYTES} bytes")
+    return content, info
+
+
+def _parsed(store: Store, name: str, content: bytes) -> Run:
     run = _adapter().validate_json(content)
     if run.name != name:  # its files would be removed under the name that it gives
         raise ValueError(f"the record of {name} says that it is of {run.name}")

@@ -190,28 +190,7 @@ def test_speech_probabilities_leave_threads_and_random_state_of_torch() -> None:
     )
 
 
-def test_speech_functions_refuse_wrong_input() -> None:
-    with pytest.raises(ValueError, match="waveform 1 must be float"):
-        speech_probabilities([np.zeros(5, np.float32), np.zeros((1, 5), np.float32)])
-    with pytest.raises(ValueError, match="int16"):
-        speech_probabilities([np.zeros(5, np.int16)])
-    with pytest.raises(ValueError, match="batch"):
-        speech_probabilities([], batch=0)
+def test_speech_intervals_refuse_probabilities_of_another_length() -> None:
     with pytest.raises(ValueError, match="don't fit"):
         speech_intervals(np.zeros(3, np.float32), 512, SpeechSettings())
     assert speech_probabilities([]) == []
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("threshold", 1.5),
-        ("neg_threshold", -0.1),
-        ("speech_pad_ms", -1),
-        ("max_speech_duration_s", 0),
-        ("threshold", math.nan),
-    ],
-)
-def test_speech_settings_refuse_values_out_of_range(name: str, value: float) -> None:
-    with pytest.raises(ValueError, match=name):
-        SpeechSettings(**{name: value})
