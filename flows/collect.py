@@ -27,10 +27,8 @@ from birdcore.xeno_canto.selection_state import (
     update_selection,
     write_failed,
 )
-from flows.messages import error_message
-from tasks.archive import set_limit
-from tasks.download import download
-from tasks.search import search
+from flows.messages import failure_of
+from tasks.archive import download, search, set_limit
 from tasks.stop import end_with_starter, report_crash, stopping
 
 SHARD = 50
@@ -131,10 +129,5 @@ def _collect(criteria: XenoCanto, data: Path, folder: Path) -> dict[str, Any]:
 
 
 def _refuse_failed(futures: list[Any]) -> None:
-    reasons = []
-    for future in futures:
-        if future.state.is_failed() or future.state.is_crashed():
-            error = future.state.result(raise_on_failure=False)
-            reasons.append(error_message(error) if isinstance(error, BaseException) else str(error))
-    if reasons:
+    if reasons := [why for future in futures if (why := failure_of(future.state)) is not None]:
         raise CollectFailed("\n".join(dict.fromkeys(reasons)))

@@ -10,15 +10,7 @@ events say.
 from datetime import UTC, datetime, timedelta
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-    FlowRunFilterTags,
-    TaskRunFilter,
-    TaskRunFilterState,
-    TaskRunFilterStateType,
-)
+from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import AwaitingRetry, Cancelled, Crashed
 
@@ -68,12 +60,10 @@ def resume_crashed() -> None:
 def cancel_orphaned_tasks() -> None:
     """Mark unfinished tasks of cancelled runs, which have no process any more, as cancelled."""
     unfinished = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING]
-    task_states = TaskRunFilterState(type=TaskRunFilterStateType(any_=unfinished))
+    tasks = TaskRunFilter.model_validate({"state": {"type": {"any_": unfinished}}})
     with get_client(sync_client=True) as client:
-        for task in client.read_task_runs(
-            flow_run_filter=_birdflow_runs(StateType.CANCELLED),
-            task_run_filter=TaskRunFilter(state=task_states),
-        ):
+        cancelled = _birdflow_runs(StateType.CANCELLED)
+        for task in client.read_task_runs(flow_run_filter=cancelled, task_run_filter=tasks):
             client.set_task_run_state(task.id, Cancelled(message=OVER), force=True)
 
 
@@ -90,9 +80,8 @@ def _restarts(client: SyncPrefectClient, run: FlowRun) -> int:
 
 
 def _birdflow_runs(state: StateType) -> FlowRunFilter:
-    return FlowRunFilter(
-        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[state])),
-        tags=FlowRunFilterTags(all_=[TAG]),
+    return FlowRunFilter.model_validate(
+        {"state": {"type": {"any_": [state]}}, "tags": {"all_": [TAG]}}
     )
 
 

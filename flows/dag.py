@@ -3,7 +3,7 @@
 The plan, the flow and the cache all read this one list. Steps come after what they read.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from birdcore.config import Recipe
@@ -27,7 +27,7 @@ from birdcore.stages import (
     score,
     submission,
 )
-from birdcore.store.artifact import Ref, Step
+from birdcore.store.artifact import Artifact, Ref, Step
 from birdcore.store.store import Store
 from birdcore.teachers import teacher_named
 from flows.rounds import (
@@ -64,6 +64,17 @@ class Dag:
     def of(self, stage: str) -> list[Step]:
         """The steps of a stage."""
         return [step for step in self.steps if step.stage == stage]
+
+    def made(self, stage: str, store: Store) -> Iterator[tuple[Step, Artifact]]:
+        """The steps of a stage whose artifacts are in the store, each with its artifact."""
+        for step in self.of(stage):
+            if store.find(step.ref) is not None:
+                yield step, store.get(step.ref)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Its stages, in the order in which they first run."""
+        return tuple(dict.fromkeys(step.stage for step in self.steps))
 
 
 def build_dag(

@@ -26,6 +26,8 @@ from birdcore import __version__
 LABEL = "birdflow.registered"
 OURS = ("version", "entrypoint", "pull_steps", "parameter_openapi_schema")
 """Fields that belong to the code: they always follow it."""
+SAME = (*OURS, "name", "description", "tags", "parameters", "work_pool_name", "job_variables")
+"""Fields that Prefect names as we do."""
 PER_KEY = ("parameters", "job_variables", "schedules")
 MISSING = object()
 
@@ -117,15 +119,10 @@ def _filled(value: Any, variables: dict[str, str]) -> Any:
 def _spec(one: Spec, root: Path) -> Spec:
     limit = one.get("concurrency_limit") or {}
     schema = parameter_schema_from_entrypoint(str(root / one["entrypoint"]))
-    return {
-        "name": one["name"],
-        "version": one["version"],
-        "entrypoint": one["entrypoint"],
+    alike = ("name", "version", "entrypoint", "description", "tags", "parameters")
+    return {name: one[name] for name in alike} | {
         "pull_steps": one["pull"],
         "parameter_openapi_schema": schema.model_dump_for_openapi(),
-        "description": one["description"],
-        "tags": one["tags"],
-        "parameters": one["parameters"],
         "work_pool_name": one["work_pool"]["name"],
         "job_variables": one["work_pool"]["job_variables"],
         "concurrency_limit": limit.get("limit"),
@@ -145,17 +142,7 @@ def _spec(one: Spec, root: Path) -> Spec:
 
 def _current(found: DeploymentResponse) -> Spec:
     limit, options = found.global_concurrency_limit, found.concurrency_options
-    return {
-        "name": found.name,
-        "version": found.version,
-        "entrypoint": found.entrypoint,
-        "pull_steps": found.pull_steps,
-        "parameter_openapi_schema": found.parameter_openapi_schema,
-        "description": found.description,
-        "tags": found.tags,
-        "parameters": found.parameters,
-        "work_pool_name": found.work_pool_name,
-        "job_variables": found.job_variables,
+    return {name: getattr(found, name) for name in SAME} | {
         "concurrency_limit": limit.limit if limit else None,
         "collision_strategy": options.collision_strategy.value if options else None,
         "schedules": {

@@ -75,12 +75,4 @@ def proves_itself(login: str, port: int, timeout: float = 2.0) -> bool:
 
 def listen(port: int = 0) -> socket.socket:
     """A socket that listens on loopback only; port 0 takes any free one."""
-    listening = socket.socket()
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((HOST, port))
-        listening.listen(1024)
-    except BaseException:
-        listening.close()
-        raise
-    return listening
+    return socket.create_server((HOST, port), backlog=1024)

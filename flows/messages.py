@@ -5,11 +5,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from birdcore.xeno_canto.quota import FULL
 from flows.terminal import err, out
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
 
 
 @contextmanager
@@ -36,10 +40,13 @@ def print_results(scores: dict[str, dict[str, float]] | None, target: Path) -> N
     if scores is None:
         out.print("results  none yet: the recipe has steps that were never run")
         return
-    if scores:
-        out.print(_table(scores))
-    from flows.results import not_scored  # here, since `plan` needs none of its imports
+    from flows.results import not_scored, score_texts  # here: `plan` needs none of its imports
 
+    if scores:
+        table = Table("", "macro ROC-AUC", "95 % interval", "cmAP", box=None, pad_edge=False)
+        for name, of_round in scores.items():
+            table.add_row(name, *score_texts(of_round))
+        out.print(table)
     for line in not_scored(scores):
         err.print(f"note: {line}")
     out.print(f"results  {target / 'summary.md'}, {target / 'submission.csv'}")
@@ -48,12 +55,12 @@ def print_results(scores: dict[str, dict[str, float]] | None, target: Path) -> N
         out.print(f"scores   {target / 'scores.json'}")
 
 
-def _table(scores: dict[str, dict[str, float]]) -> Table:
-    table = Table("", "macro ROC-AUC", "95 % interval", "cmAP", box=None, pad_edge=False)
-    for name, s in scores.items():
-        interval = f"{s['macro_auc_low']:.4f} to {s['macro_auc_high']:.4f}"
-        table.add_row(name, f"{s['macro_auc']:.4f}", interval, f"{s['cmap']:.4f}")
-    return table
+def failure_of(state: "State[Any]") -> str | None:
+    """Why a task failed or crashed, from its state; None where it did neither."""
+    if not (state.is_failed() or state.is_crashed()):
+        return None
+    error = state.result(raise_on_failure=False)
+    return error_message(error) if isinstance(error, BaseException) else str(error)
 
 
 def error_message(error: BaseException) -> str:

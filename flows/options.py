@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
@@ -22,13 +22,30 @@ def _remember_debug(context: typer.Context, debug: bool) -> bool:
     return debug
 
 
+def _argument(metavar: str, help: str) -> Any:
+    return typer.Argument(metavar=metavar, help=help, show_default=False)
+
+
+def _several(flag: str, metavar: str, help: str, panel: str | None = None) -> Any:
+    """An option that may be given many times."""
+    return typer.Option(
+        flag,
+        metavar=metavar,
+        help=f"{help}; repeatable.",
+        default_factory=list,
+        show_default=False,
+        rich_help_panel=panel,
+    )
+
+
+def _stage(flag: str, help: str) -> Any:
+    """An option that selects steps by a stage."""
+    return typer.Option(flag, metavar="STAGE", help=help, rich_help_panel=SELECTION)
+
+
 RecipePath: TypeAlias = Annotated[
     Path,
-    typer.Argument(
-        metavar="RECIPE",
-        help="A TOML file, or the name of one of birdflow's own, such as mini.",
-        show_default=False,
-    ),
+    _argument("RECIPE", "A TOML file, or the name of one of birdflow's own, such as mini."),
 ]
 Data: TypeAlias = Annotated[
     Path, typer.Option("--data", metavar="DIR", help="A BirdCLEF+ folder.", show_default=False)
@@ -42,69 +59,38 @@ Collection: TypeAlias = Annotated[
 ]
 Settings: TypeAlias = Annotated[
     list[str],
-    typer.Option(
+    _several(
         "--set",
-        metavar="KEY=VALUE",
-        default_factory=list,
-        show_default=False,
-        help="Overrides a setting of the recipe, such as seed=1 or round.0.epochs=5; repeatable.",
+        "KEY=VALUE",
+        "Overrides a setting of the recipe, such as seed=1 or round.0.epochs=5",
     ),
 ]
 Only: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--only",
-        metavar="STAGE",
-        rich_help_panel=SELECTION,
-        help="Run the missing steps of this stage and nothing else.",
-    ),
+    str | None, _stage("--only", "Run the missing steps of this stage and nothing else.")
 ]
-Until: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--until",
-        metavar="STAGE",
-        rich_help_panel=SELECTION,
-        help="Run this stage and all that it needs.",
-    ),
-]
+Until: TypeAlias = Annotated[str | None, _stage("--until", "Run this stage and all that it needs.")]
 FromStage: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--from",
-        metavar="STAGE",
-        rich_help_panel=SELECTION,
-        help="Rebuild this stage and all stages that follow it.",
-    ),
+    str | None, _stage("--from", "Rebuild this stage and all stages that follow it.")
 ]
 Refresh: TypeAlias = Annotated[
     list[str],
-    typer.Option(
+    _several(
         "--refresh",
-        metavar="STAGE[:SHARD]",
-        default_factory=list,
-        show_default=False,
-        rich_help_panel=SELECTION,
-        help="Rebuild these steps, such as mel, mel:0003 or 'train:student'; repeatable.",
+        "STAGE[:SHARD]",
+        "Rebuild these steps, such as mel, mel:0003 or 'train:student'",
+        SELECTION,
     ),
 ]
 Workers: TypeAlias = Annotated[
     int, typer.Option("--workers", min=0, help="Tasks at once; 0 is one per core.")
 ]
 RunName: TypeAlias = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="[RUN]",
-        help="A run's name or how it begins; the latest by default.",
-        show_default=False,
-    ),
+    str | None, _argument("[RUN]", "A run's name or how it begins; the latest by default.")
 ]
 ArtifactName: TypeAlias = Annotated[
     str,
-    typer.Argument(
-        metavar="ARTIFACT",
-        show_default=False,
-        help="STAGE/KEY or how it begins, a path into the store, or a file that a run wrote.",
+    _argument(
+        "ARTIFACT", "STAGE/KEY or how it begins, a path into the store, or a file that a run wrote."
     ),
 ]
 Debug: TypeAlias = Annotated[

@@ -7,26 +7,22 @@ from typing import Any
 
 import httpx
 from prefect import flow, get_run_logger
-from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, wait
 from prefect.runtime import deployment, flow_run
 
-from birdcore.config import Recipe, find_recipe, read_recipe
-from birdcore.sources.birdclef import scan
-from birdcore.sources.collection import competition_of
-from birdcore.sources.source import Source, extra_sources
+from birdcore.config import Recipe, find_recipe
 from birdcore.stages.table import STAGES
 from birdcore.store.artifact import Ref, Step
 from birdcore.store.location import open_store
 from birdcore.store.remote import RemoteError, RemoteUnavailable
 from birdcore.store.run_records import Run, RunRequest, run_request
-from birdcore.store.runs import RunFailed, record_steps, recorded, unfinished_since
+from birdcore.store.runs import RunFailed, recorded, unfinished_since
 from birdcore.store.store import Store
-from birdcore.xeno_canto.selection_state import due
 from flows.collect import CollectFailed, collect
-from flows.dag import Dag, build_dag
-from flows.messages import error_message
+from flows.dag import Dag
+from flows.messages import failure_of
 from flows.problems import notes, write_problems
+from flows.request import collection_is_due, read_inputs, requested_dag
 from flows.result_folder import refuse_foreign
 from flows.results import write_results
 from flows.run_lock import lock_store, refused
@@ -99,14 +95,16 @@ def pipeline(
 def _run(request: RunRequest, store: Store, run: Run) -> dict[str, Any] | None:
     """All of a run but its record; returns the scores, None where there are no results yet."""
     out = Path(request.out)
-    recipe = read_recipe(Path(request.recipe), request.settings)
     refuse_foreign(out)
-    source = scan(Path(request.data), store)
-    if request.only is None:
-        _collect_what_is_due(recipe, source, request)
-    found = extra_sources(recipe, source, Path(request.collection), store)
-    dag = build_dag(recipe, source, store, found, keep_shards=True)
-    run = record_steps(store, run, dag.steps)
+    recipe, source = read_inputs(request, store)
+    if request.only is None and collection_is_due(recipe, source, request):
+        try:
+            collect(request.recipe, request.data, request.collection, list(request.settings))
+        except CollectFailed as error:
+            if collection_is_due(recipe, source, request):
+                raise  # something was never tried
+            get_run_logger().warning("goes on without some recordings: %s", error)
+    dag = requested_dag(recipe, source, store, request, run, keep_shards=True)
     write_problems(dag, store, out)
     for note in notes(dag.problems) if deployment.id else ():  # a person was told
         get_run_logger().warning("%s", note)
@@ -129,19 +127,6 @@ def _run(request: RunRequest, store: Store, run: Run) -> dict[str, Any] | None:
     return _results(dag, store, out)
 
 
-def _collect_what_is_due(recipe: Recipe, source: Source, request: RunRequest) -> None:
-    if recipe.collects is None:
-        return
-    folder, competition = Path(request.collection), competition_of(source.metadata)
-    if due(folder, recipe.collects, competition):
-        try:
-            collect(request.recipe, request.data, request.collection, list(request.settings))
-        except CollectFailed as error:
-            if due(folder, recipe.collects, competition):
-                raise  # something was never tried
-            get_run_logger().warning("goes on without some recordings: %s", error)
-
-
 def _results(dag: Dag, store: Store, out: Path) -> dict[str, Any] | None:
     """The scores, or None where a part of the recipe was never run."""
     if unmade := lacking(dag, store):
@@ -161,8 +146,7 @@ def run_steps(selection: Selection, store: Store) -> None:
     stopping.clear()
     try:
         for step in selection.steps:
-            read = [ref for refs in step.inputs.values() for ref in refs]
-            inputs = [futures[ref] for ref in read if ref in futures]
+            inputs = [futures[ref] for ref in step.reads if ref in futures]
             rebuild = step.ref in selection.rebuild
             task = in_store(TASKS[step.stage], store.location, refresh=rebuild)
             futures[step.ref] = task.submit(  # type: ignore[call-overload]
@@ -173,12 +157,8 @@ def run_steps(selection: Selection, store: Store) -> None:
         stopping.set()
         raise
     states = {step.name: futures[step.ref].state for step in selection.steps}
-    failed = {
-        name: _reason(state)
-        for name, state in states.items()
-        if state.is_failed() or state.is_crashed()
-    }
-    if failed:
+    reasons = {name: failure_of(state) for name, state in states.items()}
+    if failed := {name: why for name, why in reasons.items() if why is not None}:
         raise RunFailed(failed)
 
 
@@ -198,8 +178,3 @@ def _fetch_weights(recipe: Recipe, steps: Sequence[Step], store: Store) -> None:
             if one.pretrained and backbone in runs:
                 weights = None if one.weights is None else Path(one.weights)
                 build_backbone(backbone, pretrained=True, weights=weights)
-
-
-def _reason(state: State[Any]) -> str:
-    error = state.result(raise_on_failure=False)
-    return error_message(error) if isinstance(error, BaseException) else str(error)

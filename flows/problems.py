@@ -17,7 +17,6 @@ from birdcore.sources.birdclef import LABELLED
 from birdcore.sources.row_names import stem_of
 from birdcore.sources.tables import Problem
 from birdcore.stages.score import ENSEMBLE, SCORES
-from birdcore.store.artifact import Artifact, Step
 from birdcore.store.format import StoreError
 from birdcore.store.remote import RemoteError, RemoteUnavailable
 from birdcore.store.store import Store
@@ -61,7 +60,7 @@ def problems_csv(dag: Dag, store: Store) -> str:
 def found_by_steps(dag: Dag, store: Store) -> Iterator[Problem]:
     """What is wrong with recordings, rows without a prediction, and what folds had to do."""
     why: dict[str, str] = {}
-    for step, artifact in _made(dag.of("clean"), store):
+    for step, artifact in dag.made("clean", store):
         soundscapes = step.config["kind"] not in LABELLED
         for row in read_problems(artifact.folder, soundscapes=soundscapes).itertuples(
             index=False, name=None
@@ -71,15 +70,15 @@ def found_by_steps(dag: Dag, store: Store) -> Iterator[Problem]:
             rejected = pd.read_parquet(artifact / "rejected.parquet")
             for name, reason in rejected[["recording", "reason"]].itertuples(index=False):
                 why[dag.names.get(name, name)] = reason
-    for step, artifact in _made(dag.of("folds"), store):
+    for step, artifact in dag.made("folds", store):
         if note := artifact.metrics.get("note"):
             yield Problem("folds", step.name, str(note))
-    for _, artifact in _made(dag.of("submission"), store):
+    for _, artifact in dag.made("submission", store):
         unheard = pd.read_parquet(artifact / "unheard.parquet")["row_id"]
         for where, rows, reason in _by_soundscape(unheard, why, dag):
             what = f"{rows} rows hold each class's mean: {reason}"
             yield Problem("rows that nothing was heard for", where, what)
-    for step, artifact in _made(dag.of("score"), store):
+    for step, artifact in dag.made("score", store):
         scores = json.loads((artifact / SCORES).read_text())
         (truth,) = step.files
         if not scores:
@@ -89,12 +88,6 @@ def found_by_steps(dag: Dag, store: Store) -> Iterator[Problem]:
             yield Problem("rows of the truth not scored", where, f"{rows} rows: {reason}")
         for label in scores[ENSEMBLE]["classes_missing"]:
             yield Problem("class of the truth not scored", truth, f"{label} is no class of the run")
-
-
-def _made(steps: Iterable[Step], store: Store) -> Iterator[tuple[Step, Artifact]]:
-    for step in steps:
-        if store.find(step.ref):
-            yield step, store.get(step.ref)
 
 
 def _by_soundscape(

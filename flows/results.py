@@ -1,13 +1,13 @@
 """What a person takes away from a run: submission, scores, weights, tables, one page of text."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from birdcore.stages.score import ENSEMBLE
+from birdcore.stages.score import ENSEMBLE, SCORES
 from birdcore.store.artifact import Artifact, Step
 from birdcore.store.store import Store
 from birdcore.text import markdown, plain_text, to_csv
@@ -27,21 +27,17 @@ def write_results(dag: Dag, store: Store, out: Path) -> dict[str, Any]:
     """
     files: dict[str, str | Path] = dict(_of(store.get(dag.submission.ref), SUBMISSIONS))
     scores: dict[str, Any] = {}
-    if dag.score is not None and store.find(dag.score.ref):
-        path = store.get(dag.score.ref) / "scores.json"
-        files["scores.json"] = path
-        scores = json.loads(path.read_text())
+    for _, scored in dag.made("score", store):
+        files[SCORES] = scored / SCORES
+        scores = json.loads((scored / SCORES).read_text())
     files |= _tables(dag, store)
-    used = merged(
-        read_attribution(store.get(step.ref) / FILE) for step in dag.steps if step.stage == "train"
-    )
+    used = merged(read_attribution(store.get(step.ref) / FILE) for step in dag.of("train"))
     files[FILE] = to_csv(used)
     files["MODEL_CARD.md"] = card(dag, store, used, scores)
     files |= model_files(dag, store)
     files["summary.md"] = summary(dag, store, scores)
-    for step in dag.steps:
-        if step.stage == "report" and store.find(step.ref):
-            files |= _of(store.get(step.ref), {"": "report/"})
+    for _, page in dag.made("report", store):
+        files |= _of(page, {"": "report/"})
     replace_results(out, files)
     return scores
 
@@ -53,10 +49,10 @@ def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
     model: that is not ours to copy.
     """
     steps = {step.ref: step for step in dag.steps}
-    weighed = next((step for step in dag.steps if step.stage == "ensemble"), None)
-    reported = next((step for step in dag.steps if step.stage == "report"), None)
-    if weighed is None or reported is None or (ensemble := store.find(weighed.ref)) is None:
+    found = next(dag.made("ensemble", store), None)
+    if found is None or not dag.of("report"):
         return {}
+    (weighed, ensemble), (reported,) = found, dag.of("report")
     from birdcore.inference.trained_model import (
         ENSEMBLE_FILE,
         FOLDER,
@@ -84,14 +80,13 @@ def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
 
 def _tables(dag: Dag, store: Store) -> dict[str, str]:
     """What was cut, rejected and left out, over all shards, and what did not fit: CSV by name."""
-    cleaned = [store.get(step.ref) for step in dag.steps if step.stage == "clean"]
+    cleaned = [store.get(step.ref) for step in dag.of("clean")]
     tables = {}
     for name in ("cuts", "rejected"):
         rows = [pd.read_parquet(artifact / f"{name}.parquet") for artifact in cleaned]
         tables[f"{name}.csv"] = pd.concat(rows)
-    for step in dag.steps:
-        if step.stage == "collection":
-            tables["leaks.csv"] = pd.read_parquet(store.get(step.ref) / "left_out.parquet")
+    for step in dag.of("collection"):
+        tables["leaks.csv"] = pd.read_parquet(store.get(step.ref) / "left_out.parquet")
     texts = {name: to_csv(table, float_format="%.3f") for name, table in tables.items()}
     return texts | {PROBLEMS: problems_csv(dag, store)}
 
@@ -114,15 +109,18 @@ def card(dag: Dag, store: Store, used: pd.DataFrame, scores: dict[str, Any]) -> 
             f"({markdown(teacher['author'])}; {markdown(teacher['url'])}), "
             f"{markdown(teacher['license'])}: these models are under its terms."
         )
-    lines += ["", "| licence | recordings |", "|---|---|"]
-    for licence, count in used["license"].value_counts().items():
-        lines.append(f"| {markdown(licence or 'unknown')} | {count} |")
-    lines += ["", "| model | recordings | validation macro ROC-AUC |", "|---|---|---|"]
-    for step in dag.steps:
-        if step.stage == "train":
-            metrics = store.get(step.ref).metrics
-            auc = "" if metrics["auc"] is None else f"{metrics['auc']:.4f}"
-            lines.append(f"| {markdown(step.name)} | {metrics['trained_on']} | {auc} |")
+    licences = used["license"].value_counts().items()
+    lines += _table("licence", "recordings", rows=((name or "unknown", n) for name, n in licences))
+    trained = [(step.name, store.get(step.ref).metrics) for step in dag.of("train")]
+    lines += _table(
+        "model",
+        "recordings",
+        "validation macro ROC-AUC",
+        rows=(
+            (name, m["trained_on"], "" if m["auc"] is None else f"{m['auc']:.4f}")
+            for name, m in trained
+        ),
+    )
     if scores:
         lines += ["", f"On the labelled test soundscapes: {scores[ENSEMBLE]['macro_auc']:.4f}."]
     return "\n".join(lines) + "\n"
@@ -130,26 +128,38 @@ def card(dag: Dag, store: Store, used: pd.DataFrame, scores: dict[str, Any]) -> 
 
 def summary(dag: Dag, store: Store, scores: dict[str, Any]) -> str:
     """The run on one page, in Markdown."""
-    lines = ["# Run", ""]
+    lines = ["# Run"]
     if scores:
-        lines += [
-            "| round | macro ROC-AUC | 95 % interval | cmAP | classes |",
-            "|---|---|---|---|---|",
-            *(
-                f"| {markdown(name)} | {s['macro_auc']:.4f} | {s['macro_auc_low']:.4f} to "
-                f"{s['macro_auc_high']:.4f} | {s['cmap']:.4f} | {s['classes_scored']} |"
-                for name, s in sorted(scores.items(), key=lambda item: item[0] == ENSEMBLE)
-            ),
-            "",
-        ]
+        by_round = sorted(scores.items(), key=lambda item: item[0] == ENSEMBLE)
+        lines += _table(
+            "round", "macro ROC-AUC", "95 % interval", "cmAP", "classes",
+            rows=((name, *score_texts(s), s["classes_scored"]) for name, s in by_round),
+        )  # fmt: skip
     for line in not_scored(scores):
-        lines += [line, ""]
-    lines += ["| step | took | metrics |", "|---|---|---|"]
-    for step in dag.steps:
-        if artifact := store.find(step.ref):
-            took = f"{artifact.manifest.took_s:.1f} s"
-            lines.append(f"| {markdown(step.name)} | {took} | {markdown(facts_text(artifact))} |")
+        lines += ["", line]
+    found = ((step.name, store.find(step.ref)) for step in dag.steps)
+    lines += _table(
+        "step", "took", "metrics",
+        rows=((name, f"{a.manifest.took_s:.1f} s", facts_text(a)) for name, a in found if a),
+    )  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def _table(*columns: str, rows: Iterable[Sequence[object]]) -> list[str]:
+    """A blank line and a table in Markdown, its cells as literal text."""
+    cells = [" | ".join(map(markdown, row)) for row in rows]
+    return [
+        "",
+        f"| {' | '.join(columns)} |",
+        "|---" * len(columns) + "|",
+        *(f"| {c} |" for c in cells),
+    ]
+
+
+def score_texts(scores: Mapping[str, float]) -> tuple[str, str, str]:
+    """Macro ROC-AUC, its interval and cmAP, as tables show them."""
+    interval = f"{scores['macro_auc_low']:.4f} to {scores['macro_auc_high']:.4f}"
+    return f"{scores['macro_auc']:.4f}", interval, f"{scores['cmap']:.4f}"
 
 
 def not_scored(scores: dict[str, Any], why: str = "; problems.csv says why") -> list[str]:

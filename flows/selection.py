@@ -86,7 +86,7 @@ def following(dag: Dag, first: Iterable[Ref]) -> set[Ref]:
     """These artifacts and all that are made of them."""
     found = set(first)
     for step in dag.steps:
-        if any(ref in found for refs in step.inputs.values() for ref in refs):
+        if not found.isdisjoint(step.reads):
             found.add(step.ref)
     return found
 
@@ -96,7 +96,7 @@ def needed_by(dag: Dag, last: Iterable[Ref]) -> set[Ref]:
     found = set(last)
     for step in reversed(dag.steps):
         if step.ref in found:
-            found.update(ref for refs in step.inputs.values() for ref in refs)
+            found.update(step.reads)
     return found
 
 
@@ -121,11 +121,11 @@ def _named(text: str, dag: Dag) -> list[Step]:
     if by_name := [step for step in dag.steps if step.name == text]:
         return by_name
     stage, *words = re.split(r"[: ]+", text.strip())
-    stages = tuple(dict.fromkeys(step.stage for step in dag.steps))
-    if stage not in stages:
-        near = get_close_matches(stage, stages, 1)
+    if stage not in dag.stages:
+        near = get_close_matches(stage, dag.stages, 1)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise ValueError(f"this recipe has no stage {stage}: {hint}there are {', '.join(stages)}")
+        known = ", ".join(dag.stages)
+        raise ValueError(f"this recipe has no stage {stage}: {hint}there are {known}")
     of_stage = dag.of(stage)
     found = [step for step in of_stage if all(_fits(word, step) for word in words)]
     if not found:
@@ -169,8 +169,7 @@ def _makeable(
     ready, waiting = [], []
     to_make = False
     for step in steps:
-        inputs = {ref for refs in step.inputs.values() for ref in refs}
-        lacks = {ref for ref in inputs - there if store.find(ref) is None}
+        lacks = {ref for ref in {*step.reads} - there if store.find(ref) is None}
         done = store.find(step.ref) is not None and step.ref not in rebuild
         if lacks and not done:
             waiting.append(step)

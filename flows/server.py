@@ -14,11 +14,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
 from socket import gethostname
 
+from birdcore.store.locks import is_locked
 from birdcore.store.private import NotPrivateError, open_private, private_folder
 from flows.environment import (
     keep_loopback_from_proxies,
@@ -124,35 +125,34 @@ def _starting(home: Path) -> Iterator[None]:
 
 def _lives(home: Path) -> bool:
     """Whether a server's process holds its lock."""
-    with open(open_private(home / "server.lock")) as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    return is_locked(home / "server.lock")
 
 
 def _running(home: Path, login: str) -> int:
     """Wait for the server that another process started, and return its port."""
+    port = 0
     log = home / "server.log"
-    began, announced = time.monotonic(), False
-    while (took := time.monotonic() - began) < START_S and _lives(home):
+
+    def answers() -> bool:
+        nonlocal port
         try:
             known = json.loads((home / "server.json").read_text())
             host, port = str(known["host"]), int(known["port"])
         except (OSError, ValueError, KeyError, TypeError):
-            host, port = gethostname(), 0
+            return False
         if host != gethostname():
             raise ServerError(
                 f"the Prefect server of this store runs on {host}: run the command there, or "
                 "name another --store, or a Prefect server for both (PREFECT_API_URL)"
             )
-        if port and proves_itself(login, port):
-            return port
-        if took > SLOW_S and not announced:
-            announced = True
-            err.print(f"waiting for the Prefect server of this store; its log: {log}", markup=False)
-        time.sleep(0.2)
+        return proves_itself(login, port)
+
+    if _wait(
+        f"waiting for the Prefect server of this store; its log: {log}",
+        answers,
+        lambda: _lives(home),
+    ):
+        return port
     raise ServerError(
         f"the Prefect server of this store does not answer: see the end of {log}, and "
         f"the process that {home / 'server.json'} names"
@@ -181,17 +181,28 @@ def _start(home: Path, login: str, port: int) -> int:
             start_new_session=True,  # Ctrl-C ends the run; the server ends when unused
         )
     threading.Thread(target=process.wait, daemon=True).start()  # reaps the process
-    began, announced = time.monotonic(), False
-    while (took := time.monotonic() - began) < START_S and process.poll() is None:
-        if proves_itself(login, port, timeout=1.0):
-            return port
-        if took > SLOW_S and not announced:
-            announced = True
-            err.print(f"starting the Prefect server; its log: {log}")
-        time.sleep(0.2)
+    if _wait(
+        f"starting the Prefect server; its log: {log}",
+        lambda: proves_itself(login, port, timeout=1.0),
+        lambda: process.poll() is None,
+    ):
+        return port
     why = "took too long" if process.poll() is None else "ended"
     process.kill()
     raise ServerError(f"the Prefect server {why} before it was up.\n{_end_of(log, before)}")
+
+
+def _wait(what: str, answers: Callable[[], bool], lives: Callable[[], bool]) -> bool:
+    """Whether a server answers before it ends and START_S are over; says `what` after SLOW_S."""
+    began, announced = time.monotonic(), False
+    while (took := time.monotonic() - began) < START_S and lives():
+        if answers():
+            return True
+        if took > SLOW_S and not announced:
+            announced = True
+            err.print(what)
+        time.sleep(0.2)
+    return False
 
 
 def _listen(port: int) -> int:

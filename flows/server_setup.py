@@ -74,30 +74,20 @@ def automations() -> list[AutomationCore]:
         name="birdflow: a silent run has crashed",
         description=f"Its process is gone: no event for {SILENT_S} s.",
         trigger=_silence(SILENT_S, *ALIVE),
-        actions=[
-            ChangeFlowRunState(
-                state=StateType.CRASHED,
-                name="Crashed",
-                message=f"no event for {SILENT_S} s",
-                force=False,
-            )
-        ],
+        actions=[_change_to(StateType.CRASHED, "Crashed", f"no event for {SILENT_S} s")],
     )
     begun = [str(count + 1) for count in range(TRIES - 1)]
     goes_on = AutomationCore(
         name=GOES_ON,
         description=f"The same run again, until it has begun {TRIES} times.",
         trigger=_silence(SETTLED_S, "Crashed", **{"prefect.run-count": begun}),
-        actions=[
-            ChangeFlowRunState(
-                state=StateType.SCHEDULED,
-                name="AwaitingRetry",
-                message=RESTART,
-                force=False,
-            )
-        ],
+        actions=[_change_to(StateType.SCHEDULED, "AwaitingRetry", RESTART)],
     )
     return [crashed, goes_on]
+
+
+def _change_to(state: StateType, name: str, message: str) -> ChangeFlowRunState:
+    return ChangeFlowRunState(state=state, name=name, message=message, force=False)
 
 
 def _silence(seconds: int, *after: str, **labels: list[str]) -> EventTrigger:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -25,15 +25,16 @@ NO_LABEL = re.compile(r"[\"`<>#;&]")
 
 def show_stages(dag: Dag, store: Store, run: Run) -> None:
     """A table per stage of what there is, also of a run that failed, and of what was rejected."""
-    of_stage: dict[str, list[Step]] = defaultdict(list)
-    for step in dag.steps:
-        of_stage[step.stage].append(step)
-    for stage, steps in of_stage.items():
-        rows = stage_table(steps, store, run.began)
-        if rows:
+    for stage in dag.stages:
+        steps = dag.of(stage)
+        if rows := stage_table(steps, store, run.began):
             about = f"{len(rows)} of {len(steps)} steps of {stage}"
             create_table_artifact(rows, key=stage, description=about)
-    rejected = [row for step in of_stage["clean"] for row in _rejected(step, store)]
+    rejected = [
+        {str(column): plain_text(str(value)) for column, value in row.items()}
+        for _, artifact in dag.made("clean", store)
+        for row in pd.read_parquet(artifact / "rejected.parquet").to_dict("records")
+    ]
     if rejected:
         about = f"{len(rejected)} recordings rejected, with reasons"
         create_table_artifact(rejected, key="rejected", description=about)
@@ -45,22 +46,12 @@ def show_results(dag: Dag, store: Store, out: Path) -> None:
     """The ladder of rounds, how each model learnt, what was made of what, and where it all is."""
     create_markdown_artifact((out / "summary.md").read_text(), key="summary")
     create_markdown_artifact(f"```mermaid\n{mermaid(dag)}\n```", key="lineage")
-    for step in dag.steps:
-        if step.stage == "train":
-            rows = _learnt(store.get(step.ref))
-            key = re.sub(r"[^a-z0-9]+", "-", f"learnt {step.name}".lower())
-            create_table_artifact(rows, key=key, description=f"{step.name}, by epoch")
+    for step, model in dag.made("train", store):
+        key = re.sub(r"[^a-z0-9]+", "-", f"learnt {step.name}".lower())
+        create_table_artifact(_learnt(model), key=key, description=f"{step.name}, by epoch")
     page = out / "report" / "index.html"
     if page.exists():
         create_link_artifact(page.resolve().as_uri(), link_text="report", key="report")
-
-
-def _rejected(step: Step, store: Store) -> list[dict[str, str]]:
-    if store.find(step.ref) is None:
-        return []
-    table = pd.read_parquet(store.get(step.ref) / "rejected.parquet").astype(str)
-    rows = table.to_dict("records")
-    return [{str(k): plain_text(v) for k, v in row.items()} for row in rows]
 
 
 def _learnt(model: Artifact) -> list[dict[str, str]]:
@@ -77,12 +68,8 @@ def mermaid(dag: Dag) -> str:
     lines = ["graph LR"]
     for kind, count in counts.items():
         lines.append(f'  {names[kind]}["{kind}{f" × {count}" if count > 1 else ""}"]')
-    arrows = {
-        (kind_of[ref], kind_of[step.ref]): None
-        for step in dag.steps
-        for refs in step.inputs.values()
-        for ref in refs
-    }
+    pairs = ((kind_of[ref], kind_of[step.ref]) for step in dag.steps for ref in step.reads)
+    arrows = dict.fromkeys(pairs)
     lines += [f"  {names[one]} --> {names[other]}" for one, other in arrows]
     return "\n".join(lines)
 

@@ -1,16 +1,30 @@
-"""How tasks reach the archive: its key, and one rate limit for all tasks and machines."""
+"""Tasks that ask the archive: searches and downloads, its key, and one rate limit for all.
+
+Results are cached by the collection's folder, which has each recording once: a retry or a later run
+asks for what is missing, whatever Prefect remembers.
+"""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
+from prefect import task
 from prefect.blocks.system import Secret
 from prefect.client.orchestration import get_client
 from prefect.concurrency.sync import rate_limit
 from prefect.exceptions import ObjectNotFound
+from prefect.tasks import exponential_backoff
 
 from birdcore.xeno_canto.client import Archive, open_archive
+from birdcore.xeno_canto.download import fetch_all
 from birdcore.xeno_canto.errors import KEY_NAME
+from birdcore.xeno_canto.record_table import read_records
+from birdcore.xeno_canto.search import fresh_search
+from birdcore.xeno_canto.selection_state import SEARCHES
+from tasks.progress import progress_of
+from tasks.stage import can_recover
 
 LIMIT = "xeno-canto"
 SECRET = "xeno-canto-key"
@@ -50,3 +64,40 @@ def set_limit(per_second: float) -> None:
         client.upsert_global_concurrency_limit_by_name(
             LIMIT, limit=1, slot_decay_per_second=per_second
         )
+
+
+@task(
+    name="search",
+    task_run_name="search {query}",
+    persist_result=False,
+    retries=1,  # the client has asked six times by then, and somebody may be waiting
+    retry_delay_seconds=10,
+    retry_jitter_factor=0.5,
+    retry_condition_fn=can_recover,
+)
+def search(query: str, site: str, collection: str, max_age_s: float, per_page: int) -> int:
+    """How many recordings the archive lists; asked only where the last answer is older."""
+    folder = Path(collection) / SEARCHES
+    with archive_of(site) as archive, progress_of(f"search {query}") as progress:
+        return len(
+            fresh_search(archive, query, folder, max_age_s, progress=progress, per_page=per_page)
+        )
+
+
+@task(
+    name="download",
+    task_run_name="download {number:04d}",
+    persist_result=False,
+    retries=2,  # a shard that meets an archive that is down is left after minutes, not an hour
+    retry_delay_seconds=exponential_backoff(30),
+    retry_jitter_factor=0.5,
+    retry_condition_fn=can_recover,
+)
+def download(
+    number: int, ids: Sequence[int], chosen: str, site: str, collection: str
+) -> dict[str, Any]:
+    """What came of the recordings `ids` of the table `chosen`: counts, bytes and failures."""
+    wanted = set(ids)
+    records = [record for record in read_records(Path(chosen)) if record.id in wanted]
+    with archive_of(site) as archive, progress_of(f"download {number:04d}") as progress:
+        return dict(fetch_all(archive, records, Path(collection), progress).metrics)

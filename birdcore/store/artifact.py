@@ -97,6 +97,11 @@ class Step:
     root: str = ""
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def reads(self) -> tuple[Ref, ...]:
+        """All artifacts that it reads, in the order of its inputs."""
+        return tuple(ref for refs in self.inputs.values() for ref in refs)
+
     @cached_property
     def key(self) -> str:
         """sha256 in hexadecimal over everything that decides the artifact's content."""

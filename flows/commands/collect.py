@@ -1,14 +1,13 @@
 """`birdflow collect` and `archive`: download from Xeno-canto, or serve its API."""
 
-from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows.commands.run import read_inputs
+from flows.commands.execute import prefect_session
 from flows.options import Collection, Data, Debug, RecipePath, Settings, StoreUrl
-from flows.terminal import doing, ends_on_interrupt, err, out, quiet_prefect
+from flows.terminal import doing, out
 
 
 def collect(
@@ -24,9 +23,15 @@ def collect(
     debug: Debug = False,
 ) -> None:
     """Download the recordings of Xeno-canto that a recipe selects."""
-    from birdcore.store.location import local_folder, open_store
+    from birdcore.config import find_recipe
+    from birdcore.store.location import open_store
+    from birdcore.store.run_records import run_request
 
-    parsed, source = read_inputs(recipe, settings, data, open_store(store))
+    request = run_request(find_recipe(recipe), data, Path(), collection, settings)
+    with doing(f"reading {data}"):
+        from flows.request import read_inputs
+
+        parsed, source = read_inputs(request, open_store(store))
     if parsed.xeno_canto is None:
         raise ValueError(
             f"{recipe} has no table [xeno_canto], which selects the recordings to download"
@@ -38,17 +43,10 @@ def collect(
             table = search_only(parsed.xeno_canto, source.metadata, collection)
         out.print(table)
         return
-    quiet_prefect(debug)
-    with ends_on_interrupt(), ExitStack() as stack:
-        with doing("starting Prefect"):
-            from flows.server import server, ui_of
+    with prefect_session(store, debug=debug):
+        from flows.collect import collect as flow
 
-            url = stack.enter_context(server(local_folder(store)))
-            from flows.collect import collect as flow
-            from tasks.progress import bars_on_terminal
-        out.print(f"UI       {ui_of(url)} while this runs")
-        with bars_on_terminal() if err.is_terminal else nullcontext():
-            counts = flow(str(recipe), str(data), str(collection), settings)
+        counts = flow(request.recipe, str(data), str(collection), settings)
     for name, count in counts.items():
         out.print(f"{name:<10}{count}")
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, nullcontext, suppress
-from dataclasses import asdict
+from contextlib import suppress
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from flows.messages import note_earlier_results, print_results
+from flows.commands.execute import count_steps, execute, make_plan
 from flows.options import (
     Collection,
     Data,
@@ -29,15 +26,10 @@ from flows.options import (
     Until,
     Workers,
 )
-from flows.terminal import doing, ends_on_interrupt, err, out, quiet_prefect
+from flows.terminal import doing, out
 
 if TYPE_CHECKING:
-    from birdcore.config import Recipe
-    from birdcore.sources.source import Source
-    from birdcore.store.run_records import Run, RunRequest
-    from birdcore.store.store import Store
-    from flows.dag import Dag
-    from flows.plan import Planned
+    from birdcore.store.run_records import Run
 
 
 def run(
@@ -100,16 +92,19 @@ def plan(
         find_recipe(recipe), data, Path(), collection, settings, only, from_stage, refresh, until
     )
     opened = open_store(store, preview=True)
-    parsed, source = read_inputs(request.recipe, request.settings, request.data, opened)
-    if _collection_is_due(parsed, source, request):
+    with doing(f"reading {data}"):
+        from flows.request import collection_is_due, read_inputs
+
+        parsed, source = read_inputs(request, opened)
+    if collection_is_due(parsed, source, request):
         out.print("recordings of Xeno-canto are missing; see: birdflow collect --dry-run")
-    _, planned = _plan(parsed, source, opened, request)
+    _, planned = make_plan(parsed, source, opened, request)
     table = Table("step", "key", "", "why", box=None, pad_edge=False)
     for item in planned:
         state = "cached" if item.cached else "will run"
         table.add_row(item.step.name, item.step.key[:12], state, item.why)
     out.print(table)
-    out.print(_counts(planned))
+    out.print(count_steps(planned))
 
 
 def retry(
@@ -146,137 +141,6 @@ def demo(
             RECIPE, folder / "data", folder / "out", folder / "collection", settings
         )
         execute(request, str(folder / "store"), debug=debug)
-
-
-def execute(
-    request: RunRequest,
-    location: str,
-    *,
-    workers: int = 0,
-    tasks: str | None = None,
-    debug: bool = False,
-) -> None:
-    """Run what was requested, write its results and print the scores.
-
-    Args:
-        request: The recipe, its data and which steps to run.
-        location: The store: a folder or a URL.
-        workers: Tasks at once; 0 is one per core.
-        tasks: Where tasks run (flows/runner.py); None is the default.
-        debug: Leave tracebacks in Prefect's console log.
-    """
-    from birdcore.store.location import open_store
-    from birdcore.store.runs import recorded
-    from flows.result_folder import refuse_foreign
-    from flows.results import write_results
-    from flows.selection import lacking
-
-    began = time.monotonic()
-    if workers:
-        os.environ["BIRDFLOW_WORKERS"] = str(workers)
-    if tasks:
-        os.environ["BIRDFLOW_TASKS"] = tasks
-    store, target = open_store(location), Path(request.out)
-    with note_earlier_results(target), recorded(store, request) as begun:
-        refuse_foreign(target)
-        recipe, source = read_inputs(request.recipe, request.settings, request.data, store)
-        if request.only is None and _collection_is_due(recipe, source, request):
-            out.print("recordings of Xeno-canto are fetched first")
-            scores = _run_flow(request, location, debug=debug)
-        else:
-            dag, planned = _plan(recipe, source, store, request, begun)
-            out.print(_counts(planned))
-            if not all(item.cached for item in planned):
-                scores = _run_flow(request, location, debug=debug)
-            else:
-                with doing("writing results"):
-                    scores = None if lacking(dag, store) else write_results(dag, store, target)
-    print_results(scores, target)
-    out.print(f"took     {time.monotonic() - began:.1f} s")
-
-
-def read_inputs(
-    recipe: str | Path, settings: list[str] | tuple[str, ...], data: str | Path, store: Store
-) -> tuple[Recipe, Source]:
-    """The parsed recipe and the recordings that the data folder holds."""
-    with doing(f"reading {data}"):
-        from birdcore.config import read_recipe
-        from birdcore.sources.birdclef import scan
-
-        return read_recipe(Path(recipe), settings), scan(Path(data), store)
-
-
-def _run_flow(
-    request: RunRequest, location: str, *, debug: bool
-) -> dict[str, dict[str, float]] | None:
-    from birdcore.store.location import local_folder
-
-    quiet_prefect(debug)
-    with ends_on_interrupt(), ExitStack() as stack:
-        with doing("starting Prefect"):
-            from flows.server import server, ui_of
-
-            url = stack.enter_context(server(local_folder(location)))
-            from prefect import tags
-
-            from flows.pipeline import pipeline
-            from tasks.progress import bars_on_terminal
-        later = f"make ui STORE={quote(location)}"
-        out.print(f"UI       {ui_of(url)} while this runs; later: {later}")
-        with tags("birdflow"), bars_on_terminal() if err.is_terminal else nullcontext():
-            scores: dict[str, dict[str, float]] = pipeline(store=location, **asdict(request))
-            return scores
-
-
-def _collection_is_due(recipe: Recipe, source: Source, request: RunRequest) -> bool:
-    """Whether recordings have to be searched for or downloaded before the run."""
-    if recipe.collects is None:
-        return False
-    from birdcore.sources.collection import competition_of
-    from birdcore.xeno_canto.selection_state import due
-
-    return due(Path(request.collection), recipe.collects, competition_of(source.metadata))
-
-
-def _plan(
-    recipe: Recipe, source: Source, store: Store, request: RunRequest, begun: Run | None = None
-) -> tuple[Dag, list[Planned]]:
-    """The DAG and the state of its steps; prints the notes that a user needs before a run.
-
-    Args:
-        recipe: The parsed recipe.
-        source: The recordings of the data folder.
-        store: Where artifacts are looked for.
-        request: Which steps to run.
-        begun: The run's record, where a run has begun.
-    """
-    with doing("planning"):  # the imports alone may take seconds
-        from birdcore.sources.source import extra_sources
-        from birdcore.store.runs import record_steps, unfinished_since
-        from flows.dag import build_dag
-        from flows.plan import plan
-        from flows.problems import notes
-        from flows.selection import select
-
-        found = extra_sources(recipe, source, Path(request.collection), store)
-        dag = build_dag(recipe, source, store, found, keep_shards=False)
-        # On record before the store is searched: from then on no clean-up removes what is found.
-        if begun is not None:
-            record_steps(store, begun, dag.steps)
-        since = unfinished_since(store, request, begun)
-    for note in notes(dag.problems):
-        err.print(f"note: {note}")
-    with doing("looking for cached steps"):
-        selected = select(dag, store, request, since)
-        planned = plan(selected, store)
-    for note in selected.notes:
-        out.print(f"note     {note}")
-    return dag, planned
-
-
-def _counts(planned: list[Planned]) -> str:
-    cached = sum(item.cached for item in planned)
-    return f"{len(planned)} steps, {cached} cached, {len(planned) - cached} to run"
 
 
 def _request_lines(run: Run, location: str) -> Iterator[tuple[str, str]]:

@@ -102,8 +102,7 @@ def site(
 @pytest.fixture
 def in_haste(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """No waiting between tries, whose number stays."""
-    from tasks.download import download
-    from tasks.search import search
+    from tasks.archive import download, search
 
     monkeypatch.setattr(pacing, "LONGEST_S", 0.01)
     for task in (search, download):
@@ -114,15 +113,14 @@ HASTY = """
 import json, os, shutil, sys
 from birdcore.xeno_canto import pacing, quota
 from flows import cli, terminal
-from flows.commands import collect, run
+from flows.commands import execute
 
 pacing.LONGEST_S = 0.01
 def quiet_and_hasty(debug):
     terminal.quiet_prefect(debug)  # before Prefect is imported
-    from tasks.download import download
-    from tasks.search import search
+    from tasks.archive import download, search
     download.retry_delay_seconds = search.retry_delay_seconds = 0
-collect.quiet_prefect = run.quiet_prefect = quiet_and_hasty
+execute.quiet_prefect = quiet_and_hasty
 usage = shutil.disk_usage
 for at, (key, full, arguments) in enumerate(json.load(sys.stdin)):
     os.environ.pop("XENO_CANTO_KEY", None)

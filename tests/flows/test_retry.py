@@ -145,7 +145,7 @@ def test_a_server_that_does_not_start_is_in_status(
         raise ServerError("the Prefect server did not start")
 
     monkeypatch.setattr("flows.server.server", server)
-    monkeypatch.setattr("flows.commands.run.quiet_prefect", lambda debug: None)
+    monkeypatch.setattr("flows.commands.execute.quiet_prefect", lambda debug: None)
     asked = ["run", str(tiny_recipe), "--data", str(tiny_data), "--out", str(tmp_path / "out")]
     say(*asked, code=1)
     (run,) = runs(store)
