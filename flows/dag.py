@@ -27,13 +27,12 @@ from birdcore.stages import (
     score,
     submission,
 )
-from birdcore.store.artifact import Artifact, Ref, Step
+from birdcore.store.artifact import Artifact, Step
 from birdcore.store.store import Store
 from birdcore.teachers import teacher_named
 from flows.rounds import (
     Models,
     Prepared,
-    Refs,
     RoundData,
     models_of,
     refs,
@@ -49,15 +48,11 @@ class Dag:
 
     Attributes:
         steps: All steps, in an order in which they can run.
-        submission: The step that writes the submission.
-        score: The step that scores it, where the data has a truth.
         problems: What does not fit in the data, as far as it is known before anything runs.
         names: What the rows of each test soundscape are called.
     """
 
     steps: tuple[Step, ...]
-    submission: Step
-    score: Step | None
     problems: tuple[Problem, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
 
@@ -175,10 +170,28 @@ def _results(
     models: Mapping[str, Models],
 ) -> Dag:
     """The DAG's end: the ensemble, its predictions, the submission, its score and the report."""
-    cataloged, trained = data[source.name].catalog, _by_round(models)
+    data_folder = data[source.name]
+    cataloged = data_folder.catalog
+    trained = {name: tuple(of_round.values()) for name, of_round in models.items()}
+    members = {name: trained[name] for name in recipe.members if name != EXTERNAL_TEACHER}
+    external = recipe.external_teacher if EXTERNAL_TEACHER in recipe.members else None
+    outputs = (external.teacher, refs(data_folder.clips.outputs), cataloged) if external else None
+    weights = ensemble.step(recipe.ensemble, members, outputs)
     tests = recordings.get(source.subset("test").name, Prepared())
-    weights = _ensemble(recipe, data[source.name], trained)
-    predicted = _predictions(recipe, tests, cataloged, trained)
+    mels = refs(tests.mels)
+    predicted = {
+        one.name: [
+            predict.step(one.name, number, trained[one.name], part, recipe.predict)
+            for number, part in enumerate(mels)
+        ]
+        for one in recipe.classifier_rounds
+    }
+    if external is not None:
+        parts = zip(refs(tests.outputs), mels, strict=True)
+        predicted[EXTERNAL_TEACHER] = [
+            predict.outside_step(external.teacher, number, *part, cataloged, recipe.predict)
+            for number, part in enumerate(parts)
+        ]
     predictions = {name: refs(steps) for name, steps in predicted.items()}
     submitted = submission.step(recipe.predict, source, cataloged, weights.ref, predictions)
     scored = score.step(recipe.score, source, submitted.ref)
@@ -196,50 +209,7 @@ def _results(
     steps = [weights, *(step for of_round in predicted.values() for step in of_round), submitted]
     steps += [page] if scored is None else [scored, page]
     problems = _problems(recipe, source, scored)
-    return Dag(tuple(steps), submitted, scored, problems, rows_of(source))
-
-
-def _by_round(models: Mapping[str, Models]) -> dict[str, Refs]:
-    return {name: tuple(of_round.values()) for name, of_round in models.items()}
-
-
-def _is_member(recipe: Recipe) -> bool:
-    """Whether the external teacher is a member of the ensemble."""
-    return recipe.external_teacher is not None and EXTERNAL_TEACHER in recipe.members
-
-
-def _ensemble(recipe: Recipe, data: RoundData, trained: Mapping[str, Refs]) -> Step:
-    members = {name: trained[name] for name in recipe.members if name != EXTERNAL_TEACHER}
-    external = None
-    if recipe.external_teacher is not None and _is_member(recipe):
-        external = (
-            recipe.external_teacher.teacher,
-            refs(data.clips.outputs),
-            data.catalog,
-        )
-    return ensemble.step(recipe.ensemble, members, external)
-
-
-def _predictions(
-    recipe: Recipe, tests: Prepared, cataloged: Ref, trained: Mapping[str, Refs]
-) -> dict[str, list[Step]]:
-    """The predictions of each round and of an external teacher that is a member, by shard."""
-    mels = refs(tests.mels)
-    predicted = {
-        one.name: [
-            predict.step(one.name, number, trained[one.name], part, recipe.predict)
-            for number, part in enumerate(mels)
-        ]
-        for one in recipe.classifier_rounds
-    }
-    if recipe.external_teacher is not None and _is_member(recipe):
-        teacher = recipe.external_teacher.teacher
-        shards_of_tests = zip(refs(tests.outputs), mels, strict=True)
-        predicted[EXTERNAL_TEACHER] = [
-            predict.outside_step(teacher, number, outputs, part, cataloged, recipe.predict)
-            for number, (outputs, part) in enumerate(shards_of_tests)
-        ]
-    return predicted
+    return Dag(tuple(steps), problems, rows_of(source))
 
 
 def _problems(recipe: Recipe, source: Source, scored: Step | None) -> tuple[Problem, ...]:

@@ -94,7 +94,6 @@ def server_environment(home: Path, origin: str, login: str) -> dict[str, str]:
         login: The login as `user:password`.
     """
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
-    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     return (
         inherited
         | CLIENT_SETTINGS
@@ -104,9 +103,14 @@ def server_environment(home: Path, origin: str, login: str) -> dict[str, str]:
             "PREFECT_SERVER_API_AUTH_STRING": login,
             "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": origin,
             "PREFECT_UI_API_URL": f"{origin}/api",
-            "PYTHONPATH": os.pathsep.join(filter(None, paths)),  # it works elsewhere
+            "PYTHONPATH": python_path(),
         }
     )
+
+
+def python_path() -> str:
+    """PYTHONPATH of a child process that works in another folder than this checkout."""
+    return os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 
 
 def _home(home: Path) -> dict[str, str]:

@@ -13,6 +13,7 @@ from birdcore.store.artifact import MANIFEST, Ref
 from birdcore.store.files import file_sha256
 from birdcore.store.store import Store
 from birdcore.store.transfer import remote_refs
+from birdcore.text import first_of
 
 MAX_LISTED = 5
 """Names that an error message lists."""
@@ -87,13 +88,13 @@ def _unknown(store: Store, text: str, refs: Sequence[Ref]) -> str:
 
 
 def _listed(store: Store, refs: Sequence[Ref]) -> str:
-    more = f" and {len(refs) - MAX_LISTED} more" if len(refs) > MAX_LISTED else ""
-    return ", ".join(_described(store, ref) for ref in refs[:MAX_LISTED]) + more
+    def described(ref: Ref) -> str:
+        manifest = store.manifest(ref)
+        return f"{ref} ({manifest.name}, {manifest.made_at})" if manifest else str(ref)
 
-
-def _described(store: Store, ref: Ref) -> str:
-    manifest = store.manifest(ref)
-    return f"{ref} ({manifest.name}, {manifest.made_at})" if manifest else str(ref)
+    # Only those that are listed: a manifest may be at a remote.
+    texts = [described(ref) for ref in refs[:MAX_LISTED]]
+    return first_of([*texts, *map(str, refs[MAX_LISTED:])], MAX_LISTED)
 
 
 def _made_at(store: Store, ref: Ref) -> str:

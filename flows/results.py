@@ -25,7 +25,8 @@ def write_results(dag: Dag, store: Store, out: Path) -> dict[str, Any]:
 
     Page and scores may be missing: a picture or a truth that fails takes no submission with it.
     """
-    files: dict[str, str | Path] = dict(_of(store.get(dag.submission.ref), SUBMISSIONS))
+    (submitted,) = dag.of("submission")
+    files: dict[str, str | Path] = dict(_of(store.get(submitted.ref), SUBMISSIONS))
     scores: dict[str, Any] = {}
     for _, scored in dag.made("score", store):
         files[SCORES] = scored / SCORES
@@ -147,13 +148,8 @@ def summary(dag: Dag, store: Store, scores: dict[str, Any]) -> str:
 
 def _table(*columns: str, rows: Iterable[Sequence[object]]) -> list[str]:
     """A blank line and a table in Markdown, its cells as literal text."""
-    cells = [" | ".join(map(markdown, row)) for row in rows]
-    return [
-        "",
-        f"| {' | '.join(columns)} |",
-        "|---" * len(columns) + "|",
-        *(f"| {c} |" for c in cells),
-    ]
+    head = ["", f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    return head + [f"| {' | '.join(map(markdown, row))} |" for row in rows]
 
 
 def score_texts(scores: Mapping[str, float]) -> tuple[str, str, str]:

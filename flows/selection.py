@@ -20,6 +20,7 @@ from difflib import get_close_matches
 from birdcore.store.artifact import Ref, Step
 from birdcore.store.run_records import RunRequest
 from birdcore.store.store import Store
+from birdcore.text import first_of
 from flows.dag import Dag
 
 LISTED = 5
@@ -148,8 +149,7 @@ def _several(text: str, steps: Sequence[Step]) -> str:
 
 
 def _listed(steps: Sequence[Step]) -> str:
-    more = f" and {len(steps) - LISTED} more" if len(steps) > LISTED else ""
-    return ", ".join(map(_short_name, steps[:LISTED])) + more
+    return first_of([_short_name(step) for step in steps], LISTED)
 
 
 def _short_name(step: Step) -> str:

@@ -24,6 +24,7 @@ from birdcore.store.pins import pin, pins, unpin
 from birdcore.store.runs import runs
 from birdcore.store.store import Store
 from birdcore.store.transfer import remote_refs
+from birdcore.text import first_of
 from flows.lineage import find_artifact
 from flows.terminal import err, out
 
@@ -68,7 +69,7 @@ def verify(store: Store, artifacts: Sequence[str], *, remove: bool) -> int:
                 out.print(f"{entry.ref} {entry.name}: {'; '.join(wrong)}")
                 if remove and (needed_by := remove_damaged(store, entry.ref)):
                     kept += 1
-                    out.print(f"  stays: {_first_names(needed_by)} is running and needs it")
+                    out.print(f"  stays: {first_of(needed_by, MAX_NAMES)} is running and needs it")
             bar.advance(task, entry.bytes)
     read = decimal(sum(entry.bytes for entry in chosen))
     out.print(f"{len(chosen)} artifacts read, {read}: {damaged or 'none'} damaged")
@@ -128,7 +129,7 @@ def _of_stage(store: Store, known: Sequence[Entry]) -> Table:
             entry.name or "its manifest can't be read",
             decimal(entry.bytes),
             "pinned" if entry.ref in pinned else "",
-            _first_names(why.get(entry.ref, ["nothing"])),
+            first_of(why.get(entry.ref, ["nothing"]), MAX_NAMES),
         )
     return table
 
@@ -172,11 +173,11 @@ def _artifact_lines(store: Store, ref: Ref, manifest: Manifest) -> Iterable[tupl
     yield from _rows("config", [f"{key} {json.dumps(v)}" for key, v in manifest.config.items()])
     for role, names in manifest.inputs.items():
         refs = [Ref.named(name) for name in names]
-        yield f"from {role}", _first_names([str(ref) for ref in refs])
+        yield f"from {role}", first_of([str(ref) for ref in refs], MAX_NAMES)
         if gone := [str(ref) for ref in refs if store.find(ref) is None]:
-            yield "", f"not in the store: {_first_names(gone)}"
+            yield "", f"not in the store: {first_of(gone, MAX_NAMES)}"
     if manifest.sources:
-        yield "from files", _first_names(list(manifest.sources))
+        yield "from files", first_of(list(manifest.sources), MAX_NAMES)
     yield from _rows("files", [f"{f.name} {decimal(f.bytes)}" for f in manifest.files])
 
 
@@ -220,8 +221,3 @@ def _table(*columns: str) -> Table:
 
 def _rows(name: str, lines: Sequence[str]) -> Iterable[tuple[str, str]]:
     yield from ((name if index == 0 else "", line) for index, line in enumerate(lines))
-
-
-def _first_names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-    return ", ".join(names[:MAX_NAMES]) + more

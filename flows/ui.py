@@ -16,7 +16,7 @@ import httpx
 
 from birdcore.store.private import open_private
 from birdcore.store.store import Store
-from flows.environment import ROOT, users_server
+from flows.environment import python_path, users_server
 from flows.login import login_of
 from flows.server import LOGINS, ServerError, home_of, server, ui_of
 from flows.terminal import out
@@ -126,11 +126,10 @@ def _run_workers(folder: Path) -> None:
 
 
 def _start_worker(pool: str, folder: Path) -> subprocess.Popen[bytes]:
-    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     return subprocess.Popen(
         [sys.executable, "-m", "flows.worker", pool],
         cwd=folder,  # has no file with settings of Prefect
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        env=os.environ | {"PYTHONPATH": python_path()},
         stdin=subprocess.PIPE,  # the worker ends when this closes
         start_new_session=True,  # Ctrl-C reaches this process only, which ends the workers
     )

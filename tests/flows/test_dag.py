@@ -178,7 +178,13 @@ def test_only_members_are_weighed_and_all_rounds_predict(build: Build) -> None:
     (weighed,) = named(dag, "ensemble")
     assert set(weighed.inputs) == {"second"}
     assert [s.name for s in named(dag, "predict")] == ["predict first 0000", "predict second 0000"]
-    assert set(dag.submission.inputs) == {"catalog", "weights", "round first", "round second"}
+    (submitted,) = dag.of("submission")
+    assert set(submitted.inputs) == {
+        "catalog",
+        "weights",
+        "round first",
+        "round second",
+    }
 
 
 def test_training_reads_no_test_soundscape(build: Build) -> None:
@@ -203,8 +209,8 @@ def test_training_reads_no_test_soundscape(build: Build) -> None:
 def test_without_truth_there_is_no_score(build: Build, data: Path) -> None:
     (data / "test_soundscapes_labels.csv").unlink()
     dag = build()
-    assert dag.score is None
-    assert dag.steps[-2] == dag.submission
+    assert not dag.of("score")
+    assert dag.steps[-2].stage == "submission"
     assert dag.steps[-1].stage == "report"
     assert "score" not in dag.steps[-1].inputs
 
@@ -280,7 +286,13 @@ def test_a_round_on_other_data_is_neither_predicted_nor_weighed_nor_a_teacher(
     assert set(weighed.inputs) == {"first", "student"}
     readers = [s.name for s in dag.steps if any(pretrain.ref in r for r in s.inputs.values())]
     assert readers == [*(s.name for s in named(dag, "train first")), "report"]
-    assert set(dag.submission.inputs) == {"catalog", "weights", "round first", "round student"}
+    (submitted,) = dag.of("submission")
+    assert set(submitted.inputs) == {
+        "catalog",
+        "weights",
+        "round first",
+        "round student",
+    }
 
 
 def test_its_first_model_starts_the_folds_that_it_has_no_model_of(build_pretrained: Build) -> None:

@@ -55,7 +55,7 @@ def test_notes_name_the_first_of_a_kind_and_count_the_others() -> None:
 
 def test_what_is_known_is_written_before_anything_has_run(store: Store, tmp_path: Path) -> None:
     lost = Step("submission", 1, "submission")
-    dag = Dag((lost,), lost, None, (Problem("hidden folder", "train_audio/.x", ""),))
+    dag = Dag((lost,), (Problem("hidden folder", "train_audio/.x", ""),))
     assert written(dag, store, tmp_path / "out") == [("hidden folder", "train_audio/.x", "")]
 
 
@@ -69,7 +69,7 @@ def test_a_soundscape_without_a_sound_is_named_with_its_rows(store: Store, tmp_p
     submitted = made(store, "submission", {"unheard.parquet": unheard})
     missing = {"rows_missing": ["a/s_5", "other_5"], "classes_missing": ["robin"]}
     scored = made(store, "score", {"scores.json": {"ensemble": missing}})
-    dag = Dag((cleaned, submitted, scored), submitted, scored, (), NAMES)
+    dag = Dag((cleaned, submitted, scored), (), NAMES)
     mean = "hold each class's mean"
     assert written(dag, store, tmp_path / "out") == [
         ("recording used as it is", fine, "cut off after 61.00 s"),
@@ -91,7 +91,7 @@ def test_folds_and_scores_that_could_not_be_are_told(store: Store, tmp_path: Pat
     folded = made(store, "folds", {}, metrics={"note": "by recording"})
     scored = made(store, "score", {"scores.json": {}}, metrics={"why": "no row in common"})
     submitted = Step("submission", 1, "submission")
-    dag = Dag((folded, scored, submitted), submitted, scored)
+    dag = Dag((folded, scored, submitted))
     assert written(dag, store, tmp_path / "out") == [
         ("folds", "folds", "by recording"),
         ("nothing to score", "truth.csv", "no row in common"),

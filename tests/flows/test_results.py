@@ -91,7 +91,7 @@ def dag_of(store: Store, *models: Step, problems: tuple[Problem, ...] = ()) -> D
 
     submitted = Step("submission", 1, "submission")
     store.make(submitted, run)
-    return Dag((*models, submitted), submitted, None, problems)
+    return Dag((*models, submitted), problems)
 
 
 def said(store: Store, licences: list[str], scores: Mapping[str, Any] | None = None) -> str:

@@ -26,7 +26,7 @@ def small_dag() -> Dag:
     ]
     models = tuple(one.ref for one in train)
     submission = Step("submission", 1, "submission", {}, {"models": models})
-    return Dag((*clean, *mel, *train, submission), submission, None)
+    return Dag((*clean, *mel, *train, submission))
 
 
 DAG = small_dag()
@@ -110,7 +110,7 @@ def test_only_makes_what_can_be_made_and_names_what_waits(store: Store) -> None:
 def test_only_follows_a_stage_through_its_own_steps(empty: Store) -> None:
     first = Step("train", 1, "train teacher", {"round": 1})
     second = Step("train", 1, "train student", {"round": 2}, {"start": (first.ref,)})
-    selection = select(Dag((first, second), second, None), empty, asked(only="train"))
+    selection = select(Dag((first, second)), empty, asked(only="train"))
     assert selection.steps == (first, second)
     assert not selection.waiting
 
@@ -171,8 +171,8 @@ def test_what_can_be_made_anew_is_though_others_wait(store: Store) -> None:
 
 
 def test_results_need_all_but_the_page(store: Store) -> None:
-    page = Step("report", 1, "report", {}, {"submission": (DAG.submission.ref,)})
-    assert lacking(Dag((*DAG.steps, page), DAG.submission, None), store) == []
+    page = Step("report", 1, "report", {}, {"submission": (DAG.steps[-1].ref,)})
+    assert lacking(Dag((*DAG.steps, page)), store) == []
 
 
 TWO_KINDS = Dag(
@@ -180,9 +180,7 @@ TWO_KINDS = Dag(
         Step("mel", 1, f"mel {kind}/000{at}", {"kind": kind, "at": at})
         for kind in ("train_audio", "train_soundscapes", "test_soundscapes", "xeno_canto")
         for at in range(2)
-    ),
-    DAG.submission,
-    None,
+    )
 )
 
 
