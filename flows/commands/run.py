@@ -52,9 +52,7 @@ def run(
         str | None,
         typer.Option(
             metavar="WHERE",
-            help="Where tasks run: threads, processes, dask[=ADDRESS] or ray[=ADDRESS].".replace(
-                "[", "\\["
-            ),
+            help=r"Where tasks run: threads, processes, dask\[=ADDRESS] or ray\[=ADDRESS].",
         ),
     ] = None,
     debug: Debug = False,
@@ -147,12 +145,10 @@ def _request_lines(run: Run, location: str) -> Iterator[tuple[str, str]]:
     """What a run was asked for, as lines of a label and a value."""
     request = run.request
     yield "retry of", f"{run.name}, which {run.state}"
-    for name, place in (("recipe", request.recipe), ("data", request.data), ("out", request.out)):
-        yield name, str(Path(place).absolute())
-    yield "collection", str(Path(request.collection).absolute())
+    for name in ("recipe", "data", "out", "collection"):
+        yield name, str(Path(getattr(request, name)).absolute())
     yield "store", location
-    yield from (("set", setting) for setting in request.settings)
-    yield from [("only", request.only)] if request.only else []
-    yield from [("until", request.until)] if request.until else []
-    yield from [("from", request.from_stage)] if request.from_stage else []
-    yield from (("refresh", what) for what in request.refresh)
+    given: list[tuple[str, str | None]] = [("set", setting) for setting in request.settings]
+    given += [("only", request.only), ("until", request.until), ("from", request.from_stage)]
+    given += [("refresh", what) for what in request.refresh]
+    yield from ((name, value) for name, value in given if value)
