@@ -7,12 +7,10 @@ from pathlib import Path
 
 from birdcore.config import Recipe, read_recipe
 from birdcore.sources.birdclef import scan
-from birdcore.sources.collection import competition_of
 from birdcore.sources.source import Source, extra_sources
 from birdcore.store.run_records import Run, RunRequest
 from birdcore.store.runs import record_steps
 from birdcore.store.store import Store
-from birdcore.xeno_canto.selection_state import due
 from flows.dag import Dag, build_dag
 
 
@@ -26,6 +24,9 @@ def collection_is_due(recipe: Recipe, source: Source, request: RunRequest) -> bo
     """Whether recordings have to be searched for or downloaded before the run."""
     if recipe.collects is None:
         return False
+    from birdcore.sources.collection import competition_of  # these import an HTTP client
+    from birdcore.xeno_canto.selection_state import due
+
     return due(Path(request.collection), recipe.collects, competition_of(source.metadata))
 
 
