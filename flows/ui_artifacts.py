@@ -32,7 +32,7 @@ def show_stages(dag: Dag, store: Store, run: Run) -> None:
         rows = stage_table(steps, store, run.began)
         if rows:
             about = f"{len(rows)} of {len(steps)} steps of {stage}"
-            create_table_artifact(rows, key=stage, description=about)
+            create_table_artifact(rows, key=artifact_key(stage), description=about)
     rejected = [row for step in of_stage["clean"] for row in _rejected(step, store)]
     if rejected:
         about = f"{len(rejected)} recordings rejected, with reasons"
@@ -48,11 +48,16 @@ def show_results(dag: Dag, store: Store, out: Path) -> None:
     for step in dag.steps:
         if step.stage == "train":
             rows = _learnt(store.get(step.ref))
-            key = re.sub(r"[^a-z0-9]+", "-", f"learnt {step.name}".lower())
+            key = artifact_key(f"learnt {step.name}")
             create_table_artifact(rows, key=key, description=f"{step.name}, by epoch")
     page = out / "report" / "index.html"
     if page.exists():
         create_link_artifact(page.resolve().as_uri(), link_text="report", key="report")
+
+
+def artifact_key(name: str) -> str:
+    """A name as Prefect takes it for an artifact: lowercase letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower())
 
 
 def _rejected(step: Step, store: Store) -> list[dict[str, str]]:
