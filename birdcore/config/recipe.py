@@ -31,10 +31,10 @@ FrontEndName: TypeAlias = Literal["mel"]
 class Mel(Section):
     """The front end: a preset, or its numbers, or a preset with other numbers."""
 
-    front_end: FrontEndName = "mel"
-    """What turns samples into frames. Each has the settings below that it knows, and takes those of
-    a preset."""
     preset: str | None = None
+    front_end: FrontEndName = "mel"
+    """What turns samples into frames. Each has those of these settings that it knows, also of a
+    preset."""
     sample_rate: Count | None = None
     n_fft: Count | None = None
     hop_length: Count | None = None
