@@ -25,7 +25,7 @@ from torch.optim import AdamW
 
 from birdcore.config import Round, read_recipe
 from birdcore.config.training import TrainConfig
-from birdcore.features.mel import MelSpec
+from birdcore.features.front_end import FrontEnd
 from birdcore.features.recordings import Recordings
 from birdcore.features.scale import Scale
 from birdcore.models.input import InputSpec, computes_bf16, model_input, pick_device
@@ -104,7 +104,7 @@ def main() -> None:
         )
 
 
-def made_up(one: Round, spec: MelSpec, chunks: int, device: torch.device) -> TrainingSet:
+def made_up(one: Round, spec: FrontEnd, chunks: int, device: torch.device) -> TrainingSet:
     """Chunks of random bytes, each a recording of one class, and what the round lays over them."""
     clips = recordings(chunks, spec.fixed_length(one.crop_s), spec, device)
     every = torch.arange(chunks)
@@ -128,10 +128,10 @@ def made_up(one: Round, spec: MelSpec, chunks: int, device: torch.device) -> Tra
     return TrainingSet(clips, labels, every, every[:0], segments, background, None, quiet)
 
 
-def recordings(count: int, frames: int, spec: MelSpec, device: torch.device) -> Recordings:
+def recordings(count: int, frames: int, spec: FrontEnd, device: torch.device) -> Recordings:
     return Recordings(
         names=tuple(f"made up {at}" for at in range(count)),
-        codes=torch.randint(256, (count * frames, spec.n_mels), dtype=torch.uint8, device=device),
+        codes=torch.randint(256, (count * frames, spec.bins), dtype=torch.uint8, device=device),
         starts=torch.arange(count, device=device) * frames,
         lengths=torch.full((count,), frames, device=device),
         spec=spec,
@@ -146,7 +146,7 @@ def describe(
     threads = "" if device.type == "cuda" else f", {torch.get_num_threads()} threads"
     return (
         f"{name}{threads}, torch {torch.__version__}: {one.backbones[0]}, batch {one.batch} of "
-        f"{reads.mel.n_mels} x {reads.frames}, {steps} steps, round {one.name!r}, loss {one.loss}, "
+        f"{reads.mel.bins} x {reads.frames}, {steps} steps, round {one.name!r}, loss {one.loss}, "
         f"{len(data.clips.names):,} chunks, {data.clips.codes.nbytes / 1e6:,.0f} MB"
     )
 
@@ -182,7 +182,7 @@ def rate(
     """Chunks a second of one way to train a new model for some steps, after a warm-up."""
     device = data.clips.device
     classes = tuple(f"class {k}" for k in range(CLASSES))
-    shape = ModelSpec.of(one, one.backbones[0], classes, reads.mel.n_mels)
+    shape = ModelSpec.of(one, one.backbones[0], classes, reads.mel.bins)
     torch.manual_seed(0)
     model = SedModel(shape)
     model = place_model(model, device) if channels_last else model.to(device)
@@ -211,7 +211,7 @@ def bare(
 ) -> None:
     """Forward, backward and step, again and again on one random batch."""
     device, model = data.clips.device, training.model.train()
-    x = torch.randn(one.batch, 1, reads.mel.n_mels, reads.frames, device=device)
+    x = torch.randn(one.batch, 1, reads.mel.bins, reads.frames, device=device)
     labels = torch.rand(one.batch, CLASSES, device=device)
     bf16 = one.precision == "bf16"
     for _ in range(steps):

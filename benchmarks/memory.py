@@ -23,7 +23,7 @@ import torch
 from birdcore.config import Clean, Mel, Predict
 from birdcore.models.input import InputSpec, save_input
 from birdcore.models.sed import ModelSpec, SedModel, save_model
-from birdcore.sources.birdclef import FOLDERS, Kind
+from birdcore.sources.birdclef import FOLDERS
 from birdcore.sources.shards import Shard
 from birdcore.sources.source import SourceFile
 from birdcore.stages import clean, fingerprint, mel, predict
@@ -64,10 +64,10 @@ def model(store: Store, seed: int) -> Ref:
     return store.make(Step("train", 1, f"train {seed}", {"seed": seed}), run).ref
 
 
-def stages(work: Path, kind: Kind, store: Store) -> dict[str, tuple[Step, Run]]:
+def stages(work: Path, kind: str, store: Store) -> dict[str, tuple[Step, Run]]:
     paths = sorted((work / kind).iterdir())
     files = (SourceFile(f"{kind}/{p.name}", p.stat().st_size, file_sha256(p)) for p in paths)
-    shard = Shard(kind, 0, tuple(files))
+    shard = Shard(kind, 0, tuple(files), FOLDERS[kind])
     cleaning = clean.step(shard, Clean(), {}, work)
     mels = mel.step(shard, cleaning.ref, Mel(), Clean(), work)
     models = tuple(model(store, seed) for seed in range(2))
@@ -80,7 +80,7 @@ def stages(work: Path, kind: Kind, store: Store) -> dict[str, tuple[Step, Run]]:
     }
 
 
-def make(work: Path, kind: Kind, stage: str) -> None:
+def make(work: Path, kind: str, stage: str) -> None:
     """One stage in this process, and what it took."""
     store = Store(work / "store")
     step, run = stages(work, kind, store)[stage]

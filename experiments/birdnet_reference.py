@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 
 from birdcore.config import Clean
-from birdcore.sources.birdclef import Kind, scan
+from birdcore.sources.birdclef import scan
 from birdcore.sources.shards import shards
 from birdcore.sources.source import Source
 from birdcore.stages import catalog, clean
@@ -90,7 +90,7 @@ def main() -> None:
 
 
 def birdnet_reference(
-    source: Source, store: Store, kind: Kind, settings: Clean, hop_s: float = HOP_S
+    source: Source, store: Store, kind: str, settings: Clean, hop_s: float = HOP_S
 ) -> Reference:
     """BirdNET predictions for all recordings of a kind."""
     teacher = teacher_named("birdnet")

@@ -13,9 +13,9 @@ from pathlib import Path
 import pandas as pd
 
 from birdcore.audio.cleaned import read_problems
-from birdcore.sources.birdclef import LABELLED
 from birdcore.sources.row_names import stem_of
 from birdcore.sources.tables import Problem
+from birdcore.stages.clean import cuts
 from birdcore.stages.score import ENSEMBLE, SCORES
 from birdcore.store.format import StoreError
 from birdcore.store.remote import RemoteError, RemoteUnavailable
@@ -61,7 +61,7 @@ def found_by_steps(dag: Dag, store: Store) -> Iterator[Problem]:
     """What is wrong with recordings, rows without a prediction, and what folds had to do."""
     why: dict[str, str] = {}
     for step, artifact in dag.made("clean", store):
-        soundscapes = step.config["kind"] not in LABELLED
+        soundscapes = not cuts(step)
         for row in read_problems(artifact.folder, soundscapes=soundscapes).itertuples(
             index=False, name=None
         ):

@@ -29,7 +29,7 @@ from birdcore.store.manifest import name_problem
 MARK = ".birdflow.json"
 MARK_BYTES = 1 << 24
 RESULTS = (
-    "submission.csv", "submission-*.csv", "scores.json", "summary.md", "report",
+    "submission.csv", "submission-*.csv", "predictions.*", "scores.json", "summary.md", "report",
     "cuts.csv", "rejected.csv", "leaks.csv", "problems.csv", "ATTRIBUTION.csv", "MODEL_CARD.md",
     "model",
 )  # fmt: skip

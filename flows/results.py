@@ -16,7 +16,11 @@ from flows.dag import Dag
 from flows.problems import PROBLEMS, problems_csv
 from flows.result_folder import replace_results
 
-SUBMISSIONS = {"submission.csv": "submission.csv", "rounds/": "submission-"}
+SUBMISSIONS = {
+    "submission.csv": "submission.csv",
+    "predictions.": "predictions.",
+    "rounds/": "submission-",
+}
 """Files of the stage `submission` by how their names begin, and what stands for that in `out`."""
 
 

@@ -29,7 +29,7 @@ def show_stages(dag: Dag, store: Store, run: Run) -> None:
         steps = dag.of(stage)
         if rows := stage_table(steps, store, run.began):
             about = f"{len(rows)} of {len(steps)} steps of {stage}"
-            create_table_artifact(rows, key=stage, description=about)
+            create_table_artifact(rows, key=artifact_key(stage), description=about)
     rejected = [
         {str(column): plain_text(str(value)) for column, value in row.items()}
         for _, artifact in dag.made("clean", store)
@@ -47,11 +47,16 @@ def show_results(dag: Dag, store: Store, out: Path) -> None:
     create_markdown_artifact((out / "summary.md").read_text(), key="summary")
     create_markdown_artifact(f"```mermaid\n{mermaid(dag)}\n```", key="lineage")
     for step, model in dag.made("train", store):
-        key = re.sub(r"[^a-z0-9]+", "-", f"learnt {step.name}".lower())
+        key = artifact_key(f"learnt {step.name}")
         create_table_artifact(_learnt(model), key=key, description=f"{step.name}, by epoch")
     page = out / "report" / "index.html"
     if page.exists():
         create_link_artifact(page.resolve().as_uri(), link_text="report", key="report")
+
+
+def artifact_key(name: str) -> str:
+    """A name as Prefect takes it for an artifact: lowercase letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower())
 
 
 def _learnt(model: Artifact) -> list[dict[str, str]]:

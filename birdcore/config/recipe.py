@@ -1,7 +1,7 @@
 """The recipe's tables, all but the rounds, and how they must fit each other."""
 
 import re
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -11,7 +11,8 @@ from birdcore.config.section import Count, Name, Output, Positive, Seconds, Sect
 from birdcore.config.validation import check_rounds
 from birdcore.config.validation_errors import WrongSetting, nearest
 from birdcore.config.xeno_canto import XenoCanto
-from birdcore.features.mel import PRESETS, MelSpec
+from birdcore.features.front_end import NAME_KEY, FrontEnd, from_settings, front_end_class
+from birdcore.features.mel import PRESETS
 
 
 class Shards(Section):
@@ -23,10 +24,17 @@ class Clean(CleaningRules, Section):
     """How training recordings are cleaned: see `birdcore.audio.rules`."""
 
 
+FrontEndName: TypeAlias = Literal["mel"]
+"""Their classes: `birdcore.features.FRONT_ENDS`."""
+
+
 class Mel(Section):
-    """A preset, or its numbers, or a preset with other numbers."""
+    """The front end: a preset, or its numbers, or a preset with other numbers."""
 
     preset: str | None = None
+    front_end: FrontEndName = "mel"
+    """What turns samples into frames. Each has those of these settings that it knows, also of a
+    preset."""
     sample_rate: Count | None = None
     n_fft: Count | None = None
     hop_length: Count | None = None
@@ -37,18 +45,24 @@ class Mel(Section):
     mel_scale: Literal["htk", "slaney"] | None = None
     dtype: Literal["uint8", "float16"] = "uint8"
 
-    def spec(self) -> MelSpec:
-        """The numbers; raises WrongSetting for an unknown preset or numbers that don't fit."""
+    def spec(self) -> FrontEnd:
+        """The front end; raises WrongSetting for an unknown preset or numbers that don't fit."""
+        known = front_end_class(self.front_end)().model_dump()
         if self.preset is not None and self.preset not in PRESETS:
             raise WrongSetting(
                 f"no such preset{nearest(self.preset, list(PRESETS)) or '.'} "
                 f"There are {', '.join(PRESETS)}",
                 "preset",
             )
-        base = PRESETS[self.preset].model_dump() if self.preset else {}
-        own = self.model_dump(exclude={"preset", "dtype"}, exclude_none=True)
+        base = PRESETS[self.preset].model_dump(include=set(known)) if self.preset else {}
+        own = self.model_dump(exclude={"front_end", "preset", "dtype"}, exclude_none=True)
+        if unknown := [key for key in own if key not in known]:
+            raise WrongSetting(
+                f"the front end {self.front_end!r} has no such setting. It has {', '.join(known)}",
+                unknown[0],
+            )
         try:
-            return MelSpec(**{**base, **own})
+            return from_settings({NAME_KEY: self.front_end, **base, **own})
         except ValidationError as error:
             text = error.errors()[0]["msg"].removeprefix("Value error, ")
             # The first setting that the message names and that the recipe sets is to blame.
@@ -109,6 +123,10 @@ class Ensemble(Section):
         return value
 
 
+FormatName: TypeAlias = Literal["csv", "parquet"]
+"""Their writers: `birdcore.inference.predictions.WRITERS`."""
+
+
 class Predict(Section):
     output: Output = "framewise"
     step_s: Positive = 2.5
@@ -123,6 +141,8 @@ class Predict(Section):
     """Share of the rows two before and two after (1st place: .5)."""
     file_maximum: Share = 0.0
     """Share of a class's maximum in the recording (1st place 2026: .2)."""
+    formats: tuple[FormatName, ...] = ()
+    """In what the ensemble's predictions are written beside the submission: predictions.csv, ..."""
 
 
 class Score(Section):

@@ -2,8 +2,9 @@
 
 A front end is a frozen model of its settings which knows its shape and computes energies: frames
 of frequency bins. Everything behind it (codes, shards, training, prediction, the report) asks
-for no more than this protocol. To add one, write it in a file of its own and list it in
-`birdcore.features.FRONT_ENDS`; `MelSpec` is the example.
+for no more than this protocol. To add one, write it in a file of its own, list it in
+`birdcore.features.FRONT_ENDS`, and add its name and settings to `birdcore.config.recipe.Mel`;
+`MelSpec` is the example.
 """
 
 import importlib
@@ -26,7 +27,7 @@ NAME_KEY, DEFAULT = "front_end", "mel"
 
 @runtime_checkable
 class FrontEnd(Protocol):
-    """Mono samples at `sample_rate` to energies (T frames, F bins)."""
+    """Mono samples at `sample_rate` to energies (T frames, F bins); each setting has a default."""
 
     name: ClassVar[str]
     """Its key in FRONT_ENDS."""
@@ -82,6 +83,18 @@ def to_settings(front_end: FrontEnd) -> dict[str, Any]:
     return named | front_end.model_dump()
 
 
+def front_end_class(name: str) -> type[FrontEnd]:
+    """The class that is listed under a name, imported now.
+
+    Raises:
+        ValueError: None is.
+    """
+    if name not in FRONT_ENDS:
+        raise ValueError(f"no front end {name!r}: there is {', '.join(FRONT_ENDS)}")
+    module, _, attribute = FRONT_ENDS[name].partition(":")
+    return cast(type[FrontEnd], getattr(importlib.import_module(module), attribute))
+
+
 def from_settings(settings: Mapping[str, Any] | FrontEnd) -> FrontEnd:
     """The front end of these settings.
 
@@ -95,11 +108,12 @@ def from_settings(settings: Mapping[str, Any] | FrontEnd) -> FrontEnd:
     if isinstance(settings, FrontEnd):
         return settings
     fields = dict(settings)
-    name = fields.pop(NAME_KEY, DEFAULT)
-    if name not in FRONT_ENDS:
-        raise ValueError(f"no front end {name!r}: there is {', '.join(FRONT_ENDS)}")
-    module, _, attribute = FRONT_ENDS[name].partition(":")
-    return cast(FrontEnd, getattr(importlib.import_module(module), attribute)(**fields))
+    return front_end_class(fields.pop(NAME_KEY, DEFAULT))(**fields)
+
+
+def default_settings(front_end: FrontEnd) -> dict[str, Any]:
+    """What a front end's settings are where nothing is said of them."""
+    return type(front_end)().model_dump()
 
 
 AnyFrontEnd = Annotated[FrontEnd, PlainValidator(from_settings), PlainSerializer(to_settings)]

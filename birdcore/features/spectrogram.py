@@ -47,14 +47,30 @@ def mel_blocks(blocks: Iterable[Floats], spec: MelSpec) -> Iterator[Floats]:
 
     Raises ValueError when there is no sample, or more than one channel.
     """
-    step = max(1, BLOCK_SAMPLES // spec.n_fft)
-    energy = _energies(spec, step)
+    energy = _energies(spec, frames_in_block(spec.n_fft))
+    return map(energy, centred_frames(blocks, spec.n_fft, spec.hop_length))
+
+
+def frames_in_block(n_fft: int) -> int:
+    """How many frames `centred_frames` gives at once, at most."""
+    return max(1, BLOCK_SAMPLES // n_fft)
+
+
+def centred_frames(blocks: Iterable[Floats], n_fft: int, hop_length: int) -> Iterator[Floats]:
+    """Frames (t, n_fft) of mono samples in blocks (n,), not windowed: of n samples, 1 + n // hop.
+
+    Frame t is centred on sample t * hop_length, and the signal is mirrored at its ends.
+
+    Raises:
+        ValueError: There is no sample, or more than one channel.
+    """
+    step = frames_in_block(n_fft)
     reader, near = Reader(blocks), np.empty(0, np.float32)
     for first in count(0, step):
-        start = first * spec.hop_length - spec.n_fft // 2
-        stop = start + spec.samples(step) + spec.n_fft
+        start = first * hop_length - n_fft // 2
+        stop = start + (step - 1) * hop_length + n_fft
         # Behind the frames stays what mirroring at the end may reach.
-        near = near[max(0, start - spec.n_fft - (reader.position - len(near))) :]
+        near = near[max(0, start - n_fft - (reader.position - len(near))) :]
         more = reader.take(stop + 1 - reader.position)
         if more.ndim != 1 or not reader.position:
             raise ValueError(
@@ -63,15 +79,16 @@ def mel_blocks(blocks: Iterable[Floats], spec: MelSpec) -> Iterator[Floats]:
         near = np.concatenate([near, more])
         if reader.position <= stop:
             break
-        yield energy(_frames(near, reader.position, first, step, spec))
-    total = spec.frames(reader.position)
+        yield _frames(near, reader.position, range(first, first + step), n_fft, hop_length)
+    total = 1 + reader.position // hop_length
     for start in range(first, total, step):
-        yield energy(_frames(near, reader.position, start, min(step, total - start), spec))
+        rest = range(start, min(start + step, total))
+        yield _frames(near, reader.position, rest, n_fft, hop_length)
 
 
 def _energies(spec: MelSpec, most: int) -> Callable[[Floats], Floats]:
     """The transform of frames (t, n_fft), t <= most, to energies (t, n_mels), with its buffers."""
-    window, bands = _window(spec), _bands(spec)
+    window, bands = hann_window(spec.n_fft), _bands(spec)
     windowed = np.empty((most, spec.n_fft), np.float32)
     spectrum = np.empty((most, spec.n_fft // 2 + 1), np.complex64)
     bins = np.empty(spectrum.shape, np.float32)
@@ -130,19 +147,20 @@ def _bands(spec: MelSpec) -> tuple[_Band, ...]:
 
 
 @lru_cache(maxsize=16)
-def _window(spec: MelSpec) -> Floats:
-    window = torch.hann_window(spec.n_fft, dtype=torch.float64).numpy()
+def hann_window(n_fft: int) -> Floats:
+    """A periodic Hann window (n_fft,) with an L2 norm of 1."""
+    window = torch.hann_window(n_fft, dtype=torch.float64).numpy()
     normalised: Floats = (window / np.linalg.norm(window)).astype(np.float32)
     return normalised
 
 
-def _frames(near: Floats, end: int, first: int, count: int, spec: MelSpec) -> Floats:
-    """Frames `first` to `first + count` of the mirrored signal, (count, n_fft), before windowing.
+def _frames(near: Floats, end: int, frames: range, n_fft: int, hop_length: int) -> Floats:
+    """These frames of the mirrored signal, (t, n_fft), before windowing.
 
     near: the last samples of the `end` that there are; the signal is mirrored at both its ends.
     """
-    start = first * spec.hop_length - spec.n_fft // 2
-    stop = start + spec.samples(count) + spec.n_fft
+    start = frames[0] * hop_length - n_fft // 2
+    stop = start + (len(frames) - 1) * hop_length + n_fft
     begin = end - len(near)
     if start >= 0 and stop <= end:
         piece = near[start - begin : stop - begin]
@@ -150,4 +168,4 @@ def _frames(near: Floats, end: int, first: int, count: int, spec: MelSpec) -> Fl
         period = max(1, 2 * (end - 1))
         index = np.arange(start, stop) % period
         piece = near[np.minimum(index, period - index) - begin if end > 1 else 0 * index]
-    return sliding_window_view(piece, spec.n_fft)[:: spec.hop_length]
+    return sliding_window_view(piece, n_fft)[::hop_length]

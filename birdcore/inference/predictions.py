@@ -1,12 +1,14 @@
 """Predictions as a typed table, and the formats in which it is written.
 
 Every predictor gives this table: a run's ensemble, one model, or a model of somebody else. To add
-a format, write a function `(path, predictions) -> None` and list it in `WRITERS`.
+a format, write a function `(path, predictions) -> None`, list it in `WRITERS`, and allow its name
+in a recipe (`birdcore.config.recipe.FormatName`).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -98,11 +100,17 @@ def write_parquet(path: Path, predictions: Predictions) -> None:
     predictions.wide().to_parquet(path, index=False)
 
 
-Writer = Callable[[Path, Predictions], None]
+class Writer(NamedTuple):
+    """A format: how it is written, and how the names of its files end."""
+
+    write: Callable[[Path, Predictions], None]
+    suffix: str
+
+
 WRITERS: dict[str, Writer] = {
-    "submission": write_submission,
-    "csv": write_csv,
-    "parquet": write_parquet,
+    "submission": Writer(write_submission, ".csv"),
+    "csv": Writer(write_csv, ".csv"),
+    "parquet": Writer(write_parquet, ".parquet"),
 }
 """Output formats by name."""
 
@@ -115,4 +123,4 @@ def write_predictions(path: str | Path, predictions: Predictions, form: str = "c
     """
     if form not in WRITERS:
         raise ValueError(f"no format is called {form!r}: choose one of {', '.join(WRITERS)}")
-    WRITERS[form](Path(path), predictions)
+    WRITERS[form].write(Path(path), predictions)

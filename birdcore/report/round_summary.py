@@ -7,10 +7,9 @@ import numpy as np
 
 from birdcore.config import Round
 from birdcore.config.validation import EXTERNAL_TEACHER
+from birdcore.sources.source import SOURCES
 from birdcore.store.artifact import Artifact
 from birdcore.training.history import read_history
-
-SOURCES = {"birdclef": "the competition's recordings", "xeno-canto": "Xeno-canto's recordings"}
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def _summary(settings: Round, models: Sequence[Artifact]) -> RoundSummary:
 
 def _description(settings: Round) -> str:
     """What a round is trained on and by which teacher, as a sentence without its subject."""
-    source = SOURCES[settings.data]
+    source = SOURCES[settings.data].title
     if settings.objective == "embeddings":
         text = f"trained on the external teacher's embeddings of {source}"
     elif settings.teacher is None:

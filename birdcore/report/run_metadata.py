@@ -20,6 +20,7 @@ SUBSETS = {
     "train_soundscapes": "Unlabelled soundscapes",
     "test_soundscapes": "Test soundscapes",
 }
+"""Titles of those that have one; others go by their names."""
 REJECTED = 500
 """Rejected recordings that the page names; rejected.csv has all."""
 
@@ -93,7 +94,7 @@ def cleaning_counts(cleaned: Mapping[str, Sequence[Artifact]]) -> list[dict[str,
     """Counts of the stage `clean` by subset of recordings."""
     names = ("recordings", "rejected", "hours", "with_speech", "cut_s")
     return [
-        {"kind": SUBSETS[subset]}
+        {"kind": SUBSETS.get(subset, subset)}
         | {name: sum(artifact.metrics[name] for artifact in shards) for name in names}
         for subset, shards in cleaned.items()
         if shards

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import TypeAlias
 
 import pandas as pd
 
@@ -27,8 +26,6 @@ FOLDERS: dict[str, Use] = {
     "test_soundscapes": "test",
 }
 """The folders of recordings, and what those in them are used for."""
-Kind: TypeAlias = str
-LABELLED = (TRAIN_AUDIO, "xeno_canto")
 
 
 def read(folder: Path, store: Store, recipe: Recipe, main: Source | None) -> Source:

@@ -14,7 +14,6 @@ from typing import Any
 from birdcore.audio.rules import check_rejected
 from birdcore.audio.trim import Action, Override
 from birdcore.config import Clean, defaults_of
-from birdcore.sources.birdclef import LABELLED, Kind
 from birdcore.sources.shards import Shard
 from birdcore.store.artifact import Metrics, Step
 from birdcore.store.store import Job
@@ -25,14 +24,15 @@ VERSION = 2
 class Settings(Clean):
     """What cleaning of one shard reads: the recipe's [clean], and the shard's own overrides."""
 
-    kind: Kind
-    overrides: Mapping[str, tuple[tuple[Action, float, float | None], ...]] = {}
-    """Rows (action, start, end) in seconds by recording; None is the recording's end."""
+    kind: str
+    overrides: Mapping[str, tuple[tuple[Action, float, float | None], ...]] | None = None
+    """Rows (action, start, end) in seconds by recording; an end of None is the recording's. No
+    mapping where nothing is cut."""
 
     def overrides_by_recording(self) -> dict[str, list[Override]]:
         return {
             name: [Override(a, start, math.inf if end is None else end) for a, start, end in rows]
-            for name, rows in self.overrides.items()
+            for name, rows in (self.overrides or {}).items()
         }
 
 
@@ -42,7 +42,7 @@ def step(
     """Cleaning of one shard; only the overrides of its own recordings are part of its key."""
     # Only training recordings are cut, so no setting of cutting concerns a soundscape.
     config: dict[str, Any] = {"kind": shard.kind}
-    if shard.kind in LABELLED:
+    if shard.use == "labelled":
         config |= clean.model_dump()
         config["overrides"] = {
             file.path: [
@@ -59,11 +59,16 @@ def step(
     )
 
 
+def cuts(step: Step) -> bool:
+    """Whether a step cuts recordings: those that train, which soundscapes do not."""
+    return "overrides" in step.config
+
+
 def run(job: Job) -> Metrics:
     from birdcore.audio.cleaning import Recording, clean_recordings
 
     settings = Settings(**job.config)
-    rules = settings if settings.kind in LABELLED else None
+    rules = None if settings.overrides is None else settings
     files = job.step.files
     recordings = [Recording(name, job.source(name), sha256) for name, sha256 in files.items()]
     tables = clean_recordings(recordings, rules, settings.overrides_by_recording(), job.progress)

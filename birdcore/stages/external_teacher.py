@@ -11,7 +11,6 @@ from pathlib import Path
 
 from birdcore.config import Clean
 from birdcore.config.section import Section
-from birdcore.sources.birdclef import LABELLED
 from birdcore.sources.shards import Shard
 from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job
@@ -74,7 +73,7 @@ def step(
         "model": dict(teacher.files),
         "hop_s": hop_s,
         "species": sorted(set(species)),
-        "fade_s": clean.fade_s if shard.kind in LABELLED else 0.0,
+        "fade_s": clean.fade_s if shard.use == "labelled" else 0.0,
     }
     files = {f.path: f.sha256 for f in shard.files}
     name = f"external_teacher {teacher.name} {shard.name}"

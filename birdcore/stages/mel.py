@@ -10,10 +10,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from birdcore.config import Clean, Mel, defaults_of
-from birdcore.features.front_end import AnyFrontEnd, to_settings
+from birdcore.config import Clean, Mel
+from birdcore.features.front_end import AnyFrontEnd, default_settings, to_settings
 from birdcore.features.scale import Scale
-from birdcore.sources.birdclef import LABELLED
 from birdcore.sources.shards import Shard
 from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job
@@ -38,11 +37,11 @@ def step(shard: Shard, cleaned: Ref, mel: Mel, clean: Clean, root: Path) -> Step
         "spec": to_settings(spec),
         "scale": asdict(spec.scale(mel.dtype)),
         # Soundscapes are never cut, so the cross-fade does not concern them.
-        "fade_s": clean.fade_s if shard.kind in LABELLED else 0.0,
+        "fade_s": clean.fade_s if shard.use == "labelled" else 0.0,
     }
     files = {f.path: f.sha256 for f in shard.files}
     name = f"mel {shard.name}"
-    defaults = {"spec": defaults_of(spec), "scale": asdict(Scale())}
+    defaults = {"spec": default_settings(spec), "scale": asdict(Scale())}
     return Step("mel", VERSION, name, config, {"clean": (cleaned,)}, files, str(root), defaults)
 
 

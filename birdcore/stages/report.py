@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from birdcore.config import Recipe, defaults_of
-from birdcore.features.front_end import to_settings
+from birdcore.features.front_end import default_settings, to_settings
 from birdcore.sources.source import Source
 from birdcore.store.artifact import Artifact, Metrics, Ref, Step
 from birdcore.store.files import write_text
@@ -77,7 +77,8 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
 def defaults_of_settings(recipe: Recipe) -> dict[str, Any]:
     """The defaults of `settings_of`; that there is an external teacher is never a default."""
     defaults = defaults_of(recipe)
-    defaults["mel"] = defaults_of(recipe.mel.spec()) | {"dtype": defaults_of(recipe.mel)["dtype"]}
+    spec, dtype = default_settings(recipe.mel.spec()), defaults_of(recipe.mel)["dtype"]
+    defaults["mel"] = spec | {"dtype": dtype}
     defaults["round"] = {one.name: defaults_of(one) for one in recipe.round}
     if recipe.xeno_canto is not None:
         defaults["xeno_canto"] = defaults_of(recipe.xeno_canto)

@@ -3,7 +3,8 @@
 Publishes `submission.csv` of the ensemble and `rounds/<name>.csv` of each round by itself. Columns
 and rows are those of sample_submission.csv. Where there is none, or its rows are of no soundscape
 that is there, a row stands for every 5 s of every soundscape (birdcore/sources/row_names.py names
-them). `unheard.parquet` names the rows for which there is no prediction.
+them). `unheard.parquet` names the rows for which there is no prediction. The recipe's `formats` add
+`predictions.*`, which leave these out.
 """
 
 from collections.abc import Mapping
@@ -58,6 +59,8 @@ def step(
     named = {path: name for path, name in rows_of(source).items() if name != Path(path).stem}
     if named:
         config["names"] = named
+    if settings.formats:
+        config |= settings.model_dump(include={"formats", "segment_s"})
     files = {SAMPLE: source.tables[SAMPLE]} if sample_decides(source) else {}
     root, defaults = str(source.root), defaults_of(settings)
     return Step("submission", VERSION, "submission", config, inputs, files, root, defaults)
@@ -66,7 +69,7 @@ def step(
 def run(job: Job) -> Metrics:
     import pandas as pd
 
-    from birdcore.inference.predictions import write_submission
+    from birdcore.inference.predictions import WRITERS, write_submission
     from birdcore.inference.submission import (
         blended,
         smoothed_members,
@@ -97,6 +100,12 @@ def run(job: Job) -> Metrics:
         row_ids = list(read_tables(Path(job.step.root)).row_ids)
     rows, missing = submission_rows(ensemble, row_ids, classes)
     write_submission(job.folder / "submission.csv", rows)
+    if settings.formats:
+        unheard = set(missing)
+        predicted = [row_id for row_id in row_ids if row_id not in unheard]
+        segments, _ = submission_rows(ensemble, predicted, classes, settings.segment_s)
+        for writer in map(WRITERS.__getitem__, settings.formats):
+            writer.write(job.folder / f"predictions{writer.suffix}", segments)
     (job.folder / "rounds").mkdir(exist_ok=True)
     for name, members in rounds.items():
         equal = weights.model_copy(update={"weights": dict.fromkeys(members, 1.0)})

@@ -17,7 +17,7 @@ from birdcore.config import Clean, Mel
 from birdcore.features.mel import MelSpec
 from birdcore.models.input import InputSpec, save_input
 from birdcore.models.sed import ModelSpec, SedModel, save_model
-from birdcore.sources.birdclef import FOLDERS, Kind
+from birdcore.sources.birdclef import FOLDERS
 from birdcore.sources.shards import Shard
 from birdcore.sources.source import SourceFile
 from birdcore.stages import clean, mel
@@ -42,7 +42,7 @@ def store(tmp_path: Path) -> Store:
 def shard_of() -> MadeShard:
     """All files below `root/kind` as one shard, also such as can't be read."""
 
-    def make(root: Path, kind: Kind, names: Sequence[str] | None = None) -> Shard:
+    def make(root: Path, kind: str, names: Sequence[str] | None = None) -> Shard:
         paths = sorted(p for p in (root / kind).rglob("*.*") if p.suffix)
         files = [SourceFile(p.relative_to(root).as_posix(), 0, _digest(p)) for p in paths]
         chosen = [f for f in files if names is None or f.path in names]
@@ -63,7 +63,7 @@ def mel_of(store: Store, tmp_path: Path, shard_of: MadeShard) -> MadeMel:
 
     def make(
         waveforms: Mapping[str, np.ndarray],
-        kind: Kind = "test_soundscapes",
+        kind: str = "test_soundscapes",
         settings: Mel = SMALL_MEL,
         rate: int = 32_000,
     ) -> Artifact:

@@ -19,6 +19,7 @@ from birdcore.config import Mixup, Recipe, Round
 from birdcore.config import recipe as tables
 from birdcore.config.recipe import ExternalTeacher as ExternalTeacherTable
 from birdcore.config.xeno_canto import XenoCanto
+from birdcore.features import mel as features
 from birdcore.sources.birdclef import FOLDERS, scan
 from birdcore.sources.collection import competition_of
 from birdcore.sources.shards import Shard
@@ -205,7 +206,7 @@ def test_a_new_setting_that_is_off_keeps_all_keys(
         xeno_canto=(wishes | None, None),
         external_teacher=(heard | None, None),
     )
-    monkeypatch.setattr(tables, "MelSpec", widened(tables.MelSpec))
+    monkeypatch.setattr(features, "MelSpec", widened(features.MelSpec))
     after = list(steps(recipe_of(wide, one, wishes, heard), source))
     assert [step.key for step in after] == [step.key for step in before]
     seen = {step.stage for step in after if "invented" in json.dumps(step.config)}

@@ -40,7 +40,7 @@ def test_birdnet_zero_shot_auc_is_as_measured(
     species = list(taxonomy.loc[truth.columns, "scientific_name"])
     paths = sorted((mini / "test_soundscapes").rglob("*.ogg"))
     files = [SourceFile(p.relative_to(mini).as_posix(), 0, file_sha256(p)) for p in paths]
-    shard = Shard("test_soundscapes", 0, tuple(files))
+    shard = Shard("test_soundscapes", 0, tuple(files), "test")
     cleaned = store.make(clean.step(shard, Clean(), {}, mini), clean.run)
     step = stage.step(shard, cleaned.ref, birdnet, HOP_S, species, Clean(), mini)
     artifact = store.make(step, stage.run)

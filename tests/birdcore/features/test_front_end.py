@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 import pytest
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from birdcore.config.recipe import FrontEndName, Mel
 from birdcore.features import FRONT_ENDS
 from birdcore.features.front_end import (
     AnyFrontEnd,
@@ -112,3 +113,18 @@ def test_shard_of_another_front_end_is_read_back(tmp_path: Path, listed: Loudnes
 
 def test_peak_of_silence_is_one() -> None:
     assert length_and_peak([np.zeros(3, np.float32)]) == (3, 1.0)
+
+
+def test_recipe_may_name_every_front_end() -> None:
+    assert set(get_args(FrontEndName)) == FRONT_ENDS.keys()
+
+
+def test_recipe_gives_a_front_end_its_settings_and_those_of_the_preset(listed: Loudness) -> None:
+    class Table(Mel):
+        front_end: Literal["mel", "loudness"] = "mel"  # type: ignore[assignment]
+        hop: int | None = None
+
+    spec = Table(front_end="loudness", preset="config_128", hop=50).spec()
+    assert spec.model_dump() == {"sample_rate": 32_000, "hop": 50}
+    with pytest.raises(ValidationError, match="the front end 'loudness' has no such setting"):
+        Table(front_end="loudness", n_mels=64)

@@ -1,11 +1,13 @@
 """The table of predictions and the formats in which it is written."""
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from birdcore.config.recipe import FormatName
 from birdcore.inference.predictions import WRITERS, Predictions, write_predictions
 
 TABLE = Predictions(
@@ -45,9 +47,15 @@ def test_long_table_leaves_out_what_is_below_the_threshold() -> None:
 
 def test_unknown_format_is_refused_with_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=", ".join(WRITERS)):
-        write_predictions(tmp_path / "x", TABLE, "raven")
+        write_predictions(tmp_path / "x", TABLE, "mp3")
 
 
 def test_columns_of_other_lengths_are_refused() -> None:
     with pytest.raises(ValueError, match=r"2 classes do not fit .* \(2, 3\)"):
         Predictions(("a", "b"), np.zeros(2), np.zeros(2), ("x", "y"), np.zeros((2, 3)))
+
+
+def test_recipe_may_name_every_format_but_the_submission() -> None:
+    assert {"submission", *get_args(FormatName)} == WRITERS.keys()
+    suffixes = [WRITERS[name].suffix for name in get_args(FormatName)]
+    assert len(set(suffixes)) == len(suffixes)  # each has a file of its own

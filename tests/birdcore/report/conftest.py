@@ -14,7 +14,7 @@ import pytest
 from birdcore.audio.trim import Override
 from birdcore.config import Ensemble, Recipe, read_recipe
 from birdcore.models.sed import ModelSpec
-from birdcore.sources.birdclef import Kind, scan
+from birdcore.sources.birdclef import scan
 from birdcore.sources.catalog import read_labels, read_recordings
 from birdcore.sources.shards import shards
 from birdcore.sources.source import Source
@@ -136,9 +136,9 @@ def _made(data: Path, store: Store, recipe: Recipe, held_out: bool) -> Made:
 
 def _heard(
     source: Source, store: Store, recipe: Recipe
-) -> tuple[dict[Kind, tuple[Ref, ...]], dict[Kind, tuple[Ref, ...]]]:
-    cleaned: dict[Kind, tuple[Ref, ...]] = {}
-    mels: dict[Kind, tuple[Ref, ...]] = {}
+) -> tuple[dict[str, tuple[Ref, ...]], dict[str, tuple[Ref, ...]]]:
+    cleaned: dict[str, tuple[Ref, ...]] = {}
+    mels: dict[str, tuple[Ref, ...]] = {}
     cut = {CUT: (Override("cut", 1.0, 2.5),)}
     for kind, parts in shards(source.subsets, store, 50, keep=True).items():
         own = [

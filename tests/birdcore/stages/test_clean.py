@@ -17,7 +17,6 @@ from birdcore.audio.decode import decode
 from birdcore.audio.rules import TooManyRejected
 from birdcore.audio.trim import Override
 from birdcore.config import Clean
-from birdcore.sources.birdclef import Kind
 from birdcore.sources.shards import Shard
 from birdcore.stages import clean
 from birdcore.store.artifact import Artifact
@@ -174,7 +173,7 @@ def test_recordings_too_long_to_wait_for_others_are_cleaned_alike(
 
 @pytest.mark.parametrize("kind", ["train_soundscapes", "test_soundscapes"])
 def test_speech_stays_in_soundscapes(
-    store: Store, tmp_path: Path, shared_data: Path, shard_of: MadeShard, kind: Kind
+    store: Store, tmp_path: Path, shared_data: Path, shard_of: MadeShard, kind: str
 ) -> None:
     folder = tmp_path / kind
     folder.mkdir()

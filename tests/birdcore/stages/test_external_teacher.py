@@ -12,7 +12,6 @@ import torch
 from birdcore.audio.trim import Override
 from birdcore.config import Clean, Mel
 from birdcore.features.shard_reader import read_shards
-from birdcore.sources.birdclef import Kind
 from birdcore.sources.shards import Shard
 from birdcore.stages import clean, mel
 from birdcore.stages import external_teacher as stage
@@ -62,7 +61,7 @@ def cleaned(tmp_path: Path, store: Store, shard_of: MadeShard) -> Callable[..., 
     def make(
         seconds: dict[str, float],
         rate: int = RATE,
-        kind: Kind = "train_audio",
+        kind: str = "train_audio",
         cuts: dict[str, tuple[Override, ...]] | None = None,
     ) -> tuple[Shard, Step]:
         (tmp_path / kind).mkdir(exist_ok=True)
@@ -167,7 +166,7 @@ def test_a_shard_of_which_nothing_is_left_joins_others(
 
 
 def test_its_key_is_made_of_teacher_hop_and_species_in_any_order(tmp_path: Path) -> None:
-    shard, ref = Shard("test_soundscapes", 0, ()), Step("clean", 1, "").ref
+    shard, ref = Shard("test_soundscapes", 0, (), "test"), Step("clean", 1, "").ref
 
     def key(hop_s: float = 1.0, species: tuple[str, ...] = SPECIES, sha: str = "0" * 64) -> str:
         teacher = ExternalTeacher(**{**vars(FAKE), "files": {"fake.bin": sha}})
@@ -179,7 +178,7 @@ def test_its_key_is_made_of_teacher_hop_and_species_in_any_order(tmp_path: Path)
 
 @pytest.mark.parametrize("hop_s", [0.0, -1.0, 2.1, float("nan")])
 def test_a_hop_that_leaves_gaps_is_refused(tmp_path: Path, hop_s: float) -> None:
-    shard = Shard("test_soundscapes", 0, ())
+    shard = Shard("test_soundscapes", 0, (), "test")
     with pytest.raises(ValueError, match="gaps"):
         stage.step(shard, Step("clean", 1, "").ref, FAKE, hop_s, (), CLEAN, tmp_path)
 

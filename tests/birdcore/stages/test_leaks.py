@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile as sf
 
-from birdcore.sources.birdclef import Kind
 from birdcore.sources.duplicates import Leak
 from birdcore.sources.shards import Shard
 from birdcore.sources.source import SourceFile
@@ -47,7 +46,7 @@ SAME_AIR = {
 """Other birds over the same background, which a publisher laid under both (correlation .9)."""
 
 
-def shard(root: Path, kind: Kind, paths: Iterable[Path]) -> Shard:
+def shard(root: Path, kind: str, paths: Iterable[Path]) -> Shard:
     names = {path.relative_to(root).as_posix(): path for path in paths}
     return Shard(kind, 0, tuple(SourceFile(n, 0, file_sha256(p)) for n, p in names.items()))
 

@@ -4,6 +4,7 @@ import csv
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,7 +49,7 @@ class Folder:
         heard: dict[str, list[pd.DataFrame]],
         weights: Mapping[str, float | Sequence[float]],
         how: Mapping[str, str | float] | None = None,
-        **settings: float,
+        **settings: Any,
     ) -> Artifact:
         """heard: by round, the predictions of each shard; how: blend, and power."""
         species = pd.DataFrame({"label": list(self.labels)})
@@ -351,3 +352,17 @@ def test_a_sample_that_names_the_stem_of_two_is_refused(folder: Folder) -> None:
         TableError, match=r"test_soundscapes/a\.ogg and test_soundscapes/old/a\.wav"
     ):
         folder.make({"one": [heard]}, {"one/x": 1.0})
+
+
+def test_formats_of_the_recipe_hold_what_was_predicted(folder: Folder) -> None:
+    folder.ask(["a_5", "a_10", "absent_5"])
+    heard = {"one": [predictions({"test_soundscapes/a.ogg": 2})]}
+    artifact = folder.make(heard, {"one/x": 1.0}, formats=("csv", "parquet"))
+    table = pd.read_parquet(artifact / "predictions.parquet")
+    assert list(table["recording"]) == ["a", "a"]
+    assert list(table["start"]) == [0, 5]
+    assert list(table.columns[3:]) == list(LABELS)
+    rows = written(artifact).loc[["a_5", "a_10"]]
+    np.testing.assert_allclose(table[list(LABELS)], rows, rtol=1e-6)
+    assert len(pd.read_csv(artifact / "predictions.csv")) == 6
+    assert not (folder.make(heard, {"one/x": 1.0}) / "predictions.csv").exists()
