@@ -8,7 +8,7 @@ import numpy as np
 from birdcore.config import Round
 from birdcore.config.validation import EXTERNAL_TEACHER
 from birdcore.store.artifact import Artifact
-from birdcore.training.history import read_history
+from birdcore.training.records import read_history
 
 SOURCES = {"birdclef": "the competition's recordings", "xeno-canto": "Xeno-canto's recordings"}
 
