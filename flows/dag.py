@@ -225,7 +225,7 @@ def _predictions(
         teacher = recipe.external_teacher.teacher
         shards_of_tests = zip(refs(tests.outputs), mels, strict=True)
         predicted[EXTERNAL_TEACHER] = [
-            predict.outside_step(teacher, number, outputs, part, cataloged, recipe.predict)
+            predict.external_teacher_step(teacher, number, outputs, part, cataloged, recipe.predict)
             for number, (outputs, part) in enumerate(shards_of_tests)
         ]
     return predicted

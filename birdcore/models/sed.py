@@ -70,17 +70,14 @@ class ModelSpec(BaseModel):
         embedding: int | None = None,
     ) -> Self:
         """The shape that a round's settings give a model."""
+        shape = settings.model_dump(include=set(cls.model_fields))  # those of the same names
         return cls(
             backbone=backbone,
             classes=classes,
             n_mels=n_mels,
-            frequency_pool=settings.frequency_pool,
-            frequency_channel=settings.frequency_channel,
-            head=settings.head,
-            clip=settings.clip_pooling,
-            drop_path=settings.drop_path,
-            dropout=settings.dropout,
             embedding=embedding,
+            clip=settings.clip_pooling,
+            **shape,
         )
 
 
