@@ -66,15 +66,9 @@ def species_of(catalog: Artifact, evaluation: Evaluation | None) -> list[Species
 
 
 def _results(label: str, evaluation: Evaluation | None) -> dict[str, Any]:
-    if evaluation is None:
-        return {"pieces": 0, "auc": None, "auc_by": {}, "mean": None}
-    if label not in evaluation.classes:
-        return {
-            "pieces": 0,
-            "auc": None,
-            "auc_by": dict.fromkeys(evaluation.class_auc_by),
-            "mean": None,
-        }
+    if evaluation is None or label not in evaluation.classes:
+        auc_by = {} if evaluation is None else dict.fromkeys(evaluation.class_auc_by)
+        return {"pieces": 0, "auc": None, "auc_by": auc_by, "mean": None}
     k = evaluation.classes.index(label)
     present = evaluation.truth[:, k]
     return {
@@ -93,7 +87,7 @@ def cleaning_counts(cleaned: Mapping[str, Sequence[Artifact]]) -> list[dict[str,
     """Counts of the stage `clean` by subset of recordings."""
     names = ("recordings", "rejected", "hours", "with_speech", "cut_s")
     return [
-        {"kind": SUBSETS[subset]}
+        {"kind": SUBSETS.get(subset, subset)}
         | {name: sum(artifact.metrics[name] for artifact in shards) for name in names}
         for subset, shards in cleaned.items()
         if shards
