@@ -70,7 +70,9 @@ class ModelSpec(BaseModel):
         embedding: int | None = None,
     ) -> Self:
         """The shape that a round's settings give a model."""
-        shape = settings.model_dump(include=set(cls.model_fields))  # those of the same names
+        # `settings` may be a TrainConfig, which has a backbone as well.
+        same = TrainSettings.model_fields.keys() & cls.model_fields.keys()
+        shape = settings.model_dump(include=set(same))
         return cls(
             backbone=backbone,
             classes=classes,
