@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from birdcore.metrics import bootstrap, class_auc, cmap, macro_auc
+from birdcore.metrics import bootstrap, class_auc, cmap
 
 Result = TypeVar("Result")
 
@@ -43,7 +43,7 @@ def main() -> None:
     print(f"largest difference {np.abs(ours - theirs).max():.1e}, {abs(precision - reference):.1e}")
     for rows in (12, 288):
         part, groups = slice(24 * rows), np.arange(24 * rows) // rows
-        resample = partial(bootstrap, truth[part, :26], scores[part, :26], groups, macro_auc)
+        resample = partial(bootstrap, truth[part, :26], scores[part, :26], groups)
         timed(
             f"bootstrap 24 groups of {rows} rows, 1000 times",
             partial(resample, generator=generator),

@@ -10,29 +10,16 @@ The names in `__all__` are the public surface (`birdcore/api.py` has them, docs/
 them). They are imported when they are used, so that `import birdcore` is quick.
 """
 
-from importlib import import_module
-from typing import Any
+from birdcore.late_imports import late_imports
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Predictions",
-    "TrainedModel",
-    "augment",
-    "build_model",
-    "load_model",
-    "load_recording",
-    "loss",
-    "mel_spectrogram",
-    "model_input",
-    "write_predictions",
-]
+    "Predictions", "TrainedModel", "augment", "build_model", "load_model", "load_recording", "loss",
+    "mel_spectrogram", "model_input", "write_predictions",
+]  # fmt: skip
 
-
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        return getattr(import_module("birdcore.api"), name)
-    raise AttributeError(f"module 'birdcore' has no attribute {name!r}")
+__getattr__ = late_imports(__name__, {"api": __all__})
 
 
 def __dir__() -> list[str]:

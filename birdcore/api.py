@@ -18,25 +18,15 @@ from birdcore.audio.resample import resample
 from birdcore.config.training import LossSettings
 from birdcore.features.mel import PRESETS, MelSpec
 from birdcore.features.spectrogram import mel_energy
-from birdcore.inference.predictions import Predictions, write_predictions
-from birdcore.inference.trained_model import TrainedModel, as_samples, load_model
+from birdcore.inference.predictions import Predictions as Predictions
+from birdcore.inference.predictions import write_predictions as write_predictions
+from birdcore.inference.trained_model import TrainedModel as TrainedModel
+from birdcore.inference.trained_model import as_samples
+from birdcore.inference.trained_model import load_model as load_model
 from birdcore.models.normalise import Normalisation, normalise, to_db
 from birdcore.models.sed import ModelSpec, SedModel
 from birdcore.training.augment import draw_mixup, mixup, random_gain, spec_augment
 from birdcore.training.loss import LOSSES, Loss, build_loss
-
-__all__ = [
-    "Predictions",
-    "TrainedModel",
-    "augment",
-    "build_model",
-    "load_model",
-    "load_recording",
-    "loss",
-    "mel_spectrogram",
-    "model_input",
-    "write_predictions",
-]
 
 
 def load_recording(path: str | Path, rate: int | None = None) -> tuple[NDArray[np.float32], int]:

@@ -11,7 +11,7 @@ from birdcore.stages.score import ENSEMBLE, SCORES
 from birdcore.store.artifact import Artifact, Step
 from birdcore.store.store import Store
 from birdcore.text import markdown, plain_text, to_csv
-from birdcore.training.attribution import FILE, OUTSIDE, merged, read_attribution, terms
+from birdcore.training.records import EXTERNAL, FILE, merged, read_attribution, terms
 from flows.dag import Dag
 from flows.problems import PROBLEMS, problems_csv
 from flows.result_folder import replace_results
@@ -98,7 +98,7 @@ def _tables(dag: Dag, store: Store) -> dict[str, str]:
 
 def card(dag: Dag, store: Store, used: pd.DataFrame, scores: dict[str, Any]) -> str:
     """What whoever gets the models must know of them, in Markdown."""
-    teachers = used[used["recording"].str.startswith(OUTSIDE)]
+    teachers = used[used["recording"].str.startswith(EXTERNAL)]
     used = used.drop(teachers.index)
     counts = terms(used["license"])
     says = {
@@ -110,7 +110,7 @@ def card(dag: Dag, store: Store, used: pd.DataFrame, scores: dict[str, Any]) -> 
     lines += [f"- {counts[key]} {text}." for key, text in says.items() if counts[key]]
     for _, teacher in teachers.iterrows():
         lines.append(
-            f"- Taught by {markdown(teacher['recording'].removeprefix(OUTSIDE))} "
+            f"- Taught by {markdown(teacher['recording'].removeprefix(EXTERNAL))} "
             f"({markdown(teacher['author'])}; {markdown(teacher['url'])}), "
             f"{markdown(teacher['license'])}: these models are under its terms."
         )

@@ -13,7 +13,7 @@ from birdcore.store.artifact import Artifact, Step
 from birdcore.store.run_records import Run
 from birdcore.store.store import Store
 from birdcore.text import plain_text
-from birdcore.training.history import read_history
+from birdcore.training.records import read_history
 from flows.dag import Dag
 from flows.results import stage_table
 

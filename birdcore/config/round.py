@@ -94,8 +94,8 @@ class Round(TrainSettings):
     init_from: str | None = None
     """An earlier round whose weights this one starts from; of other data, the backbone's only."""
     teacher: str | None = None
-    """An earlier round that labels the soundscapes, or "outside", the teacher of [outside]; every
-    labelled clip is mixed with one."""
+    """An earlier round that labels the soundscapes, or "external_teacher", the teacher of
+    [external_teacher]; every labelled clip is mixed with one."""
     iterations: Count = 1
     """How often the round is repeated, each taught by the one before (5th place: 4 to 5)."""
     label: PseudoLabels = PseudoLabels()

@@ -3,29 +3,22 @@
 Names are imported when they are used, since most of them need torch.
 """
 
-from importlib import import_module
-from typing import Any
+from birdcore.late_imports import late_imports
 
-_MODULES = {
-    "ENGINES": "engine",
-    "WRITERS": "predictions",
-    "EnsembleWeights": "weights",
-    "Predictions": "predictions",
-    "Predictor": "predict",
-    "TrainedModel": "trained_model",
-    "blend": "weights",
-    "fit_ensemble": "ensemble",
-    "load_model": "trained_model",
-    "load_predictors": "predict",
-    "predict_recording": "predict",
-    "predict_segments": "predict",
-    "write_predictions": "predictions",
-}
+__all__ = [
+    "ENGINES", "WRITERS", "EnsembleWeights", "Predictions", "Predictor", "TrainedModel", "blend",
+    "fit_ensemble", "load_model", "load_predictors", "predict_recording", "predict_segments",
+    "write_predictions",
+]  # fmt: skip
 
-__all__ = [*_MODULES]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = late_imports(
+    __name__,
+    {
+        "engine": ["ENGINES"],
+        "ensemble": ["fit_ensemble"],
+        "predict": ["Predictor", "load_predictors", "predict_recording", "predict_segments"],
+        "predictions": ["WRITERS", "Predictions", "write_predictions"],
+        "trained_model": ["TrainedModel", "load_model"],
+        "weights": ["EnsembleWeights", "blend"],
+    },
+)

@@ -22,11 +22,11 @@ class TeacherPredictions:
     """A teacher's outputs for some recordings, and where the competition's classes are in them.
 
     Attributes:
-        heard: The outputs.
+        outputs: The outputs.
         columns: (K,), the column of each class among the teacher's species, or -1.
     """
 
-    heard: TeacherOutputs
+    outputs: TeacherOutputs
     columns: NDArray[np.int64]
 
 
@@ -51,14 +51,14 @@ def segment_probabilities(
     """Probabilities (S, K) of the segments of one recording that end at `ends` seconds."""
     rows = torch.full((len(ends),), row)
     begin = torch.from_numpy(np.asarray(ends, np.float64) - segment_s)
-    outputs = predictions.heard.probability(rows, begin, segment_s)
+    outputs = predictions.outputs.probability(rows, begin, segment_s)
     return _by_class(predictions, outputs.numpy())
 
 
 def recording_probabilities(predictions: TeacherPredictions) -> NDArray[np.float32]:
     """Probabilities (R, K) of whole recordings: the maximum over windows, as of our own models."""
-    windows = predictions.heard.probabilities.float().numpy()
-    best = np.maximum.reduceat(windows, predictions.heard.first.numpy(), axis=0)
+    windows = predictions.outputs.probabilities.float().numpy()
+    best = np.maximum.reduceat(windows, predictions.outputs.first.numpy(), axis=0)
     return _by_class(predictions, best)
 
 

@@ -21,27 +21,20 @@ SEGMENTS_AT_ONCE = 64
 CODEC_PADDING_S = 0.1  # lossy codecs append a little silence, which gets no row of its own
 
 
-def window_starts(
-    total_frames: int, window_frames: int, step_frames: int, pad_frames: int = 0
-) -> NDArray[np.int64]:
+def window_starts(total_frames: int, window_frames: int, step_frames: int) -> NDArray[np.int64]:
     """First frames of the windows over a recording, (W,), the first and last window at its ends.
 
     Windows lie evenly, at most `step_frames` apart (where that saves one, a little more: a tenth
-    of a step over all of them; never more than a window). `pad_frames` lets them reach so far
-    over both ends: a start may be negative, a window may end after the recording, the crop pads.
-    With (window - step) / 2 the first and last step are centred in a window (1st place 2025);
-    with window - step all frames lie in equally many windows. A recording shorter than one
-    window gets one. Raises ValueError for sizes that leave frames out or make empty windows.
+    of a step over all of them; never more than a window). A recording shorter than one window
+    gets one. Raises ValueError for sizes that leave frames out or make empty windows.
     """
     if total_frames < 1:
         raise ValueError("the recording has no frames")
     if not 1 <= step_frames <= window_frames:
         raise ValueError(f"a step of {step_frames} frames is not in 1 to {window_frames} (window)")
-    if not 0 <= pad_frames < window_frames:
-        raise ValueError(f"padding of {pad_frames} frames is not in 0 to {window_frames - 1}")
-    room = max(total_frames + 2 * pad_frames - window_frames, 0)
+    room = max(total_frames - window_frames, 0)
     steps = max(np.ceil(room / step_frames - 0.1), np.ceil(room / window_frames))
-    return np.linspace(-pad_frames, room - pad_frames, int(steps) + 1).round().astype(np.int64)
+    return np.linspace(0, room, int(steps) + 1).round().astype(np.int64)
 
 
 def average_overlaps(

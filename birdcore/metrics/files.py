@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from birdcore.metrics.metrics import bootstrap, class_auc, cmap, macro_auc, mean_scored
+from birdcore.metrics.metrics import bootstrap, class_auc, cmap, mean_scored
 from birdcore.unicode_names import nfc
 
 
@@ -142,7 +142,7 @@ def score_files(
         )
     groups = [row_id.rpartition("_")[0] or row_id for row_id in both.row_ids]
     low, high = bootstrap(
-        both.truth, both.scores, groups, macro_auc, generator=generator, rounds=rounds, level=level
+        both.truth, both.scores, groups, generator=generator, rounds=rounds, level=level
     )
     named = zip(both.labels, per_class.tolist(), strict=True)
     scored = {label: value for label, value in named if not np.isnan(value)}

@@ -6,13 +6,11 @@ and a binary search instead of a curve of thresholds. Windows of one soundscape 
 interval resamples soundscapes, not rows.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Metric = Callable[[NDArray[np.bool_], NDArray[np.floating]], float]
 COLUMNS_AT_ONCE = 16  # one cache line of a row holds 8 to 16 scores
 
 
@@ -34,46 +32,39 @@ def macro_auc(truth: ArrayLike, scores: ArrayLike) -> float:
     return mean_scored(class_auc(truth, scores))
 
 
-def cmap(truth: ArrayLike, scores: ArrayLike, padding: int = 0) -> float:
+def cmap(truth: ArrayLike, scores: ArrayLike) -> float:
     """Class-mean average precision over classes with positives.
 
-    `padding` > 0 appends so many rows of ones to both, as BirdCLEF 2023 did (with 5): every
-    class then counts, and rare ones weigh less. Per class equal to
-    `sklearn.metrics.average_precision_score`. Raises ValueError as `macro_auc` does.
+    Per class equal to `sklearn.metrics.average_precision_score`. (BirdCLEF 2023 appended five rows
+    of ones to both tables.) Raises ValueError as `macro_auc` does.
     """
-    hits, values = _checked(truth, scores)
-    if padding:
-        shape = (padding, hits.shape[1])
-        hits = np.concatenate([hits, np.ones(shape, bool)])
-        values = np.concatenate([values, np.ones(shape, values.dtype)])
-    return mean_scored(np.array([_average_precision(*s) for s in _by_class(hits, values)]))
+    return mean_scored(
+        np.array([_average_precision(*s) for s in _by_class(*_checked(truth, scores))])
+    )
 
 
 def bootstrap(
-    truth: NDArray[np.bool_],
-    scores: NDArray[np.floating],
+    truth: ArrayLike,
+    scores: ArrayLike,
     groups: ArrayLike,
-    metric: Metric,
     *,
     generator: np.random.Generator,
     rounds: int = 1000,
     level: float = 0.95,
 ) -> tuple[float, float]:
-    """Percentile interval of `metric`, resampling groups of rows with replacement.
+    """Percentile interval of `macro_auc`, resampling groups of rows with replacement.
 
-    `groups` (N,) names the group (soundscape) of each row. Draws in which the metric has nothing
-    to score are left out. Raises what the metric raises on all the rows.
+    `groups` (N,) names the group (soundscape) of each row. Draws in which no class can be scored
+    are left out. Raises what `macro_auc` raises on all the rows.
     """
-    metric(truth, scores)
+    hits, values = _checked(truth, scores)
+    macro_auc(hits, values)
     _, group, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
     draws = generator.integers(len(sizes), size=(rounds, len(sizes)))
-    if metric is macro_auc:  # needs no row twice: pairs won between groups are counted once
-        values = _resampled_macro_auc(*_checked(truth, scores), group, draws)
-    else:
-        values = _resampled(truth, scores, metric, group, draws)
-    if not values.size:
+    found = _resampled_macro_auc(hits, values, group, draws)
+    if not found.size:
         raise ValueError(f"none of {rounds} draws of {len(sizes)} groups could be scored")
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
@@ -126,29 +117,16 @@ def _average_precision(positives: NDArray[np.floating], negatives: NDArray[np.fl
     return float(np.mean(hits / (hits + false_alarms)))
 
 
-def _resampled(
-    truth: NDArray[np.bool_],
-    scores: NDArray[np.floating],
-    metric: Metric,
-    group: NDArray[np.intp],
-    draws: NDArray[np.int64],
-) -> NDArray[np.float64]:
-    rows_of = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
-    values = []
-    for draw in draws:
-        rows = np.concatenate([rows_of[i] for i in draw])
-        with suppress(ValueError):
-            values.append(metric(truth[rows], scores[rows]))
-    return np.array(values)
-
-
 def _resampled_macro_auc(
     hits: NDArray[np.bool_],
     values: NDArray[np.floating],
     group: NDArray[np.intp],
     draws: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """`macro_auc` of each draw: pairs won, summed over the pairs of groups that were drawn."""
+    """`macro_auc` of each draw: pairs won, summed over the pairs of groups that were drawn.
+
+    So no row is scored twice: what each group wins against each other one is counted once.
+    """
     groups = draws.shape[1]
     times = np.apply_along_axis(np.bincount, 1, draws, minlength=groups).astype(np.float64)
     total, scored = np.zeros((2, len(draws)))

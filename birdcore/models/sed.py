@@ -70,17 +70,16 @@ class ModelSpec(BaseModel):
         embedding: int | None = None,
     ) -> Self:
         """The shape that a round's settings give a model."""
+        # `settings` may be a TrainConfig, which has a backbone as well.
+        same = TrainSettings.model_fields.keys() & cls.model_fields.keys()
+        shape = settings.model_dump(include=set(same))
         return cls(
             backbone=backbone,
             classes=classes,
             n_mels=n_mels,
-            frequency_pool=settings.frequency_pool,
-            frequency_channel=settings.frequency_channel,
-            head=settings.head,
-            clip=settings.clip_pooling,
-            drop_path=settings.drop_path,
-            dropout=settings.dropout,
             embedding=embedding,
+            clip=settings.clip_pooling,
+            **shape,
         )
 
 

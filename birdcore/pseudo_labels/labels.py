@@ -85,7 +85,7 @@ def write_labels(
     """Write `labels.parquet`; `models` are the names of the teacher's artifacts."""
     metadata: dict[str, Any] = {"teacher": models, "power": power, "classes": teacher.classes}
     if teacher.external is not None:
-        metadata["outside"] = asdict(teacher.external.heard.info.credit)
+        metadata["outside"] = asdict(teacher.external.outputs.info.credit)
     table = pa.Table.from_pandas(labels, SCHEMA, preserve_index=False)
     pq.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(metadata)}), path)
 

@@ -92,7 +92,7 @@ def segment_probabilities(
         probabilities = segment_mean(cells, count, rate, starts, ends).astype(np.float32)
     if teacher.external is None:
         return probabilities, np.ones(len(teacher.classes), bool)
-    outputs, columns = teacher.external.heard, teacher.external.columns
+    outputs, columns = teacher.external.outputs, teacher.external.columns
     rows = torch.full((len(starts),), row)
     external = outputs.probability(rows, torch.from_numpy(starts), config.segment_s).numpy()
     known, weight = columns >= 0, config.external_weight

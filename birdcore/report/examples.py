@@ -95,17 +95,11 @@ def _distinct(cells: NDArray[np.int64]) -> list[tuple[int, int]]:
     return found
 
 
-def evaluation_examples(
-    inputs: ReportInputs, evaluation: Evaluation, cleaned: Sequence[Artifact]
-) -> dict[str, list[Example]]:
-    """Pictures and sounds of the selected examples; sounds are written beside the page.
-
-    Args:
-        cleaned: shards of the stage `clean` that hold the evaluated recordings.
-    """
+def evaluation_examples(inputs: ReportInputs, evaluation: Evaluation) -> dict[str, list[Example]]:
+    """Pictures and sounds of the selected examples; sounds are written beside the page."""
     cells = select_examples(evaluation)
     names = {evaluation.recordings[row] for of_kind in cells.values() for row, _ in of_kind}
-    shards, kept = _shards_of(inputs.mels, names), _kept_of(cleaned, names)
+    shards, kept = _shards_of(inputs.mels, names), _kept_of(inputs.evaluated, names)
     return {
         kind: [
             _example(inputs, evaluation, cell, shards, kept, f"{kind.replace(' ', '-')}-{n}")
@@ -185,9 +179,10 @@ def _kept_sound(
     return write_sound(inputs.folder, samples, audio.rate, stem)
 
 
-def cut_examples(inputs: ReportInputs, cleaned: Sequence[Artifact]) -> list[Example]:
+def cut_examples(inputs: ReportInputs) -> list[Example]:
     """Some cuts of cleaning, from the longest to the shortest, at most one a recording."""
-    tables = [pd.read_parquet(artifact / "cuts.parquet") for artifact in cleaned]
+    cleaned = [shard for shards in inputs.cleaned.values() for shard in shards]
+    tables = [pd.read_parquet(shard / "cuts.parquet") for shard in cleaned]
     selected = select_cuts(pd.concat(tables), inputs.readable) if tables else []
     found = []
     for n, one in enumerate(selected, 1):

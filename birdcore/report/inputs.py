@@ -7,7 +7,7 @@ from typing import Any
 
 from birdcore.config import Round
 from birdcore.features.front_end import FrontEnd, from_settings
-from birdcore.store.artifact import Artifact
+from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.store import Store
 
 
@@ -65,3 +65,9 @@ class ReportInputs:
     readable: Sequence[str]
     locate: Callable[[str], Path]
     folder: Path
+
+    @property
+    def evaluated(self) -> list[Artifact]:
+        """The shards of `clean` that the mels of the evaluated recordings were made of."""
+        refs = {Ref.named(name) for mel in self.mels for name in mel.manifest.inputs["clean"]}
+        return [shard for shards in self.cleaned.values() for shard in shards if shard.ref in refs]

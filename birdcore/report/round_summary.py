@@ -9,7 +9,7 @@ from birdcore.config import Round
 from birdcore.config.validation import EXTERNAL_TEACHER
 from birdcore.sources.source import SOURCES
 from birdcore.store.artifact import Artifact
-from birdcore.training.history import read_history
+from birdcore.training.records import read_history
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from birdcore.report.evaluation import Evaluation
 from birdcore.sources.catalog import read_recordings
 from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.store import Store
-from birdcore.training.attribution import FILE, OUTSIDE, merged, read_attribution, terms
+from birdcore.training.records import EXTERNAL, FILE, merged, read_attribution, terms
 
 SUBSETS = {
     "train_audio": "Labelled recordings",
@@ -67,15 +67,9 @@ def species_of(catalog: Artifact, evaluation: Evaluation | None) -> list[Species
 
 
 def _results(label: str, evaluation: Evaluation | None) -> dict[str, Any]:
-    if evaluation is None:
-        return {"pieces": 0, "auc": None, "auc_by": {}, "mean": None}
-    if label not in evaluation.classes:
-        return {
-            "pieces": 0,
-            "auc": None,
-            "auc_by": dict.fromkeys(evaluation.class_auc_by),
-            "mean": None,
-        }
+    if evaluation is None or label not in evaluation.classes:
+        auc_by = {} if evaluation is None else dict.fromkeys(evaluation.class_auc_by)
+        return {"pieces": 0, "auc": None, "auc_by": auc_by, "mean": None}
     k = evaluation.classes.index(label)
     present = evaluation.truth[:, k]
     return {
@@ -141,11 +135,11 @@ class Licences:
 
 def licences(models: Iterable[Artifact]) -> Licences:
     used = merged(read_attribution(model / FILE) for model in models)
-    is_teacher = used["recording"].str.startswith(OUTSIDE)
+    is_teacher = used["recording"].str.startswith(EXTERNAL)
     own = used[~is_teacher]
     counts = own["license"].replace("", "unknown").value_counts()
     teachers = used[is_teacher]
-    teachers = teachers.assign(name=teachers["recording"].str.removeprefix(OUTSIDE))
+    teachers = teachers.assign(name=teachers["recording"].str.removeprefix(EXTERNAL))
     return Licences(
         recordings=len(own),
         recordists=own.loc[own["author"] != "", "author"].nunique(),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 VERSION = 3
-HEARD, CATALOG = "[heard]", "[catalog]"
+OUTPUTS, CATALOG = "[heard]", "[catalog]"
 """Inputs that are no rounds, under names that no round can have."""
 
 
@@ -37,22 +37,22 @@ class Settings(Ensemble):
 def step(
     settings: Ensemble,
     members: Mapping[str, tuple[Ref, ...]],
-    outside: tuple[str, tuple[Ref, ...], Ref] | None = None,
+    external: tuple[str, tuple[Ref, ...], Ref] | None = None,
 ) -> Step:
     """Weights of the members.
 
     Args:
         settings: The recipe's [ensemble].
         members: The models of each round.
-        outside: The name of an external teacher that is a member too, its outputs for the
+        external: The name of an external teacher that is a member too, its outputs for the
             recordings, and the catalogue.
     """
     config = settings.model_dump(include={"weights", "blend"})
     if settings.blend == "power":
         config["power"] = settings.power
     inputs = dict(members)
-    if outside is not None:
-        config["teacher"], inputs[HEARD], catalog = outside
+    if external is not None:
+        config["teacher"], inputs[OUTPUTS], catalog = external
         inputs[CATALOG] = (catalog,)
     return Step("ensemble", VERSION, "ensemble", config, inputs, defaults=defaults_of(settings))
 
@@ -68,7 +68,7 @@ def run(job: Job) -> Metrics:
     rounds = {
         name: [model.folder for model in job.inputs(name)]
         for name in job.step.inputs
-        if name not in (HEARD, CATALOG)
+        if name not in (OUTPUTS, CATALOG)
     }
     tables, classes = read_members(rounds)
     common = sorted(set.intersection(*(set(table.index) for table in tables.values())))
@@ -115,7 +115,7 @@ def _teacher(job: Job, recordings: list[str]) -> "pd.DataFrame":
 
     if not recordings:
         return pd.DataFrame()
-    outputs = [artifact / "heard.parquet" for artifact in job.inputs(HEARD)]
+    outputs = [artifact / "heard.parquet" for artifact in job.inputs(OUTPUTS)]
     species = job.input(CATALOG) / "species.parquet"
     predictions = recording_probabilities(read_teacher_predictions(outputs, species, recordings))
     return pd.DataFrame({"probabilities": list(predictions)}, recordings)

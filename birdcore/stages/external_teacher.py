@@ -86,9 +86,8 @@ def run(job: Job) -> Metrics:
     from birdcore.audio.cleaned import KEPT
     from birdcore.audio.cleaning import kept_recordings
     from birdcore.pseudo_labels.soft import segment_starts
-    from birdcore.teachers.external_teacher import species_columns
+    from birdcore.teachers.external_teacher import species_columns, windows
     from birdcore.teachers.outputs import TeacherInfo, write_outputs
-    from birdcore.teachers.windows import windows
 
     settings = Settings.model_validate(job.config)
     teacher = teacher_named(settings.teacher)

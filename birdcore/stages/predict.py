@@ -40,12 +40,12 @@ def step(round_name: str, shard: int, models: tuple[Ref, ...], mel: Ref, setting
     )
 
 
-def outside_step(
-    teacher: str, shard: int, heard: Ref, mel: Ref, catalog: Ref, settings: Predict
+def external_teacher_step(
+    teacher: str, shard: int, outputs: Ref, mel: Ref, catalog: Ref, settings: Predict
 ) -> Step:
     """Predictions of one shard by an external teacher, from its outputs for this shard."""
     config = {"segment_s": settings.segment_s, "teacher": teacher}
-    inputs = {"heard": (heard,), "mel": (mel,), "catalog": (catalog,)}
+    inputs = {"heard": (outputs,), "mel": (mel,), "catalog": (catalog,)}
     name = f"predict external_teacher {shard:04d}"
     return Step("predict", VERSION, name, config, inputs, defaults=defaults_of(settings))
 

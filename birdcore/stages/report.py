@@ -115,21 +115,17 @@ def run(job: Job) -> Metrics:
     if inputs.score is None:
         models = {n: inputs.models[n] for n in settings.members if n in inputs.models}
         evaluation = evaluate_on_held_out(inputs.ensemble, models)
-        subset = "train_audio"
     else:
-        subset = "test_soundscapes"
-        soundscapes = [name for name in inputs.readable if name.startswith(f"{subset}/")]
+        evaluated = {name for shard in inputs.evaluated for name in shard.manifest.sources}
+        soundscapes = [name for name in inputs.readable if name in evaluated]
         truth = job.source(settings.truth)
         evaluation = evaluate_on_soundscapes(
             inputs.submission, inputs.score, truth, soundscapes, settings.segment_s
         )
     job.progress(0, 3, "examples")
-    examples = (
-        {} if evaluation is None
-        else evaluation_examples(inputs, evaluation, inputs.cleaned[subset])
-    )  # fmt: skip
+    examples = {} if evaluation is None else evaluation_examples(inputs, evaluation)
     job.progress(1, 3, "cuts")
-    cuts = cut_examples(inputs, inputs.cleaned["train_audio"])
+    cuts = cut_examples(inputs)
     job.progress(2, 3, "page")
     text = render(
         sections.rounds_section(inputs)

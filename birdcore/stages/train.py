@@ -148,9 +148,8 @@ def _write(
     from birdcore.models.sed import save_model
     from birdcore.pseudo_labels.labels import read_credit
     from birdcore.teachers.outputs import read_teacher_info
-    from birdcore.training.attribution import FILE, attribution, write_attribution
     from birdcore.training.checkpoint import drop_checkpoints
-    from birdcore.training.history import write_history
+    from birdcore.training.records import FILE, attribution, write_attribution, write_history
     from birdcore.training.validate import held_out_table
 
     save_model(job.folder, training.evaluated, model_spec)

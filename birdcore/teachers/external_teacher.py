@@ -5,17 +5,22 @@ species is a better start than a model of photographs. Such a model is somebody 
 its own terms, so a teacher carries its credit.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from birdcore.audio.blocks import Block, Reader
+
 Floats: TypeAlias = NDArray[np.float32]
 Infer: TypeAlias = Callable[[Floats], tuple[Floats, Floats]]
 """From windows (N, samples), each by itself, to probabilities (N, classes) and embeddings
 (N, width)."""
+
+
+BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -63,3 +68,29 @@ def species_columns(classes: Sequence[str], species: Sequence[str]) -> NDArray[n
     """The column of each species among a teacher's classes, by scientific name; -1 for none."""
     column = {name.casefold(): index for index, name in enumerate(classes)}
     return np.array([column.get(name.casefold(), -1) for name in species], np.int64)
+
+
+def windows(
+    blocks: Iterable[Block], count: int, starts: NDArray[np.float64], teacher: ExternalTeacher
+) -> Iterator[Floats]:
+    """Windows (N, samples) of a recording, in batches.
+
+    A recording shorter than a window is repeated, as crops of its mel are.
+
+    Args:
+        blocks: Samples at the teacher's rate, mono.
+        count: How many samples there are in all.
+        starts: Where the windows begin, seconds, in order.
+        teacher: Whose windows they are.
+    """
+    first = np.rint(starts * teacher.sample_rate).astype(np.int64)
+    first = np.minimum(first, max(count - teacher.window, 0))
+    reader, near = Reader(blocks), np.empty(0, np.float32)
+    for batch in np.array_split(first, -(-len(first) // BATCH)):
+        begin, end = batch[0], batch[-1] + teacher.window
+        near = near[len(near) - (reader.position - begin) :]
+        reader.skip(begin - reader.position)
+        near = np.concatenate([near, reader.take(end - reader.position)])
+        if count < teacher.window:
+            near = np.resize(near, teacher.window)
+        yield np.stack([near[start : start + teacher.window] for start in batch - begin])

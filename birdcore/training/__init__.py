@@ -14,8 +14,7 @@
     epoch.py, loop.py one epoch; all of them
     validate.py       scores on held-out recordings
     checkpoint.py     the state of a training on disk
-    history.py        a row for each epoch
-    attribution.py    whose recordings trained a model
+    records.py        whose recordings trained a model, and a row for each epoch
 
 Example:
     >>> import torch
@@ -24,24 +23,7 @@ Example:
     tensor(0.0045)
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from birdcore.training.augment import mixup, spec_augment, sumix
-    from birdcore.training.batch import Batch, make_batch
-    from birdcore.training.loop import begin_training, train_epochs
-    from birdcore.training.loss import LOSSES, bce, build_loss, focal
-    from birdcore.training.ranking import soft_auc
-    from birdcore.training.training_set import TrainingFiles, TrainingSet, read_training_set
-
-_MODULES = {
-    "mixup": "augment", "spec_augment": "augment", "sumix": "augment", "Batch": "batch",
-    "make_batch": "batch", "begin_training": "loop", "train_epochs": "loop", "LOSSES": "loss",
-    "bce": "loss", "build_loss": "loss", "focal": "loss", "soft_auc": "ranking",
-    "TrainingFiles": "training_set", "TrainingSet": "training_set",
-    "read_training_set": "training_set",
-}  # fmt: skip
+from birdcore.late_imports import late_imports
 
 __all__ = [
     "LOSSES", "Batch", "TrainingFiles", "TrainingSet", "bce", "begin_training", "build_loss",
@@ -49,9 +31,14 @@ __all__ = [
     "train_epochs",
 ]  # fmt: skip
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is used first: these modules import torch."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__ = late_imports(
+    __name__,
+    {
+        "augment": ["mixup", "spec_augment", "sumix"],
+        "batch": ["Batch", "make_batch"],
+        "loop": ["begin_training", "train_epochs"],
+        "loss": ["LOSSES", "bce", "build_loss", "focal"],
+        "ranking": ["soft_auc"],
+        "training_set": ["TrainingFiles", "TrainingSet", "read_training_set"],
+    },
+)

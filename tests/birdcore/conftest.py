@@ -24,7 +24,7 @@ from birdcore.stages import clean, mel
 from birdcore.store.artifact import Artifact, Metrics, Ref, Step
 from birdcore.store.files import file_sha256
 from birdcore.store.store import Job, Store
-from birdcore.training.attribution import COLUMNS, FILE
+from birdcore.training.records import COLUMNS, FILE
 
 SMALL_MEL = Mel(n_mels=32)
 MadeShard: TypeAlias = Callable[..., Shard]

@@ -102,7 +102,7 @@ def steps(recipe: Any, source: Source) -> Iterator[Step]:
     yield label.step(one, "clips", 0, (REF,), REF, external=(REF, REF))
     yield ensemble.step(recipe.ensemble, {"one": (REF,)})
     yield predict.step("one", 0, (REF,), REF, recipe.predict)
-    yield predict.outside_step("birdnet", 0, REF, REF, REF, recipe.predict)
+    yield predict.external_teacher_step("birdnet", 0, REF, REF, REF, recipe.predict)
     yield submission.step(recipe.predict, source, REF, REF, {"one": (REF,)})
     scored = score.step(recipe.score, source, REF)
     assert scored is not None

@@ -20,7 +20,7 @@ from birdcore.store.store import Store
 from birdcore.teachers import TEACHERS
 from birdcore.teachers.external_teacher import Credit, ExternalTeacher, Floats, Infer
 from birdcore.teachers.outputs import read_outputs
-from birdcore.training.attribution import FILE, OUTSIDE
+from birdcore.training.records import EXTERNAL, FILE
 from flows.dag import Dag, build_dag
 
 EMBED = """
@@ -111,7 +111,7 @@ def test_a_backbone_learns_embeddings_then_labels_and_all_name_the_teacher(
     assert shape.embedding == 8
     for name in ("embed", "first", "second", "third"):
         credits = pd.read_csv(made[f"train {name} resnet10t fold 0"] / FILE)["recording"]
-        assert (credits == f"{OUTSIDE}Fake").sum() == 1
+        assert (credits == f"{EXTERNAL}Fake").sum() == 1
         assert not credits.str.startswith("train_soundscapes").any()
     first, plain = load_model(made["train first resnet10t fold 0"].folder)
     assert plain.embedding is None

@@ -12,7 +12,7 @@ from birdcore.sources.folds import soundscape_fold
 from birdcore.stages import catalog, clean, folds, label, mel, train
 from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.store import Store
-from birdcore.training.attribution import FILE
+from birdcore.training.records import FILE
 from flows.dag import build_dag
 
 FOLDS = 3

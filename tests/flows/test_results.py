@@ -13,7 +13,7 @@ from birdcore.audio.cleaned import UNREADABLE, USED
 from birdcore.sources.tables import Problem
 from birdcore.store.artifact import MANIFEST, Metrics, Step
 from birdcore.store.store import Job, Store
-from birdcore.training.attribution import COLUMNS, FILE, OUTSIDE, read_attribution
+from birdcore.training.records import COLUMNS, EXTERNAL, FILE, read_attribution
 from flows.dag import Dag
 from flows.result_folder import MARK
 from flows.results import card, write_results
@@ -121,7 +121,7 @@ def test_it_says_nothing_of_what_no_licence_forbids(store: Store) -> None:
 
 
 def test_an_outside_teacher_is_named_with_its_terms_and_is_no_recording(store: Store) -> None:
-    used = credits({"a": "cc0 1.0", f"{OUTSIDE}Merlin": "CC BY-NC-SA 4.0"})
+    used = credits({"a": "cc0 1.0", f"{EXTERNAL}Merlin": "CC BY-NC-SA 4.0"})
     text = card(dag_of(store), store, used, {})
     assert "Trained on 1 recordings" in text
     assert (
@@ -209,7 +209,7 @@ def test_a_licence_is_one_cell_of_text_in_the_card(store: Store, licence: str) -
 
 
 def test_an_outside_teacher_is_text_too(store: Store) -> None:
-    used = credits({f"{OUTSIDE}[a](b)\n- evil": "x\n# y"})
+    used = credits({f"{EXTERNAL}[a](b)\n- evil": "x\n# y"})
     used["url"] = "javascript:alert(1)\n\n<script>"
     text = card(dag_of(store), store, used, {})
     assert "\n- evil" not in text

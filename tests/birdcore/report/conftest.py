@@ -21,7 +21,7 @@ from birdcore.sources.source import Source
 from birdcore.stages import catalog, clean, ensemble, mel, report, score, submission
 from birdcore.store.artifact import Artifact, Metrics, Ref, Step
 from birdcore.store.store import Job, Store
-from birdcore.training.attribution import COLUMNS, FILE
+from birdcore.training.records import COLUMNS, FILE
 
 BACKBONE = "resnet10t"
 ROW_S, LENGTH_S = 5, 15

@@ -23,9 +23,8 @@ from birdcore.stages.training_process import step_to_json
 from birdcore.store.artifact import Artifact, Step
 from birdcore.store.store import Store
 from birdcore.training import epoch
-from birdcore.training.attribution import FILE, read_attribution
 from birdcore.training.checkpoint import CHECKPOINTS, DAMAGED
-from birdcore.training.history import read_history
+from birdcore.training.records import FILE, read_attribution, read_history
 
 CLASSES = ("a", "b", "c")
 NAMES = [f"train_audio/{label}{at}.wav" for label in CLASSES for at in range(4)]

@@ -13,8 +13,7 @@ from birdcore.audio.decode import decode
 from birdcore.audio.resample import resample
 from birdcore.teachers import birdnet as room
 from birdcore.teachers import teacher_named
-from birdcore.teachers.external_teacher import ExternalTeacher
-from birdcore.teachers.windows import windows
+from birdcore.teachers.external_teacher import ExternalTeacher, windows
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,17 @@
-"""Attribution: whose recordings a model was trained on, in `ATTRIBUTION.csv` beside its weights.
+"""Records of a training, kept beside a model's weights for people to read.
+
+`ATTRIBUTION.csv` lists whose recordings a model was trained on; `history.jsonl` has a JSON line for
+each epoch. Reading them needs no torch.
 
 Licences ask for recordist, licence and source to be named, also in derived works. So a model that
 starts from another one's weights takes over its list. (A teacher's own list lies beside it.)
 """
 
+import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -15,7 +20,9 @@ from birdcore.teachers.external_teacher import Credit
 from birdcore.text import from_spreadsheet_cell, to_csv
 
 FILE = "ATTRIBUTION.csv"
-OUTSIDE = "outside teacher: "
+HISTORY = "history.jsonl"
+EXTERNAL = "external teacher: "
+"""How the row of an external teacher begins, among those of recordings."""
 COLUMNS = ("recording", "author", "license", "url", "scientific_name", "common_name")
 
 
@@ -37,15 +44,15 @@ def attribution(
     credits = [
         {
             **dict.fromkeys(COLUMNS, ""),
-            "recording": OUTSIDE + credit.name,
+            "recording": EXTERNAL + credit.name,
             "author": credit.author,
             "license": credit.license,
             "url": credit.url,
         }
         for credit in teachers
     ]
-    outside = pd.DataFrame(credits, columns=list(COLUMNS), dtype="str")
-    return merged([trained, outside, *map(read_attribution, initial)])
+    taught = pd.DataFrame(credits, columns=list(COLUMNS), dtype="str")
+    return merged([trained, taught, *map(read_attribution, initial)])
 
 
 def merged(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
@@ -81,3 +88,13 @@ def terms(licences: Iterable[str]) -> dict[str, int]:
         "nd": sum(bool(p & {"nd", "noderivs", "noderivatives"}) for p in parts),
         "unknown": sum(not p for p in parts),
     }
+
+
+def write_history(folder: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    write_text(folder / HISTORY, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def read_history(folder: Path) -> list[dict[str, Any]]:
+    """The rows of a published model's history: epoch, loss, auc, learning_rate, crops, seconds."""
+    text = (folder / HISTORY).read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]

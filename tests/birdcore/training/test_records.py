@@ -9,7 +9,7 @@ import pytest
 from birdcore.sources.tables import read_tables
 from birdcore.store.artifact import Ref
 from birdcore.store.store import Store
-from birdcore.training.attribution import (
+from birdcore.training.records import (
     COLUMNS,
     FILE,
     attribution,
