@@ -50,6 +50,7 @@ def train_rounds(tiny_data: Path, tiny_recipe: Path, store: Store) -> Callable[[
         settings = [f"folds.count={FOLDS}", "round.0.epochs=1", "round.1.init_from=first"]
         settings += [f"round.{at}.label.teachers={teachers}" for at in (1, 2)]
         settings += [f"round.{at}.label.source=both" for at in (1, 2)]
+        settings += [f'round.{at}.backbones=["test_resnet"]' for at in range(3)]
         chosen = read_recipe(recipe, settings)
         dag = build_dag(chosen, scan(tiny_data, store), store, keep_shards=True)
         steps = [step for step in dag.steps if step.stage in RUN]
