@@ -38,11 +38,13 @@ TAUGHT = """
 name = "third"
 backbones = ["resnet10t"]
 teacher = "first"
-label = { external_weight = 0.25, of = "both" }
+label = { external_weight = 0.25, source = "both" }
 epochs = 1
 batch = 4
 crop_s = 2.0
 """
+
+LAST_LABEL = "label for third soundscapes 0000 fold 0"
 
 
 def open_fake(threads: int) -> Infer:
@@ -56,9 +58,19 @@ def open_fake(threads: int) -> Infer:
     return hear
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """One for all tests: what their recipes have in common is made once."""
+    return Store(tmp_path_factory.mktemp("external_teacher") / "store")
+
+
 @pytest.fixture
 def taught(
-    tiny_data: Path, tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_data: Path,
+    tiny_recipe: Path,
+    tmp_path: Path,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., Dag]:
     """The DAG of a recipe whose outside teacher knows two species."""
     known = tuple(pd.read_csv(tiny_data / "taxonomy.csv")["scientific_name"][:2])
@@ -70,7 +82,6 @@ def taught(
         "[[round]]", f"[external_teacher]\n{EMBED}\n[[round]]", 1
     )
     recipe.write_text(text.replace("[score]", f"{TAUGHT}\n[score]"))
-    store = Store(tmp_path / "store")
 
     def build(*settings: str) -> Dag:
         whole = [
@@ -84,10 +95,10 @@ def taught(
     return build
 
 
-def ran(dag: Dag, store: Store, *, with_results: bool = False) -> dict[str, Artifact]:
-    """All steps up to the last training, by their names; `with_results`, all to the submission."""
-    after = () if with_results else ("ensemble", "predict", "submission")
-    steps = [step for step in dag.steps if step.stage not in {"score", "report", *after}]
+def made_to(last: str, dag: Dag, store: Store) -> dict[str, Artifact]:
+    """The artifacts of all steps up to one that is named, by the names of their steps."""
+    names = [step.name for step in dag.steps]
+    steps = dag.steps[: names.index(last) + 1]
     return {step.name: store.make(step, load_run(step.stage)) for step in steps}
 
 
@@ -95,11 +106,10 @@ def segments(artifact: Artifact) -> pd.DataFrame:
     return pd.read_parquet(artifact / "labels.parquet")
 
 
-def test_a_backbone_learns_embeddings_then_labels_and_all_name_the_teacher(
-    taught: Callable[..., Dag], tmp_path: Path
+def test_embedding_round_starts_label_round_and_all_credit_the_teacher(
+    taught: Callable[..., Dag], store: Store
 ) -> None:
-    store = Store(tmp_path / "store")
-    made = ran(taught(), store)
+    made = made_to("train third resnet10t fold 1", taught(), store)
     embed = made["train embed resnet10t fold 0"]
     assert embed.metrics["auc"] is None
     assert -1 <= embed.metrics["cosine"] <= 1
@@ -128,11 +138,11 @@ def kept(made: dict[str, Artifact], kind: str) -> list[pd.DataFrame]:
     ]
 
 
-def test_labels_are_what_the_outside_teacher_heard_of_the_species_it_knows(
-    taught: Callable[..., Dag], tmp_path: Path
+def test_labels_equal_external_predictions_of_known_species(
+    taught: Callable[..., Dag], store: Store
 ) -> None:
-    store = Store(tmp_path / "store")
-    made = ran(taught("round.2.label.power=1", "round.2.label.overlap=0.5"), store)
+    dag = taught("round.2.label.power=1", "round.2.label.overlap=0.5")
+    made = made_to("label for second soundscapes 0000", dag, store)
     table = segments(made["label for second soundscapes 0000"])
     step = made["label for second soundscapes 0000"].manifest
     said = stacked(table["probabilities"], np.float32)
@@ -157,14 +167,14 @@ def test_labels_are_what_the_outside_teacher_heard_of_the_species_it_knows(
     assert step.inputs["teacher"] == []
 
 
-def test_beside_an_earlier_round_it_has_a_share(taught: Callable[..., Dag], tmp_path: Path) -> None:
-    store = Store(tmp_path / "store")
+def test_external_weight_mixes_external_and_own_labels(
+    taught: Callable[..., Dag], store: Store
+) -> None:
     shares = {
-        share: ran(taught(f"round.3.label.external_weight={share}"), store) for share in (0, 0.25)
+        share: made_to(LAST_LABEL, taught(f"round.3.label.external_weight={share}"), store)
+        for share in (0, 0.25)
     }
-    alone, mixed = (
-        segments(made["label for third soundscapes 0000 fold 0"]) for made in shares.values()
-    )
+    alone, mixed = (segments(made[LAST_LABEL]) for made in shares.values())
     outside_only = segments(shares[0]["label for second soundscapes 0000"])
     own, both, only = (
         stacked(t["probabilities"], np.float32) for t in (alone, mixed, outside_only)
@@ -175,12 +185,11 @@ def test_beside_an_earlier_round_it_has_a_share(taught: Callable[..., Dag], tmp_
     assert stacked(mixed["mask"], np.bool_).all() == stacked(alone["mask"], np.bool_).all()
 
 
-def test_as_a_member_it_predicts_and_is_weighed_as_a_round_is(
-    taught: Callable[..., Dag], tmp_path: Path
+def test_external_member_predicts_and_is_weighted_as_a_round(
+    taught: Callable[..., Dag], store: Store
 ) -> None:
-    store = Store(tmp_path / "store")
     members = 'ensemble.members=["first", "external_teacher"]'
-    made = ran(taught(members, "ensemble.weights=mean"), store, with_results=True)
+    made = made_to("submission", taught(members, "ensemble.weights=mean"), store)
     shares = json.loads((made["ensemble"] / "weights.json").read_text())["weights"]
     assert shares == {"first/resnet10t": 0.5, "external_teacher/birdnet": 0.5}
     told = pd.read_parquet(made["predict external_teacher 0000"] / "predictions.parquet")
@@ -205,12 +214,11 @@ def test_as_a_member_it_predicts_and_is_weighed_as_a_round_is(
     assert len(table) == len(told)
 
 
-def test_as_a_member_it_is_judged_by_its_loudest_window(
-    taught: Callable[..., Dag], tmp_path: Path
+def test_external_member_is_scored_by_its_loudest_window(
+    taught: Callable[..., Dag], store: Store
 ) -> None:
-    store = Store(tmp_path / "store")
     dag = taught('ensemble.members=["first", "external_teacher"]')
-    made = ran(dag, store, with_results=True)
+    made = made_to("ensemble", dag, store)
     heard = [
         a for name, a in made.items() if name.startswith("external_teacher birdnet train_audio")
     ]
@@ -223,7 +231,7 @@ def test_as_a_member_it_is_judged_by_its_loudest_window(
     assert sorted(said[said > 0]) == sorted(loudest.float().numpy())
 
 
-def test_only_what_a_round_asks_for_is_heard(taught: Callable[..., Dag]) -> None:
+def test_external_teacher_reads_only_kinds_a_round_needs(taught: Callable[..., Dag]) -> None:
     def heard(*settings: str) -> set[str]:
         return {
             step.name.split()[2].split("/")[0]
@@ -259,7 +267,7 @@ def test_only_what_a_round_asks_for_is_heard(taught: Callable[..., Dag]) -> None
         ("round.3.label.outside=0.5", "`outside` is now `external_weight`"),
     ],
 )
-def test_what_an_outside_teacher_cannot_do_is_refused(
+def test_unsupported_external_setting_is_refused(
     taught: Callable[..., Dag], setting: str, says: str
 ) -> None:
     with pytest.raises(RecipeError, match=None) as refused:
@@ -268,7 +276,7 @@ def test_what_an_outside_teacher_cannot_do_is_refused(
     assert isinstance(refused.value, ValueError)
 
 
-def test_without_its_table_it_is_refused(tiny_recipe: Path) -> None:
+def test_missing_external_teacher_table_is_refused(tiny_recipe: Path) -> None:
     for setting in (
         "round.1.teacher=external_teacher",
         "round.1.label.external_weight=0.5",

@@ -1,7 +1,8 @@
 """No label leaks, through any number of rounds: read from what the rounds published."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import pandas as pd
 import pytest
@@ -15,6 +16,7 @@ from birdcore.store.store import Store
 from birdcore.training.records import FILE
 from flows.dag import build_dag
 
+Models: TypeAlias = list[Artifact]
 FOLDS = 3
 RUN = {
     "catalog": catalog.run, "clean": clean.run, "mel": mel.run, "folds": folds.run,
@@ -31,20 +33,33 @@ crop_s = 2.0
 """
 
 
-def ran(store: Store, data: Path, tiny_recipe: Path, folder: Path, teachers: str) -> list[Artifact]:
-    """The models of three rounds, the second of which starts from the first."""
-    recipe = folder / "three.toml"
-    text = tiny_recipe.read_text().replace("[score]", f"{ROUNDS}\n[score]")
-    recipe.write_text(text.replace('label.teachers = "all"\n', ""))
-    settings = [f"folds.count={FOLDS}", "round.0.epochs=1", "round.1.init_from=first"]
-    settings += [f"round.{at}.label.teachers={teachers}" for at in (1, 2)]
-    settings += [f"round.{at}.label.source=both" for at in (1, 2)]
-    dag = build_dag(read_recipe(recipe, settings), scan(data, store), store, keep_shards=True)
-    steps = [step for step in dag.steps if step.stage in RUN]
-    made = [store.make(step, RUN[step.stage]) for step in steps]
-    models = [one for one in made if one.manifest.stage == "train"]
-    assert len(models) == 3 * FOLDS
-    return models
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """One for all runs: what they have in common, the first round above all, is made once."""
+    return Store(tmp_path_factory.mktemp("held_out") / "store")
+
+
+@pytest.fixture(scope="module")
+def train_rounds(tiny_data: Path, tiny_recipe: Path, store: Store) -> Callable[[str], Models]:
+    """Train three rounds with some teachers; the second of them starts from the first."""
+
+    def train_rounds(teachers: str) -> Models:
+        recipe = store.root.with_name("three.toml")
+        text = tiny_recipe.read_text().replace("[score]", f"{ROUNDS}\n[score]")
+        recipe.write_text(text.replace('label.teachers = "all"\n', ""))
+        settings = [f"folds.count={FOLDS}", "round.0.epochs=1", "round.1.init_from=first"]
+        settings += [f"round.{at}.label.teachers={teachers}" for at in (1, 2)]
+        settings += [f"round.{at}.label.source=both" for at in (1, 2)]
+        settings += [f'round.{at}.backbones=["test_resnet"]' for at in range(3)]
+        chosen = read_recipe(recipe, settings)
+        dag = build_dag(chosen, scan(tiny_data, store), store, keep_shards=True)
+        steps = [step for step in dag.steps if step.stage in RUN]
+        made = [store.make(step, RUN[step.stage]) for step in steps]
+        models = [one for one in made if one.manifest.stage == "train"]
+        assert len(models) == 3 * FOLDS
+        return models
+
+    return train_rounds
 
 
 def behind(model: Artifact, store: Store, *, teachers: bool) -> Iterator[Artifact]:
@@ -72,11 +87,10 @@ def heard(models: Iterator[Artifact]) -> set[str]:
     return {name for one in models for name in pd.read_csv(one / FILE)["recording"]}
 
 
-def test_with_teachers_of_its_own_nobody_behind_a_model_heard_what_it_is_judged_by(
-    tiny_data: Path, tiny_recipe: Path, tmp_path: Path
+def test_own_teachers_never_train_on_held_out_recordings(
+    store: Store, train_rounds: Callable[[str], Models]
 ) -> None:
-    store = Store(tmp_path / "store")
-    models = ran(store, tiny_data, tiny_recipe, tmp_path, "own")
+    models = train_rounds("own")
     catalogs = store.root.glob("catalog/*/recordings.parquet")
     content = pd.read_parquet(next(catalogs)).set_index("recording")["sha256"]
     for model in models:
@@ -88,11 +102,10 @@ def test_with_teachers_of_its_own_nobody_behind_a_model_heard_what_it_is_judged_
 
 
 @pytest.mark.parametrize("teachers", ["all", "out-of-fold"])
-def test_with_other_teachers_a_model_and_those_it_starts_from_heard_nothing_of_it(
-    tiny_data: Path, tiny_recipe: Path, tmp_path: Path, teachers: str
+def test_other_teachers_keep_held_out_recordings_from_model_and_its_start(
+    store: Store, train_rounds: Callable[[str], Models], teachers: str
 ) -> None:
-    store = Store(tmp_path / "store")
-    models = ran(store, tiny_data, tiny_recipe, tmp_path, teachers)
+    models = train_rounds(teachers)
     for model in models:
         assert held_out(model)
         assert not held_out(model) & heard(behind(model, store, teachers=False))
@@ -101,11 +114,10 @@ def test_with_other_teachers_a_model_and_those_it_starts_from_heard_nothing_of_i
     assert held_out(last) & heard(behind(last, store, teachers=True))
 
 
-def test_out_of_fold_no_student_trains_on_the_soundscapes_that_it_is_to_label(
-    tiny_data: Path, tiny_recipe: Path, tmp_path: Path
+def test_out_of_fold_student_skips_soundscapes_it_will_label(
+    store: Store, train_rounds: Callable[[str], Models]
 ) -> None:
-    store = Store(tmp_path / "store")
-    models = ran(store, tiny_data, tiny_recipe, tmp_path, "out-of-fold")
+    models = train_rounds("out-of-fold")
     left_out = 0
     for model in models[FOLDS:]:
         refs = [Ref(*name.split("/")) for name in model.manifest.inputs["labels"]]

@@ -116,13 +116,13 @@ def test_quality_does_not_depend_on_the_blocks(
 
 
 def test_quality_joins_runs_across_blocks() -> None:
-    samples = tone(0.1, seconds=1)
+    samples = tone(0.1, seconds=1)[:4000]
     samples[98:104] = 0.99
     samples[-4:] = 0.99
     for size in (1, 2, 3, 50, 100):
         blocks = np.split(samples, range(size, len(samples), size))
         found = room.quality(lambda blocks=blocks: iter(blocks), RATE)
-        assert (found.clipped_runs, found.clipped_share) == (2, 10 / RATE)
+        assert (found.clipped_runs, found.clipped_share) == (2, 10 / 4000)
 
 
 def test_quality_of_real_recordings_is_plausible(shared_data: Path) -> None:

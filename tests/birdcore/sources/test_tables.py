@@ -226,9 +226,9 @@ def test_lines_may_end_as_on_an_old_mac(folder: Path) -> None:
 
 
 def test_many_columns_are_read_in_linear_time(folder: Path) -> None:
-    labels = [f"c{at}" for at in range(50_000)]
+    labels = [f"c{at}" for at in range(20_000)]
     (folder / "sample_submission.csv").write_text(
-        ",".join(["row_id", *labels]) + "\nS_5" + ",0" * 50_000 + "\n"
+        ",".join(["row_id", *labels]) + "\nS_5" + ",0" * 20_000 + "\n"
     )
     assert read_tables(folder).labels == tuple(labels)
 

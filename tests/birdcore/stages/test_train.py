@@ -171,9 +171,8 @@ def stop_after(epochs: int) -> Callable[[int, int, str], None]:
     return progress
 
 
-@pytest.mark.parametrize("after", [1, 3])
-@pytest.mark.parametrize("ema", [0.0, 0.9])
-def test_it_goes_on_after_any_epoch(
+@pytest.mark.parametrize(("after", "ema"), [(1, 0.9), (3, 0.0)])
+def test_training_resumes_after_any_epoch(
     training: MadeStep, store: Store, after: int, ema: float
 ) -> None:
     step = training(EVERYWHERE, ema=ema, precision="float32")
@@ -203,33 +202,14 @@ def test_the_best_epoch_is_remembered_over_a_kill(
     assert all(torch.equal(value, best[name]) for name, value in weights(artifact).items())
 
 
-def flip(at: float) -> Callable[[bytes], bytes]:
-    def flipped(content: bytes) -> bytes:
-        place = min(int(at * len(content)), len(content) - 1)
-        return content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :]
-
-    return flipped
-
-
-@pytest.mark.parametrize(
-    "harm",
-    [
-        *(flip(at) for at in (0.0, 0.001, 0.3, 0.5, 0.9, 0.999, 1.0)),
-        lambda content: content[: len(content) // 2],
-        lambda content: content[:-1],
-        lambda content: content + b"more",
-        lambda content: b"",
-        lambda content: b"no checkpoint at all",
-    ],
-)
-def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_goes_on(
-    training: MadeStep, store: Store, harm: Callable[[bytes], bytes]
+def test_damaged_checkpoint_is_set_aside_and_training_resumes_from_the_one_before(
+    training: MadeStep, store: Store
 ) -> None:
     step = training(EVERYWHERE, ema=0.9)
     with pytest.raises(Killed):
         run(store, step, progress=stop_after(2))
     first, last = checkpoints(store, step)
-    last.write_bytes(harm(last.read_bytes()))
+    last.write_bytes(last.read_bytes()[:-1])
     said: list[str] = []
 
     def look(done: int, total: int, text: str) -> None:
@@ -259,16 +239,8 @@ def test_where_no_checkpoint_is_whole_the_training_starts_anew(
     assert distance(weights(run(store, step, refresh=True)), kept) == 0
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"epochs": 5},
-        {"ema": 0.5},
-        {"frequency_channel": True},
-        {"average_top_k": 2, "learning_rate": 1.0},
-    ],
-)
-def test_a_checkpoint_of_another_training_is_none_of_this_one(
+@pytest.mark.parametrize("other", [{"epochs": 5}, {"frequency_channel": True}])
+def test_checkpoint_of_another_training_is_not_resumed(
     training: MadeStep, store: Store, other: dict[str, Any]
 ) -> None:
     step, stranger = training(EVERYWHERE), training(EVERYWHERE, **other)

@@ -1,5 +1,6 @@
 """Which epochs are remembered, what becomes of them, and what is read again."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,40 @@ def test_other_content_under_a_right_sum_is_set_aside(tmp_path: Path, content: o
     training = fresh()
     assert load_checkpoint(tmp_path, training) == [path.name]
     assert training.epoch == 2
+
+
+def flip(at: float) -> Callable[[bytes], bytes]:
+    def flipped(content: bytes) -> bytes:
+        place = min(int(at * len(content)), len(content) - 1)
+        return content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :]
+
+    return flipped
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        *(flip(at) for at in (0.0, 0.001, 0.3, 0.5, 0.9, 0.999, 1.0)),
+        lambda content: content[: len(content) // 2],
+        lambda content: content[:-1],
+        lambda content: content + b"more",
+        lambda content: b"",
+        lambda content: b"no checkpoint at all",
+    ],
+)
+def test_damaged_checkpoint_is_set_aside_for_the_one_before(
+    tmp_path: Path, harm: Callable[[bytes], bytes]
+) -> None:
+    training = begun()
+    save_checkpoint(tmp_path, training)
+    training.epoch = 3
+    save_checkpoint(tmp_path, training)
+    first, last = sorted(tmp_path.glob(CHECKPOINTS))
+    last.write_bytes(harm(last.read_bytes()))
+    resumed = fresh()
+    assert load_checkpoint(tmp_path, resumed) == [last.name]
+    assert resumed.epoch == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == [first.name, last.name + DAMAGED]
 
 
 def test_code_in_a_checkpoint_does_not_run(tmp_path: Path) -> None:
