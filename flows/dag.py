@@ -189,7 +189,9 @@ def _results(
     if external is not None:
         parts = zip(refs(tests.outputs), mels, strict=True)
         predicted[EXTERNAL_TEACHER] = [
-            predict.external_teacher_step(external.teacher, number, *part, cataloged, recipe.predict)
+            predict.external_teacher_step(
+                external.teacher, number, *part, cataloged, recipe.predict
+            )
             for number, part in enumerate(parts)
         ]
     predictions = {name: refs(steps) for name, steps in predicted.items()}
