@@ -89,7 +89,7 @@ def main() -> None:
         "|", " | ".join(["model", *(f"{output}, {step_s:g} s" for output, step_s in columns)]), "|"
     )
     print("|---|" + "---|" * len(columns))
-    for step in judged(dag):
+    for step in evaluated(dag):
         if store.find(step.ref) is not None:
             (predictor,) = load_predictors([store.get(step.ref).folder])
             data = held_out_data(step, store)
@@ -108,7 +108,7 @@ def held_out_data(step: Step, store: Store) -> TrainingSet:
     return read_training_set(training_files(inputs, config), config, torch.device("cpu"))
 
 
-def judged(dag: Dag) -> list[Step]:
+def evaluated(dag: Dag) -> list[Step]:
     """Trainings on the competition's own recordings."""
     trainings = [step for step in dag.steps if step.stage == "train"]
     return [step for step in trainings if step.inputs["catalog"][0].stage == "catalog"]
