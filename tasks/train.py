@@ -1,5 +1,6 @@
 """The task `train`: see `birdcore.stages.train`; one process per model, one model per GPU."""
 
+import fcntl
 import json
 import os
 import socket
@@ -22,8 +23,7 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from birdcore.stages.training_process import PASSING, step_to_json
 from birdcore.store.artifact import Progress, Step
-from birdcore.store.locks import lock_file
-from birdcore.store.private import NotPrivateError, private_folder
+from birdcore.store.private import NotPrivateError, open_private, private_folder
 from tasks.stage import Recoverable, stage_task
 from tasks.stop import check, stopping
 
@@ -60,10 +60,13 @@ def _locked_gpu() -> Iterator[str]:
     while True:
         for name in _visible_gpus():  # machines may share a home, and an id may hold slashes
             file = f"{socket.gethostname()}-gpu-{name.replace('/', '_')}.lock"
-            with lock_file(folder / file, wait=False) as ours:
-                if ours:
-                    yield name
-                    return
+            with open(open_private(folder / file)) as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue
+                yield name
+                return
         check()
         time.sleep(WATCH_S)
 

@@ -31,8 +31,9 @@ def open_store(location: str | Path, *, make: bool = True, preview: bool = False
     """
     if not is_url(location):
         return Store(Path(location), make=make and not preview)
+    folder = local_folder(location)  # refuses a wrong environment before any network
     remote = open_remote(_plain(str(location)), make=make and not preview, missing_ok=preview)
-    return Store(local_folder(location), remote, make=not preview)
+    return Store(folder, remote, make=not preview)
 
 
 def local_folder(location: str | Path) -> Path:

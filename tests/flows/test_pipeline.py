@@ -42,7 +42,7 @@ def test_a_run_writes_its_results(whole_run: Any, tiny_data: Path) -> None:
     assert list(submission["row_id"]) == list(sample["row_id"])
     written = {path.name for path in whole_run.out.iterdir()}
     assert written == {
-        ".birdflow.json", "ATTRIBUTION.csv", "MODEL_CARD.md", "cuts.csv", "problems.csv",
+        ".birdflow.json", "ATTRIBUTION.csv", "MODEL_CARD.md", "cuts.csv", "model", "problems.csv",
         "rejected.csv", "report", "scores.json", "submission-first.csv", "submission-second.csv",
         "submission.csv", "summary.md",
     }  # fmt: skip

@@ -49,7 +49,7 @@ def cleaned(store: Store) -> Step:
             pd.DataFrame(columns).to_parquet(job.folder / f"{name}.parquet")
         return {}
 
-    step = Step("clean", 2, "clean", {"kind": "train_audio"})
+    step = Step("clean", 2, "clean", {"kind": "train_audio", "overrides": {}})
     store.make(step, nothing)
     return step
 
