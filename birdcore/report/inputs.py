@@ -8,6 +8,7 @@ from typing import Any
 from birdcore.config import Round
 from birdcore.features.front_end import FrontEnd, from_settings
 from birdcore.store.artifact import Artifact, Ref
+from birdcore.store.provenance import StageInfo
 from birdcore.store.store import Store
 
 
@@ -55,6 +56,7 @@ class ReportInputs:
 
     settings: ReportSettings
     store: Store
+    stages: Mapping[str, StageInfo]
     catalogs: Sequence[Artifact]
     cleaned: Mapping[str, Sequence[Artifact]]
     mels: Sequence[Artifact]

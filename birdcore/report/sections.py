@@ -132,7 +132,7 @@ def data_section(inputs: ReportInputs) -> dict[str, Any]:
         "licences": run_metadata.licences(models),
         "stages": run_metadata.artifacts_below(inputs.store, [one.ref for one in ends]),
         "lineage": format_provenance(
-            provenance_tree(inputs.store, inputs.submission.ref, LABEL_DEFAULTS)
+            provenance_tree(inputs.store, inputs.submission.ref, inputs.stages, LABEL_DEFAULTS)
         ),
     }
 

@@ -11,6 +11,7 @@ from typing import Any
 from birdcore.config import Recipe, defaults_of
 from birdcore.features.front_end import default_settings, to_settings
 from birdcore.sources.source import Source
+from birdcore.stages.table import STAGES
 from birdcore.store.artifact import Artifact, Metrics, Ref, Step
 from birdcore.store.files import write_text
 from birdcore.store.store import Job
@@ -101,6 +102,7 @@ def run(job: Job) -> Metrics:
     inputs = ReportInputs(
         settings=settings,
         store=job.store,
+        stages=STAGES,
         catalogs=job.inputs("catalogs"),
         cleaned=_inputs_after(job, CLEAN),
         mels=job.inputs("mel"),

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from birdcore.store.artifact import Manifest, Ref
 from birdcore.store.store import Store
@@ -19,25 +19,26 @@ Read: TypeAlias = Callable[[Ref], Manifest | None]
 
 SHARD = re.compile(r"[ /]\d{4,}(?= fold \d+$|$)")
 FOLD = re.compile(r"([ /]\d{4,})?( fold \d+)?$")
-SHARDED = {"clean", "mel", "fingerprint", "leaks", "external_teacher", "label", "predict"}
 NAMED_ROLES = {"start", "teacher"}
 """Inputs whose role is shown, as the name of a model does not say which of them it is."""
 
-COUNTS = {
-    "catalog": {"recordings": "recordings", "usable": "usable", "species": "species"},
-    "collection": {"recordings": "recordings", "usable": "usable", "species": "species"},
-    "clean": {"recordings": "recordings", "rejected": "rejected"},
-    "leaks": {"recordings": "leaks"},
-    "external_teacher": {"recordings": "recordings", "windows": "windows"},
-    "label": {"recordings": "recordings", "segments": "segments", "kept": "kept"},
-    "train": {"trained_on": "trained on", "held_out": "held out", "segments": "segments"},
-    "submission": {"rows": "rows", "classes": "classes"},
-}
 HIDDEN_AT_ZERO = {"rejected", "segments"}
 PLURALS = {"recordings", "leaks", "windows", "segments", "rows"}
 
 ALWAYS_SHOWN = ("power", "threshold", "output")
 """Settings of pseudo-labels that are shown also where they are as by default."""
+
+
+class StageInfo(Protocol):
+    """What the tree shows of a stage, as `birdcore.stages.table.STAGES` has it."""
+
+    @property
+    def sharded(self) -> bool:
+        """Artifacts that differ in their recordings alone are one line."""
+
+    @property
+    def counts(self) -> Mapping[str, str]:
+        """Metrics to show, each with the word for it."""
 
 
 @dataclass(frozen=True)
@@ -71,20 +72,25 @@ class _Context:
 
     store: Store
     read: Read
+    stages: Mapping[str, StageInfo]
     label_defaults: Mapping[str, object]
 
 
 def provenance_tree(
-    store: Store, ref: Ref, label_defaults: Mapping[str, object] | None = None
+    store: Store,
+    ref: Ref,
+    stages: Mapping[str, StageInfo],
+    label_defaults: Mapping[str, object] | None = None,
 ) -> Node:
     """The tree below an artifact.
 
     Args:
         store: Where it is looked for.
         ref: The artifact; what is missing in the store is a node that says so.
+        stages: The table of stages; artifacts of others are shown without counts.
         label_defaults: Settings of pseudo-labels that are left out where they have these values.
     """
-    context = _Context(store, cache(store.manifest), label_defaults or {})
+    context = _Context(store, cache(store.manifest), stages, label_defaults or {})
     (tree,) = _nodes({"": [ref]}, context, set())
     return tree
 
@@ -93,7 +99,7 @@ def format_provenance(tree: Node) -> str:
     """The tree in lines, with names, short keys, settings and counts.
 
     Example:
-        >>> print(format_provenance(provenance_tree(store, submission)))  # doctest: +SKIP
+        >>> print(format_provenance(provenance_tree(store, submission, STAGES)))  # doctest: +SKIP
         submission 51c3a2… (36 rows, 26 classes)
         └─ ensemble 0d1f9e… (mean)
            └─ predict ×2 (12 recordings)
@@ -107,7 +113,8 @@ def _nodes(
     nodes: list[Node] = []
     for role, refs in inputs.items():
         again: list[Node] = []
-        for similar in _similar(_node(role, ref, context) for ref in dict.fromkeys(refs)):
+        found = (_node(role, ref, context) for ref in dict.fromkeys(refs))
+        for similar in _similar(found, context):
             again += [node for node in similar if node.refs[0] in shown]
             if new := [node for node in similar if node.refs[0] not in shown]:
                 one = _folded(new, SHARD)
@@ -124,22 +131,23 @@ def _node(role: str, ref: Ref, context: _Context) -> Node:
     if manifest is None:
         return Node(role, (ref,), ref.stage, problem="not in the store")
     problem = "" if context.store.find(ref) else "files missing or cut"
-    names = COUNTS.get(ref.stage, {"recordings": "recordings"})
+    stage = context.stages.get(ref.stage)
     counts = {
         name: manifest.metrics[metric]
-        for metric, name in names.items()
+        for metric, name in (stage.counts.items() if stage else ())
         if isinstance(manifest.metrics.get(metric), int)
     }
     return Node(role, (ref,), manifest.name, _settings(manifest, context), counts, problem)
 
 
-def _similar(nodes: Iterable[Node]) -> Iterable[list[Node]]:
+def _similar(nodes: Iterable[Node], context: _Context) -> Iterable[list[Node]]:
     """Nodes that are shown together on one line."""
+    sharded = {name for name, stage in context.stages.items() if stage.sharded}
     return _grouped(
         nodes,
         lambda node: (
             (SHARD.sub("", node.title), node.settings, node.problem)
-            if node.refs[0].stage in SHARDED
+            if node.refs[0].stage in sharded
             else node.refs
         ),
     )

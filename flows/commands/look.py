@@ -37,13 +37,14 @@ def status(
 def lineage(artifact: ArtifactName, *, store: StoreUrl = "store", debug: Debug = False) -> None:
     """Say what an artifact was made from, down to recordings."""
     from birdcore.config.round import LABEL_DEFAULTS
+    from birdcore.stages.table import STAGES
     from birdcore.store.provenance import format_provenance, provenance_tree
     from flows.lineage import find_artifact
 
     opened = existing_store(store)
     with doing(f"looking for {artifact}"):
         text = format_provenance(
-            provenance_tree(opened, find_artifact(opened, artifact), LABEL_DEFAULTS)
+            provenance_tree(opened, find_artifact(opened, artifact), STAGES, LABEL_DEFAULTS)
         )
     out.print(text, end="")
 

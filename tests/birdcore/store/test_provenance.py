@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from birdcore.config.round import LABEL_DEFAULTS, PseudoLabels
+from birdcore.stages.table import STAGES
 from birdcore.store.artifact import MANIFEST, Metrics, Ref, Step
 from birdcore.store.provenance import format_provenance, provenance_tree
 from birdcore.store.store import Job, Store
@@ -84,7 +85,7 @@ def made(store: Store) -> dict[str, Any]:
 
 
 def told(store: Store, ref: Ref) -> str:
-    return format_provenance(provenance_tree(store, ref, LABEL_DEFAULTS))
+    return format_provenance(provenance_tree(store, ref, STAGES, LABEL_DEFAULTS))
 
 
 def key(ref: Ref) -> str:
@@ -127,7 +128,7 @@ submission {key(made["submission"])} (12 rows, 2 classes)
 def test_each_artifact_is_shown_in_full_once(store: Store, made: dict[str, Any]) -> None:
     full: list[Ref] = []
     again: set[Ref] = set()
-    waiting = [provenance_tree(store, made["submission"])]
+    waiting = [provenance_tree(store, made["submission"], STAGES)]
     while waiting:
         node = waiting.pop()
         assert not (node.repeated and node.inputs)
