@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 from prefect.tasks import exponential_backoff
 
-from birdcore.stages.table import STAGES, load_run
+from birdcore.stages.table import make
 from birdcore.store.artifact import Progress, Ref, Step
 from birdcore.store.files import remove
 from birdcore.store.location import local_folder, open_store
@@ -39,13 +39,7 @@ class Recoverable(RuntimeError):
 
 def make_here(step: Step, store: str, progress: Progress, refresh: bool) -> None:
     """Make the step's artifact in this process."""
-    open_store(store).make(
-        step,
-        load_run(step.stage),
-        progress,
-        resumes=STAGES[step.stage].resumes,
-        refresh=refresh,
-    )
+    make(step, open_store(store), progress, refresh=refresh)
 
 
 def stage_task(stage: str, make: Make = make_here) -> StageTask:

@@ -8,13 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-
 from birdcore.audio.blocks import Block, Blocks, cache_blocks
 from birdcore.audio.cleaned import CleanedTables, read_kept
 from birdcore.audio.decode import Audio, Rejected, decode
 from birdcore.audio.quality import Quality, quality
-from birdcore.audio.resample import SPEECH_RATE, resample_blocks
+from birdcore.audio.resample import SPEECH_RATE, resample_blocks, resample_recording
 from birdcore.audio.rules import (
     CleaningRules,
     cuts_between,
@@ -119,16 +117,10 @@ def kept_recordings(
 
 
 def _trimmed(audio: Audio, kept: Sequence[Interval], fade_s: float, rate: int) -> Blocks:
-    def blocks() -> Iterator[Block]:
-        joined = trim(audio.blocks(), audio.frames, audio.rate, kept, fade_s)
-        samples = 0
-        for block in resample_blocks(joined, audio.rate, rate):
-            samples += len(block)
-            yield block
-        if not samples:  # a sample or two of a high rate can become none
-            yield np.zeros(1, np.float32)
+    def joined() -> Iterator[Block]:
+        return trim(audio.blocks(), audio.frames, audio.rate, kept, fade_s)
 
-    return blocks
+    return resample_recording(joined, audio.rate, rate)
 
 
 def _measured(

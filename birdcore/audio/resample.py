@@ -10,7 +10,7 @@ from typing import cast
 import numpy as np
 import soxr
 
-from birdcore.audio.blocks import BLOCK, Block
+from birdcore.audio.blocks import BLOCK, Block, Blocks
 
 SPEECH_RATE = 16_000
 """Hz, what speech detection reads; here, since speech.py loads torch."""
@@ -63,6 +63,28 @@ def resample_blocks(blocks: Iterable[Block], source_rate: int, target_rate: int)
         out := stream.resample_chunk(np.empty((0, *shape), np.float32), last=True)
     ):
         yield out
+
+
+def resample_recording(blocks: Blocks, source_rate: int, target_rate: int) -> Blocks:
+    """A recording's blocks at another rate: one sample or more in all.
+
+    A sample or two of a high rate can become none, and a recording without samples has no frame.
+
+    Args:
+        blocks: mono samples (n,), from the start each time they are called.
+        source_rate: their rate, Hz.
+        target_rate: the rate of what is returned, Hz.
+    """
+
+    def resampled() -> Iterator[Block]:
+        empty = True
+        for block in resample_blocks(blocks(), source_rate, target_rate):
+            empty = empty and not len(block)
+            yield block
+        if empty:
+            yield np.zeros(1, np.float32)
+
+    return resampled
 
 
 def _refuse(source_rate: int, target_rate: int) -> None:

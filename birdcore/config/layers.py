@@ -206,9 +206,11 @@ def _text(path: Path) -> str:
     try:
         content = _bytes(path)
     except (FileNotFoundError, ValueError):  # ValueError: a name that no file can have
-        own = ", ".join(shipped_recipes())
+        own = shipped_recipes()
+        meant = nearest(path.stem, own) or "."
         raise RecipeError(
-            f"{path}: there is no such recipe. Those that come with birdflow are {own}"
+            f"{path}: there is no such recipe{meant} Those that come with birdflow are "
+            f"{', '.join(own)}"
         ) from None
     except OSError as error:
         raise RecipeError(f"{path}: can't be read: {error.strerror}") from None

@@ -13,7 +13,7 @@ division, coding, windows, smoothing and blend.
 """
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +26,7 @@ from pydantic import ConfigDict, ValidationError
 
 from birdcore.audio.blocks import Block, Blocks, cache_blocks
 from birdcore.audio.decode import decode
-from birdcore.audio.resample import resample_blocks
+from birdcore.audio.resample import resample_recording
 from birdcore.config import Predict
 from birdcore.features.front_end import encode_recording, length_and_peak
 from birdcore.features.recordings import Recordings
@@ -182,16 +182,7 @@ def encoded(name: str, blocks: Blocks, rate: int, input_spec: InputSpec) -> Reco
         input_spec: The features and their codes.
     """
     front_end, scale = input_spec.mel, input_spec.scale
-
-    def resampled() -> Iterator[Block]:
-        empty = True
-        for block in resample_blocks(blocks(), rate, front_end.sample_rate):
-            empty = False
-            yield block
-        if empty:  # a sample or two of a high rate can become none
-            yield np.zeros(1, np.float32)
-
-    at_rate = cache_blocks(resampled)
+    at_rate = cache_blocks(resample_recording(blocks, rate, front_end.sample_rate))
     _, peak = length_and_peak(at_rate())
     codes = np.concatenate(list(encode_recording(at_rate(), peak, front_end, scale)))
     device = pick_device()

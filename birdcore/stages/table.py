@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 
-from birdcore.store.artifact import Metrics
-from birdcore.store.store import Job
+from birdcore.store.artifact import Artifact, Metrics, Progress, Step
+from birdcore.store.store import Job, Store
 
 RECORDINGS = {"recordings": "recordings"}
 
@@ -67,6 +67,22 @@ STAGES: Mapping[str, Stage] = {
     )
 }
 """All stages by name, each after those whose artifacts it reads first."""
+
+
+def make(step: Step, store: Store, progress: Progress, *, refresh: bool) -> Artifact:
+    """A step's artifact: the one in the store, or made now by the code of its stage.
+
+    Args:
+        step: Of one of the stages.
+        store: Where its inputs are, and where it is published.
+        progress: Called with how much is done, how much there is, and a text.
+        refresh: Make it again where it is there.
+
+    Raises:
+        KeyError: There is no such stage.
+    """
+    run, resumes = load_run(step.stage), STAGES[step.stage].resumes
+    return store.make(step, run, progress, resumes=resumes, refresh=refresh)
 
 
 def load_run(name: str) -> Callable[[Job], Metrics]:

@@ -16,7 +16,7 @@ import traceback
 from dataclasses import asdict
 from typing import Any
 
-from birdcore.stages.table import load_run
+from birdcore.stages.table import make
 from birdcore.store.artifact import Ref, Step
 from birdcore.store.location import open_store
 
@@ -44,13 +44,7 @@ def main() -> None:
 
     code = 1
     try:
-        open_store(sys.argv[1]).make(
-            step,
-            load_run(step.stage),
-            progress,
-            resumes=True,
-            refresh=sys.argv[2:] == ["--refresh"],
-        )
+        make(step, open_store(sys.argv[1]), progress, refresh=sys.argv[2:] == ["--refresh"])
         code = 0
     except torch.OutOfMemoryError as error:
         _fail(f"the GPU's memory is full: lower round.batch ({error})", PASSING)

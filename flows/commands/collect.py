@@ -31,7 +31,7 @@ def collect(
     with doing(f"reading {data}"):
         from flows.request import read_inputs
 
-        parsed, source = read_inputs(request, open_store(store))
+        parsed, source = read_inputs(request, open_store(store, preview=dry_run))
     if parsed.xeno_canto is None:
         raise ValueError(
             f"{recipe} has no table [xeno_canto], which selects the recordings to download"
