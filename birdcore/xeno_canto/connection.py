@@ -6,11 +6,12 @@ answer and its body each have a time in all, after which the socket is shut down
 """
 
 import socket
+import ssl
 import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 import requests
@@ -18,6 +19,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
+from urllib3.util.ssl_ import create_urllib3_context
 
 from birdcore.xeno_canto.errors import ArchiveError, reason
 
@@ -63,39 +65,39 @@ class _Session(requests.Session):
 
 
 class _Timed(HTTPConnection):
-    line: socket.socket | None = None
-    """The same connection once more: TLS takes the socket itself away during its handshake."""
-
-    def _new_conn(self) -> socket.socket:
-        made = super()._new_conn()
-        self.line = made.dup()
-        return made
-
-    def connect(self) -> None:
-        with deadline(self._seconds, self._end):
-            super().connect()
+    def _tunnel(self) -> None:
+        with self._deadline():
+            super()._tunnel()
 
     def getresponse(self) -> Any:
-        with deadline(self._seconds, self._end):
+        with self._deadline():
             return super().getresponse()
 
-    def close(self) -> None:
-        super().close()
-        if self.line is not None:
-            self.line.close()
-            self.line = None
-
-    @property
-    def _seconds(self) -> float | None:
-        return self.timeout if isinstance(self.timeout, int | float) else None
-
-    def _end(self) -> None:
-        if self.line is not None:
-            self.line.shutdown(socket.SHUT_RDWR)
+    def _deadline(self) -> AbstractContextManager[None]:
+        seconds = self.timeout if isinstance(self.timeout, int | float) else None
+        return deadline(seconds, lambda: _shut(self.sock))
 
 
 class _TimedTls(_Timed, HTTPSConnection):
     pass
+
+
+class _TlsSocket(ssl.SSLSocket):
+    """Its handshake has a time in all, which begins with it.
+
+    Were the socket shut down any earlier, while certificates are still loaded, `ssl` would raise
+    without closing the socket that it had just made.
+    """
+
+    def do_handshake(self, block: bool = False) -> None:
+        with deadline(self.gettimeout(), lambda: _shut(self)):
+            super().do_handshake(block)
+
+
+def _shut(line: socket.socket | None) -> None:
+    """Wake up whoever reads from a socket; SSLSocket's own `shutdown` would change its state."""
+    if line is not None:
+        socket.socket.shutdown(line, socket.SHUT_RDWR)
 
 
 class _Pool(HTTPConnectionPool):
@@ -108,13 +110,19 @@ class _TlsPool(HTTPSConnectionPool):
 
 class _Adapter(HTTPAdapter):
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        super().init_poolmanager(*arguments, **options)
+        super().init_poolmanager(*arguments, ssl_context=_tls_context(), **options)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **options)
+        manager = super().proxy_manager_for(proxy, ssl_context=_tls_context(), **options)
         manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
         return manager
+
+
+def _tls_context() -> ssl.SSLContext:
+    context = create_urllib3_context()
+    context.sslsocket_class = _TlsSocket
+    return context
 
 
 def chunks(response: requests.Response, within_s: float) -> Iterator[bytes]:
