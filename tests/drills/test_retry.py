@@ -34,7 +34,7 @@ def test_retry_does_what_failed_and_what_follows(
 ) -> None:
     store, out = tmp_path / "store", tmp_path / "out"
     steps = steps_of(tiny_recipe, tiny_data, store)
-    failing = ("mel test_soundscapes/0000", "train second resnet10t fold 1")
+    failing = ("mel test_soundscapes/0000", "train second test_resnet fold 1")
     for name in failing:  # a file stands where the step wants its folder
         blocked = store / "work" / steps[name].stage / steps[name].key
         blocked.parent.mkdir(parents=True, exist_ok=True)

@@ -49,7 +49,7 @@ def test_models_of_other_species_are_not_judged(
     dag = build(pretrain_recipe)
     assert sum(step.stage == "train" for step in dag.steps) == 3
     assert [step.name for step in validation.evaluated(dag)] == [
-        "train first resnet10t fold 0", "train first resnet10t fold 1",
+        "train first test_resnet fold 0", "train first test_resnet fold 1",
     ]  # fmt: skip
 
 

@@ -87,9 +87,9 @@ def test_each_step_comes_once_and_after_what_it_reads(
 
 
 def test_a_round_has_a_model_for_each_backbone_and_fold(build: Build) -> None:
-    dag = build('round.0.backbones=["resnet10t", "resnet18"]', "folds.train=[1]")
+    dag = build('round.0.backbones=["test_resnet", "resnet18"]', "folds.train=[1]")
     assert [step.name for step in named(dag, "train first")] == [
-        "train first resnet10t fold 1",
+        "train first test_resnet fold 1",
         "train first resnet18 fold 1",
     ]
     assert len(named(dag, "train second")) == 1
@@ -118,8 +118,8 @@ def test_a_background_needs_soundscapes_without_labels(build: Build) -> None:
 
 def test_a_round_starts_from_its_own_backbone_and_fold(build: Build) -> None:
     dag = build(
-        'round.0.backbones=["resnet10t", "resnet18"]',
-        'round.1.backbones=["resnet10t", "resnet18"]',
+        'round.0.backbones=["test_resnet", "resnet18"]',
+        'round.1.backbones=["test_resnet", "resnet18"]',
         "round.1.init_from=first",
     )
     before = {step.name.removeprefix("train first "): step for step in named(dag, "train first")}

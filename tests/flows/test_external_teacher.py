@@ -26,7 +26,7 @@ from flows.dag import Dag, build_dag
 EMBED = """
 [[round]]
 name = "embed"
-backbones = ["resnet10t"]
+backbones = ["test_resnet"]
 objective = "embeddings"
 mixup.labels = "soft"
 epochs = 2
@@ -36,7 +36,7 @@ crop_s = 2.0
 TAUGHT = """
 [[round]]
 name = "third"
-backbones = ["resnet10t"]
+backbones = ["test_resnet"]
 teacher = "first"
 label = { external_weight = 0.25, source = "both" }
 epochs = 1
@@ -109,8 +109,8 @@ def segments(artifact: Artifact) -> pd.DataFrame:
 def test_embedding_round_starts_label_round_and_all_credit_the_teacher(
     taught: Callable[..., Dag], store: Store
 ) -> None:
-    made = made_to("train third resnet10t fold 1", taught(), store)
-    embed = made["train embed resnet10t fold 0"]
+    made = made_to("train third test_resnet fold 1", taught(), store)
+    embed = made["train embed test_resnet fold 0"]
     assert embed.metrics["auc"] is None
     assert -1 <= embed.metrics["cosine"] <= 1
     clips = len(pd.concat(kept(made, "train_audio"))["recording"].unique())
@@ -120,10 +120,10 @@ def test_embedding_round_starts_label_round_and_all_credit_the_teacher(
     begun, shape = load_model(embed.folder)
     assert shape.embedding == 8
     for name in ("embed", "first", "second", "third"):
-        credits = pd.read_csv(made[f"train {name} resnet10t fold 0"] / FILE)["recording"]
+        credits = pd.read_csv(made[f"train {name} test_resnet fold 0"] / FILE)["recording"]
         assert (credits == f"{EXTERNAL}Fake").sum() == 1
         assert not credits.str.startswith("train_soundscapes").any()
-    first, plain = load_model(made["train first resnet10t fold 0"].folder)
+    first, plain = load_model(made["train first test_resnet fold 0"].folder)
     assert plain.embedding is None
     assert {name for name, _ in first.named_parameters()} == {
         name for name, _ in begun.named_parameters() if not name.startswith("embedder")
@@ -191,7 +191,7 @@ def test_external_member_predicts_and_is_weighted_as_a_round(
     members = 'ensemble.members=["first", "external_teacher"]'
     made = made_to("submission", taught(members, "ensemble.weights=mean"), store)
     shares = json.loads((made["ensemble"] / "weights.json").read_text())["weights"]
-    assert shares == {"first/resnet10t": 0.5, "external_teacher/birdnet": 0.5}
+    assert shares == {"first/test_resnet": 0.5, "external_teacher/birdnet": 0.5}
     told = pd.read_parquet(made["predict external_teacher 0000"] / "predictions.parquet")
     ours = pd.read_parquet(made["predict first 0000"] / "predictions.parquet")
     assert list(told["recording"]) == list(ours["recording"])

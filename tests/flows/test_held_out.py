@@ -25,7 +25,7 @@ RUN = {
 ROUNDS = """
 [[round]]
 name = "third"
-backbones = ["resnet10t"]
+backbones = ["test_resnet"]
 teacher = "second"
 epochs = 1
 batch = 4

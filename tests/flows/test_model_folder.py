@@ -31,7 +31,7 @@ def test_predictions_for_a_file_are_its_rows_of_the_submission(
 def test_weights_are_linked_to_the_store(whole_run: Any) -> None:
     folder = whole_run.out / "model"
     members = json.loads((folder / "ensemble.json").read_text())["members"]
-    assert members.keys() == {"first/resnet10t", "second/resnet10t"}
+    assert members.keys() == {"first/test_resnet", "second/test_resnet"}
     for models in members.values():
         assert len(models) == 2
         for model in models:

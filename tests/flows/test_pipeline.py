@@ -109,7 +109,7 @@ def test_all_task_runs_of_a_second_flow_run_are_cached(
     )
     assert {run.state_name for run in task_runs(flow_run)} == {"Cached"}
     learnt = {
-        f"learnt-train-{name}-resnet10t-fold-{f}" for name in ("first", "second") for f in "01"
+        f"learnt-train-{name}-test-resnet-fold-{f}" for name in ("first", "second") for f in "01"
     }
     assert {one.key for one in artifacts(flow_run)} == {*STAGES, "summary", "lineage", *learnt} - {
         # Of Xeno-canto and an outside teacher, which this recipe does without.
@@ -144,8 +144,8 @@ def test_a_failed_stage_says_so_in_a_line_and_the_rest_is_done(
     assert "Traceback" not in done.stdout + done.stderr
     why = "no soundscape segment passed round.label.threshold"
     said = done.stderr.splitlines()[-2:]
-    assert said[0].startswith(f"birdflow: train second resnet10t fold 0: {why}")
-    assert said[1].startswith(f"train second resnet10t fold 1: {why}")
+    assert said[0].startswith(f"birdflow: train second test_resnet fold 0: {why}")
+    assert said[1].startswith(f"train second test_resnet fold 1: {why}")
     after = made(store)
     new = {name.partition("/")[0] for name in after.keys() - before.keys()}
     assert new == {"label"}
@@ -171,6 +171,6 @@ def test_pretrained_weights_that_cannot_be_had_are_told_before_any_stage(
     arguments = [tiny_recipe, "--data", tiny_data, "--store", store, "--out", tmp_path / "out"]
     assert main(["run", *map(str, arguments), "--set", "round.0.pretrained=true"]) == 1
     said = capsys.readouterr().err.splitlines()[-1]
-    assert said.startswith("birdflow: pretrained = true needs timm's weights of 'resnet10t'")
+    assert said.startswith("birdflow: pretrained = true needs timm's weights of 'test_resnet'")
     assert 'Set weights = "FILE"' in said
     assert made(store) == {}

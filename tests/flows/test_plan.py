@@ -109,9 +109,9 @@ def test_a_new_recording_makes_one_shard_of_clean_and_mel_and_what_depends_on_it
     assert steps["mel train_audio/0003"] == "new"
     assert steps["catalog"] == "input changed: 1 file new; input changed: 1 file changed"
     assert steps["folds"] == "input changed: catalog"
-    assert steps["train first resnet10t fold 0"] == "input changed: catalog, folds, mel"
+    assert steps["train first test_resnet fold 0"] == "input changed: catalog, folds, mel"
     assert steps["label for second soundscapes 0000"] == "input changed: train"
-    assert steps["train second resnet10t fold 1"] == "input changed: catalog, folds, label, mel"
+    assert steps["train second test_resnet fold 1"] == "input changed: catalog, folds, label, mel"
     assert steps["score"] == "input changed: submission"
 
 
@@ -143,7 +143,7 @@ def test_mel_settings_remake_mel_and_what_follows(
     steps = will_run(setting)
     assert stages(steps) == AFTER_MEL | {"mel"}
     assert {steps[name] for name in steps if name.startswith("mel")} == {why}
-    assert steps["train first resnet10t fold 0"] == "input changed: mel"
+    assert steps["train first test_resnet fold 0"] == "input changed: mel"
     assert steps["predict first 0000"] == "input changed: mel, train"
 
 
@@ -220,8 +220,8 @@ def test_a_new_unlabelled_soundscape_leaves_the_first_round_alone(
     steps = will_run()
     assert [n for n in steps if n.startswith(("catalog", "folds", "train", "label"))] == [
         "label for second soundscapes 0001",
-        "train second resnet10t fold 0",
-        "train second resnet10t fold 1",
+        "train second test_resnet fold 0",
+        "train second test_resnet fold 1",
     ]
 
 
@@ -242,7 +242,7 @@ def test_the_recipes_own_name_matters_to_nothing(done: Dag, will_run: WillRun) -
 
 def test_settings_of_the_student_leave_the_teacher_alone(done: Dag, will_run: WillRun) -> None:
     steps = will_run("round.1.epochs=2", "round.1.mixup.alpha=0.25")
-    assert steps["train second resnet10t fold 0"] == (
+    assert steps["train second test_resnet fold 0"] == (
         "setting epochs changed from 1 to 2; setting mixup.alpha changed from 0.5 to 0.25"
     )
     assert [n for n in steps if "first" in n] == []
@@ -259,7 +259,7 @@ def test_fewer_folds_keep_the_models_that_are_there(done: Dag, will_run: WillRun
 def test_a_missing_and_a_cut_file_are_told(done: Dag, store: Store, will_run: WillRun) -> None:
     mel, trained = (
         next(s for s in done.steps if s.name == name)
-        for name in ("mel train_audio/0001", "train first resnet10t fold 0")
+        for name in ("mel train_audio/0001", "train first test_resnet fold 0")
     )
     (store.path(mel.ref) / "dummy").unlink()
     (store.path(trained.ref) / "dummy").write_text("")

@@ -23,7 +23,7 @@ from birdcore.store.artifact import Artifact, Metrics, Ref, Step
 from birdcore.store.store import Job, Store
 from birdcore.training.records import COLUMNS, FILE
 
-BACKBONE = "resnet10t"
+BACKBONE = "test_resnet"
 ROW_S, LENGTH_S = 5, 15
 CUT = "train_audio/plawhi/DEMO000000.ogg"
 HOSTILE = "<script>alert('!')</script>"

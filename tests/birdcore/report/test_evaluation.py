@@ -48,7 +48,7 @@ def test_on_held_out_recordings_it_is_the_blend_of_all_members(
     }
     shares = json.loads((run.weights / "weights.json").read_text())["weights"]
     blended = sum(
-        shares[f"{name}/resnet10t"] * np.stack(list(table["probabilities"]))
+        shares[f"{name}/test_resnet"] * np.stack(list(table["probabilities"]))
         for name, table in tables.items()
     )
     np.testing.assert_allclose(evaluation.probabilities, blended, atol=1e-6)
@@ -56,5 +56,5 @@ def test_on_held_out_recordings_it_is_the_blend_of_all_members(
     np.testing.assert_array_equal(evaluation.truth, targets == 1)
     np.testing.assert_array_equal(evaluation.auc, class_auc(targets, evaluation.probabilities))
     own = class_auc(targets, np.stack(list(tables["second"]["probabilities"])))
-    np.testing.assert_array_equal(evaluation.class_auc_by["second/resnet10t"], own)
+    np.testing.assert_array_equal(evaluation.class_auc_by["second/test_resnet"], own)
     assert (len(evaluation.recordings), evaluation.on) == (9, "held-out recordings")
