@@ -1,6 +1,7 @@
 """Rendering: the template `page.html`, with style and script inlined, filled with variables."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 def render(variables: Mapping[str, Any]) -> str:
     """The whole page; everything from data is escaped."""
-    environment = Environment(
+    return environment().get_template("page.html").render(variables)
+
+
+@cache
+def environment() -> Environment:
+    """Where the templates of this folder are read; a name that is not defined is an error."""
+    made = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
@@ -17,8 +24,8 @@ def render(variables: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     filters: tuple[Callable[..., str], ...] = (auc, share, count, clock, short)
-    environment.filters |= {one.__name__: one for one in filters}
-    return environment.get_template("page.html").render(variables)
+    made.filters |= {one.__name__: one for one in filters}
+    return made
 
 
 def auc(value: float | None) -> str:
