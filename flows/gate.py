@@ -8,16 +8,13 @@ are checked here. This module also serves the proof of identity and the login pa
 import hashlib
 import re
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
 from flows.login import ENTRANCE, HOST, PROOF, USER, proof
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Message, Receive, Send], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
 
 NONCE = re.compile(rb"[0-9a-f]{32}")
 # Both of Prefect's web interfaces read the login from local storage.
@@ -28,22 +25,15 @@ SCRIPT = (
 )
 PAGE = f'<!doctype html><meta charset="utf-8"><title>birdflow</title><script>{SCRIPT}</script>'
 DIGEST = b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
-PAGE_HEADERS: Headers = [
-    (b"content-type", b"text/html; charset=utf-8"),
-    (b"cache-control", b"no-store"),
-    (b"referrer-policy", b"no-referrer"),
-    (
-        b"content-security-policy",
-        f"default-src 'none'; script-src 'sha256-{DIGEST}'".encode(),
-    ),
-]
-UNFRAMED: Headers = [
-    (b"x-frame-options", b"DENY"),
-    (b"x-content-type-options", b"nosniff"),
-]
+UNFRAMED = {"x-frame-options": "DENY", "x-content-type-options": "nosniff"}
+PAGE_HEADERS = UNFRAMED | {
+    "cache-control": "no-store",
+    "referrer-policy": "no-referrer",
+    "content-security-policy": f"default-src 'none'; script-src 'sha256-{DIGEST}'",
+}
 
 
-def gate(app: App, port: int, login: str) -> App:
+def gate(app: ASGIApp, port: int, login: str) -> ASGIApp:
     """Wrap `app` so that it only gets requests that name this server and come from its own pages.
 
     Args:
@@ -51,72 +41,54 @@ def gate(app: App, port: int, login: str) -> App:
         port: The port that the server listens on.
         login: The login as `user:password`, for the proof of identity.
     """
-    host, local = f"{HOST}:{port}".encode(), f"localhost:{port}".encode()
-    origin = b"http://" + host
+    host, local = f"{HOST}:{port}", f"localhost:{port}"
+    origin = f"http://{host}"
 
-    async def checked(scope: Message, receive: Receive, send: Send) -> None:
+    def answer(scope: Scope) -> ASGIApp | None:
+        """What is answered here; None for what Prefect answers."""
+        headers, path = Headers(scope=scope), scope["path"]
+        names = headers.getlist("host")
+        if names not in ([host], [local]):
+            return _refusal(scope, "unknown host")
+        if any(value != origin for value in headers.getlist("origin")):
+            return _refusal(scope, "foreign origin")
+        if scope["type"] == "websocket":
+            return None
+        if path == PROOF and NONCE.fullmatch(nonce := scope["query_string"]):
+            return PlainTextResponse(proof(login, port, nonce.decode()))
+        is_page = scope["method"] == "GET" and not path.startswith(("/api", PROOF))
+        if is_page and names == [local]:  # else page and API would have two origins
+            query = b"?" + scope["query_string"] if scope["query_string"] else b""
+            return RedirectResponse(origin + (scope["raw_path"] + query).decode("latin-1"), 307)
+        if path != ENTRANCE:
+            return None
+        # Fetch Metadata: another page that opens this one could set a wrong login.
+        if not {"none", "same-origin"}.issuperset(headers.getlist("sec-fetch-site")):
+            return _refusal(scope, "open this address by itself")
+        return HTMLResponse(PAGE, headers=PAGE_HEADERS)
+
+    async def checked(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await app(scope, receive, send)
-            return
-        names = _values(scope, b"host")
-        if names not in ([host], [local]):
-            await _refuse(scope, send, b"unknown host")
-        elif any(value != origin for value in _values(scope, b"origin")):
-            await _refuse(scope, send, b"foreign origin")
-        elif scope["type"] == "websocket":
-            await app(scope, receive, send)
-        elif scope["path"] == PROOF and NONCE.fullmatch(nonce := scope["query_string"]):
-            await _answer(send, 200, proof(login, port, nonce.decode()).encode())
-        elif _page(scope) and names == [local]:  # else page and API would have two origins
-            await _answer(send, 307, b"", [(b"location", origin + _target(scope))])
-        elif scope["path"] == ENTRANCE and _opened_by_other_page(scope):
-            await _refuse(scope, send, b"open this address by itself")
-        elif scope["path"] == ENTRANCE:
-            await _answer(send, 200, PAGE.encode(), PAGE_HEADERS + UNFRAMED)
+        elif answered := answer(scope):
+            await answered(scope, receive, send)
         else:
             await app(scope, receive, _unframed(send))
 
     return checked
 
 
-def _values(scope: Message, name: bytes) -> list[bytes]:
-    return [value for key, value in scope["headers"] if key == name]
-
-
-def _page(scope: Message) -> bool:
-    return scope["method"] == "GET" and not scope["path"].startswith(("/api", PROOF))
-
-
-def _opened_by_other_page(scope: Message) -> bool:
-    """Whether another page opened this one (Fetch Metadata): it could set a wrong login."""
-    return any(
-        value not in (b"none", b"same-origin") for value in _values(scope, b"sec-fetch-site")
-    )
-
-
-def _target(scope: Message) -> bytes:
-    query = scope["query_string"]
-    return bytes(scope["raw_path"]) + (b"?" + query if query else b"")
-
-
 def _unframed(send: Send) -> Send:
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", []), *UNFRAMED]
+            message.setdefault("headers", [])
+            MutableHeaders(scope=message).update(UNFRAMED)
         await send(message)
 
     return sending
 
 
-async def _refuse(scope: Message, send: Send, why: bytes) -> None:
+def _refusal(scope: Scope, why: str) -> ASGIApp:
     if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1008, "reason": why.decode()})
-    else:
-        await _answer(send, 403, why + b"\n")
-
-
-async def _answer(send: Send, status: int, body: bytes, headers: Headers | None = None) -> None:
-    length = (b"content-length", str(len(body)).encode())
-    start = {"type": "http.response.start", "status": status, "headers": [*(headers or []), length]}
-    await send(start)
-    await send({"type": "http.response.body", "body": body})
+        return WebSocketClose(1008, why)
+    return PlainTextResponse(f"{why}\n", 403)

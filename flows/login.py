@@ -12,7 +12,6 @@ import os
 import re
 import secrets
 import socket
-from base64 import b64encode
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -50,13 +49,9 @@ def entrance(origin: str, login: str) -> str:
     return f"{origin}{ENTRANCE}#{login.partition(':')[2]}"
 
 
-def basic(login: str) -> str:
-    """The value of the header Authorization."""
-    return f"Basic {b64encode(login.encode()).decode()}"
-
-
 def proof(login: str, port: int, nonce: str) -> str:
     """An HMAC-SHA256 of port and nonce, keyed by the login, in hexadecimal."""
+    # Port and nonce, so that a proof is of no use at another port or a second time.
     words = f"birdflow's server on port {port}, asked {nonce}"
     return hmac.new(login.encode(), words.encode(), hashlib.sha256).hexdigest()
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from websockets.sync.client import connect
 
 from birdcore.store.private import private_folder
 from flows.environment import users_server
-from flows.login import basic, listen, proof, proves_itself
+from flows.login import listen, proof, proves_itself
 from flows.server import ServerError, server
 
 CLIENT = """
@@ -117,7 +118,7 @@ def client(start: Callable[..., Client]) -> Client:
 
 
 def get(url: str, login: str = "", **headers: str) -> Any:
-    given = {"Authorization": basic(login)} if login else {}
+    given = {"Authorization": f"Basic {b64encode(login.encode()).decode()}"} if login else {}
     asked = urllib.request.Request(url, headers=given | headers)
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(asked, timeout=60) as a:
         return json.loads(a.read())
