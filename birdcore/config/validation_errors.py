@@ -20,6 +20,7 @@ Tree: TypeAlias = Mapping[str, Any]
 
 SHOWN = 80  # letters of a value that are repeated to its writer
 MOST = 50  # mistakes that are told at once
+MOST_KEYS = 20  # keys of a table that are listed; a round has 58
 
 
 class WrongSetting(ValueError):
@@ -104,10 +105,15 @@ def _mistake(key: Key, name: Key, error: Mapping[str, Any], schema: Schema, tree
         table = _schema_at(schema, key[:-1])
         if new := table.get("renamed", {}).get(key[-1]):
             return f"unknown key {dotted(name)}: `{key[-1]}` is now `{new}`"
-        return (
-            f"unknown key {dotted(name)}{_nearest_key(str(key[-1]), schema, key[:-1]) or '.'} "
-            f"Allowed here: {', '.join(table['properties'])}"
-        )
+        word, keys = str(key[-1]), list(table["properties"])
+        near = _nearest_key(word, schema, key[:-1]) or "."
+        if len(keys) > MOST_KEYS:
+            keys = difflib.get_close_matches(word, keys, n=3, cutoff=0.0)
+            return (
+                f"unknown key {dotted(name)}{near} The nearest of {len(table['properties'])} keys "
+                f"are {', '.join(keys)}: see docs/recipe.md"
+            )
+        return f"unknown key {dotted(name)}{near} Allowed here: {', '.join(keys)}"
     if error["type"] == "missing":
         needed = allowed(_schema_at(schema, key), schema)
         if not isinstance(error["loc"][-1], int):

@@ -28,7 +28,7 @@ backbones = [
 teacher = "first"
 mixup = { probability = 0.5 }
 """
-ROUND_KEYS = "Allowed here: "
+ROUND_KEYS = "The nearest of "
 
 Refuse = Callable[..., list[str]]
 
@@ -500,7 +500,7 @@ def test_set_is_laid_over_the_recipe(read: Callable[..., Recipe]) -> None:
     [
         ("mel.preset", "write KEY=VALUE, for example mel.preset=config_96"),
         ("=3", "write KEY=VALUE, for example mel.preset=config_96"),
-        ("round.0.epoch=3", "unknown key round.0.epoch; did you mean 'epochs'? Allowed here: "),
+        ("round.0.epoch=3", "unknown key round.0.epoch; did you mean 'epochs'? The nearest of "),
         ("round.0.epochs=many", 'round.0.epochs = "many": must be a whole number of at least 1'),
         (
             "round.2.epochs=3",
