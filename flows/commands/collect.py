@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.execute import prefect_session
+from flows.commands.execute import prefect_session, request_of
 from flows.options import Collection, Data, Debug, RecipePath, Settings, StoreUrl
 from flows.terminal import doing, out
 
@@ -23,11 +23,9 @@ def collect(
     debug: Debug = False,
 ) -> None:
     """Download the recordings of Xeno-canto that a recipe selects."""
-    from birdcore.config import find_recipe
     from birdcore.store.location import open_store
-    from birdcore.store.run_records import run_request
 
-    request = run_request(find_recipe(recipe), data, Path(), collection, settings)
+    request = request_of(recipe, data, Path(), collection, settings)
     with doing(f"reading {data}"):
         from flows.request import read_inputs
 

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flows.messages import note_earlier_results, print_results
 from flows.terminal import doing, ends_on_interrupt, err, out, quiet_prefect
@@ -24,6 +24,21 @@ if TYPE_CHECKING:
     from birdcore.store.store import Store
     from flows.dag import Dag
     from flows.plan import Planned
+
+
+def request_of(recipe: Path, *rest: Any) -> RunRequest:
+    """What a command was called with: the arguments of `run_request`, in their order.
+
+    Raises:
+        RecipeError: There is no such recipe; no store is made for a name that was mistyped.
+    """
+    from birdcore.config import find_recipe, read_recipe
+    from birdcore.store.run_records import run_request
+
+    found = find_recipe(recipe)
+    if not found.is_file():
+        read_recipe(found)  # raises, and names the recipes that there are
+    return run_request(found, *rest)
 
 
 def execute(
