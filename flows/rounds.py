@@ -106,23 +106,18 @@ def uses_soundscapes(round_config: Round) -> bool:
 
 def subsets_with_outputs(recipe: Recipe) -> set[tuple[str, Use]]:
     """The recordings that the external teacher reads, by source and use."""
-    member: set[tuple[str, Use]] = set()
+    found: set[tuple[str, Use]] = set()
     if EXTERNAL_TEACHER in recipe.members:
-        member = {(MAIN, "labelled"), (MAIN, "test")}
-    return member.union(*(_subsets_with_outputs(one) for one in recipe.round))
-
-
-def _subsets_with_outputs(round_config: Round) -> set[tuple[str, Use]]:
-    clips: set[tuple[str, Use]] = {(MAIN, "labelled")}
-    soundscapes: set[tuple[str, Use]] = {(MAIN, "unlabelled")}
-    if round_config.objective == "embeddings":
-        return (
-            {(round_config.data, "labelled")} if round_config.data != MAIN else clips | soundscapes
-        )
-    if round_config.teacher is None or not _labels_with_outputs(round_config):
-        return set()
-    labelled = {"clips": clips, "soundscapes": soundscapes, "both": clips | soundscapes}
-    return labelled[round_config.label.source]
+        found |= {(MAIN, "labelled"), (MAIN, "test")}
+    for one in recipe.round:
+        labels = one.teacher is not None and _labels_with_outputs(one)
+        if one.objective == "embeddings":
+            found.add((one.data, "labelled"))
+        elif labels and one.label.source != "soundscapes":
+            found.add((MAIN, "labelled"))
+        if uses_soundscapes(one) and (one.objective == "embeddings" or labels):
+            found.add((MAIN, "unlabelled"))
+    return found
 
 
 def _labels_with_outputs(round_config: Round) -> bool:
@@ -172,45 +167,35 @@ def _initial(models: Models, backbone: str, fold: int) -> Ref:
 def _label_steps(
     round_config: Round, fold: int, data: RoundData, earlier: Mapping[str, Models]
 ) -> dict[str, list[Step]]:
-    """The pseudo-labels that the models of a fold read, by the names that training knows."""
+    """The pseudo-labels that the models of a fold read, by the names that training knows.
+
+    A step for each shard of the recordings that the round's teacher labels.
+    """
     if round_config.teacher is None:
         return {}
+    models = earlier.get(round_config.teacher, {})  # the external teacher has none
+    settings = round_config.label
+    own_fold = settings.teachers == "own"
+    teacher = tuple(ref for (_, f), ref in models.items() if f == fold or not own_fold)
+    external = _labels_with_outputs(round_config)
     labelled: list[tuple[label.Labelled, str, Prepared]] = [
         ("soundscapes", "labels", data.soundscapes),
         ("clips", "clip_labels", data.clips),
     ]
     return {
-        name: _labels_of(round_config, kind, fold, recordings, data, earlier)
+        name: [
+            label.step(
+                round_config,
+                kind,
+                number,
+                teacher,
+                mel.ref,
+                fold=fold if own_fold and teacher else None,
+                folds=data.folds if settings.teachers == "out-of-fold" else None,
+                external=(recordings.outputs[number].ref, data.catalog) if external else None,
+            )
+            for number, mel in enumerate(recordings.mels)
+        ]
         for kind, name, recordings in labelled
-        if round_config.label.source in (kind, "both")
+        if settings.source in (kind, "both")
     }
-
-
-def _labels_of(
-    round_config: Round,
-    kind: label.Labelled,
-    fold: int,
-    recordings: Prepared,
-    data: RoundData,
-    earlier: Mapping[str, Models],
-) -> list[Step]:
-    """A step for each shard of the recordings that a round's teacher labels."""
-    models = earlier.get(str(round_config.teacher), {})  # the external teacher has none
-    own_fold = round_config.label.teachers == "own"
-    teacher = tuple(ref for (_, f), ref in models.items() if f == fold or not own_fold)
-    outputs: Sequence[Ref | None] = [None] * len(recordings.mels)
-    if _labels_with_outputs(round_config):
-        outputs = refs(recordings.outputs)
-    return [
-        label.step(
-            round_config,
-            kind,
-            number,
-            teacher,
-            mel.ref,
-            fold=fold if own_fold and teacher else None,
-            folds=data.folds if round_config.label.teachers == "out-of-fold" else None,
-            external=None if output is None else (output, data.catalog),
-        )
-        for number, (mel, output) in enumerate(zip(recordings.mels, outputs, strict=True))
-    ]

@@ -46,12 +46,11 @@ def read_teacher_predictions(
 
 
 def segment_probabilities(
-    predictions: TeacherPredictions, row: int, ends: NDArray[np.integer], segment_s: float
+    predictions: TeacherPredictions, row: int, starts: NDArray[np.floating], segment_s: float
 ) -> NDArray[np.float32]:
-    """Probabilities (S, K) of the segments of one recording that end at `ends` seconds."""
-    rows = torch.full((len(ends),), row)
-    begin = torch.from_numpy(np.asarray(ends, np.float64) - segment_s)
-    outputs = predictions.outputs.probability(rows, begin, segment_s)
+    """Probabilities (S, K) of the segments of one recording that begin at `starts` seconds."""
+    rows = torch.full((len(starts),), row)
+    outputs = predictions.outputs.probability(rows, torch.from_numpy(starts), segment_s)
     return _by_class(predictions, outputs.numpy())
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from birdcore.config.round import LabelConfig
@@ -17,6 +16,7 @@ from birdcore.inference.predict import (
     predict_recording,
 )
 from birdcore.inference.teacher_predictions import TeacherPredictions
+from birdcore.inference.teacher_predictions import segment_probabilities as teacher_probabilities
 from birdcore.inference.windows import segment_mean
 from birdcore.sources.folds import EVERYWHERE, soundscape_fold
 
@@ -92,10 +92,8 @@ def segment_probabilities(
         probabilities = segment_mean(cells, count, rate, starts, ends).astype(np.float32)
     if teacher.external is None:
         return probabilities, np.ones(len(teacher.classes), bool)
-    outputs, columns = teacher.external.outputs, teacher.external.columns
-    rows = torch.full((len(starts),), row)
-    external = outputs.probability(rows, torch.from_numpy(starts), config.segment_s).numpy()
-    known, weight = columns >= 0, config.external_weight
+    external = teacher_probabilities(teacher.external, row, starts, config.segment_s)
+    known, weight = teacher.external.columns >= 0, config.external_weight
     probabilities[:, known] *= 1 - weight
-    probabilities[:, known] += weight * external[:, columns[known]]
+    probabilities[:, known] += weight * external[:, known]
     return probabilities, known | bool(predictors)

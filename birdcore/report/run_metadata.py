@@ -95,31 +95,24 @@ def cleaning_counts(cleaned: Mapping[str, Sequence[Artifact]]) -> list[dict[str,
     ]
 
 
-def rejected(cleaned: Mapping[str, Sequence[Artifact]]) -> list[tuple[str, str]]:
-    """Recordings and why they could not be used."""
-    artifacts = [artifact for shards in cleaned.values() for artifact in shards]
-    tables = [pd.read_parquet(artifact / "rejected.parquet") for artifact in artifacts]
-    if not tables:
-        return []
-    rows = pd.concat(tables)[["recording", "reason"]]
-    return [(str(name), str(why)) for name, why in rows.itertuples(index=False)]
+def found_in_cleaning(
+    cleaned: Mapping[str, Sequence[Artifact]], table: str, column: str
+) -> list[tuple[str, str]]:
+    """Recordings in a table of the stage `clean`, each with what a column of it says."""
+    return [
+        (str(name), str(text))
+        for shards in cleaned.values()
+        for artifact in shards
+        for name, text in pd.read_parquet(artifact / f"{table}.parquet")[
+            ["recording", column]
+        ].itertuples(index=False)
+    ]
 
 
 def table_problems(catalog: Artifact) -> list[tuple[str, int]]:
     """Problems in the data's tables, with their counts."""
     counts = pd.read_parquet(catalog / "problems.parquet")["problem"].value_counts()
     return [(str(name), int(count)) for name, count in counts.items()]
-
-
-def recordings_with_problems(cleaned: Mapping[str, Sequence[Artifact]]) -> list[tuple[str, str]]:
-    """Recordings that are used as far as they could be read, and what is wrong with them."""
-    artifacts = [artifact for shards in cleaned.values() for artifact in shards]
-    tables = [pd.read_parquet(artifact / "problems.parquet") for artifact in artifacts]
-    return [
-        (str(name), str(problem))
-        for table in tables
-        for name, problem in table[["recording", "problem"]].itertuples(index=False)
-    ]
 
 
 @dataclass(frozen=True)

@@ -125,10 +125,10 @@ def data_section(inputs: ReportInputs) -> dict[str, Any]:
         "catalog": catalog.metrics,
         "collections": [one.metrics for one in collections],
         "sources": run_metadata.cleaning_counts(inputs.cleaned),
-        "rejected": run_metadata.rejected(inputs.cleaned),
+        "rejected": run_metadata.found_in_cleaning(inputs.cleaned, "rejected", "reason"),
         "rejected_shown": run_metadata.REJECTED,
         "problems": run_metadata.table_problems(catalog),
-        "with_problems": run_metadata.recordings_with_problems(inputs.cleaned),
+        "with_problems": run_metadata.found_in_cleaning(inputs.cleaned, "problems", "problem"),
         "licences": run_metadata.licences(models),
         "stages": run_metadata.artifacts_below(inputs.store, [one.ref for one in ends]),
         "lineage": format_provenance(

@@ -115,7 +115,7 @@ def _teacher(
     segment_s = settings.segment_s
 
     def predict(row: int) -> "Floats":
-        ends = recording_segments(soundscapes, row, segment_s)
-        return segment_probabilities(predictions, row, ends, segment_s)
+        starts = recording_segments(soundscapes, row, segment_s) - float(segment_s)
+        return segment_probabilities(predictions, row, starts, segment_s)
 
     return {settings.teacher: predict}

@@ -102,41 +102,27 @@ def _distort(
     settings: TrainSettings,
     rng: Generator,
 ) -> Tensor:
-    """The augmentations of one clip by itself."""
-    floor = int(crops.with_floor)
+    """The augmentations of one clip by itself.
+
+    One that is off draws nothing: a recipe without it trains on the same crops as before it
+    existed.
+    """
+    floor, shift = int(crops.with_floor), settings.shift
     if settings.reverse:
         power = distort.time_reverse(power, rng, floor_frames=floor, probability=settings.reverse)
-    shift, padding, gains, band = (
-        settings.shift,
-        settings.padding,
-        settings.filter,
-        settings.band,
-    )
     if shift.probability:
+        frames = round(shift.max_s * spec.frame_rate)
         power = distort.time_shift(
-            power,
-            round(shift.max_s * spec.frame_rate),
-            rng,
-            floor_frames=floor,
-            probability=shift.probability,
+            power, frames, rng, floor_frames=floor, probability=shift.probability
         )
-    if padding.probability:
-        power = distort.random_padding(
-            power,
-            padding.min_share,
-            rng,
-            fill=padding.fill,
-            floor_frames=floor,
-            probability=padding.probability,
-        )
-    if gains.probability:
-        power = distort.random_filter(
-            power, gains.limit_db, rng, points=gains.points, probability=gains.probability
-        )
-    if band.probability:
-        power = distort.band_pass(
-            power, band.attenuation_db, band.min_share, rng, probability=band.probability
-        )
+    # The settings of these have the names of the functions' parameters.
+    if settings.padding.probability:
+        how = settings.padding.model_dump()
+        power = distort.random_padding(power, generator=rng, floor_frames=floor, **how)
+    if settings.filter.probability:
+        power = distort.random_filter(power, generator=rng, **settings.filter.model_dump())
+    if settings.band.probability:
+        power = distort.band_pass(power, generator=rng, **settings.band.model_dump())
     return power
 
 
@@ -150,10 +136,8 @@ def _add_noise(
     return distort.coloured_noise(
         power,
         torch.from_numpy(spec.centres()),
-        settings.exponent,
-        settings.snr_db,
-        rng,
+        generator=rng,
         widths=None if widths is None else torch.from_numpy(widths),
         floor_frames=int(crops.with_floor),
-        probability=settings.probability,
+        **settings.model_dump(),
     )

@@ -5,8 +5,8 @@ from birdcore.report.run_metadata import (
     artifacts_below,
     cleaning_counts,
     flat,
+    found_in_cleaning,
     licences,
-    rejected,
     side_by_side,
     species_of,
 )
@@ -41,7 +41,7 @@ def test_what_was_rejected_is_named_with_its_reason(made: Any) -> None:
         for name, refs in made.step.inputs.items()
         if name.startswith("clean ")
     }
-    found = rejected(cleaned)
+    found = found_in_cleaning(cleaned, "rejected", "reason")
     assert len(found) == 3
     assert all(why.startswith("not a readable sound file") for _, why in found)
     labelled, unlabelled, test = cleaning_counts(cleaned)
