@@ -44,8 +44,8 @@ for command in STORE:
 app.add_typer(store_app, name="store", rich_help_panel="Store", context_settings=HELP)
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         out.print(f"birdflow {__version__}")
         raise typer.Exit
 

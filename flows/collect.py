@@ -1,4 +1,4 @@
-"""The flow `collect`: what a recipe wants of Xeno-canto, into the collection's folder.
+"""The flow `collect`: downloads what a recipe selects from Xeno-canto into a folder.
 
 Search, select, download; each only as far as it is not done already. Run alone or before the
 pipeline, by hand or every night.

@@ -210,8 +210,7 @@ def _results(
     )
     steps = [weights, *(step for of_round in predicted.values() for step in of_round), submitted]
     steps += [page] if scored is None else [scored, page]
-    problems = _problems(recipe, source, scored)
-    return Dag(tuple(steps), problems, rows_of(source))
+    return Dag(tuple(steps), _problems(recipe, source, scored), rows_of(source))
 
 
 def _problems(recipe: Recipe, source: Source, scored: Step | None) -> tuple[Problem, ...]:

@@ -1,6 +1,6 @@
 """What collecting would fetch, said before it is fetched: searches are made, nothing is kept back.
 
-Without a server of ours: one process asks, at the recipe's rate.
+No server of ours is started: one process sends all requests, at the recipe's rate.
 """
 
 import os
@@ -27,7 +27,7 @@ BYTES_PER_SAMPLE = {".flac": 0.73, ".wav": 4.0}
 RATE = 44_100
 """Where a record does not say it."""
 SLACK_S = 0.4
-"""What a request takes beyond its turn, by experience: the server that gives turns is asked."""
+"""Measured time of a request beyond the rate: the call to the server that limits it."""
 
 
 def dry_run(criteria: XenoCanto, tables: Tables | None, folder: Path) -> Table:
@@ -57,7 +57,7 @@ def dry_run(criteria: XenoCanto, tables: Tables | None, folder: Path) -> Table:
 
 
 def _key() -> str:
-    """The key as the tasks find it; a server is asked where the user has one, and none started."""
+    """The key as the tasks find it; a server of the user is queried, and none is started."""
     if key := os.environ.get(KEY_NAME):
         return key
     if users_server():

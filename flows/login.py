@@ -1,7 +1,7 @@
 """The login of a store's own Prefect server, and how the server proves its identity.
 
 The login is random, one per store, in a file that only this account can read. Clients send it with
-each request. Before the first request they ask the process that listens on the port for a proof
+each request. Before the first request they demand from the process that listens on the port a proof
 that it knows the login, because another account may listen there after a crash.
 """
 

@@ -37,7 +37,7 @@ TASKS: dict[str, StageTask] = {name: stage_task(name) for name in STAGES} | {"tr
 
 
 def _title() -> str:
-    """The run's name in the UI: its recipe, and what was asked beyond it."""
+    """The run's name in the UI: its recipe, and what differs from it."""
     given = dict(flow_run.parameters)
     given.pop("store")
     return run_request(**given).title

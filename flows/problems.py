@@ -1,7 +1,7 @@
 """What does not fit in a run's data: `problems.csv` in `--out`, and the notes of a plan.
 
-Most is known before anything runs; what could not be read, and rows that nothing was heard for, as
-soon as the steps that find it are done. So the table is written whatever becomes of the run.
+Most is known before anything runs; what could not be read, and rows without a prediction,
+as soon as the steps that find it are done. So the table is written however the run ends.
 """
 
 import json

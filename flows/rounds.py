@@ -27,7 +27,7 @@ class Prepared:
     Attributes:
         cleaned: What of each recording is kept.
         mels: Its mel spectrogram.
-        outputs: What the external teacher says of it; empty where the recipe does not ask.
+        outputs: What the external teacher says of it; empty where nothing reads them.
     """
 
     cleaned: tuple[Step, ...] = ()

@@ -30,12 +30,12 @@ def threads() -> int:
     return max(1, len(os.sched_getaffinity(0)) // workers())
 
 
-def task_runner(asked: str | None = None) -> TaskRunner[Any]:
-    """What BIRDFLOW_TASKS asks for.
+def task_runner(where: str | None = None) -> TaskRunner[Any]:
+    """The task runner that BIRDFLOW_TASKS names.
 
     Raises ValueError where there is no such thing, or its package is not installed.
     """
-    kind, _, address = (asked or os.environ.get(NAME) or "threads").partition("=")
+    kind, _, address = (where or os.environ.get(NAME) or "threads").partition("=")
     if kind == "threads":
         return ThreadPoolTaskRunner(max_workers=workers())
     if kind == "processes":

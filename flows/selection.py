@@ -9,7 +9,7 @@ A part is named by its stage, by words of a step's name (`mel:0003`), by the ste
 a plan prints it (`mel train_audio/0003`), or by its key (`d70d42167b75`).
 
 Making an artifact again changes no key: what follows reads the new files under the old name, and
-is only made again where it is asked for too.
+is only made again where that is requested too.
 """
 
 import re
@@ -35,7 +35,7 @@ class Selection:
     Attributes:
         steps: Steps to run, in the order of the DAG.
         rebuild: Those that are made though they are in the store.
-        waiting: Steps that were asked for and read what is not in the store yet.
+        waiting: Requested steps that read what is not in the store yet.
         notes: What the user should know about it.
     """
 
@@ -51,9 +51,9 @@ def select(dag: Dag, store: Store, request: RunRequest, began: str | None = None
     Args:
         dag: All steps.
         store: What is there already.
-        request: What was asked for: its `only`, `until`, `from_stage` and `refresh` count.
-        began: When a run was asked for the same before, in ISO 8601: what was made again since
-            then is not made once more.
+        request: What to run: its `only`, `until`, `from_stage` and `refresh` count.
+        began: When an unfinished run of the same request began, in ISO 8601: what was made
+            again since then is not made once more.
 
     Raises:
         ValueError: A name is of no step, two of the options exclude each other, or nothing of
@@ -63,8 +63,8 @@ def select(dag: Dag, store: Store, request: RunRequest, began: str | None = None
     if only and (from_stage or until):
         other = "--from" if from_stage else "--until"
         raise ValueError(f"--only and {other} exclude each other: the first runs one stage alone")
-    asked, notes = _to_rebuild(dag, request)
-    rebuild = frozenset(ref for ref in asked if not _made_since(store, ref, began))
+    requested, notes = _to_rebuild(dag, request)
+    rebuild = frozenset(ref for ref in requested if not _made_since(store, ref, began))
     steps, waiting = list(dag.steps), list[Step]()
     if until:
         needed = needed_by(dag, {step.ref for step in _named(until, dag)})
@@ -102,17 +102,17 @@ def needed_by(dag: Dag, last: Iterable[Ref]) -> set[Ref]:
 
 
 def _to_rebuild(dag: Dag, request: RunRequest) -> tuple[set[Ref], list[str]]:
-    """What was asked for to be made again, and what to tell of it."""
-    asked: set[Ref] = set()
+    """What is requested to be made again, and notes about it."""
+    requested: set[Ref] = set()
     notes = []
     if request.from_stage:
-        asked |= following(dag, {step.ref for step in _named(request.from_stage, dag)})
+        requested |= following(dag, {step.ref for step in _named(request.from_stage, dag)})
     for text in request.refresh:
         named = _named(text, dag)
-        asked |= {step.ref for step in named}
+        requested |= {step.ref for step in named}
         if ":" in text and len(named) > 1:
             notes.append(_several(text, named))
-    return asked, notes
+    return requested, notes
 
 
 def _named(text: str, dag: Dag) -> list[Step]:

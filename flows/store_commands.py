@@ -55,9 +55,9 @@ def show(store: Store, artifact: str) -> None:
 
 
 def verify(store: Store, artifacts: Sequence[str], *, remove: bool) -> int:
-    wanted = {find_artifact(store, text) for text in artifacts}
-    chosen = [e for e in entries(store) if not wanted or e.ref in wanted]
-    if gone := sorted(wanted - {entry.ref for entry in chosen}):
+    named = {find_artifact(store, text) for text in artifacts}
+    chosen = [e for e in entries(store) if not named or e.ref in named]
+    if gone := sorted(named - {entry.ref for entry in chosen}):
         raise ValueError(f"{gone[0]} is not on this machine: there is nothing here to verify")
     damaged = kept = 0
     with _bytes_on_terminal() as bar:

@@ -1,7 +1,7 @@
-"""Tasks that ask the archive: searches and downloads, its key, and one rate limit for all.
+"""Tasks that query the archive: searches and downloads, its key, and one rate limit for all.
 
 Results are cached by the collection's folder, which has each recording once: a retry or a later run
-asks for what is missing, whatever Prefect remembers.
+requests what is missing, whatever Prefect remembers.
 """
 
 import os
@@ -32,7 +32,7 @@ SECRET = "xeno-canto-key"
 
 @contextmanager
 def archive_of(site: str) -> Iterator[Archive]:
-    """The archive, asked no faster than the limit allows. The key never leaves the task."""
+    """The archive, queried no faster than the limit allows. The key never leaves the task."""
     with open_archive(site, archive_key(), lambda: rate_limit(LIMIT, strict=True)) as archive:
         yield archive
 
@@ -70,13 +70,13 @@ def set_limit(per_second: float) -> None:
     name="search",
     task_run_name="search {query}",
     persist_result=False,
-    retries=1,  # the client has asked six times by then, and somebody may be waiting
+    retries=1,  # the client has tried six times by then, and a person may be waiting
     retry_delay_seconds=10,
     retry_jitter_factor=0.5,
     retry_condition_fn=can_recover,
 )
 def search(query: str, site: str, collection: str, max_age_s: float, per_page: int) -> int:
-    """How many recordings the archive lists; asked only where the last answer is older."""
+    """How many recordings the archive lists; queried only where the last answer is older."""
     folder = Path(collection) / SEARCHES
     with archive_of(site) as archive, progress_of(f"search {query}") as progress:
         return len(
@@ -97,7 +97,7 @@ def download(
     number: int, ids: Sequence[int], chosen: str, site: str, collection: str
 ) -> dict[str, Any]:
     """What came of the recordings `ids` of the table `chosen`: counts, bytes and failures."""
-    wanted = set(ids)
-    records = [record for record in read_records(Path(chosen)) if record.id in wanted]
+    chosen_ids = set(ids)
+    records = [record for record in read_records(Path(chosen)) if record.id in chosen_ids]
     with archive_of(site) as archive, progress_of(f"download {number:04d}") as progress:
         return dict(fetch_all(archive, records, Path(collection), progress).metrics)

@@ -1,8 +1,8 @@
 """Ending what runs: when a person presses Ctrl-C, a worker cancels the flow, or a worker is gone.
 
-Prefect waits for its task threads, and a thread can't be ended from outside: steps ask at every
-progress whether they should go on, and training processes are killed. Nothing is lost by it, for
-what is published is whole and a training has its checkpoint.
+Prefect waits for its task threads, and a thread can't be ended from outside: steps check at
+every progress whether they should go on, and training processes are killed. Nothing is lost by it:
+what is published is whole, and a training has its checkpoint.
 """
 
 import multiprocessing

@@ -150,8 +150,8 @@ def _follow(
     assert process.stdin
     assert process.stdout
     failure = None
-    heard = [time.monotonic()]
-    threading.Thread(target=_watch, args=(process, heard), daemon=True).start()
+    last_output = [time.monotonic()]
+    threading.Thread(target=_watch, args=(process, last_output), daemon=True).start()
     try:
         process.stdin.write(step_to_json(step) + "\n")
         process.stdin.flush()
@@ -159,7 +159,7 @@ def _follow(
         with suppress(BrokenPipeError):  # what is left in the buffer is not tried again later
             process.stdin.close()
     for text in process.stdout:
-        heard[0] = time.monotonic()
+        last_output[0] = time.monotonic()
         try:
             line = json.loads(text)
         except ValueError:
@@ -171,10 +171,10 @@ def _follow(
     return failure
 
 
-def _watch(process: subprocess.Popen[str], heard: list[float]) -> None:
-    """End the process when the run is stopped, or nothing was heard of it for too long."""
+def _watch(process: subprocess.Popen[str], last_output: list[float]) -> None:
+    """End the process when the run is stopped, or has written nothing for too long."""
     while process.poll() is None:
-        if stopping.wait(WATCH_S) or time.monotonic() - heard[0] > STALLED_AFTER_S:
+        if stopping.wait(WATCH_S) or time.monotonic() - last_output[0] > STALLED_AFTER_S:
             process.kill()
             return
 

@@ -27,7 +27,7 @@ from birdcore.demo.soundscape import WINDOW_S, Event, soundscape, windows
 
 RATE = 32000
 VERSION = 1  # of the formulas: raise it when the sound of a seed changes
-BIRDS = 5  # birds in a soundscape, or more where all species would not be heard
+BIRDS = 5  # birds in a soundscape, or more where not all species would sing
 BACKGROUND = 0.25  # share of recordings with a second bird behind
 BLOCK = 10 * RATE  # libsndfile's Vorbis encoder can crash on one very long write
 
@@ -122,7 +122,7 @@ def _generator(settings: DemoSettings, part: str, index: int) -> np.random.Gener
 
 
 def _singers(settings: DemoSettings, split: str, count: int) -> list[list[Species]]:
-    """Who sings in each soundscape: shuffled species are dealt in turn, so that all are heard."""
+    """Who sings in each soundscape: shuffled species are dealt in turn, so that each sings."""
     generator = _generator(settings, "cast", ("unlabelled", "test").index(split))
     each = max(BIRDS, -(-settings.species // count))
     rounds = -(-count * each // settings.species)

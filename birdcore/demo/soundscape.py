@@ -31,7 +31,7 @@ def soundscape(
     seconds: float = 60,
     rate: int = 32000,
 ) -> tuple[Samples, list[Event]]:
-    """((seconds * rate,), events by start): one new bird per entry of `species`, each heard.
+    """((seconds * rate,), events by start): one new bird per entry of `species`, each audible.
 
     A species listed twice has two birds. Raises ValueError below one window of 5 s.
     """

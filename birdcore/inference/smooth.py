@@ -16,7 +16,7 @@ NEIGHBOURS = (0.1, 0.2, 0.4, 0.2, 0.1)
 
 
 def smooth_recording(rows: NDArray[np.floating], settings: Predict) -> NDArray[np.floating]:
-    """All smoothing that a recipe's [predict] asks for, in its order."""
+    """All smoothing that a recipe's [predict] has, in its order."""
     rows = gaussian(rows, settings.gaussian)
     if settings.delta_shift:
         rows = delta_shift(rows, 1 - settings.delta_shift)

@@ -47,7 +47,7 @@ def average_overlaps(
 ) -> NDArray[Floating]:
     """Mean over the windows of one recording on a grid of cells: (W, T, C) to (cells, C).
 
-    `cells` asks for some of them: the first and one past the last; the windows may be those that
+    `cells` selects some of them: the first and one past the last; the windows may be those that
     cover these alone.
 
     Cell i stands for frames i·cell_frames to (i + 1)·cell_frames of the recording, the last one

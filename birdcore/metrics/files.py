@@ -195,10 +195,10 @@ def _number(cell: str) -> float:
 
 
 def _positions(
-    wanted: tuple[str, ...], given: tuple[str, ...]
+    required: tuple[str, ...], given: tuple[str, ...]
 ) -> tuple[list[int], list[int], tuple[str, ...]]:
-    """Of names that both have: where in `given`, where in `wanted`; and those it has alone."""
+    """Of names in both: places in `given` and in `required`; and those in `required` alone."""
     place = {nfc(name): at for at, name in enumerate(given)}
-    found = [at for at, name in enumerate(wanted) if nfc(name) in place]
-    missing = tuple(name for name in wanted if nfc(name) not in place)
-    return [place[nfc(wanted[at])] for at in found], found, missing
+    found = [at for at, name in enumerate(required) if nfc(name) in place]
+    missing = tuple(name for name in required if nfc(name) not in place)
+    return [place[nfc(required[at])] for at in found], found, missing

@@ -2,7 +2,7 @@
 
 Windows as long as the teacher's go over the kept audio of each recording, on the time axis of its
 mel, the last one to its end. Publishes `heard.parquet` (see `birdcore/teachers/outputs.py`): the
-embedding of each window, and probabilities of the species that the competition asks for, by
+embedding of each window, and probabilities of the species of the competition, by
 scientific name. The metrics name those that the teacher does not know.
 """
 

@@ -1,4 +1,4 @@
-"""Losses against soft, multi-label targets, on the clip and, if wanted, on its frames.
+"""Losses against soft, multi-label targets, on clips and, if the recipe says so, on frames.
 
 Each takes logits (B, K), targets (B, K) in 0 to 1 and a mask (B, K) of the labels that count: a
 pseudo-label between two thresholds is neither positive nor negative. Computed in float32 or better,

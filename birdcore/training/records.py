@@ -3,7 +3,7 @@
 `ATTRIBUTION.csv` lists whose recordings a model was trained on; `history.jsonl` has a JSON line for
 each epoch. Reading them needs no torch.
 
-Licences ask for recordist, licence and source to be named, also in derived works. So a model that
+Licences require recordist, licence and source to be named, also in derived works. So a model that
 starts from another one's weights takes over its list. (A teacher's own list lies beside it.)
 """
 

@@ -137,7 +137,7 @@ def demo(
 
 
 def _request_lines(run: Run, location: str) -> Iterator[tuple[str, str]]:
-    """What a run was asked for, as lines of a label and a value."""
+    """The request of a run, as lines of a label and a value."""
     request = run.request
     yield "retry of", f"{run.name}, which {run.state}"
     for name in ("recipe", "data", "out", "collection"):

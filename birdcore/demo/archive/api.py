@@ -1,7 +1,7 @@
 """What the archive answers to a request, without sockets: searches, recordings and errors.
 
 The forms are those of Xeno-canto's API v3, counts as text and pages as numbers included, so that a
-client that works here works there; but files are sent whole. Tests ask for parts
+client that works here works there; but files are sent whole. Tests request parts
 (`tests/support/archive.py`).
 """
 
@@ -79,7 +79,7 @@ class ArchiveApi:
         return self.download(file, headers)
 
     def download(self, file: Path, headers: Mapping[str, str]) -> Reply:
-        """The answer to a request for a recording: all of it, whatever part is asked for."""
+        """The answer to a request for a recording: all of it, whatever part is requested."""
         return recording(file)
 
     def _search(self, given: Mapping[str, str]) -> Reply:
