@@ -110,7 +110,6 @@ def test_what_goes_on_stands_first_also_where_it_began_long_ago(store: Store, sa
 @pytest.mark.parametrize(
     ("change_of", "reason"),
     [
-        ({"recipe": "nowhere.toml"}, "nowhere.toml"),
         ({"data": "nowhere"}, "there is no such data folder"),
         ({"set": "mel.n_mel=32"}, "mel.n_mel"),
         ({"only": "mels"}, "no stage mels: did you mean mel?"),
@@ -133,6 +132,15 @@ def test_what_fails_before_any_work_is_in_status_with_its_reason(
     assert any(line.startswith(f"{run.name} ") and " failed " in line for line in lines)
     assert any(line.startswith("the run: ") and reason in line for line in lines)
     assert lines[-1] == f"to go on: birdflow retry {run.name} --store {store.root}"
+
+
+@pytest.mark.parametrize("command", ["run", "collect", "plan"])
+def test_a_recipe_that_is_not_there_makes_no_store(
+    command: str, tiny_data: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    assert main([command, "NOSUCH", "--data", str(tiny_data), "--store", str(store)]) == 1
+    assert not store.exists()
 
 
 def test_a_server_that_does_not_start_is_in_status(
