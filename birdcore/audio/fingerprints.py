@@ -27,7 +27,7 @@ from scipy.ndimage import maximum_filter1d
 
 from birdcore.audio.blocks import Block, Reader
 from birdcore.audio.resample import resample_blocks
-from birdcore.store.files import write_bytes
+from birdcore.store.files import parquet_bytes, write_bytes
 
 RATE = 24_000
 WINDOW = 1024
@@ -185,11 +185,8 @@ def write_fingerprints(path: Path, fingerprints: Fingerprints) -> None:
         pa.ListArray.from_arrays(bounds, pa.array(fingerprints.hashes)),
         pa.ListArray.from_arrays(bounds, pa.array(fingerprints.frames)),
     ]
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        pa.Table.from_arrays(columns, schema=TABLE), sink, compression="zstd", use_dictionary=False
-    )
-    write_bytes(path, sink.getvalue())
+    table = pa.Table.from_arrays(columns, schema=TABLE)
+    write_bytes(path, parquet_bytes(table, compression="zstd", use_dictionary=False))
 
 
 def read_fingerprints(paths: Sequence[Path]) -> Fingerprints:

@@ -7,7 +7,7 @@ stays on the disk instead, and is read span by span: a soundscape may last for d
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -46,14 +46,9 @@ class Recordings:
     def span(self, row: int, first: int, stop: int, *, with_floor: bool = False) -> "Recordings":
         """Frames first to stop of one recording, as the only one; its floor is of all of it."""
         start = int(self.starts[row])
-        return replace(
-            self,
-            names=(self.names[row],),
-            codes=self.codes[start + first : start + stop],
-            starts=torch.zeros(1, dtype=torch.long, device=self.device),
-            lengths=torch.full((1,), stop - first, device=self.device),
-            floor_codes=self._medians[row : row + 1] if with_floor else None,
-        )
+        codes = self.codes[start + first : start + stop]
+        floor_codes = self._medians[row : row + 1] if with_floor else None
+        return _alone(self.names[row], codes, self.spec, self.scale, floor_codes)
 
     def power(
         self, rows: Tensor, offsets: Tensor, frames: int, *, with_floor: bool = False
@@ -132,15 +127,9 @@ class StoredRecordings:
 
     def span(self, row: int, first: int, stop: int, *, with_floor: bool = False) -> Recordings:
         """Frames first to stop of one recording, as the only one; its floor is of all of it."""
-        return Recordings(
-            names=(self.names[row],),
-            codes=torch.tensor(self.shard.part(row, first, stop), device=self.device),
-            starts=torch.zeros(1, dtype=torch.long, device=self.device),
-            lengths=torch.full((1,), stop - first, device=self.device),
-            spec=self.spec,
-            scale=self.shard.scale,
-            floor_codes=self._floor_codes(row) if with_floor else None,
-        )
+        codes = torch.tensor(self.shard.part(row, first, stop), device=self.device)
+        floor_codes = self._floor_codes(row) if with_floor else None
+        return _alone(self.names[row], codes, self.spec, self.shard.scale, floor_codes)
 
     @cached_property
     def _floor_codes(self) -> Callable[[int], Tensor]:
@@ -149,6 +138,14 @@ class StoredRecordings:
             return torch.tensor(median_codes(self.shard.parts(row))[None], device=self.device)
 
         return of
+
+
+def _alone(
+    name: str, codes: Tensor, spec: FrontEnd, scale: Scale, floor_codes: Tensor | None
+) -> Recordings:
+    """The features (frames, F) of one recording."""
+    starts, lengths = torch.tensor([[0], [len(codes)]], device=codes.device)
+    return Recordings((name,), codes, starts, lengths, spec, scale, floor_codes)
 
 
 def read_mels(shards: Sequence[Path], device: torch.device) -> Recordings:

@@ -151,9 +151,7 @@ def _recordings(tables: Tables, audio: Mapping[str, str]) -> pd.DataFrame:
         for labels in rows["secondary_labels"]
     ]
     labelled = rows["primary_label"].isin(known)
-    rows["usable"] = labelled & ~rows[labelled].duplicated("sha256").reindex(
-        rows.index, fill_value=False
-    )
+    rows["usable"] = labelled & ~rows["sha256"].where(labelled).duplicated()
     for column in TRAIN_TEXT:
         rows[column] = rows[column].fillna("")
     return rows.reset_index(drop=True)

@@ -95,9 +95,8 @@ def catalog(given: CatalogInput) -> Catalog:
         for path, sha in given.audio.items()
     ]
     recordings = pd.DataFrame(rows).sort_values("recording")
-    repeated = recordings["usable"] & recordings[recordings["usable"]].duplicated("sha256").reindex(
-        recordings.index, fill_value=False
-    )
+    candidates = recordings["usable"]
+    repeated = candidates & recordings["sha256"].where(candidates).duplicated()
     recordings["usable"] &= ~repeated
     usable = recordings[recordings["usable"]]
     if usable.empty:

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from birdcore.sources.source import SourceFile, Subset, Use
 from birdcore.store.artifact import Manifest, Ref
+from birdcore.store.files import parquet_bytes
 from birdcore.store.manifest import read_manifest
 from birdcore.store.store import Store
 
@@ -137,6 +138,4 @@ def _manifest(folder: Path) -> Manifest | None:
 def _bytes(ledger: Ledger) -> bytes:
     kinds, contents = zip(*ledger, strict=True)
     table = pa.table([kinds, contents, list(ledger.values())], schema=SCHEMA)
-    file = pa.BufferOutputStream()
-    pq.write_table(table, file, write_page_checksum=True)
-    return bytes(file.getvalue().to_pybytes())
+    return parquet_bytes(table, write_page_checksum=True)

@@ -28,8 +28,9 @@ Example:
     ({'bytes': 2}, 'hi')
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from birdcore.late_imports import late_imports
 
 if TYPE_CHECKING:
     from birdcore.store.artifact import Artifact, Manifest, Metrics, Ref, Step
@@ -38,19 +39,18 @@ if TYPE_CHECKING:
     from birdcore.store.location import open_store
     from birdcore.store.store import Store
 
-_MODULES = {
-    "Artifact": "artifact", "Manifest": "artifact", "Metrics": "artifact", "Ref": "artifact",
-    "Step": "artifact", "StoreError": "format", "Job": "job", "open_store": "location",
-    "Store": "store",
-}  # fmt: skip
-
 __all__ = [
     "Artifact", "Job", "Manifest", "Metrics", "Ref", "Step", "Store", "StoreError", "open_store",
 ]  # fmt: skip
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is used first: pyarrow comes with `Store` alone."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+# Imported when used first: pyarrow comes with `Store` alone.
+__getattr__ = late_imports(
+    __name__,
+    {
+        "artifact": ["Artifact", "Manifest", "Metrics", "Ref", "Step"],
+        "format": ["StoreError"],
+        "job": ["Job"],
+        "location": ["open_store"],
+        "store": ["Store"],
+    },
+)

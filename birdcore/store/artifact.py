@@ -175,6 +175,11 @@ class Manifest:
     made_at: str
     took_s: float
 
+    @property
+    def reads(self) -> tuple[Ref, ...]:
+        """All artifacts that it was made of, in the order of its inputs."""
+        return tuple(Ref.named(name) for names in self.inputs.values() for name in names)
+
 
 @dataclass(frozen=True)
 class Artifact:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from birdcore.store.artifact import Progress
-from birdcore.store.files import file_sha256, write_bytes
+from birdcore.store.files import file_sha256, parquet_bytes, write_bytes
 from birdcore.store.job import no_progress
 
 SETTLED_NS = 3_000_000_000
@@ -140,6 +140,4 @@ def _write(path: Path, digests: dict[str, Digest]) -> None:
         "path": pa.array(list(digests), pa.string()),
         "sha256": pa.array([d.sha256 for d in digests.values()], pa.string()),
     }
-    file = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns), file)
-    write_bytes(path, file.getvalue().to_pybytes())
+    write_bytes(path, parquet_bytes(pa.table(columns)))

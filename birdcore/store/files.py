@@ -15,6 +15,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Irregular(OSError):
@@ -52,6 +56,16 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
         temporary.unlink(missing_ok=True)
         with temporary.open("xb") as file:  # "x" follows no link that others put there
             file.write(content)
+
+
+def parquet_bytes(table: "pa.Table", **options: Any) -> bytes:
+    """A Parquet file in memory, for `write_bytes`; options are those of `pq.write_table`."""
+    import pyarrow as pa  # here, so that a step is declared without it
+    import pyarrow.parquet as pq
+
+    file = pa.BufferOutputStream()
+    pq.write_table(table, file, **options)
+    return bytes(file.getvalue().to_pybytes())
 
 
 @contextmanager
@@ -106,7 +120,14 @@ def refuse_links(root: Path, path: Path) -> None:
 
 
 def read_regular(path: Path, most_bytes: int) -> bytes:
-    """The content of an ordinary file.
+    """The content of an ordinary file; raises as `read_with_owner` does."""
+    return read_with_owner(path, most_bytes)[0]
+
+
+def read_with_owner(path: Path, most_bytes: int) -> tuple[bytes, os.stat_result]:
+    """The content of an ordinary file, and whose it is, from one descriptor.
+
+    Looked up by name, the owner could be that of another file than the one that is read.
 
     Raises:
         Irregular: It is a link, FIFO, socket or device.
@@ -116,10 +137,13 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
     if not stat.S_ISREG(mode):
         raise Irregular(path, mode)
     with open(path, "rb", opener=open_content) as file:
+        info = os.fstat(file.fileno())
+        if not stat.S_ISREG(info.st_mode):  # another one came under the name meanwhile
+            raise Irregular(path, info.st_mode)
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
         raise ValueError(f"{path} has more than {most_bytes} bytes")
-    return content
+    return content, info
 
 
 def regular_bytes(folder: Path, name: str) -> int:

@@ -203,9 +203,7 @@ def _with_all_below(refs: Iterable[Ref], inputs: Callable[[Ref], tuple[Ref, ...]
 
 def _inputs(store: Store, ref: Ref) -> tuple[Ref, ...]:
     manifest = store.manifest(ref)
-    if manifest is None:
-        return ()
-    return tuple(Ref.named(name) for names in manifest.inputs.values() for name in names)
+    return manifest.reads if manifest else ()
 
 
 def _stale_results(store: Store, needed: Container[Ref]) -> Iterator[Path]:

@@ -207,8 +207,7 @@ def _training(manifest: Manifest, context: _Context) -> Iterator[str]:
         yield " ".join(["pretrained", *manifest.sources])
     if starts := inputs.get("start"):
         yield f"start {_rounds(map(Ref.named, starts), read)}"
-    reads = [Ref.named(name) for names in inputs.values() for name in names]
-    if labels := [ref for ref in reads if ref.stage == "label"]:
+    if labels := [ref for ref in manifest.reads if ref.stage == "label"]:
         teachers = _inputs_of(labels, read).get("teacher", [])
         yield f"teacher {_rounds(teachers, read) if teachers else 'unknown'}"
         yield from _label_settings(config.get("label", {}), context)

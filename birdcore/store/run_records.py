@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AliasChoices, ConfigDict, Field, StringConstraints, TypeAdapter
 
 from birdcore.store.artifact import Ref
-from birdcore.store.files import open_content, write_text
+from birdcore.store.files import read_regular, read_with_owner, write_text
 from birdcore.store.locks import is_locked
 from birdcore.store.store import Store
 
@@ -172,8 +172,7 @@ def read_record(store: Store, name: str) -> Run:
         OSError: There is no such record.
         ValueError: It is not valid.
     """
-    content, _ = _read(record_path(store, name))
-    return _parsed(store, name, content)
+    return _parsed(store, name, read_regular(record_path(store, name), MOST_BYTES))
 
 
 def read_own_record(store: Store, name: str) -> Run:
@@ -183,7 +182,7 @@ def read_own_record(store: Store, name: str) -> Run:
         ValueError: Others can have written it, or it is not valid.
     """
     path = record_path(store, name)
-    content, info = _read(path)
+    content, info = read_with_owner(path, MOST_BYTES)
     if reason := _foreign(info):
         raise ValueError(f"{path} {reason}, so it may ask for anything in your name")
     return _parsed(store, name, content)
@@ -192,21 +191,6 @@ def read_own_record(store: Store, name: str) -> Run:
 def is_alive(store: Store, name: str) -> bool:
     """Whether a process has the run's lock."""
     return is_locked(lock_path(store, name))
-
-
-def _read(path: Path) -> tuple[bytes, os.stat_result]:
-    """The content of an ordinary file, and whose it is, from one descriptor.
-
-    Looked up by name, the owner could be that of another file than the one that is read.
-    """
-    with open(path, "rb", opener=open_content) as file:
-        info = os.fstat(file.fileno())
-        if not stat.S_ISREG(info.st_mode):
-            raise ValueError(f"{path} is no ordinary file")
-        content = file.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise ValueError(f"{path} has more than {MOST_BYTES} bytes")
-    return content, info
 
 
 def _parsed(store: Store, name: str, content: bytes) -> Run:

@@ -86,30 +86,24 @@ def open_archive(
     """An archive; `with` closes its connections, `dataclasses.replace` sets its other limits.
 
     Args:
-        site: Such as https://xeno-canto.org.
+        site: Such as https://xeno-canto.org; `birdcore.config.XenoCanto` checks it.
         key: May be empty where only files are fetched.
         wait: Called before each request; returns when it may be made.
         retries: How often a request that failed is repeated.
         sleep: Waits between tries.
-
-    Raises:
-        ValueError: The site is no http(s) address.
     """
-    parts = urlsplit(site)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
-        raise ValueError(f"site {site!r} is not like https://xeno-canto.org")
     redact_keys_in_logs()
     session = new_session()
     session.headers["User-Agent"] = f"birdflow/{__version__}"
     return Archive(site.rstrip("/"), key.strip(), session, wait, retries=retries, sleep=sleep)
 
 
-@dataclass(frozen=True)
-class _Failure:
-    """Why an attempt failed, and how long the archive asks to wait."""
+class _Retry(Exception):
+    """An attempt failed for the moment: why, and how long the archive asks to wait."""
 
-    why: str
-    wait_s: float = 0.0
+    def __init__(self, why: str, wait_s: float = 0.0) -> None:
+        super().__init__(why)
+        self.wait_s = wait_s
 
 
 def get(
@@ -139,30 +133,30 @@ def get(
     """
     name, tries, why = urlsplit(archive.site).netloc, archive.retries + 1, ""
     for attempt in range(tries):
-        answer = _attempt(archive, url, params or {}, headers or {}, stream)
-        if not isinstance(answer, _Failure):
-            if stream or not (why := wrong(answer)):
-                return answer
-            answer = _Failure(why)
-        why = answer.why
-        if answer.wait_s > archive.patience_s:
+        wait_s = 0.0
+        try:
+            response = _attempt(archive, url, params or {}, headers or {}, stream)
+            if stream or not (why := wrong(response)):
+                return response
+        except _Retry as failed:  # nothing is raised in here: it would hold the address
+            why, wait_s = str(failed), failed.wait_s
+        if wait_s > archive.patience_s:
             raise ArchiveError(
-                f"{name}: {why}, and asks for a pause of {answer.wait_s:.0f} s: run again later"
+                f"{name}: {why}, and asks for a pause of {wait_s:.0f} s: run again later"
             )
         if attempt < archive.retries:
-            archive.sleep(answer.wait_s + backoff_s(attempt, archive.rng))
+            archive.sleep(wait_s + backoff_s(attempt, archive.rng))
     raise ArchiveError(f"{name}: {why}; asked {tries} times")
 
 
 def _attempt(
     archive: Archive, url: str, params: Mapping[str, str], headers: Mapping[str, str], stream: bool
-) -> requests.Response | _Failure:
+) -> requests.Response:
+    """One try, along redirects; raises _Retry where another may succeed."""
     at = url
     for hop in range(REDIRECTS + 1):
         archive.wait()
         response = _send(archive, at, {} if hop else params, headers, stream)
-        if isinstance(response, _Failure):
-            return response
         target = _target(at, response)
         if target is None:
             break
@@ -178,7 +172,7 @@ def _attempt(
     if response.status_code in RETRIED:
         response.close()
         wait_s = retry_after_s(response.headers.get("Retry-After", ""), datetime.now(UTC))
-        return _Failure(f"answers with status {response.status_code}", wait_s)
+        raise _Retry(f"answers with status {response.status_code}", wait_s)
     if response.status_code not in ACCEPTED:
         message = _error_message(archive, response)
         raise status_error(
@@ -188,13 +182,13 @@ def _attempt(
         try:
             response.raw = BytesIO(read_body(response, archive.page_s, PAGE_BYTES))
         except ArchiveError as error:
-            return _Failure(str(error))
+            raise _Retry(str(error)) from None
     return response
 
 
 def _send(
     archive: Archive, url: str, params: Mapping[str, str], headers: Mapping[str, str], stream: bool
-) -> requests.Response | _Failure:
+) -> requests.Response:
     try:
         response = archive.session.get(
             url,
@@ -208,9 +202,9 @@ def _send(
     except (InvalidURL, InvalidSchema, MissingSchema):
         pass  # and raised below: from here it would take the library's exception along
     except ValueError:
-        return _Failure("answers with what is no HTTP")
+        raise _Retry("answers with what is no HTTP") from None
     except (HTTPError, OSError) as error:
-        return _Failure(reason(error))
+        raise _Retry(reason(error)) from None
     else:
         response.url = response.request.url = _without_query(url)
         return response

@@ -24,7 +24,7 @@ from birdcore.xeno_canto.folder import RECORDINGS, Failed, Fetched
 from birdcore.xeno_canto.pacing import backoff_s
 from birdcore.xeno_canto.partial import Partial, held
 from birdcore.xeno_canto.quota import DiskQuota
-from birdcore.xeno_canto.receive import ask, take
+from birdcore.xeno_canto.receive import download, request
 from birdcore.xeno_canto.record import Record
 
 KEEP_FREE_BYTES = 1 << 30
@@ -178,9 +178,9 @@ def _recording_failure(record: Record, context: _Context, partial: Partial) -> I
             before = Failed(record.id, str(error), False, collection.now())
         gone = error.status in GONE and _age_s(before) >= A_DAY_S
         # The first time stays, so that it is seen how long it has been so.
-        collection.note_failed(folder, replace(before, permanent=before.permanent or gone))
-        why = Unusable(record.id, str(error), before.permanent or gone)
-        raise why from None
+        failed = replace(before, permanent=before.permanent or gone)
+        collection.note_failed(folder, failed)
+        raise Unusable(failed) from None
     except Unusable as why:
         partial.remove()
         collection.note_failed(folder, why.failed)
@@ -211,18 +211,19 @@ def _download(context: _Context, record: Record, partial: Partial) -> None:
     """
     before = collection.failure(context.folder, record.id)
     if before and before.permanent:
-        raise Unusable(record.id, before.reason, True, before.sha256)
+        raise Unusable(replace(before, when=collection.now()))
     if record.file_url is None:
-        raise Unusable(record.id, "the archive does not give its file away", False)
+        reason = "the archive does not give its file away"
+        raise Unusable(Failed(record.id, reason, False, collection.now()))
     context.quota.check(0)
     why, doubted = "", ""
     for attempt in range(context.archive.retries + 1):
         if attempt:
             context.archive.sleep(backoff_s(attempt - 1, context.archive.rng))
-        response = ask(context.archive, record.file_url, partial)
+        response = request(context.archive, record.file_url, partial)
         try:
             if response is not None:
-                take(response, record.file_url, partial, context.quota, context.patience_s)
+                download(response, record.file_url, partial, context.quota, context.patience_s)
             return _check(record, partial.path)
         except ArchiveError as error:
             why = str(error)
@@ -230,7 +231,8 @@ def _download(context: _Context, record: Record, partial: Partial) -> None:
             why, sha256 = str(error), file_sha256(partial.path)
             if sha256 == doubted:
                 for_good = before is not None and before.sha256 == sha256
-                raise Unusable(record.id, why, for_good, sha256) from None
+                failed = Failed(record.id, why, for_good, collection.now(), sha256)
+                raise Unusable(failed) from None
             doubted = sha256
             partial.doubt()
     raise ArchiveError(f"{why}; tried {context.archive.retries + 1} times")

@@ -18,7 +18,7 @@ from urllib.parse import quote, quote_plus, urlsplit
 import requests
 
 from birdcore.text import plain_text
-from birdcore.xeno_canto.folder import Failed, now
+from birdcore.xeno_canto.folder import Failed
 
 KEY_NAME = "XENO_CANTO_KEY"
 URLLIB3_LOGS = ("connection", "connectionpool", "poolmanager", "response", "util.retry")
@@ -37,18 +37,14 @@ class Refused(ValueError):
 
 
 class Unusable(ValueError):
-    """A recording that can't be had or used; `permanent`: it is not asked for again."""
+    """A recording that can't be had or used; `failed` is the note of it in the collection."""
 
-    def __init__(self, number: int, reason: str, permanent: bool, sha256: str = "") -> None:
-        super().__init__(f"XC{number}: {reason}")
-        self.id, self.reason, self.permanent, self.sha256 = number, reason, permanent, sha256
+    def __init__(self, failed: Failed) -> None:
+        super().__init__(failed)
+        self.failed = failed
 
-    def __reduce__(self) -> tuple[type["Unusable"], tuple[int, str, bool, str]]:
-        return Unusable, (self.id, self.reason, self.permanent, self.sha256)
-
-    @property
-    def failed(self) -> Failed:
-        return Failed(self.id, self.reason, self.permanent, now(), self.sha256)
+    def __str__(self) -> str:
+        return f"XC{self.failed.id}: {self.failed.reason}"
 
 
 def status_error(status: int, url: str, query: str, said: str) -> ArchiveError | Refused:

@@ -16,12 +16,7 @@ def pace(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Callable[[], None]:
-    """A function that returns at most `per_second` times a second, over all threads.
-
-    Raises ValueError where that is not above zero.
-    """
-    if not per_second > 0:
-        raise ValueError(f"per_second = {per_second:g} must be above 0")
+    """A function that returns at most `per_second` (above 0) times a second, over all threads."""
     lock, next_at = threading.Lock(), clock()
 
     def wait() -> None:

@@ -27,7 +27,7 @@ PAGES = (b"<", b"{")
 NOT_AUDIO = ("text", "html", "xml", "json")
 
 
-def ask(archive: Archive, url: str, partial: Partial) -> requests.Response | None:
+def request(archive: Archive, url: str, partial: Partial) -> requests.Response | None:
     """The answer to a request for what the partial lacks, None where it lacks nothing."""
     origin, start = partial.origin(), partial.size
     headers: dict[str, str] = {}
@@ -40,7 +40,7 @@ def ask(archive: Archive, url: str, partial: Partial) -> requests.Response | Non
     return get(archive, url, headers=headers, stream=True)
 
 
-def take(
+def download(
     response: requests.Response,
     url: str,
     partial: Partial,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from birdcore.store.files import write_bytes
+from birdcore.store.files import parquet_bytes, write_bytes
 from birdcore.xeno_canto.record import Record
 
 _TYPES: dict[object, pa.DataType] = {
@@ -32,9 +32,7 @@ def write_records(path: Path, records: Sequence[Record], notes: Mapping[str, str
         [[getattr(r, name) for r in records] for name in SCHEMA.names],
         schema=SCHEMA.with_metadata(dict(notes)),
     )
-    file = pa.BufferOutputStream()
-    pq.write_table(table, file)
-    write_bytes(path, file.getvalue().to_pybytes())
+    write_bytes(path, parquet_bytes(table))
 
 
 def read_records(path: Path) -> list[Record]:

@@ -174,12 +174,6 @@ def test_the_answer_and_the_archive_do_not_show_the_key(caplog: pytest.LogCaptur
     assert not has_key(caplog.text)
 
 
-@pytest.mark.parametrize("site", ["xeno-canto.org", "ftp://x.org", "https://", "https://x.org/api"])
-def test_a_site_is_an_address(site: str) -> None:
-    with pytest.raises(ValueError, match=r"is not like https://xeno-canto\.org"):
-        open_archive(site, KEY, lambda: None)
-
-
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 def test_what_fails_in_passing_is_asked_again_after_growing_pauses(status: int) -> None:
     slept, bad = Slept(), says(status, b"<html>overload</html>")

@@ -12,7 +12,7 @@ import pytest
 
 from birdcore.xeno_canto.client import ArchiveError, Refused
 from birdcore.xeno_canto.download import Unusable, fetch, fetch_all
-from birdcore.xeno_canto.folder import failures, note_failed
+from birdcore.xeno_canto.folder import Failed, failures, note_failed
 from tests.support.archive import Fault
 
 
@@ -22,9 +22,9 @@ def test_a_recording_that_is_not_there_is_asked_for_until_it_is_so_a_day_later(s
     def refused() -> bool:
         with pytest.raises(Unusable, match=r"XC9: .*9/download is not there") as why:
             fetch(site.client, site.record(9), site.folder)
-        assert why.value.id == 9
-        assert why.value.permanent == failures(site.folder)[9].permanent
-        return why.value.permanent
+        assert why.value.failed.id == 9
+        assert why.value.failed.permanent == failures(site.folder)[9].permanent
+        return why.value.failed.permanent
 
     assert [refused(), refused()] == [False, False]
     first = failures(site.folder)[9]
@@ -54,7 +54,7 @@ def test_a_page_that_says_it_is_sound_is_a_setback(site: Any) -> None:
 def test_a_restricted_recording_costs_no_request_until_it_is_given_away(site: Any) -> None:
     with pytest.raises(Unusable, match="does not give its file away") as why:
         fetch(site.client, replace(site.record(1), file_url=None), site.folder)
-    assert not why.value.permanent
+    assert not why.value.failed.permanent
     assert site.statuses == []
     fetch(site.client, site.record(1), site.folder)
     assert failures(site.folder) == {}
@@ -70,10 +70,10 @@ def test_what_can_not_be_used_is_doubted_once_and_given_up_in_the_second_run(
     for permanent in (False, True):
         with pytest.raises(Unusable) as why:
             fetch(site.client, site.record(7), site.folder)
-        assert why.value.permanent is permanent
+        assert why.value.failed.permanent is permanent
         assert site.statuses == [200, 416] * (1 + permanent)
         assert not list((site.folder / "recordings").iterdir())
-    assert failures(site.folder)[7].reason == why.value.reason
+    assert failures(site.folder)[7].reason == why.value.failed.reason
     with pytest.raises(Unusable):
         fetch(site.client, site.record(7), site.folder)
     assert len(site.statuses) == 4
@@ -88,7 +88,7 @@ def test_a_setback_in_between_does_not_make_unusable_bytes_new(site: Any) -> Non
         fetch(site.impatient(), site.record(7), site.folder)
     with pytest.raises(Unusable) as why:
         fetch(site.client, site.record(7), site.folder)
-    assert why.value.permanent
+    assert why.value.failed.permanent
 
 
 def test_a_recording_that_was_mended_after_a_first_run_is_fetched(site: Any) -> None:
@@ -134,7 +134,6 @@ def test_a_file_that_asks_for_a_login_takes_no_other_with_it(site: Any, status: 
 
 
 def test_unusable_travels_between_processes() -> None:
-    why = pickle.loads(pickle.dumps(Unusable(5, "cut", False, "5a")))
-    assert (str(why), why.id, why.reason, why.permanent, why.sha256) == (
-        "XC5: cut", 5, "cut", False, "5a",
-    )  # fmt: skip
+    failed = Failed(5, "cut", False, "2026-11-29T06:00:00+00:00", "5a")
+    why = pickle.loads(pickle.dumps(Unusable(failed)))
+    assert (str(why), why.failed) == ("XC5: cut", failed)

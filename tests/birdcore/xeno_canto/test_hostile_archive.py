@@ -23,7 +23,7 @@ from birdcore.xeno_canto.client import Archive, ArchiveError, Refused, chunks, g
 from birdcore.xeno_canto.folder import set_up
 from birdcore.xeno_canto.partial import Partial, held
 from birdcore.xeno_canto.quota import DiskQuota
-from birdcore.xeno_canto.receive import ask, take
+from birdcore.xeno_canto.receive import download, request
 
 Send: TypeAlias = Callable[[bytes], None]
 Script: TypeAlias = Callable[[Send], None]
@@ -172,7 +172,7 @@ def test_a_handshake_ends_in_time_too(late_s: float, monkeypatch: pytest.MonkeyP
 
 
 def _downloaded(archive: Archive, url: str, partial: Partial) -> bytes:
-    answer = ask(archive, url, partial)
+    answer = request(archive, url, partial)
     assert answer is not None
     return b"".join(chunks(answer, 0.3))
 
@@ -270,10 +270,10 @@ def test_an_absurd_length_is_not_said(length: str, tmp_path: Path) -> None:
     head = OK + b"Content-Length: %s\r\n\r\n" % length.encode()
     with asking(then(head, BODY)) as archive, held(tmp_path, 1) as partial:
         url = f"{archive.site}/1/download"
-        answer = ask(archive, url, partial)
+        answer = request(archive, url, partial)
         assert answer is not None
         with suppress(ArchiveError):
-            take(answer, url, partial, DiskQuota(tmp_path, 0), 5.0)
+            download(answer, url, partial, DiskQuota(tmp_path, 0), 5.0)
         origin = partial.origin()
         assert origin is not None
         assert origin.total in (None, 300)
@@ -291,9 +291,9 @@ def test_an_absurd_header_is_not_kept(header: str, tmp_path: Path) -> None:
     answer_bytes = OK + header.encode("latin-1") + b"\r\nContent-Length: 300\r\n\r\n" + BODY
     with asking(then(answer_bytes)) as archive, held(tmp_path, 1) as partial:
         url = f"{archive.site}/1/download"
-        answer = ask(archive, url, partial)
+        answer = request(archive, url, partial)
         assert answer is not None
-        take(answer, url, partial, DiskQuota(tmp_path, 0), 5.0)
+        download(answer, url, partial, DiskQuota(tmp_path, 0), 5.0)
         origin = partial.origin()
         assert origin is not None
         assert origin.validator == ""

@@ -45,12 +45,6 @@ def test_threads_share_a_pace() -> None:
     assert time.monotonic() - begin >= 19 / 200
 
 
-@pytest.mark.parametrize("per_second", [0, -1, float("nan")])
-def test_a_pace_is_above_zero(per_second: float) -> None:
-    with pytest.raises(ValueError, match="must be above 0"):
-        pace(per_second)
-
-
 @given(st.integers(0, 2000), st.integers(0, 2**32))
 def test_pauses_grow_to_a_limit(attempt: int, seed: int) -> None:
     full = min(LONGEST_S, 2.0 ** min(attempt, 100))

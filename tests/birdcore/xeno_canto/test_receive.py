@@ -40,7 +40,7 @@ def answer(status: int, body: bytes = b"", **headers: str) -> requests.Response:
 
 def take(response: requests.Response, partial: Partial, keep_free_bytes: int = 0) -> None:
     room = DiskQuota(partial.path.parent, keep_free_bytes)
-    receive.take(response, URL, partial, room, patience_s=10.0)
+    receive.download(response, URL, partial, room, patience_s=10.0)
 
 
 def content(partial: Partial) -> bytes:
