@@ -35,6 +35,7 @@ from birdcore.xeno_canto.pacing import backoff_s, pace, retry_after_s
 
 __all__ = ["Archive", "ArchiveError", "Refused", "chunks", "get", "is_api", "open_archive", "pace"]
 
+# 416 answers a Range that begins at the end of the file: the partial may be whole.
 ACCEPTED = frozenset({200, 206, 416})
 RETRIED = frozenset({429, 500, 502, 503, 504})
 REDIRECTED = frozenset({301, 302, 303, 307, 308})

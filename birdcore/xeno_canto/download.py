@@ -13,14 +13,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from birdcore.audio.decode import Rejected, decode
+from birdcore.audio.decode import Rejected
 from birdcore.store.artifact import Metrics, Progress
-from birdcore.store.files import file_sha256, sync
+from birdcore.store.files import file_sha256
 from birdcore.store.store import no_progress
 from birdcore.xeno_canto import folder as collection
+from birdcore.xeno_canto import publish
 from birdcore.xeno_canto.client import Archive, is_api
 from birdcore.xeno_canto.errors import ArchiveError, Refused, Unusable
-from birdcore.xeno_canto.folder import RECORDINGS, Failed, Fetched
+from birdcore.xeno_canto.folder import Failed, Fetched
 from birdcore.xeno_canto.pacing import backoff_s
 from birdcore.xeno_canto.partial import Partial, held
 from birdcore.xeno_canto.quota import DiskQuota
@@ -154,14 +155,14 @@ def _fetch(context: _Context, record: Record, wait: bool) -> tuple[Fetched, bool
     with context.quota.when_full():
         collection.set_up(context.folder)
         with held(context.folder, record.id, wait) as partial:
-            if there := collection.find(context.folder, record.id) or _adopt(
+            if there := collection.find(context.folder, record.id) or publish.adopt(
                 record, context.folder
             ):
                 partial.remove()
                 return there, False
             with _recording_failure(record, context, partial):
                 _download(context, record, partial)
-            return _publish(record, context.folder, partial), True
+            return publish.publish(record, context.folder, partial), True
 
 
 @contextmanager
@@ -224,7 +225,7 @@ def _download(context: _Context, record: Record, partial: Partial) -> None:
         try:
             if response is not None:
                 download(response, record.file_url, partial, context.quota, context.patience_s)
-            return _check(record, partial.path)
+            return publish.check(record, partial.path)
         except ArchiveError as error:
             why = str(error)
         except Rejected as error:
@@ -236,49 +237,3 @@ def _download(context: _Context, record: Record, partial: Partial) -> None:
             doubted = sha256
             partial.doubt()
     raise ArchiveError(f"{why}; tried {context.archive.retries + 1} times")
-
-
-def _check(record: Record, path: Path) -> None:
-    """Raises Rejected where the file is not the whole recording, as far as one can tell.
-
-    An mp3 that was cut decodes as a shorter one: only the length that the archive lists, in whole
-    seconds, tells.
-    """
-    audio = decode(path)
-    seconds = audio.duration_s
-    if audio.truncated:
-        raise Rejected(f"it ends early, after {seconds:.1f} s")
-    if audio.problem:
-        raise Rejected(audio.problem)
-    if record.length_s is not None and seconds < 0.98 * record.length_s - 1.0:
-        raise Rejected(f"{seconds:.1f} s of the {record.length_s:.0f} s that the archive lists")
-
-
-def _publish(record: Record, folder: Path, partial: Partial) -> Fetched:
-    path = folder / RECORDINGS / collection.recording_name(record.id, record.suffix)
-    sync(partial.path)
-    partial.path.rename(path)
-    sync(path.parent)
-    fetched = _write_note(record, folder, path)
-    partial.remove()
-    return fetched
-
-
-def _adopt(record: Record, folder: Path) -> Fetched | None:
-    """The recording whose process was killed after it had published it, before it had noted it."""
-    path = folder / RECORDINGS / collection.recording_name(record.id, record.suffix)
-    if not path.exists() or collection.has_note(folder, record.id):
-        return None
-    try:
-        _check(record, path)
-    except Rejected:
-        return None
-    return _write_note(record, folder, path)
-
-
-def _write_note(record: Record, folder: Path, path: Path) -> Fetched:
-    url = (record.file_url or "").partition("?")[0]
-    size, sha256 = path.stat().st_size, file_sha256(path)
-    note = Fetched(record.id, path.name, sha256, size, url, collection.now())
-    collection.note_fetched(folder, note)
-    return note

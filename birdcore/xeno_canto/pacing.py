@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 import numpy as np
 
 LONGEST_S = 60.0
+"""A pause grows no further: an archive that is back is used again within a minute."""
 
 
 def pace(

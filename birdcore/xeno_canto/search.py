@@ -1,6 +1,6 @@
 """Searching Xeno-canto: queries in its tags, page after page, and searches of the day re-used.
 
-The archive has no OR: wishes of several kinds (species, countries, …) become one query for each
+The archive has no OR: criteria of several kinds (species, countries, …) become one query for each
 combination. A listing may shift while it is read, so a recording may come twice or a last page
 may be gone; the next search sees what this one missed. One that lacks more than that is none.
 """
@@ -34,7 +34,7 @@ UNREADABLE = (OSError, ValueError, KeyError, TypeError)
 
 
 def queries_of(criteria: XenoCanto) -> list[str]:
-    """A query for each combination of one wish of every kind that has any.
+    """A query for each combination of one criterion of every kind that has any.
 
     Example:
         >>> queries_of(XenoCanto(species=("Parus major",), countries=("Peru", "Chile")))

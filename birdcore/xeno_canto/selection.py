@@ -1,9 +1,9 @@
-"""Which of the records that the archive lists are wanted: pure, and with a reason for every other.
+"""Which of the listed records are selected: a pure function, with a reason for every other.
 
-Where a species has more than are wanted, they are spread: the first is the best of one recordist,
-the next that of another, and so on; of many recordists those that bring another country, and of
-these another type. Which records of a group come first depends on that group alone, so that one
-record more in the archive exchanges a few of the chosen and not all.
+Where a species has more than `per_species`, they are spread: the first is the best of one
+recordist, the next that of another, and so on; of many recordists those that bring another country,
+and of these another type. Which records of a group come first depends on that group alone, so that
+one record more in the archive exchanges a few of the chosen and not all.
 """
 
 import re

@@ -1,8 +1,8 @@
-"""What a recipe wants of the archive, and how much of it is there.
+"""What a recipe selects from the archive, and how much of it is there.
 
-    selections/<digest of the wishes>/chosen.parquet    records that are wanted
+    selections/<digest of its criteria>/chosen.parquet  records that are selected
                                       left_out.csv      the others, each with its reason
-                                      failed.csv        what is wanted and not there, and why
+                                      failed.csv        what is selected and not there, and why
 
 Everything below a search is a function of the collection's folder, so that a plan and a second run
 need no network. The chosen records are written anew only where they changed: their file's digest
@@ -34,7 +34,7 @@ SEARCHES, SELECTIONS, CHOSEN, LEFT_OUT, FAILED = (
 REQUEST_SETTINGS = {"site", "per_second", "search_age_h", "per_page"}
 """How the archive is asked: no part of what is selected."""
 VERSION = 1
-"""Of what wishes mean: raise it when a default of [xeno_canto] changes."""
+"""Of what criteria mean: raise it when a default of [xeno_canto] changes."""
 
 
 def stale(folder: Path, criteria: XenoCanto, now: datetime | None = None) -> list[str]:
@@ -66,7 +66,7 @@ def update_selection(folder: Path, criteria: XenoCanto, competition: Competition
 
 
 def write_failed(folder: Path, criteria: XenoCanto, competition: Competition) -> dict[str, int]:
-    """Write the table of what is wanted and not there; how many there are for each reason."""
+    """Write the table of what is selected and not there; how many there are for each reason."""
     there, failed = collected(folder), failures(folder)
     rows = [
         (r.id, failed[r.id].reason if r.id in failed else "not tried yet")

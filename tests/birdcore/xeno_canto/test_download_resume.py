@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from birdcore.xeno_canto import download
 from birdcore.xeno_canto import folder as collection
+from birdcore.xeno_canto import publish
 from birdcore.xeno_canto.client import ArchiveError
 from birdcore.xeno_canto.download import fetch
 from birdcore.xeno_canto.folder import collected, failures, recording_path
@@ -139,8 +139,8 @@ STEPS = (
     (Partial, "restart"),
     (Partial, "doubt"),
     (Partial, "remove"),
-    (download, "_check"),
-    (download, "sync"),
+    (publish, "check"),
+    (publish, "sync"),
     (Path, "rename"),
     (collection, "_write"),
 )
