@@ -34,7 +34,7 @@ def made(store: Path) -> dict[str, int]:
     }
 
 
-def test_a_run_writes_its_results(whole_run: Any, tiny_data: Path) -> None:
+def test_run_writes_its_results(whole_run: Any, tiny_data: Path) -> None:
     assert f"{ALL} steps, 0 cached, {ALL} to run" in whole_run.said
     submission = pd.read_csv(whole_run.out / "submission.csv")
     sample = pd.read_csv(tiny_data / "sample_submission.csv")
@@ -49,7 +49,7 @@ def test_a_run_writes_its_results(whole_run: Any, tiny_data: Path) -> None:
     assert len(made(whole_run.store)) == ALL
 
 
-def test_the_second_run_has_nothing_to_do(
+def test_second_run_makes_nothing(
     whole_run: Any,
     tiny_data: Path,
     tiny_recipe: Path,
@@ -67,7 +67,7 @@ def test_the_second_run_has_nothing_to_do(
     assert (tmp_path / "submission.csv").read_bytes() == first
 
 
-def test_a_deleted_mel_shard_alone_is_made_again(
+def test_deleted_mel_shard_alone_is_made_again(
     whole_run: Any, store: Path, tiny_data: Path, tiny_recipe: Path, tmp_path: Path
 ) -> None:
     before = made(store)
@@ -83,7 +83,7 @@ def test_a_deleted_mel_shard_alone_is_made_again(
     assert (out / "submission.csv").read_bytes() == first
 
 
-def test_all_task_runs_of_a_second_flow_run_are_cached(
+def test_task_runs_of_second_flow_run_are_cached(
     whole_run: Any,
     tiny_data: Path,
     tiny_recipe: Path,
@@ -131,7 +131,7 @@ def artifacts(flow_run: UUID) -> list[Artifact]:
         )
 
 
-def test_a_failed_stage_says_so_in_a_line_and_the_rest_is_done(
+def test_failed_stage_says_why_and_the_rest_is_made(
     store: Path, tiny_data: Path, tiny_recipe: Path, tmp_path: Path, birdflow: Any
 ) -> None:
     before = made(store)
@@ -158,7 +158,7 @@ def test_a_failed_stage_says_so_in_a_line_and_the_rest_is_done(
     }
 
 
-def test_pretrained_weights_that_cannot_be_had_are_told_before_any_stage(
+def test_unreachable_pretrained_weights_are_told_before_any_stage(
     tiny_data: Path,
     tiny_recipe: Path,
     tmp_path: Path,

@@ -30,7 +30,12 @@ def changed(before: dict[str, int], store: Path) -> list[str]:
     return sorted(n.partition("/")[0] for n in after if after[n] != before.get(n))
 
 
-def test_a_run_is_on_record(whole_run: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def birdflow(*arguments: object) -> int:
+    """A command in this process, where all is imported; its exit code."""
+    return main([*map(str, arguments)])
+
+
+def test_status_tells_a_finished_run(whole_run: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--store", str(whole_run.store)]) == 0
     said = capsys.readouterr().out
     (first, *_) = reversed(runs(Store(whole_run.store)))
@@ -41,12 +46,11 @@ def test_a_run_is_on_record(whole_run: Any, capsys: pytest.CaptureFixture[str]) 
     assert "retry" not in said
 
 
-def test_a_failed_step_is_told_with_its_reason_and_mended_by_retry(
+def test_retry_mends_failed_step_that_status_told(
     store: Path,
     tiny_data: Path,
     tiny_recipe: Path,
     tmp_path: Path,
-    birdflow: Any,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "out"
@@ -54,8 +58,8 @@ def test_a_failed_step_is_told_with_its_reason_and_mended_by_retry(
     in_the_way = store / "work" / "score"
     shutil.rmtree(in_the_way, ignore_errors=True)
     in_the_way.write_text("a file where a folder should be")
-    done = birdflow(*ask, "--set", "score.bootstrap=51")
-    assert done.returncode == 1
+    assert birdflow(*ask, "--set", "score.bootstrap=51") == 1
+    capsys.readouterr()
     assert main(["status", "--store", str(store)]) == 0
     said = capsys.readouterr().out
     latest = runs(Store(store))[0]
@@ -67,51 +71,55 @@ def test_a_failed_step_is_told_with_its_reason_and_mended_by_retry(
     assert of_score.split()[1:] == ["1", "failed"]
     in_the_way.unlink()
     before = made(store)
-    done = birdflow("retry", latest.name, "--store", store)
-    assert done.returncode == 0, done.stderr
+    assert birdflow("retry", latest.name, "--store", store) == 0
     assert changed(before, store)[-1:] == ["score"]
     assert not {"train", "predict", "submission"} & set(changed(before, store))
     assert runs(Store(store))[0].state == "completed"
     assert (out / "scores.json").is_file()
 
 
-def test_refresh_makes_one_shard_anew_and_nothing_else(
-    store: Path, tiny_data: Path, tiny_recipe: Path, tmp_path: Path, birdflow: Any
+def test_refresh_makes_one_shard_alone(
+    store: Path,
+    tiny_data: Path,
+    tiny_recipe: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     before = made(store)
     ask = ["run", tiny_recipe, "--data", tiny_data, "--store", store, "--out", tmp_path / "out"]
-    done = birdflow(*ask, "--refresh", "mel:train_audio/0001")
-    assert done.returncode == 0, done.stderr
+    assert birdflow(*ask, "--refresh", "mel:train_audio/0001") == 0
     assert changed(before, store) == ["mel"]
-    assert "cached, 1 to run" in done.stdout
+    assert "cached, 1 to run" in capsys.readouterr().out
 
 
-def test_from_makes_a_stage_and_what_follows_anew_and_the_results_are_the_same(
-    store: Path, whole_run: Any, tiny_data: Path, tiny_recipe: Path, tmp_path: Path, birdflow: Any
+def test_from_repeats_results_of_stage_and_what_follows(
+    store: Path, whole_run: Any, tiny_data: Path, tiny_recipe: Path, tmp_path: Path
 ) -> None:
     before = made(store)
     ask = ["run", tiny_recipe, "--data", tiny_data, "--store", store, "--out", tmp_path / "out"]
-    done = birdflow(*ask, "--from", "predict")
-    assert done.returncode == 0, done.stderr
+    assert birdflow(*ask, "--from", "predict") == 0
     assert {"predict", "submission", "score"} <= set(changed(before, store))
     assert not {"catalog", "clean", "mel", "train", "label"} & set(changed(before, store))
     same = [folder / "submission.csv" for folder in (whole_run.out, tmp_path / "out")]
     assert same[0].read_bytes() == same[1].read_bytes()
 
 
-def test_only_runs_one_stage_and_leaves_results_for_later(
-    tiny_data: Path, tiny_recipe: Path, tmp_path: Path, birdflow: Any
+def test_only_runs_one_stage_and_writes_no_results(
+    prefect_server: str,
+    tiny_data: Path,
+    tiny_recipe: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     store, out = tmp_path / "store", tmp_path / "out"
     ask = ["run", tiny_recipe, "--data", tiny_data, "--store", store, "--out", out]
-    done = birdflow(*ask, "--only", "clean")
-    assert done.returncode == 0, done.stderr
+    assert birdflow(*ask, "--only", "clean") == 0
     assert {name.partition("/")[0] for name in made(store)} == {"clean"}
-    assert "none yet" in done.stdout
+    assert "none yet" in capsys.readouterr().out
     assert not (out / "submission.csv").exists()
 
 
-def test_only_ends_well_where_all_of_the_stage_is_made(
+def test_only_of_made_stage_succeeds(
     store: Path, tiny_data: Path, tiny_recipe: Path, tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -140,7 +148,7 @@ def test_only_ends_well_where_all_of_the_stage_is_made(
         assert runs(Store(alone))[0].state == "completed"
 
 
-def test_only_without_what_it_reads_says_so_and_is_on_record(
+def test_only_without_its_inputs_fails_on_record(
     tiny_data: Path, tiny_recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = tmp_path / "store"
@@ -153,7 +161,7 @@ def test_only_without_what_it_reads_says_so_and_is_on_record(
         assert runs(Store(store))[0].state == "failed"
 
 
-def test_a_run_from_a_form_that_fails_before_any_step_is_on_record(
+def test_flow_that_fails_before_any_step_is_on_record(
     prefect_server: str, tiny_data: Path, tiny_recipe: Path, tmp_path: Path
 ) -> None:
     from flows.pipeline import pipeline
@@ -168,7 +176,9 @@ def test_a_run_from_a_form_that_fails_before_any_step_is_on_record(
         assert run.failed[""] in (state.message or "")
 
 
-def test_a_store_without_runs_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_of_store_without_runs_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     store = tmp_path / "store"
     assert main(["status", "--store", str(store)]) == 1
     assert f"{store} is not a store" in capsys.readouterr().err
