@@ -3,10 +3,16 @@
 A model is trained in torch, but it may be used by other runtimes, which are faster on some
 processors or need no torch. Prediction knows this protocol alone. To add an engine, write a file
 with a class beside this one and list how it is opened in `ENGINES`.
+
+    torch       weights as they were trained; on a GPU, and where a model was not exported
+    openvino    model.onnx on CPUs, several times as fast as torch (benchmarks/results/inference.md)
+    onnx        model.onnx by ONNX Runtime, where OpenVINO has no wheel
+    auto        the fastest of them that this machine and the folder allow
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -15,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from birdcore.inference.onnx_file import ONNX_FILE
 from birdcore.models.input import pick_device
 from birdcore.models.sed import SedModel, load_model, place_model
 
@@ -40,6 +47,10 @@ class Engine(Protocol):
     def device(self) -> torch.device:
         """Where batches are prepared."""
 
+    @property
+    def streams(self) -> int:
+        """How many calls, each in a thread of its own, make use of the whole machine."""
+
     def __call__(self, batch: Tensor) -> EngineOutput:
         """Outputs for inputs (B, 1, F, T), float32, on `device`, as `model_input` gives them."""
 
@@ -50,6 +61,7 @@ class TorchEngine:
 
     model: SedModel
     device: torch.device
+    streams: int = 1  # each operator uses all cores by itself
 
     def __call__(self, batch: Tensor) -> EngineOutput:
         with torch.inference_mode():
@@ -65,16 +77,50 @@ def open_torch(folder: Path) -> TorchEngine:
     return TorchEngine(place_model(load_model(folder)[0], device).eval(), device)
 
 
-ENGINES: dict[str, Callable[[Path], Engine]] = {"torch": open_torch}
+def open_openvino(folder: Path) -> Engine:
+    """The exported model of a folder, run by OpenVINO on CPUs."""
+    # Not at the top: OpenVINO has no wheel for some machines, and takes a while to import.
+    from birdcore.inference.openvino_engine import OpenVinoEngine
+
+    return OpenVinoEngine(folder)
+
+
+def open_onnx(folder: Path) -> Engine:
+    """The exported model of a folder, run by ONNX Runtime on CPUs."""
+    from birdcore.inference.onnx_engine import OnnxEngine
+
+    return OnnxEngine(folder)
+
+
+ENGINES: dict[str, Callable[[Path], Engine]] = {
+    "torch": open_torch,
+    "openvino": open_openvino,
+    "onnx": open_onnx,
+}
 """How the model of a folder is opened by each engine, by the engine's name."""
 
+AUTO = "auto"
 
-def open_engine(folder: Path, name: str = "torch") -> Engine:
+
+def open_engine(folder: Path, name: str = AUTO) -> Engine:
     """The model of a folder, ready to compute.
 
+    Args:
+        folder: What `save_model` wrote; engines other than torch also need `model.onnx` in it.
+        name: A key of `ENGINES`, or "auto".
+
     Raises:
-        ValueError: There is no engine of this name, or no model in the folder.
+        ValueError: There is no engine of this name, or no model for it in the folder.
     """
+    name = fastest_engine(folder) if name == AUTO else name
     if name not in ENGINES:
-        raise ValueError(f"no engine is called {name!r}: choose one of {', '.join(ENGINES)}")
+        known = ", ".join([AUTO, *ENGINES])
+        raise ValueError(f"no engine is called {name!r}: choose one of {known}")
     return ENGINES[name](folder)
+
+
+def fastest_engine(folder: Path) -> str:
+    """Torch on a GPU and where there is no export; else OpenVINO, or what stands in for it."""
+    if pick_device().type != "cpu" or not (folder / ONNX_FILE).is_file():
+        return "torch"
+    return "openvino" if find_spec("openvino") else "onnx"

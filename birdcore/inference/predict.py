@@ -17,7 +17,7 @@ from birdcore.audio.blocks import Reader
 from birdcore.config import Output, Predict
 from birdcore.features.recordings import Recordings, StoredRecordings
 from birdcore.features.shard_reader import MelShard
-from birdcore.inference.engine import Engine, EngineOutput, Floats, open_engine
+from birdcore.inference.engine import AUTO, Engine, EngineOutput, Floats, open_engine
 from birdcore.inference.windows import (
     average_overlaps,
     cell_centres,
@@ -46,7 +46,7 @@ class Predictor:
     input_spec: InputSpec
 
 
-def load_predictors(folders: Sequence[Path], engine: str = "torch") -> list[Predictor]:
+def load_predictors(folders: Sequence[Path], engine: str = AUTO) -> list[Predictor]:
     """The models of folders that hold `model.json`, weights and `input.json`.
 
     Raises:

@@ -30,6 +30,7 @@ from birdcore.audio.resample import resample_recording
 from birdcore.config import Predict
 from birdcore.features.front_end import encode_recording, length_and_peak
 from birdcore.features.recordings import Recordings
+from birdcore.inference.engine import AUTO
 from birdcore.inference.predict import (
     Predictor,
     load_predictors,
@@ -191,7 +192,7 @@ def encoded(name: str, blocks: Blocks, rate: int, input_spec: InputSpec) -> Reco
     return Recordings((name,), frames, start.to(device), length.to(device), front_end, scale)
 
 
-def load_model(path: str | Path, engine: str = "torch") -> TrainedModel:
+def load_model(path: str | Path, engine: str = AUTO) -> TrainedModel:
     """A trained model that predicts recordings.
 
     Where the run's ensemble has an external teacher, a warning says that it does not predict here:
@@ -201,7 +202,7 @@ def load_model(path: str | Path, engine: str = "torch") -> TrainedModel:
         path: A run's results folder (`--out`), the `model` folder in it, or a folder with one
             model: an artifact of the stage `train`, or `model.json`, `model.safetensors` and
             `input.json`.
-        engine: What runs the models, see `birdcore.inference.engine.ENGINES`.
+        engine: What runs the models, see `birdcore.inference.engine`.
 
     Raises:
         ValueError: The folder holds no model, or one of its files is damaged.

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from birdcore.inference.engine import ENGINES, open_engine
+from birdcore.inference.engine import open_engine
 from birdcore.models.sed import load_model
 from birdcore.store.artifact import Ref
 from birdcore.store.store import Store
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", ["auto", "torch"])
 def test_engine_gives_the_models_probabilities(
     store: Store, model_of: Callable[..., Ref], name: str
 ) -> None:
@@ -29,5 +29,5 @@ def test_engine_gives_the_models_probabilities(
 def test_unknown_engine_is_refused_with_those_there_are(
     store: Store, model_of: Callable[..., Ref]
 ) -> None:
-    with pytest.raises(ValueError, match="no engine is called 'tpu': choose one of torch"):
+    with pytest.raises(ValueError, match="no engine is called 'tpu': choose one of auto, torch"):
         open_engine(store.get(model_of()).folder, "tpu")

@@ -1,0 +1,92 @@
+"""Models exported to ONNX, and exports compared with the model that they were made from.
+
+An export may succeed and compute something else, for instance where an operator has no equivalent.
+So none is used before it agrees with torch on real inputs: see `compare`.
+"""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from birdcore import __version__
+from birdcore.inference.engine import ENGINES, EngineOutput, TorchEngine
+from birdcore.inference.onnx_file import CLIPWISE, FEATURES, FRAMEWISE, metadata_of
+from birdcore.models.input import InputSpec
+from birdcore.models.sed import ModelSpec, SedModel, load_model
+
+TOLERANCE = 1e-4
+"""Of probabilities in float32: runtimes sum in another order, which is some 1e-6."""
+
+
+class _Probabilities(nn.Module):
+    """A model with the outputs of `EngineOutput`."""
+
+    def __init__(self, model: SedModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        output = self.model(features)
+        return output.clipwise, output.framewise_logit.sigmoid().transpose(1, 2)
+
+
+def export_onnx(model: SedModel, model_spec: ModelSpec, input_spec: InputSpec, path: Path) -> None:
+    """Write a model as ONNX, for batches of any size; `onnx_file` describes the file.
+
+    Args:
+        model: In eval mode, on the CPU.
+        model_spec: Of the model; its classes are written into the file.
+        input_spec: Of the model; written into the file.
+        path: Of the new file.
+
+    Raises:
+        ValueError: The model is in training mode: batch norm and dropout would be exported so.
+    """
+    if model.training:
+        raise ValueError("a model in training mode can't be exported: call its eval() first")
+    # Two windows, since a batch of one would be taken for a constant.
+    example = torch.zeros(2, 1, model_spec.n_mels, input_spec.frames)
+    with warnings.catch_warnings():
+        # torch.export copies trees by a class of its own that it calls outdated.
+        warnings.filterwarnings("ignore", r"`isinstance\(treespec", FutureWarning)
+        program = torch.onnx.export(
+            _Probabilities(model).eval(),
+            (example,),
+            input_names=[FEATURES],
+            output_names=[CLIPWISE, FRAMEWISE],
+            dynamic_shapes={FEATURES: {0: torch.export.Dim("batch")}},
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None  # only the exporter before dynamo returns nothing
+    program.model.metadata_props.update(metadata_of(model_spec.classes, input_spec, __version__))
+    program.save(path)
+
+
+def compare(folder: Path, batch: Tensor, engine: str) -> float:
+    """By how much probabilities of an exported model differ from those by torch in float32.
+
+    Args:
+        folder: A model's, with `model.onnx` in it.
+        batch: Inputs (B, 1, F, T), such as the model is going to read.
+        engine: What runs the export: a key of `ENGINES`.
+
+    Raises:
+        ValueError: They differ by more than `TOLERANCE`, or the folder holds no such model.
+    """
+    torch_engine = TorchEngine(load_model(folder)[0], torch.device("cpu"))
+    difference = largest_difference(torch_engine(batch), ENGINES[engine](folder)(batch))
+    if not difference <= TOLERANCE:  # so that NaN is refused as well
+        raise ValueError(
+            f"the export of {folder} is wrong: by {engine} probabilities differ from torch's by "
+            f"{difference:.2g}, more than {TOLERANCE:g}"
+        )
+    return difference
+
+
+def largest_difference(one: EngineOutput, other: EngineOutput) -> float:
+    """Of probabilities of the same batch, clipwise and framewise."""
+    return max(float(np.abs(a - b).max()) for a, b in zip(one, other, strict=True))

@@ -1,0 +1,39 @@
+"""ONNX Runtime: exported models on CPUs for which OpenVINO has no wheel."""
+
+from pathlib import Path
+
+import onnxruntime
+import torch
+from torch import Tensor
+
+from birdcore.inference.engine import EngineOutput
+from birdcore.inference.onnx_file import CLIPWISE, FEATURES, FRAMEWISE, checked_onnx
+
+
+class OnnxEngine:
+    """The exported model of a folder; threads may call it at once.
+
+    Raises:
+        ValueError: There is no `model.onnx`, it is damaged or of another model.
+    """
+
+    device = torch.device("cpu")
+    streams = 1  # an operator uses all cores by itself
+
+    def __init__(self, folder: Path) -> None:
+        options = onnxruntime.SessionOptions()
+        # By default it pins its threads, and several processes all to the same cores; given a
+        # number it does not.
+        options.intra_op_num_threads = torch.get_num_threads()
+        path = checked_onnx(folder)
+        try:
+            self._session = onnxruntime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # its exceptions have no common base of their own
+            raise ValueError(f"ONNX Runtime can't run {path}: {error}") from error
+
+    def __call__(self, batch: Tensor) -> EngineOutput:
+        inputs = {FEATURES: batch.numpy()}
+        clipwise, framewise = self._session.run([CLIPWISE, FRAMEWISE], inputs)
+        return EngineOutput(clipwise, framewise)

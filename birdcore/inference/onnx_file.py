@@ -1,0 +1,84 @@
+"""`model.onnx`: a model that other runtimes read, and what it says of itself.
+
+The graph has one input, `features` (B, 1, F, T) as `model_input` gives them, and two outputs of
+probabilities: `clipwise` (B, K) and `framewise` (B, T', K). B may be any number. Its metadata hold
+the classes in the order of the outputs and the `InputSpec`, so that the file can be used alone.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
+
+from birdcore.models.input import InputSpec, load_input
+from birdcore.models.sed import load_spec
+
+ONNX_FILE = "model.onnx"
+FEATURES, CLIPWISE, FRAMEWISE = "features", "clipwise", "framewise"
+CLASSES_KEY, INPUT_KEY, VERSION_KEY = "classes", "input", "birdflow"
+
+Classes: TypeAdapter[tuple[str, ...]] = TypeAdapter(tuple[str, ...])
+
+
+class OnnxDescription(NamedTuple):
+    """What the file says of its model: the classes (K,), its input, and who exported it."""
+
+    classes: tuple[str, ...]
+    input_spec: InputSpec
+    version: str
+
+
+def metadata_of(classes: tuple[str, ...], input_spec: InputSpec, version: str) -> dict[str, str]:
+    """The file's metadata; `read_description` reads them."""
+    return {
+        CLASSES_KEY: Classes.dump_json(classes).decode(),
+        INPUT_KEY: input_spec.model_dump_json(),
+        VERSION_KEY: version,
+    }
+
+
+def read_description(path: Path) -> OnnxDescription:
+    """What an exported model says of itself.
+
+    Raises:
+        ValueError: There is no such file, it is damaged, or it was not exported by birdflow.
+    """
+    # Not at the top: models that torch runs need no ONNX.
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    if not path.is_file():
+        raise ValueError(f"{path.parent} holds no exported model: there is no {path.name} in it")
+    try:
+        model = onnx.load(path)
+        onnx.checker.check_model(model)
+    except (DecodeError, onnx.checker.ValidationError) as error:
+        # The checker's messages go over many lines, of which the first says what is wrong.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{path} is damaged or no ONNX model: {reason}") from error
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    if not {CLASSES_KEY, INPUT_KEY, VERSION_KEY} <= metadata.keys():
+        raise ValueError(f"{path} was not exported by birdflow: it does not name its {INPUT_KEY}")
+    try:
+        classes = Classes.validate_json(metadata[CLASSES_KEY])
+        input_spec = InputSpec.model_validate_json(metadata[INPUT_KEY])
+    except (ValidationError, TypeError) as error:
+        reason = " ".join(str(error).split())  # pydantic writes several lines
+        exporter = f"birdflow {metadata[VERSION_KEY]}"
+        raise ValueError(f"{path} ({exporter}) describes an unknown input: {reason}") from error
+    return OnnxDescription(classes, input_spec, metadata[VERSION_KEY])
+
+
+def checked_onnx(folder: Path) -> Path:
+    """The `model.onnx` of a model's folder, which belongs to the descriptions beside it.
+
+    Raises:
+        ValueError: As `read_description`, or it is of another model than its folder.
+    """
+    path = folder / ONNX_FILE
+    described = read_description(path)
+    if described.classes != load_spec(folder).classes:
+        raise ValueError(f"{path} is of another model than its folder: the classes differ")
+    if described.input_spec != load_input(folder):
+        raise ValueError(f"{path} is of another model than its folder: the inputs differ")
+    return path

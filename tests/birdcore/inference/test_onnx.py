@@ -1,0 +1,176 @@
+"""Exports: they compute what torch does, on real recordings; what is no export is refused."""
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from birdcore.audio.decode import decode
+from birdcore.features.mel import MelSpec
+from birdcore.inference.engine import ENGINES, fastest_engine, open_engine
+from birdcore.inference.onnx import compare, export_onnx, largest_difference
+from birdcore.inference.onnx_file import ONNX_FILE, checked_onnx, read_description
+from birdcore.inference.trained_model import encoded
+from birdcore.inference.trained_model import load_model as load_trained
+from birdcore.models.input import load_input, model_input
+from birdcore.models.sed import load_model
+from birdcore.store.artifact import Ref
+from birdcore.store.store import Store
+
+MadeModel = Callable[..., Ref]
+EXPORTED = [name for name in ENGINES if name != "torch"]
+
+
+@pytest.fixture(scope="module")
+def exports() -> dict[Ref, bytes]:
+    """Exports by model: each takes seconds, and `model_of` gives the same model to every test."""
+    return {}
+
+
+@pytest.fixture
+def exported(store: Store, model_of: MadeModel, tmp_path: Path, exports: dict[Ref, bytes]) -> Path:
+    """A model's folder with its export."""
+    folder, ref = tmp_path / "exported", model_of()
+    shutil.copytree(store.get(ref).folder, folder)
+    if ref not in exports:
+        model, spec = load_model(folder)
+        export_onnx(model, spec, load_input(folder), folder / ONNX_FILE)
+        exports[ref] = (folder / ONNX_FILE).read_bytes()
+    (folder / ONNX_FILE).write_bytes(exports[ref])
+    return folder
+
+
+def crops_of(folder: Path, recording: Path, count: int) -> torch.Tensor:
+    """Inputs (count, 1, F, T) of a recording, from windows that do not overlap."""
+    spec = load_input(folder)
+    audio = decode(recording)
+    features = encoded(recording.name, audio.blocks, audio.rate, spec)
+    rows = torch.zeros(count, dtype=torch.long)
+    with torch.inference_mode():
+        return model_input(
+            features.power(rows, spec.frames * torch.arange(count), spec.frames), spec
+        )
+
+
+def noise(batch: int) -> torch.Tensor:
+    return torch.randn(batch, 1, 32, 313, generator=torch.Generator().manual_seed(batch))
+
+
+def test_engines_agree_on_real_crops(exported: Path, shared_data: Path) -> None:
+    recordings = sorted((shared_data / "birdclef-mini" / "test_soundscapes").glob("*.ogg"))[:3]
+    batch = torch.cat([crops_of(exported, recording, 8) for recording in recordings])
+    outputs = {name: open_engine(exported, name)(batch) for name in ENGINES}
+    assert outputs["torch"].framewise.std() > 1e-2
+    for name in EXPORTED:
+        assert largest_difference(outputs["torch"], outputs[name]) < 1e-4
+        assert compare(exported, batch, name) < 1e-4
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_batches_of_any_size_and_threads_at_once(exported: Path, name: str) -> None:
+    engine, reference = open_engine(exported, name), open_engine(exported, "torch")
+    batches = [noise(size) for size in (1, 3, 7, 2, 5, 1)]
+    with ThreadPoolExecutor(max(2, engine.streams)) as threads:
+        outputs = list(threads.map(engine, batches))
+    for batch, output in zip(batches, outputs, strict=True):
+        assert output.framewise.shape[0] == len(batch)
+        assert largest_difference(reference(batch), output) < 1e-4
+
+
+def test_the_file_names_its_classes_and_its_input(exported: Path) -> None:
+    described = read_description(checked_onnx(exported))
+    assert described.classes == ("a", "b", "c")
+    assert described.input_spec == load_input(exported)
+    assert [path.name for path in exported.glob("*.onnx*")] == [ONNX_FILE]
+
+
+def test_auto_takes_the_export_on_a_cpu(exported: Path, store: Store, model_of: MadeModel) -> None:
+    on_cpu = not torch.cuda.is_available()
+    assert fastest_engine(exported) == ("openvino" if on_cpu else "torch")
+    assert fastest_engine(store.get(model_of()).folder) == "torch"
+
+
+def test_a_trained_model_predicts_alike_by_any_engine(exported: Path) -> None:
+    samples = np.random.default_rng(0).standard_normal(32_000 * 12).astype(np.float32)
+    columns = ["a", "b", "c"]
+    tables = [load_trained(exported, name).predict(samples)[columns] for name in ENGINES]
+    for table in tables[1:]:
+        np.testing.assert_allclose(table, tables[0], atol=1e-4)
+
+
+def test_a_model_in_training_mode_is_not_exported(exported: Path) -> None:
+    model, spec = load_model(exported)
+    with pytest.raises(ValueError, match="training mode"):
+        export_onnx(model.train(), spec, load_input(exported), exported / "other.onnx")
+
+
+def test_an_export_that_computes_something_else_is_refused(exported: Path) -> None:
+    model, spec = load_model(exported)
+    with torch.no_grad():
+        model.head.cla.bias += 0.01
+    export_onnx(model, spec, load_input(exported), exported / ONNX_FILE)
+    for name in EXPORTED:
+        with pytest.raises(ValueError, match="differ from torch's by"):
+            compare(exported, noise(2), name)
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-4321])
+
+
+def _no_model(path: Path) -> None:
+    path.write_bytes(b"RIFF....WAVE")
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _without_metadata(path: Path) -> None:
+    model = onnx.load(path)
+    del model.metadata_props[:]
+    onnx.save(model, path)
+
+
+def _metadata(path: Path, key: str, value: str) -> None:
+    model = onnx.load(path)
+    for entry in model.metadata_props:
+        if entry.key == key:
+            entry.value = value
+    onnx.save(model, path)
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (Path.unlink, "there is no model.onnx in it"),
+        (_cut, "damaged or no ONNX model"),
+        (_no_model, "damaged or no ONNX model"),
+        (_empty, "damaged or no ONNX model"),
+        (_without_metadata, "was not exported by birdflow"),
+        (lambda path: _metadata(path, "classes", '["a", "c", "b"]'), "the classes differ"),
+        (lambda path: _metadata(path, "input", '{"mel": 1}'), "describes an unknown input"),
+    ],
+)
+def test_what_is_no_export_of_the_model_is_refused_in_a_line(
+    exported: Path, name: str, damage: Callable[[Path], None], message: str
+) -> None:
+    damage(exported / ONNX_FILE)
+    with pytest.raises(ValueError, match=message) as raised:
+        open_engine(exported, name)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_export_of_another_input_is_refused(exported: Path) -> None:
+    model, spec = load_model(exported)
+    other = load_input(exported).model_copy(update={"top_db": 60.0})
+    assert isinstance(other.mel, MelSpec)
+    export_onnx(model, spec, other, exported / ONNX_FILE)
+    with pytest.raises(ValueError, match="the inputs differ"):
+        checked_onnx(exported)
