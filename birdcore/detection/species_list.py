@@ -1,0 +1,131 @@
+"""Which species a model is asked about: a user's list, or what occurs at a place in a week.
+
+A list names species as people's lists do: by scientific name, common name, class code, or
+BirdNET's `Scientific name_Common name`, one in a line. An occurrence model is a file that the user
+has, such as BirdNET's geomodel as ONNX; nothing is downloaded.
+"""
+
+import csv
+import difflib
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from birdcore.detection.table import Species
+from birdcore.text import plain_text
+
+CLASSES_FILE = "classes.csv"
+"""Beside a model: class, scientific_name, common_name."""
+OCCURS = 0.03
+"""BirdNET's own threshold of occurrence."""
+
+
+def read_classes(folder: Path, classes: Sequence[str]) -> tuple[Species, ...]:
+    """What the classes of a model are called; a class that the folder does not name is its own.
+
+    Args:
+        folder: The model's, which may have `classes.csv`.
+        classes: The model's classes (K,).
+    """
+    named: dict[str, Species] = {}
+    path = folder / CLASSES_FILE
+    if path.is_file():
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                code = row["class"]
+                scientific = row.get("scientific_name") or code
+                named[code] = Species(code, scientific, row.get("common_name") or scientific)
+    return tuple(named.get(code, Species(code, code, code)) for code in classes)
+
+
+def read_species_list(
+    path: Path, species: Sequence[Species]
+) -> tuple[NDArray[np.bool_], list[str]]:
+    """The classes (K,) that a list names, and its names that are of no class.
+
+    Lines that are empty or begin with `#` are passed over.
+
+    Raises:
+        ValueError: None of its names is a class of the model, or it has none.
+        OSError: It can't be read.
+    """
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    names = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if not names:
+        raise ValueError(f"{path} names no species")
+    return match_species(names, species, str(path))
+
+
+def match_species(
+    names: Sequence[str], species: Sequence[Species], where: str
+) -> tuple[NDArray[np.bool_], list[str]]:
+    """The classes (K,) that names stand for, and the names that stand for none.
+
+    Raises:
+        ValueError: None stands for a class; the message has the nearest that there are.
+
+    Example:
+        >>> merula = Species("eurbla", "Turdus merula", "Eurasian Blackbird")
+        >>> match_species(["turdus merula_Amsel", "Nobody"], [merula], "a list")
+        (array([ True]), ['Nobody'])
+    """
+    known: dict[str, list[int]] = {}
+    for index, one in enumerate(species):
+        for name in {one.code, one.scientific_name, one.common_name}:
+            known.setdefault(name.casefold(), []).append(index)
+    mask, unknown = np.zeros(len(species), bool), []
+    for name in names:
+        found = known.get(name.casefold()) or known.get(name.partition("_")[0].casefold())
+        if found is None:
+            unknown.append(plain_text(name))
+        else:
+            mask[found] = True
+    if not mask.any():
+        first = names[0].partition("_")[0].casefold()
+        near = difflib.get_close_matches(first, list(known), n=3, cutoff=0.5)
+        shown = [species[known[name][0]].scientific_name for name in near]
+        hint = f"; nearest are {', '.join(dict.fromkeys(shown))}" if shown else ""
+        raise ValueError(
+            f"no name of {where} is a species of the model, such as {plain_text(names[0])!r}{hint}"
+        )
+    return mask, unknown
+
+
+def species_at(
+    model: Path,
+    labels: Path,
+    latitude: float,
+    longitude: float,
+    week: int,
+    threshold: float = OCCURS,
+) -> list[str]:
+    """Names of species that occur at a place in a week, by an occurrence model.
+
+    Args:
+        model: An ONNX file from (1, 3) latitude, longitude, week to probabilities (1, N).
+        labels: A line for each of the N, in their order.
+        latitude: Degrees.
+        longitude: Degrees.
+        week: 1 to 48, four in each month; -1 for the whole year, as BirdNET has it.
+        threshold: The least probability of what occurs.
+
+    Raises:
+        ValueError: Place or week are none, or model and labels do not fit.
+    """
+    if not (abs(latitude) <= 90 and abs(longitude) <= 180):
+        raise ValueError(f"{latitude:g} {longitude:g} is no latitude and longitude")
+    if week != -1 and not 1 <= week <= 48:
+        raise ValueError(f"--week is 1 to 48, or -1 for the whole year, not {week}")
+    names = labels.read_text(encoding="utf-8").splitlines()
+    session = importlib.import_module("onnxruntime").InferenceSession(
+        str(model), providers=["CPUExecutionProvider"]
+    )
+    place = np.array([[latitude, longitude, week]], np.float32)
+    (outputs, *_) = session.run(None, {session.get_inputs()[0].name: place})
+    occurrence = np.asarray(outputs).reshape(-1)
+    if len(names) != len(occurrence):
+        raise ValueError(f"{labels} has {len(names)} names, {model} {len(occurrence)} outputs")
+    return [name for name, p in zip(names, occurrence, strict=True) if p >= threshold]

@@ -1,0 +1,73 @@
+"""Species lists: every way to name a species, and lists that fit no model."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from birdcore.detection.species_list import read_classes, read_species_list, species_at
+from birdcore.detection.table import Species
+
+SPECIES = (
+    Species("eurbla", "Turdus merula", "Eurasian Blackbird"),
+    Species("eurrob1", "Erithacus rubecula", "European Robin"),
+    Species("x", "x", "x"),
+)
+
+
+def listed(folder: Path, *lines: str) -> Path:
+    path = folder / "list.txt"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["turdus merula", "Eurasian Blackbird", "eurbla", "Turdus merula_Amsel", "\ufeffTurdus merula"],
+)
+def test_species_is_named_in_any_way(tmp_path: Path, name: str) -> None:
+    mask, unknown = read_species_list(listed(tmp_path, name, "", "# note", "Nobody"), SPECIES)
+    assert mask.tolist() == [True, False, False]
+    assert unknown == ["Nobody"]
+
+
+def test_list_without_a_known_name_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="'Turdus merulla'; nearest are Turdus merula"):
+        read_species_list(listed(tmp_path, "Turdus merulla"), SPECIES)
+    with pytest.raises(ValueError, match="names no species"):
+        read_species_list(listed(tmp_path, "# nothing"), SPECIES)
+
+
+def test_classes_have_the_names_that_lie_beside_their_model(tmp_path: Path) -> None:
+    assert read_classes(tmp_path, ["a"]) == (Species("a", "a", "a"),)
+    (tmp_path / "classes.csv").write_text(
+        "class,scientific_name,common_name\neurbla,Turdus merula,Eurasian Blackbird\nz,Zz z,\n"
+    )
+    assert read_classes(tmp_path, ["eurbla", "b", "z"]) == (
+        SPECIES[0], Species("b", "b", "b"), Species("z", "Zz z", "Zz z"),
+    )  # fmt: skip
+
+
+def test_occurrence_model_gives_species_of_place_and_week(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    helper, proto = onnx.helper, onnx.TensorProto
+    # Two species: one in the north, one late in the year.
+    weights = onnx.numpy_helper.from_array(np.array([[0.1, 0], [0, 0], [0, 0.02]], np.float32), "w")
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["in", "w"], ["out"])],
+        "occurrence",
+        [helper.make_tensor_value_info("in", proto.FLOAT, [1, 3])],
+        [helper.make_tensor_value_info("out", proto.FLOAT, [1, 2])],
+        [weights],
+    )
+    model = tmp_path / "geo.onnx"
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), model)
+    labels = listed(tmp_path, "Turdus merula_Amsel", "Erithacus rubecula_Rotkehlchen")
+    assert species_at(model, labels, 50.0, 8.0, 1) == ["Turdus merula_Amsel"]
+    assert len(species_at(model, labels, 50.0, 8.0, 40)) == 2
+    with pytest.raises(ValueError, match="--week is 1 to 48"):
+        species_at(model, labels, 50.0, 8.0, 49)
+    with pytest.raises(ValueError, match="no latitude and longitude"):
+        species_at(model, labels, 95.0, 8.0, 4)
