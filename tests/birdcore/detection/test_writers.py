@@ -164,8 +164,10 @@ def test_tables_round_trip(
         table = pd.read_csv(
             folder / name, sep=sep, keep_default_na=False, quoting=0 if sep == "," else 3
         )
-        np.testing.assert_allclose(table[start], whole["start_s"], atol=1e-5)
-        np.testing.assert_allclose(table["Confidence"], whole["confidence"], atol=1e-4)
+        np.testing.assert_allclose(table[start].astype(float), whole["start_s"], atol=1e-5)
+        np.testing.assert_allclose(
+            table["Confidence"].astype(float), whole["confidence"], atol=1e-4
+        )
     rows = [row for row, _ in results]
     assert file_rows(files_table(rows)) == rows
 
