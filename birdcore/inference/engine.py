@@ -5,7 +5,7 @@ processors or need no torch. Prediction knows this protocol alone. To add an eng
 with a class beside this one and list how it is opened in `ENGINES`.
 
     torch       weights as they were trained; on a GPU, and where a model was not exported
-    openvino    model.onnx on CPUs, several times as fast as torch (benchmarks/results/inference.md)
+    openvino    model.onnx on CPUs; for speeds see benchmarks/results/inference.md
     onnx        model.onnx by ONNX Runtime, where OpenVINO has no wheel
     auto        the fastest of them that this machine and the folder allow
 """

@@ -1,4 +1,4 @@
-"""OpenVINO: exported models on CPUs, several times as fast as torch.
+"""OpenVINO: exported models on CPUs.
 
 For throughput it runs streams side by side, each on few cores: one call occupies one stream, and
 the machine is busy only while as many calls run at once as there are streams.
