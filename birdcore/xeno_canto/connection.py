@@ -6,7 +6,6 @@ answer and its body each have a time in all, after which the socket is shut down
 """
 
 import socket
-import ssl
 import threading
 import time
 import zlib
@@ -19,7 +18,6 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
-from urllib3.util.ssl_ import create_urllib3_context
 
 from birdcore.xeno_canto.errors import ArchiveError, reason
 
@@ -79,19 +77,7 @@ class _Timed(HTTPConnection):
 
 
 class _TimedTls(_Timed, HTTPSConnection):
-    pass
-
-
-class _TlsSocket(ssl.SSLSocket):
-    """Its handshake has a time in all, which begins with it.
-
-    Were the socket shut down any earlier, while certificates are still loaded, `ssl` would raise
-    without closing the socket that it had just made.
-    """
-
-    def do_handshake(self, block: bool = False) -> None:
-        with deadline(self.gettimeout(), lambda: _shut(self)):
-            super().do_handshake(block)
+    """Its handshake needs no deadline of ours: `ssl` counts a socket's timeout over all of it."""
 
 
 def _shut(line: socket.socket | None) -> None:
@@ -110,19 +96,13 @@ class _TlsPool(HTTPSConnectionPool):
 
 class _Adapter(HTTPAdapter):
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        super().init_poolmanager(*arguments, ssl_context=_tls_context(), **options)
+        super().init_poolmanager(*arguments, **options)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, ssl_context=_tls_context(), **options)
+        manager = super().proxy_manager_for(proxy, **options)
         manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
         return manager
-
-
-def _tls_context() -> ssl.SSLContext:
-    context = create_urllib3_context()
-    context.sslsocket_class = _TlsSocket
-    return context
 
 
 def chunks(response: requests.Response, within_s: float) -> Iterator[bytes]:

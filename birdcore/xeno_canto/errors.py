@@ -81,10 +81,13 @@ def error_text(answer: object, key: str) -> str:
 
 def reason(error: BaseException) -> str:
     """A failure of the connection, in words without an address."""
-    if isinstance(error, TimeoutError | requests.Timeout) or "Timeout" in type(error).__name__:
-        return "no answer in time"
     within: BaseException | None = error
-    while within is not None:
+    while within is not None:  # a proxy's failure is wrapped several times
+        if (
+            isinstance(within, TimeoutError | requests.Timeout)
+            or "Timeout" in type(within).__name__
+        ):
+            return "no answer in time"
         if isinstance(within, OSError) and within.errno is not None and within.strerror:
             return f"no connection: {within.strerror}"
         within = within.__cause__ or within.__context__

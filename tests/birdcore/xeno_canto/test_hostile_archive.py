@@ -171,6 +171,18 @@ def test_a_handshake_ends_in_time_too(late_s: float, monkeypatch: pytest.MonkeyP
     gc.collect()
 
 
+def test_handshake_with_a_proxy_ends_in_time_too() -> None:
+    began = time.monotonic()
+    with serve(then(b"\x16\x03\x03\x40\x00", drip(b"\x02"))) as site:
+        late = pytest.raises(ArchiveError, match="no answer in time")
+        with open_archive("https://archive.invalid", "the-key", lambda: None, retries=0) as archive:
+            archive.session.proxies["https"] = site.replace("http:", "https:")
+            with late:
+                get(replace(archive, connect_s=0.3), "https://archive.invalid/1")
+    assert time.monotonic() - began < LONG_S / 2
+    gc.collect()
+
+
 def _downloaded(archive: Archive, url: str, partial: Partial) -> bytes:
     answer = request(archive, url, partial)
     assert answer is not None
