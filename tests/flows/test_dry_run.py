@@ -13,6 +13,7 @@ from birdcore.demo.archive import KEY
 from birdcore.xeno_canto.errors import KEY_NAME
 from birdcore.xeno_canto.folder import collected
 from birdcore.xeno_canto.record import parse_record
+from flows import terminal
 from flows.cli import main
 from flows.dry_run import about_bytes
 
@@ -27,6 +28,12 @@ def table(said: Said) -> tuple[dict[str, list[str]], str]:
     ]  # fmt: skip
     parts = [[part.strip() for part in row.split("  ") if part.strip()] for row in rows]
     return {name: numbers for name, *numbers in parts}, below
+
+
+@pytest.fixture(autouse=True)
+def no_line_of_what_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first import of Prefect takes over two seconds, and says so, on some machines only."""
+    monkeypatch.setattr(terminal, "SILENT_S", 600.0)
 
 
 def test_what_would_be_fetched_is_told_and_nothing_is(site: Any, capsys: Said) -> None:
