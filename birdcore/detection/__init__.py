@@ -1,7 +1,7 @@
-"""From a trained model and folders of recordings to tables of detections.
+"""From probabilities over recordings to events and to the tables that people's tools open.
 
-`detect` is resumable and shared by processes; what it writes is what people's tools open. Names
-are imported when they are used, since some of them need torch.
+Here are the parts: events, tables and their writers, metadata of recorders, species lists, and the
+work on many files, which is resumed and shared. No command joins them yet.
 """
 
 from birdcore.late_imports import late_imports

@@ -8,7 +8,7 @@ read a recording in blocks, and how it is divided into blocks never changes what
 Shapes: K classes, E events, W windows; a cell is a moment of the recording.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from birdcore.audio.blocks import Reader
+from birdcore.inference.windows import interval_max
 
 Floats: TypeAlias = NDArray[np.floating]
 Windows: TypeAlias = Iterable[tuple[NDArray[np.float64], Floats]]
@@ -122,32 +122,25 @@ def find_events(
 
 def window_peaks(
     blocks: Iterable[Floats],
+    count: int,
     cell_rate: float,
     duration_s: float,
     window_s: float,
     overlap_s: float = 0.0,
-) -> Iterator[tuple[NDArray[np.float64], Floats]]:
-    """Windows of fixed length over one recording, each with the maxima of its cells (1, K).
+) -> tuple[NDArray[np.float64], Floats]:
+    """Windows of fixed length over one recording: their starts (W,), seconds, and the maxima of
+    their cells (W, K).
 
     Args:
-        blocks: Probabilities of one recording, (cells, K) each, in order; one cell or more.
+        blocks: Probabilities of one recording, (cells, K) each, in order.
+        count: How many cells there are in all, one or more.
         cell_rate: Cells a second.
         duration_s: Length of the recording.
         window_s: Length of a window; the last one may end with the recording.
         overlap_s: How much of a window the next one has too; less than its length.
     """
-    reader: Reader[np.floating] = Reader(blocks)
-    near: Floats | None = None
-    for start_s in window_starts_s(duration_s, window_s, overlap_s):
-        begin = int(start_s * cell_rate + 0.5)
-        end = max(int((start_s + window_s) * cell_rate + 0.5), begin + 1)
-        if near is not None:
-            near = near[max(0, len(near) - (reader.position - begin)) :]
-        reader.skip(begin - reader.position)
-        more = reader.take(end - reader.position)
-        near = more if near is None else np.concatenate([near, more])
-        if len(near):
-            yield np.array([start_s]), near.max(axis=0, keepdims=True)
+    starts_s = window_starts_s(duration_s, window_s, overlap_s)
+    return starts_s, interval_max(blocks, count, cell_rate, starts_s, starts_s + window_s)
 
 
 def window_starts_s(duration_s: float, window_s: float, overlap_s: float) -> NDArray[np.float64]:

@@ -82,7 +82,7 @@ def _guano(path: Path) -> Iterator[RecorderInfo]:
     yield RecorderInfo(
         recorder=_text(" ".join(_text(said.get(key)) for key in ("Make", "Model"))),
         serial=_text(said.get("Serial")),
-        recorded_at=_iso(time) if isinstance(time, datetime) else "",
+        recorded_at=_time(time),
         latitude=latitude,
         longitude=longitude,
         temperature=_number(temperature),
@@ -178,6 +178,14 @@ def _iso(time: datetime) -> str:
     if not FIRST_YEAR <= time.year <= LAST_YEAR:
         raise ValueError(f"no recording is of the year {time.year}")
     return time.isoformat()
+
+
+def _time(value: object) -> str:
+    """ISO 8601; empty where it is no time, or that of a recorder whose clock was never set."""
+    try:
+        return _iso(value) if isinstance(value, datetime) else ""
+    except ValueError:
+        return ""
 
 
 def _position(value: object) -> tuple[float | None, float | None]:

@@ -1,4 +1,4 @@
-"""Which species a model is asked about: a user's list, or what occurs at a place in a week.
+"""Which species are looked for: a user's list, or what occurs at a place in a week.
 
 A list names species as people's lists do: by scientific name, common name, class code, or
 BirdNET's `Scientific name_Common name`, one in a line. An occurrence model is a file that the user
@@ -7,7 +7,6 @@ has, such as BirdNET's geomodel as ONNX; nothing is downloaded.
 
 import csv
 import difflib
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,12 +28,18 @@ def read_classes(folder: Path, classes: Sequence[str]) -> tuple[Species, ...]:
     Args:
         folder: The model's, which may have `classes.csv`.
         classes: The model's classes (K,).
+
+    Raises:
+        ValueError: `classes.csv` has no column `class`.
     """
     named: dict[str, Species] = {}
     path = folder / CLASSES_FILE
     if path.is_file():
         with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
+            rows = csv.DictReader(file)
+            if "class" not in (rows.fieldnames or ()):
+                raise ValueError(f"{path} has no column 'class': write one, or remove the file")
+            for row in rows:
                 code = row["class"]
                 scientific = row.get("scientific_name") or code
                 named[code] = Species(code, scientific, row.get("common_name") or scientific)
@@ -53,7 +58,7 @@ def read_species_list(
         OSError: It can't be read.
     """
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    names = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    names = [name for line in lines if (name := line.strip()) and not name.startswith("#")]
     if not names:
         raise ValueError(f"{path} names no species")
     return match_species(names, species, str(path))
@@ -113,18 +118,25 @@ def species_at(
         threshold: The least probability of what occurs.
 
     Raises:
-        ValueError: Place or week are none, or model and labels do not fit.
+        ValueError: Place or week are none, the model is none of this kind, or it does not fit the
+            labels.
+        OSError: A file can't be read.
     """
     if not (abs(latitude) <= 90 and abs(longitude) <= 180):
         raise ValueError(f"{latitude:g} {longitude:g} is no latitude and longitude")
     if week != -1 and not 1 <= week <= 48:
         raise ValueError(f"--week is 1 to 48, or -1 for the whole year, not {week}")
+    import onnxruntime  # not at the top: most users have no such model
+
     names = labels.read_text(encoding="utf-8").splitlines()
-    session = importlib.import_module("onnxruntime").InferenceSession(
-        str(model), providers=["CPUExecutionProvider"]
-    )
+    content = model.read_bytes()
     place = np.array([[latitude, longitude, week]], np.float32)
-    (outputs, *_) = session.run(None, {session.get_inputs()[0].name: place})
+    try:
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        (outputs, *_) = session.run(None, {session.get_inputs()[0].name: place})
+    except Exception as error:  # its exceptions have no common base of their own
+        reason = plain_text(str(error))
+        raise ValueError(f"{model} is no model of occurrence: {reason}") from error
     occurrence = np.asarray(outputs).reshape(-1)
     if len(names) != len(occurrence):
         raise ValueError(f"{labels} has {len(names)} names, {model} {len(occurrence)} outputs")

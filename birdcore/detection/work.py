@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from birdcore.detection.table import FILE_SCHEMA, FileRow, file_rows, files_table
 from birdcore.detection.writers import Results, write_outputs
-from birdcore.store.files import write_bytes, write_text
+from birdcore.store.files import parquet_bytes, write_bytes, write_text
 from birdcore.store.locks import lock_file
 
 FOLDER = ".detect"
@@ -90,9 +90,7 @@ class Work:
         table = pa.concat_tables(tables)
         records = json.dumps(files_table(rows).to_pylist()).encode()
         metadata = {**(table.schema.metadata or {}), FILES_KEY: records}
-        sink = pa.BufferOutputStream()
-        pq.write_table(table.replace_schema_metadata(metadata), sink)
-        write_bytes(self._part(group), memoryview(sink.getvalue()))
+        write_bytes(self._part(group), parquet_bytes(table.replace_schema_metadata(metadata)))
 
     def results(self) -> Results:
         """All analysed files and their detections, in order, a group in memory at a time."""
@@ -115,13 +113,13 @@ class Work:
             groups = self.groups()
             if not all(self._part(group).exists() for group in groups):
                 return False
-            wanted = {"groups": len(groups), "rtypes": list(rtypes), "split_tables": split_tables}
+            contents = {"groups": len(groups), "rtypes": list(rtypes), "split_tables": split_tables}
             written = self.folder / "tables.json"
             # Of several processes that end together, one writes.
-            if _read_json(written) != wanted or not (self.out / "files.csv").exists():
+            if _read_json(written) != contents or not (self.out / "files.csv").exists():
                 written.unlink(missing_ok=True)
                 write_outputs(self.out, self.results, rtypes, self.root, split_tables=split_tables)
-                write_text(written, json.dumps(wanted) + "\n")
+                write_text(written, json.dumps(contents) + "\n")
         return True
 
     def _part(self, group: Group) -> Path:

@@ -105,10 +105,13 @@ def write_parquet(path: Path, results: Results, root: Path) -> None:
     temporary = _temporary(path)
     with replacing(path, temporary), pq.ParquetWriter(temporary, SCHEMA) as writer:
         waiting: list[pa.Table] = [SCHEMA.empty_table()]
+        rows = 0
         for _, table in results:
             waiting.append(table)
-            if sum(map(len, waiting)) >= ROW_GROUP:
+            rows += len(table)
+            if rows >= ROW_GROUP:
                 waiting = [_write_groups(writer, pa.concat_tables(waiting))]
+                rows = len(waiting[0])
         if len(rest := pa.concat_tables(waiting)):
             writer.write_table(rest)
 

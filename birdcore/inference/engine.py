@@ -7,7 +7,7 @@ with a class beside this one and list how it is opened in `ENGINES`.
     torch       weights as they were trained; on a GPU, and where a model was not exported
     openvino    model.onnx on CPUs; for speeds see benchmarks/results/inference.md
     onnx        model.onnx by ONNX Runtime, where OpenVINO has no wheel
-    auto        the fastest of them that this machine and the folder allow
+    auto        torch on a GPU and without an export, else openvino, else onnx
 """
 
 from collections.abc import Callable
@@ -49,7 +49,10 @@ class Engine(Protocol):
 
     @property
     def streams(self) -> int:
-        """How many calls, each in a thread of its own, make use of the whole machine."""
+        """How many calls, each in a thread of its own, make use of the whole machine.
+
+        Prediction calls one at a time so far, so OpenVINO has one of its streams there.
+        """
 
     def __call__(self, batch: Tensor) -> EngineOutput:
         """Outputs for inputs (B, 1, F, T), float32, on `device`, as `model_input` gives them."""
@@ -112,14 +115,14 @@ def open_engine(folder: Path, name: str = AUTO) -> Engine:
     Raises:
         ValueError: There is no engine of this name, or no model for it in the folder.
     """
-    name = fastest_engine(folder) if name == AUTO else name
+    name = default_engine(folder) if name == AUTO else name
     if name not in ENGINES:
         known = ", ".join([AUTO, *ENGINES])
         raise ValueError(f"no engine is called {name!r}: choose one of {known}")
     return ENGINES[name](folder)
 
 
-def fastest_engine(folder: Path) -> str:
+def default_engine(folder: Path) -> str:
     """Torch on a GPU and where there is no export; else OpenVINO, or what stands in for it."""
     if pick_device().type != "cpu" or not (folder / ONNX_FILE).is_file():
         return "torch"

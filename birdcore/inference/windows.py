@@ -113,6 +113,23 @@ def segment_max(
     if abs(count / frame_rate - duration_s) >= segment_s:
         raise ValueError(f"frames last {count / frame_rate:g} s, the recording {duration_s:g} s")
     ends = np.append(starts[1:], np.float64(np.inf))
+    return interval_max(blocks, count, frame_rate, starts, ends)
+
+
+def interval_max(
+    blocks: Iterable[NDArray[Floating]],
+    count: int,
+    frame_rate: float,
+    starts_s: ArrayLike,
+    ends_s: ArrayLike,
+) -> NDArray[Floating]:
+    """Maximum in intervals that may overlap, `count` frames in blocks (F, C) to (S, C); starts and
+    ends in seconds, (S,).
+
+    An interval without a frame's centre takes the nearest frame. Raises ValueError where there is
+    no frame.
+    """
+    starts, ends = np.asarray(starts_s, float), np.asarray(ends_s, float)
     first, last = _frames_of(count, frame_rate, starts, ends)
     return _reduced(np.maximum.reduceat, blocks, first, last)
 

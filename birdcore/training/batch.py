@@ -108,6 +108,7 @@ def _distort(
     existed.
     """
     floor, shift = int(crops.with_floor), settings.shift
+    padding, gains, band = settings.padding, settings.filter, settings.band
     if settings.reverse:
         power = distort.time_reverse(power, rng, floor_frames=floor, probability=settings.reverse)
     if shift.probability:
@@ -115,14 +116,23 @@ def _distort(
         power = distort.time_shift(
             power, frames, rng, floor_frames=floor, probability=shift.probability
         )
-    # The settings of these have the names of the functions' parameters.
-    if settings.padding.probability:
-        how = settings.padding.model_dump()
-        power = distort.random_padding(power, generator=rng, floor_frames=floor, **how)
-    if settings.filter.probability:
-        power = distort.random_filter(power, generator=rng, **settings.filter.model_dump())
-    if settings.band.probability:
-        power = distort.band_pass(power, generator=rng, **settings.band.model_dump())
+    if padding.probability:
+        power = distort.random_padding(
+            power,
+            padding.min_share,
+            rng,
+            fill=padding.fill,
+            floor_frames=floor,
+            probability=padding.probability,
+        )
+    if gains.probability:
+        power = distort.random_filter(
+            power, gains.limit_db, rng, points=gains.points, probability=gains.probability
+        )
+    if band.probability:
+        power = distort.band_pass(
+            power, band.attenuation_db, band.min_share, rng, probability=band.probability
+        )
     return power
 
 
@@ -136,8 +146,10 @@ def _add_noise(
     return distort.coloured_noise(
         power,
         torch.from_numpy(spec.centres()),
-        generator=rng,
+        settings.exponent,
+        settings.snr_db,
+        rng,
         widths=None if widths is None else torch.from_numpy(widths),
         floor_frames=int(crops.with_floor),
-        **settings.model_dump(),
+        probability=settings.probability,
     )

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.execute import prefect_session, request_of
+from flows.commands.execute import existing_recipe, prefect_session
 from flows.options import Collection, Data, Debug, RecipePath, Settings, StoreUrl
 from flows.terminal import doing, out
 
@@ -24,8 +24,9 @@ def collect(
 ) -> None:
     """Download the recordings of Xeno-canto that a recipe selects."""
     from birdcore.store.location import open_store
+    from birdcore.store.run_records import run_request
 
-    request = request_of(recipe, data, Path(), collection, settings)
+    request = run_request(existing_recipe(recipe), data, Path(), collection, settings)
     with doing(f"reading {data}"):
         from flows.request import read_inputs
 

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flows.messages import note_earlier_results, print_results
 from flows.terminal import doing, ends_on_interrupt, err, out, quiet_prefect
@@ -26,19 +26,18 @@ if TYPE_CHECKING:
     from flows.plan import Planned
 
 
-def request_of(recipe: Path, *rest: Any) -> RunRequest:
-    """What a command was called with: the arguments of `run_request`, in their order.
+def existing_recipe(recipe: Path) -> Path:
+    """The file of a recipe that is there, so that no store is made for a name that was mistyped.
 
     Raises:
-        RecipeError: There is no such recipe; no store is made for a name that was mistyped.
+        RecipeError: There is none; the message names the recipes that there are.
     """
     from birdcore.config import find_recipe, read_recipe
-    from birdcore.store.run_records import run_request
 
     found = find_recipe(recipe)
     if not found.is_file():
-        read_recipe(found)  # raises, and names the recipes that there are
-    return run_request(found, *rest)
+        read_recipe(found)  # raises that message
+    return found
 
 
 def execute(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from flows.commands.execute import count_steps, execute, make_plan, request_of
+from flows.commands.execute import count_steps, execute, existing_recipe, make_plan
 from flows.options import (
     Collection,
     Data,
@@ -58,9 +58,19 @@ def run(
     debug: Debug = False,
 ) -> None:
     """Run a recipe, from recordings to a scored submission."""
+    from birdcore.store.run_records import run_request
+
     target = results or Path("out") / recipe.stem
-    request = request_of(
-        recipe, data, target, collection, settings, only, from_stage, refresh, until
+    request = run_request(
+        existing_recipe(recipe),
+        data,
+        target,
+        collection,
+        settings,
+        only,
+        from_stage,
+        refresh,
+        until,
     )
     execute(request, store, workers=workers, tasks=tasks, debug=debug)
 
@@ -80,9 +90,18 @@ def plan(
 ) -> None:
     """Say which steps a run would make, and why; nothing is made, not even a store."""
     from birdcore.store.location import open_store
+    from birdcore.store.run_records import run_request
 
-    request = request_of(
-        recipe, data, Path(), collection, settings, only, from_stage, refresh, until
+    request = run_request(
+        existing_recipe(recipe),
+        data,
+        Path(),
+        collection,
+        settings,
+        only,
+        from_stage,
+        refresh,
+        until,
     )
     opened = open_store(store, preview=True)
     with doing(f"reading {data}"):

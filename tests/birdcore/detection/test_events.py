@@ -85,13 +85,10 @@ def test_windows_are_the_same_however_cells_are_divided(
     cells, cuts = given
     overlap = min(overlap, window - 1)
     blocks = np.split(cells, cuts)
-    peaks = list(window_peaks(blocks, 1.0, len(cells), window, overlap))
-    assert [float(start[0]) for start, _ in peaks] == list(
-        window_starts_s(len(cells), window, overlap)
-    )
-    for start, peak in peaks:
-        first = int(start[0])
-        np.testing.assert_array_equal(peak[0], cells[first : first + window].max(axis=0))
+    starts, peaks = window_peaks(blocks, len(cells), 1.0, len(cells), window, overlap)
+    assert list(starts) == list(window_starts_s(len(cells), window, overlap))
+    for first, peak in zip(starts.astype(int), peaks, strict=True):
+        np.testing.assert_array_equal(peak, cells[first : first + window].max(axis=0))
 
 
 def found(probabilities: Sequence[Sequence[float]], **options: int) -> list[tuple[float, ...]]:

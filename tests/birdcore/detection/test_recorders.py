@@ -10,11 +10,7 @@ import soundfile as sf
 from birdcore.detection.recorders import from_audiomoth_comment, from_name, read_recorder
 from birdcore.detection.table import RecorderInfo
 
-FIELD = Path(__file__).parents[4] / "shared" / "data" / "field"
-needs_field = pytest.mark.skipif(not FIELD.is_dir(), reason="needs ../shared/data/field")
 
-
-@needs_field
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -28,13 +24,13 @@ needs_field = pytest.mark.skipif(not FIELD.is_dir(), reason="needs ../shared/dat
         ("empty_2c.wav", RecorderInfo()),
     ],
 )  # fmt: skip
-def test_metadata_of_recorders_files(name: str, expected: RecorderInfo) -> None:
-    assert read_recorder(FIELD / "recorders" / name) == expected
+def test_metadata_of_recorders_files(shared_data: Path, name: str, expected: RecorderInfo) -> None:
+    assert read_recorder(shared_data / "field" / "recorders" / name) == expected
 
 
-@needs_field
-def test_metadata_of_a_recorders_day() -> None:
-    found = [read_recorder(path) for path in sorted((FIELD / "recorder-day").iterdir())]
+def test_metadata_of_a_recorders_day(shared_data: Path) -> None:
+    files = sorted((shared_data / "field" / "recorder-day").iterdir())
+    found = [read_recorder(path) for path in files]
     assert {(info.recorder, info.serial) for info in found} == {("Song Meter", "S4A03895")}
     assert [info.recorded_at for info in found[:2]] == [
         "2019-05-22T00:00:00",
@@ -117,3 +113,9 @@ def test_what_guano_leaves_open_is_filled_by_others(tmp_path: Path) -> None:
         tmp_path / "SITE_20250227_010002.wav", "Timestamp: yesterday\nLoc Position: 0.0 0.0\n"
     )
     assert read_recorder(path) == RecorderInfo(recorded_at="2025-02-27T01:00:02", site="SITE")
+
+
+@pytest.mark.parametrize("time", ["1970-01-01T00:00:12", "2089-01-01T00:00:00", "no time", ""])
+def test_clock_that_was_never_set_costs_only_the_time(tmp_path: Path, time: str) -> None:
+    path = with_guano(tmp_path / "a.wav", f"Timestamp: {time}\nSerial: S4A1\n")
+    assert read_recorder(path) == RecorderInfo(serial="S4A1")

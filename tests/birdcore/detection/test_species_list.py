@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from birdcore.detection.species_list import read_classes, read_species_list, species_at
@@ -26,7 +27,9 @@ def listed(folder: Path, *lines: str) -> Path:
     ["turdus merula", "Eurasian Blackbird", "eurbla", "Turdus merula_Amsel", "\ufeffTurdus merula"],
 )
 def test_species_is_named_in_any_way(tmp_path: Path, name: str) -> None:
-    mask, unknown = read_species_list(listed(tmp_path, name, "", "# note", "Nobody"), SPECIES)
+    mask, unknown = read_species_list(
+        listed(tmp_path, name, "", "# note", "  # x", "Nobody"), SPECIES
+    )
     assert mask.tolist() == [True, False, False]
     assert unknown == ["Nobody"]
 
@@ -48,9 +51,20 @@ def test_classes_have_the_names_that_lie_beside_their_model(tmp_path: Path) -> N
     )  # fmt: skip
 
 
+def test_table_of_names_without_classes_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "classes.csv").write_text("code,scientific_name\neurbla,Turdus merula\n")
+    with pytest.raises(ValueError, match=r"classes\.csv has no column 'class'"):
+        read_classes(tmp_path, ["eurbla"])
+
+
+def test_file_that_is_no_occurrence_model_is_refused(tmp_path: Path) -> None:
+    model = tmp_path / "geo.onnx"
+    model.write_bytes(b"not a model")
+    with pytest.raises(ValueError, match=r"geo\.onnx is no model of occurrence"):
+        species_at(model, listed(tmp_path, "Turdus merula"), 50.0, 8.0, 1)
+
+
 def test_occurrence_model_gives_species_of_place_and_week(tmp_path: Path) -> None:
-    onnx = pytest.importorskip("onnx")
-    pytest.importorskip("onnxruntime")
     helper, proto = onnx.helper, onnx.TensorProto
     # Two species: one in the north, one late in the year.
     weights = onnx.numpy_helper.from_array(np.array([[0.1, 0], [0, 0], [0, 0.02]], np.float32), "w")

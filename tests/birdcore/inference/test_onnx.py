@@ -12,7 +12,7 @@ import torch
 
 from birdcore.audio.decode import decode
 from birdcore.features.mel import MelSpec
-from birdcore.inference.engine import ENGINES, fastest_engine, open_engine
+from birdcore.inference.engine import ENGINES, default_engine, open_engine
 from birdcore.inference.onnx import compare, export_onnx, largest_difference
 from birdcore.inference.onnx_file import ONNX_FILE, checked_onnx, read_description
 from birdcore.inference.trained_model import encoded
@@ -91,8 +91,8 @@ def test_the_file_names_its_classes_and_its_input(exported: Path) -> None:
 
 def test_auto_takes_the_export_on_a_cpu(exported: Path, store: Store, model_of: MadeModel) -> None:
     on_cpu = not torch.cuda.is_available()
-    assert fastest_engine(exported) == ("openvino" if on_cpu else "torch")
-    assert fastest_engine(store.get(model_of()).folder) == "torch"
+    assert default_engine(exported) == ("openvino" if on_cpu else "torch")
+    assert default_engine(store.get(model_of()).folder) == "torch"
 
 
 def test_a_trained_model_predicts_alike_by_any_engine(exported: Path) -> None:
