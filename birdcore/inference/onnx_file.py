@@ -48,7 +48,10 @@ def read_description(path: Path) -> OnnxDescription:
     from google.protobuf.message import DecodeError
 
     if not path.is_file():
-        raise ValueError(f"{path.parent} holds no exported model: there is no {path.name} in it")
+        raise ValueError(
+            f"{path.parent} holds no exported model: there is no {path.name} in it. Choose the "
+            "engine torch, or export the model (birdcore.inference.onnx.export_onnx)"
+        )
     try:
         model = onnx.load(path)
         onnx.checker.check_model(model)
