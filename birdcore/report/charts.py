@@ -11,7 +11,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from birdcore.report.calibration import Bin
-from birdcore.report.page import environment
+from birdcore.report.page import template
 
 
 @dataclass(frozen=True)
@@ -100,5 +100,5 @@ def arcs(links: Sequence[tuple[int, int, str]], rows: int, row_height: int) -> M
 
 
 def _draw(macro: str, *arguments: object) -> Markup:
-    drawn: Markup = getattr(environment().get_template("charts.html").module, macro)(*arguments)
+    drawn: Markup = getattr(template("charts.html").module, macro)(*arguments)
     return drawn

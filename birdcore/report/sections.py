@@ -22,7 +22,7 @@ PAIRS = 200
 HEAT = 20
 """Classes of the heat map."""
 ROW = 56
-"""Pixels of a round in the drawing of initialisation and teaching, as in page.css."""
+"""Pixels of a round in the drawing of initialisation and teaching, as in pages/page.css."""
 
 
 def rounds_section(inputs: ReportInputs) -> dict[str, Any]:

@@ -1,108 +1,12 @@
-"""The page in a real browser, headless Chromium, by its DevTools protocol."""
+"""The page in a real browser."""
 
 import json
-import shutil
-import subprocess
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from websockets.sync.client import ClientConnection, connect
 
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-TROUBLE = {"Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled"}
-
-
-@dataclass
-class Tab:
-    """A tab of the browser, and what it reported on the way."""
-
-    socket: ClientConnection
-    events: list[dict[str, Any]] = field(default_factory=list)
-    asked: int = 0
-
-    def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
-        self.asked += 1
-        call = {"id": self.asked, "method": method, "params": parameters}
-        self.socket.send(json.dumps(call))
-        while (answer := json.loads(self.socket.recv(timeout=60))).get("id") != self.asked:
-            self.events.append(answer)
-        assert "error" not in answer, answer
-        return dict(answer["result"])
-
-    def open(self, page: Path, *, scheme: str = "light", width: int = 1280) -> None:
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.ask(f"{domain}.enable")
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        self.ask("Emulation.setEmulatedMedia", features=features)
-        screen = {"height": 900, "deviceScaleFactor": 1, "mobile": False}
-        self.ask("Emulation.setDeviceMetricsOverride", width=width, **screen)
-        self.events.clear()
-        self.ask("Page.navigate", url=page.as_uri())
-        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
-            self.events.append(json.loads(self.socket.recv(timeout=60)))
-
-    def value(self, script: str) -> Any:
-        said = self.ask("Runtime.evaluate", expression=script, returnByValue=True, userGesture=True)
-        assert "exceptionDetails" not in said, said
-        return said["result"].get("value")
-
-    @property
-    def trouble(self) -> list[dict[str, Any]]:
-        return [event for event in self.events if event["method"] in TROUBLE]
-
-    @property
-    def requests(self) -> list[str]:
-        sent = [e for e in self.events if e["method"] == "Network.requestWillBeSent"]
-        return [event["params"]["request"]["url"] for event in sent]
-
-
-@pytest.fixture(scope="module")
-def new_tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Any]]:
-    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if program is None:
-        pytest.skip(f"needs a browser: none of {', '.join(CHROMIUM)} is installed")
-    home = tmp_path_factory.mktemp("browser")
-    # As root, and in most containers, its sandbox can't start.
-    arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"]
-    said = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen([program, *arguments, f"--user-data-dir={home}"], **said) as browser:  # type: ignore[call-overload]
-        try:
-            port = _port(home, browser)
-
-            @contextmanager
-            def tab() -> Iterator[Tab]:
-                new = urllib.request.Request(f"http://127.0.0.1:{port}/json/new", method="PUT")
-                with urllib.request.urlopen(new) as answer:
-                    address = json.load(answer)["webSocketDebuggerUrl"]
-                with connect(address, max_size=None) as socket:
-                    yield Tab(socket)
-
-            yield tab
-        finally:
-            browser.terminate()
-
-
-def _port(home: Path, browser: subprocess.Popen[bytes]) -> int:
-    path = home / "DevToolsActivePort"
-    end = time.monotonic() + 60
-    while not path.is_file() or len(path.read_text().splitlines()) < 2:
-        assert browser.poll() is None, "the browser ended"
-        assert time.monotonic() < end, "the browser does not answer"
-        time.sleep(0.05)
-    return int(path.read_text().splitlines()[0])
-
-
-@pytest.fixture
-def tab(new_tab: Callable[[], Any]) -> Iterator[Tab]:
-    with new_tab() as opened:
-        yield opened
-
+from tests.support.browser import Tab
 
 ROWS = "document.querySelectorAll('#species-table tbody tr').length"
 FIRST = "document.querySelector('#species-table tbody tr').cells[0].textContent"
@@ -136,16 +40,7 @@ def test_it_opens_without_a_complaint_and_without_network(made: Any, tab: Tab, s
 
 def test_each_sound_beside_the_page_plays(made: Any, tab: Tab) -> None:
     tab.open(made.page / "index.html")
-    loaded = """
-        Promise.all([...document.querySelectorAll('audio')].map((audio) => new Promise((done) => {
-            audio.onloadedmetadata = () => done(audio.duration);
-            audio.onerror = () => done(0);
-            audio.load();
-            audio.preload = 'metadata';
-        }))).then((durations) => durations.join())
-    """
-    said = tab.ask("Runtime.evaluate", expression=loaded, awaitPromise=True, returnByValue=True)
-    durations = [float(duration) for duration in said["result"]["value"].split(",")]
+    durations = tab.durations()
     assert len(durations) == len(list((made.page / "sounds").iterdir()))
     assert min(durations) > 1
 

@@ -1,16 +1,15 @@
-import base64
 import io
 
 import numpy as np
 from PIL import Image
 
-from birdcore.report.clips import HEIGHT, WIDTH, picture
+from birdcore.pages.picture import HEIGHT, WIDTH, spectrogram_png
 
 
 def drawn(decibels: np.ndarray) -> np.ndarray:
-    head, _, data = picture(decibels.astype(np.float32)).partition(",")
-    assert head == "data:image/png;base64"
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("L"))
+    picture = Image.open(io.BytesIO(spectrogram_png(decibels.astype(np.float32))))
+    assert picture.format == "PNG"
+    return np.asarray(picture.convert("L"))
 
 
 def test_loud_is_dark_and_low_notes_are_below() -> None:
@@ -26,7 +25,7 @@ def test_a_long_one_is_made_small() -> None:
     rng = np.random.default_rng(0)
     noise = rng.normal(-50, 5, (4000, 256))
     assert drawn(noise).shape == (HEIGHT, WIDTH)
-    assert len(picture(noise.astype(np.float32))) < 40_000
+    assert len(spectrogram_png(noise.astype(np.float32))) < 30_000
 
 
 def test_silence_is_white() -> None:
