@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -138,6 +139,10 @@ class StoredRecordings:
             return torch.tensor(median_codes(self.shard.parts(row))[None], device=self.device)
 
         return of
+
+
+Soundscapes: TypeAlias = Recordings | StoredRecordings
+"""What is predicted: in memory, or read from the disk as it is."""
 
 
 def _alone(

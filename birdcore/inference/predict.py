@@ -1,13 +1,17 @@
-"""Probabilities over a recording of any length, from windows that overlap.
+"""Probabilities over recordings of any length, from windows that overlap.
 
-They come in blocks, from the recording's beginning to its end, so that a day takes no more memory
-than a minute.
+They come in blocks, from a recording's beginning to its end, so that a day takes no more memory
+than a minute. Models that read the same input share it, and batches hold windows of several
+recordings: see `birdcore.inference.window_batches`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby, tee
+from operator import itemgetter
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,26 +19,24 @@ from numpy.typing import NDArray
 
 from birdcore.audio.blocks import Reader
 from birdcore.config import Output, Predict
-from birdcore.features.recordings import Recordings, StoredRecordings
+from birdcore.features.recordings import Soundscapes, StoredRecordings
 from birdcore.features.shard_reader import MelShard
 from birdcore.inference.engine import AUTO, Engine, EngineOutput, Floats, open_engine
-from birdcore.inference.windows import (
-    average_overlaps,
-    cell_centres,
-    segment_ends,
-    segment_max,
-    window_starts,
+from birdcore.inference.window_batches import (
+    CELL_FRAMES,
+    Piece,
+    average_windows,
+    batch_input,
+    pack,
+    run_ahead,
 )
-from birdcore.models.input import InputSpec, load_input, model_input, pick_device
+from birdcore.inference.windows import segment_ends, segment_max
+from birdcore.models.input import InputSpec, load_input, pick_device
 from birdcore.models.sed import ModelSpec, load_spec
 
-BATCH = 64
-CELL_FRAMES = 8
-"""Probabilities are kept for every eighth frame: a backbone answers more coarsely than that."""
-
+WINDOWS_AT_ONCE = 64
+"""Windows that are computed at once, by all streams of an engine together."""
 CELLS_AT_ONCE = 1024
-
-Soundscapes: TypeAlias = Recordings | StoredRecordings
 
 
 @dataclass(frozen=True)
@@ -78,16 +80,44 @@ def cell_count(soundscapes: Soundscapes, row: int) -> int:
     return -(-int(soundscapes.lengths[row]) // CELL_FRAMES)
 
 
-def predict_segments(
-    predictors: Sequence[Predictor], soundscapes: Soundscapes, row: int, settings: Predict
-) -> Floats:
-    """Probabilities (S, K) of the segments of one recording, which `segment_ends` names.
+class Segments(NamedTuple):
+    """A recording's segments.
 
-    A segment has the maximum over its moments of the mean over the predictors.
+    Attributes:
+        ends: End seconds (S,), as `segment_ends` names them.
+        probabilities: (M, S, K), of M members.
     """
-    cells = predict_recording(predictors, soundscapes, row, settings.step_s, settings.output)
-    count, seconds = cell_count(soundscapes, row), duration_s(soundscapes, row)
-    return segment_max(cells, count, cell_rate(soundscapes), seconds, settings.segment_s)
+
+    ends: NDArray[np.int64]
+    probabilities: Floats
+
+
+def predict_segments(
+    members: Sequence[Sequence[Predictor]],
+    recordings: Iterable[tuple[Soundscapes, int]],
+    settings: Predict,
+) -> Iterator[Segments]:
+    """The segments of each recording, in order.
+
+    A segment has the maximum over its moments of a member's mean. For arguments and errors see
+    `predict_cells`.
+    """
+    read: deque[tuple[Soundscapes, int]] = deque()
+
+    def noted() -> Iterator[tuple[Soundscapes, int]]:
+        for recording in recordings:
+            read.append(recording)
+            yield recording
+
+    cells = predict_cells(members, noted(), settings.step_s, settings.output)
+    for _, tagged in groupby(cells, itemgetter(0)):
+        soundscapes, row = read.popleft()
+        # Members side by side, as if they were further classes: (cells, M * K).
+        blocks = (np.concatenate(list(block), axis=1) for _, block in tagged)
+        count, seconds = cell_count(soundscapes, row), duration_s(soundscapes, row)
+        flat = segment_max(blocks, count, cell_rate(soundscapes), seconds, settings.segment_s)
+        by_member = np.stack(np.split(flat, len(members), axis=1))
+        yield Segments(segment_ends(seconds, settings.segment_s), by_member)
 
 
 def recording_segments(soundscapes: Soundscapes, row: int, segment_s: float) -> NDArray[np.int64]:
@@ -102,65 +132,96 @@ def predict_recording(
     step_s: float,
     output: Output = "framewise",
 ) -> Iterator[Floats]:
-    """Probabilities of one recording, (cells, K) in blocks: the mean over the predictors.
+    """Probabilities (cells, K) of one recording, in blocks: the mean over the predictors.
 
-    Of each predictor it is the mean over the windows that cover a cell (`CELL_FRAMES` frames).
+    For arguments and errors see `predict_cells`.
+    """
+    for _, block in predict_cells([predictors], [(soundscapes, row)], step_s, output):
+        yield block[0]
+
+
+def predict_cells(
+    members: Sequence[Sequence[Predictor]],
+    recordings: Iterable[tuple[Soundscapes, int]],
+    step_s: float,
+    output: Output = "framewise",
+) -> Iterator[tuple[int, Floats]]:
+    """Probabilities of recordings, one after the other, each in blocks from its first cell on.
+
+    Of each predictor it is the mean over the windows that cover a cell (`CELL_FRAMES` frames), of
+    a member the mean over its predictors.
 
     Args:
-        predictors: Models that were trained on the front end of the recordings.
-        soundscapes: Recordings as features.
-        row: Which of them.
+        members: M members, each of models that were trained on the front end of the recordings.
+        recordings: Features, and which recording of them. They are read a few batches ahead.
         step_s: Seconds from window to window; windows are as long as the model's input.
         output: What a window gives a moment: "framewise", its output there; "clipwise", the
             output for the window as a whole; "both", the mean of the two.
 
+    Yields:
+        The recording's place in `recordings`, and a block (M, cells, K).
+
     Raises:
         ValueError: A model was trained on another front end.
     """
-    cells = [Reader(_cells(one, soundscapes, row, step_s, output)) for one in predictors]
-    while len((parts := [reader.take(CELLS_AT_ONCE) for reader in cells])[0]):
-        yield np.mean(parts, axis=0)
+    # In the order of the members, so that predictors of one input lie where their outputs do.
+    by_input: dict[InputSpec, list[tuple[int, Predictor]]] = {}
+    for member, predictors in enumerate(members):
+        for predictor in predictors:
+            by_input.setdefault(predictor.input_spec, []).append((member, predictor))
+    owners = np.array([member for some in by_input.values() for member, _ in some])
+    streams = [
+        groupby(_cells([one for _, one in some], source, step_s, output), itemgetter(0))
+        for some, source in zip(by_input.values(), tee(recordings, len(by_input)), strict=True)
+    ]
+    for of_inputs in zip(*streams, strict=True):
+        number = of_inputs[0][0]
+        readers = [Reader(block for _, block in blocks) for _, blocks in of_inputs]
+        while len((parts := [reader.take(CELLS_AT_ONCE) for reader in readers])[0]):
+            block = np.concatenate(parts, axis=1)
+            yield (
+                number,
+                np.stack(
+                    [block[:, owners == member].mean(axis=1) for member in range(len(members))]
+                ),
+            )
 
 
 def _cells(
-    predictor: Predictor, soundscapes: Soundscapes, row: int, step_s: float, output: Output
-) -> Iterator[Floats]:
-    """Probabilities (cells, K) by one predictor, in blocks."""
-    if predictor.input_spec.mel != soundscapes.spec:
-        raise ValueError("the model was trained on another mel than that of the soundscapes")
-    frames, window = int(soundscapes.lengths[row]), predictor.input_spec.frames
-    step = min(window, max(1, round(step_s * soundscapes.spec.frame_rate)))
-    starts = window_starts(frames, window, step)
-    centres = cell_centres(frames, CELL_FRAMES)
-    cell, windows = 0, None
-    for first in range(0, len(starts), BATCH):
-        batch = _window_outputs(predictor, soundscapes, row, starts[first : first + BATCH], output)
-        windows = batch if windows is None else np.concatenate([windows, batch])
-        covering = starts[: first + BATCH][-len(windows) :]
-        # Cells before the next window are covered by these alone.
-        more = first + BATCH < len(starts)
-        end = int(np.searchsorted(centres, starts[first + BATCH])) if more else len(centres)
-        yield average_overlaps(windows, covering, window, frames, CELL_FRAMES, (cell, end))
-        if more:
-            cell, windows = end, windows[covering + window > centres[end]]
-
-
-def _window_outputs(
-    predictor: Predictor,
-    soundscapes: Soundscapes,
-    row: int,
-    starts: NDArray[np.int64],
+    predictors: Sequence[Predictor],
+    recordings: Iterable[tuple[Soundscapes, int]],
+    step_s: float,
     output: Output,
-) -> Floats:
-    """Probabilities (W, T', K) of the moments of windows that begin at these frames."""
-    window, over_floor = predictor.input_spec.frames, predictor.input_spec.over_floor
-    first, stop = int(starts[0]), min(int(starts[-1]) + window, int(soundscapes.lengths[row]))
-    span = soundscapes.span(row, first, stop, with_floor=over_floor)
-    offsets = torch.from_numpy(starts - first).to(span.device)
-    with torch.inference_mode():
-        power = span.power(torch.zeros_like(offsets), offsets, window, with_floor=over_floor)
-        batch = model_input(power, predictor.input_spec).to(predictor.engine.device)
-    return _chosen_output(predictor.engine(batch), output)
+) -> Iterator[tuple[int, Floats]]:
+    """Blocks (cells, P, K) by P predictors of one input, with the number of the recording."""
+    spec = predictors[0].input_spec
+    threads = max(predictor.engine.streams for predictor in predictors)
+
+    def compute(batch: Sequence[Piece]) -> list[Floats]:
+        with torch.inference_mode():
+            inputs = batch_input(batch, spec)
+            return [
+                _chosen_output(one.engine(inputs.to(one.engine.device)), output)
+                for one in predictors
+            ]
+
+    batches = pack(recordings, spec, step_s, max(WINDOWS_AT_ONCE // threads, 1))
+    pieces = _by_piece(run_ahead(compute, batches, threads))
+    for number, own in groupby(pieces, lambda both: both[0].windows.number):
+        for block in average_windows(own, spec.frames):
+            yield number, np.stack(block, axis=1)
+
+
+def _by_piece(
+    batches: Iterable[tuple[Sequence[Piece], Sequence[Floats]]],
+) -> Iterator[tuple[Piece, list[Floats]]]:
+    """Each piece of batches with its part of the outputs."""
+    for batch, outputs in batches:
+        first = 0
+        for piece in batch:
+            stop = first + piece.stop - piece.first
+            yield piece, [of_model[first:stop] for of_model in outputs]
+            first = stop
 
 
 def _chosen_output(outputs: EngineOutput, output: Output) -> Floats:

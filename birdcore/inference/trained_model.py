@@ -13,7 +13,7 @@ division, coding, windows, smoothing and blend.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from pydantic import ConfigDict, ValidationError
 
 from birdcore.audio.blocks import Block, Blocks, cache_blocks
@@ -35,7 +35,6 @@ from birdcore.inference.predict import (
     Predictor,
     load_predictors,
     predict_segments,
-    recording_segments,
 )
 from birdcore.inference.predictions import Predictions
 from birdcore.inference.smooth import smooth_recording
@@ -126,24 +125,29 @@ class TrainedModel:
         """As `predict`, as a typed table that `write_predictions` writes in any format."""
         many = isinstance(recordings, list | tuple)
         given = list(recordings) if many else [recordings]
+        named: list[str] = []
+
+        def features() -> Iterator[tuple[Recordings, int]]:
+            for number, recording in enumerate(given):
+                name, read = self._features(recording, rate, number)
+                named.append(name)
+                yield read, 0
+
         names: list[str] = []
-        ends: list[NDArray[np.int64]] = []
-        rows: dict[str, list[NDArray[np.floating]]] = {name: [] for name in self.members}
-        for number, recording in enumerate(given):
-            name, features = self._features(recording, rate, number)
-            segments = recording_segments(features, 0, self.spec.predict.segment_s)
-            names += [name] * len(segments)
-            ends.append(segments)
-            for member, predictors in self.members.items():
-                outputs = predict_segments(predictors, features, 0, self.spec.predict)
-                smoothed = smooth_recording(outputs.astype(np.float64), self.spec.predict)
-                rows[member].append(smoothed)
-        end_s = np.concatenate([np.zeros(0), *ends])
+        ends = [np.zeros(0, np.int64)]
+        tables = [np.zeros((len(self.members), 0, len(self.classes)))]
+        members, predict = list(self.members.values()), self.spec.predict
+        for number, segments in enumerate(predict_segments(members, features(), predict)):
+            names += [named[number]] * len(segments.ends)
+            ends.append(segments.ends)
+            exact = segments.probabilities.astype(np.float64)
+            tables.append(np.stack([smooth_recording(member, predict) for member in exact]))
+        end_s = np.concatenate(ends).astype(np.float64)
         probabilities = np.zeros((0, len(self.classes)))
         if names:
-            tables = {member: np.concatenate(parts) for member, parts in rows.items()}
-            probabilities = np.asarray(self.spec.blended(tables), np.float64)
-        start_s = end_s - self.spec.predict.segment_s
+            by_member = dict(zip(self.members, np.concatenate(tables, axis=1), strict=True))
+            probabilities = np.asarray(self.spec.blended(by_member), np.float64)
+        start_s = end_s - predict.segment_s
         return Predictions(tuple(names), start_s, end_s, self.classes, probabilities)
 
     def _features(self, recording: Any, rate: int | None, number: int) -> tuple[str, Recordings]:

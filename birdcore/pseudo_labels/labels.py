@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from birdcore.config.round import LabelConfig
-from birdcore.inference.predict import Soundscapes, duration_s
+from birdcore.features.recordings import Soundscapes
+from birdcore.inference.predict import duration_s
 from birdcore.pseudo_labels.soft import (
     drop_small,
     high_low_mask,
@@ -24,7 +25,7 @@ from birdcore.pseudo_labels.soft import (
     power_transform,
     segment_starts,
 )
-from birdcore.pseudo_labels.teacher import Teacher, segment_probabilities
+from birdcore.pseudo_labels.teacher import Teacher, teacher_segments
 from birdcore.teachers.external_teacher import Credit
 
 METADATA_KEY = "birdflow.labels"
@@ -53,30 +54,32 @@ def label_recordings(
         teacher: what labels.
         recordings: mels.
         config: segments, and how probabilities become labels.
-        progress: called with recordings done, recordings in all, and the next one's name.
+        progress: called with recordings done, recordings in all, and the last one's name.
     """
     hop_s = config.segment_s * (1 - config.overlap)
-    tables = []
-    for row, name in enumerate(recordings.names):
-        progress(row, len(recordings.names), name)
-        starts = segment_starts(duration_s(recordings, row), config.segment_s, hop_s)
-        p, known = segment_probabilities(teacher, recordings, row, starts, config)
+    total = len(recordings.names)
+    starts = [
+        segment_starts(duration_s(recordings, row), config.segment_s, hop_s) for row in range(total)
+    ]
+    tables: dict[int, pd.DataFrame] = {}
+    progress(0, total, "")
+    for row, p, known in teacher_segments(teacher, recordings, starts, config):
         labels = power_transform(drop_small(p, config.zero_below), config.power)
-        tables.append(
-            pd.DataFrame(
-                {
-                    "recording": name,
-                    "start": starts,
-                    "end": starts + config.segment_s,
-                    "probabilities": list(p),
-                    "labels": list(labels),
-                    "mask": list(high_low_mask(p, config.high, config.low) & known),
-                    "kept": keep_segments(p, config.threshold),
-                }
-            )
+        tables[row] = pd.DataFrame(
+            {
+                "recording": recordings.names[row],
+                "start": starts[row],
+                "end": starts[row] + config.segment_s,
+                "probabilities": list(p),
+                "labels": list(labels),
+                "mask": list(high_low_mask(p, config.high, config.low) & known),
+                "kept": keep_segments(p, config.threshold),
+            }
         )
-    progress(len(recordings.names), len(recordings.names), "")
-    return pd.concat(tables) if tables else pd.DataFrame(columns=SCHEMA.names)
+        progress(len(tables), total, recordings.names[row])
+    if not tables:
+        return pd.DataFrame(columns=SCHEMA.names)
+    return pd.concat([tables[row] for row in range(total)])
 
 
 def write_labels(

@@ -1,19 +1,21 @@
 """Teachers: the models of a round, an external teacher, or both, which label recordings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from birdcore.config.round import LabelConfig
+from birdcore.features.recordings import Soundscapes
 from birdcore.inference.predict import (
     Predictor,
-    Soundscapes,
     cell_count,
     cell_rate,
-    predict_recording,
+    predict_cells,
 )
 from birdcore.inference.teacher_predictions import TeacherPredictions
 from birdcore.inference.teacher_predictions import segment_probabilities as teacher_probabilities
@@ -60,40 +62,65 @@ def recording_folds(folds: pd.Series, count: int, names: Sequence[str]) -> dict[
     return {name: int(folds.get(name, soundscape_fold(name, count))) for name in names}
 
 
-def segment_probabilities(
+def teacher_segments(
     teacher: Teacher,
     recordings: Soundscapes,
-    row: int,
-    starts: NDArray[np.float64],
+    starts: Sequence[NDArray[np.float64]],
     config: LabelConfig,
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """A teacher's probabilities for segments of one recording.
+) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.bool_]]]:
+    """A teacher's probabilities for segments of recordings.
 
     A segment's probability is the mean over its frames and over all models (6th place 2025:
-    clipwise values were too small), weighted with the external teacher's.
+    clipwise values were too small), weighted with the external teacher's. Recordings that the same
+    models label are predicted together, so they come in any order.
 
     Args:
         teacher: what labels.
         recordings: mels.
-        row: of the recording.
-        starts: of the segments (S,), in seconds.
+        starts: for each recording those of its segments (S,), in seconds.
         config: segment length, window hop, output, and the external teacher's weight.
 
-    Returns:
-        Probabilities (S, K), and which classes (K,) the teacher knows.
+    Yields:
+        Row of the recording, probabilities (S, K), and which classes (K,) the teacher knows.
     """
-    probabilities = np.zeros((len(starts), len(teacher.classes)), np.float32)
-    predictors = teacher.predictors[recordings.names[row]]
-    if predictors:
-        step_s = config.step_s or config.segment_s * (1 - config.overlap)
-        cells = predict_recording(predictors, recordings, row, step_s, config.output)
-        count, rate = cell_count(recordings, row), cell_rate(recordings)
-        ends = starts + config.segment_s
-        probabilities = segment_mean(cells, count, rate, starts, ends).astype(np.float32)
-    if teacher.external is None:
-        return probabilities, np.ones(len(teacher.classes), bool)
-    external = teacher_probabilities(teacher.external, row, starts, config.segment_s)
-    known, weight = teacher.external.columns >= 0, config.external_weight
-    probabilities[:, known] *= 1 - weight
-    probabilities[:, known] += weight * external[:, known]
-    return probabilities, known | bool(predictors)
+    for row, probabilities in _by_models(teacher, recordings, starts, config):
+        known = np.ones(len(teacher.classes), bool)
+        if teacher.external is not None:
+            own = teacher.external.columns >= 0
+            weight = config.external_weight
+            external = teacher_probabilities(teacher.external, row, starts[row], config.segment_s)
+            probabilities[:, own] *= 1 - weight
+            probabilities[:, own] += weight * external[:, own]
+            known = own | bool(teacher.predictors[recordings.names[row]])
+        yield row, probabilities, known
+
+
+def _by_models(
+    teacher: Teacher,
+    recordings: Soundscapes,
+    starts: Sequence[NDArray[np.float64]],
+    config: LabelConfig,
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Row and probabilities (S, K) by the models alone; zeros where no model labels a recording."""
+    rows_of: dict[tuple[int, ...], list[int]] = {}
+    for row, name in enumerate(recordings.names):
+        rows_of.setdefault(tuple(map(id, teacher.predictors[name])), []).append(row)
+    step_s = config.step_s or config.segment_s * (1 - config.overlap)
+    for rows in rows_of.values():
+        predictors = teacher.predictors[recordings.names[rows[0]]]
+        if not predictors:
+            yield from ((row, _no_probabilities(teacher, starts[row])) for row in rows)
+            continue
+        cells = predict_cells(
+            [predictors], ((recordings, row) for row in rows), step_s, config.output
+        )
+        for number, tagged in groupby(cells, itemgetter(0)):
+            row = rows[number]
+            count, rate = cell_count(recordings, row), cell_rate(recordings)
+            blocks = (block[0] for _, block in tagged)
+            ends = starts[row] + config.segment_s
+            yield row, segment_mean(blocks, count, rate, starts[row], ends).astype(np.float32)
+
+
+def _no_probabilities(teacher: Teacher, starts: NDArray[np.float64]) -> NDArray[np.float32]:
+    return np.zeros((len(starts), len(teacher.classes)), np.float32)

@@ -5,20 +5,19 @@ of 5 s the probabilities of all classes, before any smoothing. An external teach
 of the ensemble predicts like a round of its own, from its stored outputs.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from birdcore.config import Predict, defaults_of
 from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job
 
 if TYPE_CHECKING:
-    from birdcore.inference.engine import Floats
-    from birdcore.inference.predict import Soundscapes
+    from collections.abc import Iterator
+
+    from birdcore.features.recordings import StoredRecordings
+    from birdcore.inference.predict import Segments
 
 VERSION = 1
-SegmentPredictor: TypeAlias = "Callable[[int], Floats]"
-"""From the row of a recording to the probabilities (S, K) of its segments."""
 
 
 class Settings(Predict):
@@ -54,7 +53,7 @@ def run(job: Job) -> Metrics:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from birdcore.inference.predict import read_soundscapes, recording_segments
+    from birdcore.inference.predict import read_soundscapes
 
     schema = pa.schema(
         [("recording", pa.string()), ("backbone", pa.string()), ("end", pa.int64()),
@@ -63,17 +62,17 @@ def run(job: Job) -> Metrics:
     settings = Settings.model_validate(job.config)
     soundscapes = read_soundscapes(job.input("mel") / "mel.parquet")
     of_teacher = bool(job.step.inputs.get("heard"))
-    members = (_teacher if of_teacher else _backbones)(job, soundscapes, settings)
+    predicted = (_teacher if of_teacher else _backbones)(job, soundscapes, settings)
     rows = []
-    for row, name in enumerate(soundscapes.names):
-        job.progress(row, len(soundscapes.names), name)
-        ends = recording_segments(soundscapes, row, settings.segment_s)
-        for member, predict in members.items():
-            rows += [
-                {"recording": name, "backbone": member, "end": int(end), "probabilities": p}
-                for end, p in zip(ends, predict(row), strict=True)
-            ]
-    job.progress(len(soundscapes.names), len(soundscapes.names), "")
+    job.progress(0, len(soundscapes.names), "")
+    # Not strict: a recipe without a teacher's settings predicts nothing by it.
+    for row, (name, by_member) in enumerate(zip(soundscapes.names, predicted, strict=False)):
+        rows += [
+            {"recording": name, "backbone": member, "end": int(end), "probabilities": p}
+            for member, (ends, probabilities) in by_member.items()
+            for end, p in zip(ends, probabilities, strict=True)
+        ]
+        job.progress(row + 1, len(soundscapes.names), name)
     pq.write_table(pa.Table.from_pylist(rows, schema), job.folder / "predictions.parquet")
     return {
         "recordings": len(soundscapes.names),
@@ -83,39 +82,38 @@ def run(job: Job) -> Metrics:
 
 
 def _backbones(
-    job: Job, soundscapes: "Soundscapes", settings: Settings
-) -> dict[str, SegmentPredictor]:
-    """The predictors of each backbone: the models of all its folds."""
+    job: Job, soundscapes: "StoredRecordings", settings: Settings
+) -> "Iterator[dict[str, Segments]]":
+    """For each recording the segments by each backbone: the mean over the models of all folds."""
     from birdcore.inference.predict import Predictor, load_predictors, predict_segments
 
-    predictors: dict[str, list[Predictor]] = {}
+    folds: dict[str, list[Predictor]] = {}
     for predictor in load_predictors([model.folder for model in job.inputs("models")]):
-        predictors.setdefault(predictor.model_spec.backbone, []).append(predictor)
-
-    def of(folds: list[Predictor]) -> SegmentPredictor:
-        return lambda row: predict_segments(folds, soundscapes, row, settings)
-
-    return {backbone: of(folds) for backbone, folds in predictors.items()}
+        folds.setdefault(predictor.model_spec.backbone, []).append(predictor)
+    recordings = ((soundscapes, row) for row in range(len(soundscapes.names)))
+    for segments in predict_segments(list(folds.values()), recordings, settings):
+        of_backbones = zip(folds, segments.probabilities, strict=True)
+        yield {name: segments._replace(probabilities=p) for name, p in of_backbones}
 
 
 def _teacher(
-    job: Job, soundscapes: "Soundscapes", settings: Settings
-) -> dict[str, SegmentPredictor]:
-    from birdcore.inference.predict import recording_segments
+    job: Job, soundscapes: "StoredRecordings", settings: Settings
+) -> "Iterator[dict[str, Segments]]":
+    """For each recording the segments by the external teacher."""
+    from birdcore.inference.predict import Segments, recording_segments
     from birdcore.inference.teacher_predictions import (
         read_teacher_predictions,
         segment_probabilities,
     )
 
     if not soundscapes.names or settings.teacher is None:
-        return {}
+        return
     outputs = [artifact / "heard.parquet" for artifact in job.inputs("heard")]
     species = job.input("catalog") / "species.parquet"
     predictions = read_teacher_predictions(outputs, species, soundscapes.names)
     segment_s = settings.segment_s
-
-    def predict(row: int) -> "Floats":
-        starts = recording_segments(soundscapes, row, segment_s) - float(segment_s)
-        return segment_probabilities(predictions, row, starts, segment_s)
-
-    return {settings.teacher: predict}
+    for row in range(len(soundscapes.names)):
+        ends = recording_segments(soundscapes, row, segment_s)
+        starts = ends - float(segment_s)
+        p = segment_probabilities(predictions, row, starts, segment_s)
+        yield {settings.teacher: Segments(ends, p)}

@@ -9,12 +9,11 @@ import torch
 
 from birdcore.config import Output
 from birdcore.features.mel import MelSpec
-from birdcore.features.recordings import read_mels
+from birdcore.features.recordings import Soundscapes, read_mels
 from birdcore.inference import predict as room
 from birdcore.inference.predict import (
     CELL_FRAMES,
     Predictor,
-    Soundscapes,
     cell_count,
     cell_rate,
     duration_s,
@@ -199,7 +198,7 @@ def test_blocks_change_nothing_but_a_sum_s_last_bit(
     soundscapes = read_soundscapes(mel)
     whole = heard(predictor, soundscapes, 1, step_s)
     np.testing.assert_array_equal(heard(predictor, read_mels([mel], CPU), 1, step_s), whole)
-    monkeypatch.setattr(room, "BATCH", batch)
+    monkeypatch.setattr(room, "WINDOWS_AT_ONCE", batch)
     monkeypatch.setattr(room, "CELLS_AT_ONCE", 11)
     np.testing.assert_allclose(heard(predictor, soundscapes, 1, step_s), whole, atol=1e-6)
 

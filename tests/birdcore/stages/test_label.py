@@ -91,9 +91,10 @@ def test_out_of_fold_a_recording_is_labelled_by_those_who_were_not_trained_on_it
     for name in recordings[3:]:
         expected[name] = of_fold[soundscape_fold(name, 2)]
     for name, said in expected.items():
-        np.testing.assert_array_equal(
+        np.testing.assert_allclose(
             np.stack(got.loc[[name]]),
             np.stack(said.set_index("recording").loc[[name], "probabilities"]),
+            atol=1e-6,  # other batches sum in another order
         )
     assert len({soundscape_fold(name, 2) for name in recordings[3:]}) == 2
 

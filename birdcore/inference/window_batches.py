@@ -1,0 +1,161 @@
+"""Windows of many recordings, packed into batches that run in threads ahead of whoever reads.
+
+Short recordings have a window or two each: a batch of windows of several keeps an engine as busy
+as a long recording does. Batches are computed in as many threads as the engine has streams; their
+outputs come in the order of the recordings whichever ends first, so threads change nothing.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from birdcore.features.recordings import Recordings, Soundscapes
+from birdcore.inference.windows import average_overlaps, cell_centres, window_starts
+from birdcore.models.input import InputSpec, model_input
+
+CELL_FRAMES = 8
+"""Probabilities are kept for every eighth frame: a backbone answers more coarsely than that."""
+
+Floats: TypeAlias = NDArray[np.float32]
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class RecordingWindows:
+    """The windows over one recording.
+
+    Attributes:
+        number: The recording's place among those that are predicted.
+        frames: How long it is.
+        starts: First frames of its windows (W,).
+    """
+
+    number: int
+    frames: int
+    starts: NDArray[np.int64]
+
+
+class Piece(NamedTuple):
+    """Windows `first` to `stop` of a recording, and the features that they are cut from."""
+
+    windows: RecordingWindows
+    first: int
+    stop: int
+    features: Recordings
+
+
+def pack(
+    recordings: Iterable[tuple[Soundscapes, int]], spec: InputSpec, step_s: float, size: int
+) -> Iterator[list[Piece]]:
+    """Batches of `size` windows, the last one smaller, in the order of recordings and windows.
+
+    Args:
+        recordings: Features, and which recording of them.
+        spec: What a window is.
+        step_s: Seconds from window to window, at most the length of one.
+        size: Windows of a batch.
+
+    Raises:
+        ValueError: A recording has features of another front end.
+    """
+    batch: list[Piece] = []
+    room = size
+    for number, (soundscapes, row) in enumerate(recordings):
+        if spec.mel != soundscapes.spec:
+            raise ValueError("the model was trained on another mel than that of the soundscapes")
+        frames = int(soundscapes.lengths[row])
+        step = min(spec.frames, max(1, round(step_s * soundscapes.spec.frame_rate)))
+        windows = RecordingWindows(number, frames, window_starts(frames, spec.frames, step))
+        first = 0
+        while first < len(windows.starts):
+            stop = min(first + room, len(windows.starts))
+            # Read here and not in the threads: reading a shard is in order, and it is one file.
+            span = (
+                int(windows.starts[first]),
+                min(int(windows.starts[stop - 1]) + spec.frames, frames),
+            )
+            features = soundscapes.span(row, *span, with_floor=spec.over_floor)
+            batch.append(Piece(windows, first, stop, features))
+            room, first = room - (stop - first), stop
+            if not room:
+                yield batch
+                batch, room = [], size
+    if batch:
+        yield batch
+
+
+def batch_input(batch: Sequence[Piece], spec: InputSpec) -> Tensor:
+    """The model's input (B, 1, F, T) for the windows of a batch."""
+    parts = []
+    for piece in batch:
+        starts = piece.windows.starts[piece.first : piece.stop]
+        offsets = torch.from_numpy(starts - starts[0]).to(piece.features.device)
+        rows = torch.zeros_like(offsets)
+        power = piece.features.power(rows, offsets, spec.frames, with_floor=spec.over_floor)
+        parts.append(model_input(power, spec))
+    return torch.cat(parts)
+
+
+def run_ahead(
+    compute: Callable[[Asked], Answer], asked: Iterable[Asked], threads: int
+) -> Iterator[tuple[Asked, Answer]]:
+    """What was asked with its answer, in order, by threads that are one ahead of the reader.
+
+    No more than `threads + 1` are kept at once, so that memory is bounded.
+    """
+    waiting: deque[tuple[Asked, Future[Answer]]] = deque()
+    with ThreadPoolExecutor(threads, "predict") as pool:
+        try:
+            for one in asked:
+                waiting.append((one, pool.submit(compute, one)))
+                if len(waiting) > threads:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            while waiting:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        finally:  # where the reader stops early, what has not begun is not computed
+            for _, future in waiting:
+                future.cancel()
+
+
+def average_windows(
+    pieces: Iterable[tuple[Piece, Sequence[Floats]]], window_frames: int
+) -> Iterator[list[Floats]]:
+    """Means over the windows of one recording, in blocks, as its windows are computed.
+
+    Args:
+        pieces: All of the recording's, first to last, each with its outputs (W, T', K) by each of
+            P models.
+        window_frames: Length of a window.
+
+    Yields:
+        Probabilities (cells, K) of cells of `CELL_FRAMES` frames, by each of P models.
+    """
+    cell = 0
+    kept: list[Floats] = []
+    for piece, outputs in pieces:
+        windows = piece.windows
+        centres = cell_centres(windows.frames, CELL_FRAMES)
+        both = zip(kept or [of_model[:0] for of_model in outputs], outputs, strict=True)
+        kept = [np.concatenate(earlier_and_new) for earlier_and_new in both]
+        covering = windows.starts[: piece.stop][-len(kept[0]) :]
+        # Cells before the next window are covered by these alone.
+        more = piece.stop < len(windows.starts)
+        end = int(np.searchsorted(centres, windows.starts[piece.stop])) if more else len(centres)
+        cells = (cell, end)
+        yield [
+            average_overlaps(of_model, covering, window_frames, windows.frames, CELL_FRAMES, cells)
+            for of_model in kept
+        ]
+        if more:
+            still = covering + window_frames > centres[end]
+            cell, kept = end, [of_model[still] for of_model in kept]
