@@ -209,6 +209,8 @@ def _again(path: str | Path, reader: Reader, channel: int | None, frames: int) -
         for block in stream.blocks:
             _check_finite(block)
             done += len(block)
+            if done > frames:  # a recorder that is still writing
+                break
             yield to_mono(block, channel)
     if done != frames:
         raise Rejected("changed while it was read")

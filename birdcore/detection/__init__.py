@@ -1,21 +1,24 @@
 """From probabilities over recordings to events and to the tables that people's tools open.
 
-Here are the parts: events, tables and their writers, metadata of recorders, species lists, and the
-work on many files, which is resumed and shared. No command joins them yet.
+`birdcore.detection.detect` joins the parts: files, models, events, tables and their writers,
+metadata of recorders, species lists, and the work on many files, which is resumed and shared.
 """
 
 from birdcore.late_imports import late_imports
 
 __all__ = [
-    "EventSettings", "Events", "FileRow", "RecorderInfo", "Species", "find_events", "read_recorder",
-    "window_events",
+    "DetectSettings", "EventSettings", "Events", "FileRow", "RecorderInfo", "Species",
+    "find_events", "find_recordings", "open_detector", "read_recorder", "window_events",
 ]  # fmt: skip
 
 __getattr__ = late_imports(
     __name__,
     {
         "events": ["EventSettings", "Events", "find_events", "window_events"],
+        "files": ["find_recordings"],
+        "models": ["open_detector"],
         "recorders": ["read_recorder"],
+        "settings": ["DetectSettings"],
         "table": ["FileRow", "RecorderInfo", "Species"],
     },
 )

@@ -7,14 +7,17 @@
       locks/                a lock for each group, for plans and for the final tables
 
 A group is analysed by whoever gets its lock (an flock, which ends with its process) and is
-published by one rename: it is there in full or not at all. The final tables are written from the
-parts in the order of the plans. So they are the same, byte for byte, whoever made which part and
-however often it was killed in between.
+published by one rename: it is there in full or not at all. Nothing but its own files decides what
+is found in a group: where numbers depend on what is computed together, they do so in the same way
+each time. The final tables are written from the parts in the order of the plans. So they are the
+same, byte for byte, whoever made which part and however often it was killed in between.
 """
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from birdcore.detection.table import FILE_SCHEMA, FileRow, file_rows, files_table
-from birdcore.detection.writers import Results, write_outputs
+from birdcore.detection.writers import RTYPES, Results, write_outputs
 from birdcore.store.files import parquet_bytes, write_bytes, write_text
 from birdcore.store.locks import lock_file
 
@@ -41,16 +44,26 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Claim:
+    """A group that this process has locked: nobody else analyses it until it is published."""
+
+    group: Group
+    lock: ExitStack
+
+
+@dataclass(frozen=True)
 class Work:
     """The work on one output folder.
 
     Attributes:
         out: The output folder.
         root: The folder to which the files' names are relative.
+        opened: When this process began with it, Unix seconds.
     """
 
     out: Path
     root: Path
+    opened: float = field(default_factory=time.time)
 
     @property
     def folder(self) -> Path:
@@ -65,32 +78,55 @@ class Work:
             for number, files in enumerate(json.loads(path.read_text(encoding="utf-8")))
         ]
 
-    def pending(self) -> Iterator[Group]:
-        """Groups to analyse, each under its lock for as long as the caller is at it.
+    def missing(self) -> list[Group]:
+        """Groups that are not published yet."""
+        published = {path.stem for path in (self.folder / "parts").glob("*.parquet")}
+        return [group for group in self.groups() if group.name not in published]
 
-        What other processes are at is waited for at the end, since they may be killed.
+    @contextmanager
+    def claims(self) -> Iterator[Iterator[Claim]]:
+        """Missing groups that no process is at, each locked from its turn until it is published.
+
+        Several may be held at a time, so that files are prepared ahead. What is still held at the
+        end of the context is given back.
         """
-        groups = [group for group in self.groups() if not self._part(group).exists()]
-        for wait in (False, True):
-            for group in groups:
-                if self._part(group).exists():
-                    continue
-                with lock_file(self.folder / "locks" / group.name, wait=wait) as ours:
-                    if ours and not self._part(group).exists():
-                        yield group
+        with ExitStack() as held:
+            yield self._claims(held)
 
-    def publish(self, group: Group, rows: Sequence[FileRow], tables: Sequence[pa.Table]) -> None:
-        """Keep what was found in a group, for good.
+    def _claims(self, held: ExitStack) -> Iterator[Claim]:
+        for group in self.missing():
+            lock = held.enter_context(ExitStack())
+            ours = lock.enter_context(lock_file(self._lock(group), wait=False))
+            if ours and not self._part(group).exists():
+                yield Claim(group, lock)
+            else:
+                lock.close()
+
+    def publish(self, claim: Claim, found: Sequence[tuple[FileRow, pa.Table]]) -> None:
+        """Keep what was found in a group, for good, and give back its lock.
 
         Args:
-            group: The group.
-            rows: Its files, in order, each with the number of its detections.
-            tables: Their detections.
+            claim: The group.
+            found: Its files, in order, each with the number of its detections, and these.
         """
+        rows, tables = zip(*found, strict=True)
         table = pa.concat_tables(tables)
         records = json.dumps(files_table(rows).to_pylist()).encode()
         metadata = {**(table.schema.metadata or {}), FILES_KEY: records}
-        write_bytes(self._part(group), parquet_bytes(table.replace_schema_metadata(metadata)))
+        content = parquet_bytes(table.replace_schema_metadata(metadata))
+        write_bytes(self._part(claim.group), content)
+        claim.lock.close()
+
+    def wait_for_others(self) -> bool:
+        """Wait until no process is at a missing group; this one holds none.
+
+        Returns:
+            Whether a group is still missing, since its process was stopped.
+        """
+        for group in self.missing():
+            with lock_file(self._lock(group)):
+                pass
+        return bool(self.missing())
 
     def results(self) -> Results:
         """All analysed files and their detections, in order, a group in memory at a time."""
@@ -106,24 +142,37 @@ class Work:
     def finish(self, rtypes: Sequence[str], *, split_tables: bool = False) -> bool:
         """Write the final tables, where all groups are there.
 
+        Formats that earlier runs have written are written anew too, so that none is left behind.
+
         Returns:
             False where a group is missing.
         """
         with lock_file(self.folder / "locks" / "tables"):
-            groups = self.groups()
-            if not all(self._part(group).exists() for group in groups):
+            if self.missing():
                 return False
-            contents = {"groups": len(groups), "rtypes": list(rtypes), "split_tables": split_tables}
             written = self.folder / "tables.json"
+            before = _read_json(written) or {}
+            kinds = {(name, split_tables) for name in rtypes}
+            kinds |= {(name, split) for name, split in before.get("tables", [])}
+            contents = {
+                "groups": len(self.groups()),
+                "tables": [list(kind) for kind in sorted(kinds)],
+            }
             # Of several processes that end together, one writes.
-            if _read_json(written) != contents or not (self.out / "files.csv").exists():
-                written.unlink(missing_ok=True)
-                write_outputs(self.out, self.results, rtypes, self.root, split_tables=split_tables)
-                write_text(written, json.dumps(contents) + "\n")
+            if before == contents and written.stat().st_mtime >= self.opened:
+                return True
+            written.unlink(missing_ok=True)
+            for split in {split for _, split in kinds}:
+                names = [name for name in RTYPES if (name, split) in kinds]
+                write_outputs(self.out, self.results, names, self.root, split_tables=split)
+            write_text(written, json.dumps(contents) + "\n")
         return True
 
     def _part(self, group: Group) -> Path:
         return self.folder / "parts" / f"{group.name}.parquet"
+
+    def _lock(self, group: Group) -> Path:
+        return self.folder / "locks" / group.name
 
 
 def open_work(out: Path, root: Path, files: Mapping[str, int], settings: Mapping[str, Any]) -> Work:

@@ -167,14 +167,13 @@ def write_outputs(
         ValueError: There is no such format.
     """
     check_rtypes(rtypes)
-    rows = [row for row, _ in results()]
-    write_files_csv(out / "files.csv", rows)
+    write_files_csv(out / "files.csv", (row for row, _ in results()))
     each = [RTYPES[name] for name in rtypes if split_tables or RTYPES[name].per_file]
     for name in rtypes:
         if RTYPES[name] not in each:
             RTYPES[name].write(out / f"{ALL_FILES}{RTYPES[name].suffix}", results(), root)
     if each:
-        stems = split_names([row.file for row in rows])
+        stems = split_names([row.file for row, _ in results()])
         for result in results():
             path = out / TABLES / stems[result[0].file]
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -204,7 +203,7 @@ def split_names(files: Sequence[str]) -> dict[str, str]:
     return {name: stem if counts[stem.casefold()] == 1 else name for name, stem in stems.items()}
 
 
-def write_files_csv(path: Path, rows: Sequence[FileRow]) -> None:
+def write_files_csv(path: Path, rows: Iterable[FileRow]) -> None:
     """The table of analysed files."""
     with _lines(path, FILE_SCHEMA.names) as write:
         for row in rows:

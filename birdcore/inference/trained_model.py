@@ -188,8 +188,13 @@ def encoded(name: str, blocks: Blocks, rate: int, input_spec: InputSpec) -> Reco
     """
     front_end, scale = input_spec.mel, input_spec.scale
     at_rate = cache_blocks(resample_recording(blocks, rate, front_end.sample_rate))
-    _, peak = length_and_peak(at_rate())
-    codes = np.concatenate(list(encode_recording(at_rate(), peak, front_end, scale)))
+    samples, peak = length_and_peak(at_rate())
+    # One array from the start: that of a day is 690 MB, and joining blocks would hold it twice.
+    codes = np.empty((front_end.frames(samples), front_end.bins), np.dtype(scale.dtype))
+    filled = 0
+    for block in encode_recording(at_rate(), peak, front_end, scale):
+        codes[filled : filled + len(block)] = block
+        filled += len(block)
     device = pick_device()
     start, length = torch.zeros(1, dtype=torch.long), torch.tensor([len(codes)])
     frames = torch.from_numpy(codes).to(device)
@@ -215,18 +220,30 @@ def load_model(path: str | Path, engine: str = AUTO) -> TrainedModel:
         >>> model = load_model("out/run")  # doctest: +SKIP
         >>> model.predict("soundscape.ogg")  # doctest: +SKIP
     """
+    folder = model_folder(path)
+    if (folder / ENSEMBLE_FILE).is_file():
+        return _load_ensemble(folder, engine)
+    predictors = load_predictors([folder], engine)
+    spec = EnsembleSpec(weights={"model": 1.0}, members={"model": (".",)})
+    return TrainedModel(spec, {"model": predictors})
+
+
+def model_folder(path: str | Path) -> Path:
+    """The folder of the model that a path names, as `load_model` understands it.
+
+    Raises:
+        ValueError: It holds no model.
+    """
     folder = Path(path)
     for candidate in (folder / FOLDER, folder):
         if (candidate / ENSEMBLE_FILE).is_file():
-            return _load_ensemble(candidate, engine)
+            return candidate
     if not (folder / SPEC_FILE).is_file():
         raise ValueError(
             f"{folder} holds no model: give a run's results folder (--out), which has "
             f"{FOLDER}/{ENSEMBLE_FILE}, or a folder with {', '.join(MODEL_FILES)}"
         )
-    predictors = load_predictors([folder], engine)
-    spec = EnsembleSpec(weights={"model": 1.0}, members={"model": (".",)})
-    return TrainedModel(spec, {"model": predictors})
+    return folder
 
 
 def _load_ensemble(folder: Path, engine: str) -> TrainedModel:

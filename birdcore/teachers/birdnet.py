@@ -47,6 +47,7 @@ def birdnet() -> ExternalTeacher:
         files={path.name: file_sha256(path) for path in (model, labels)},
         credit=CREDIT,
         open=partial(_open, model),
+        common_names=tuple(line.partition("_")[2] for line in lines),
     )
 
 

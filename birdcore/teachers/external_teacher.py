@@ -47,6 +47,7 @@ class ExternalTeacher:
         files: sha256 of each file that decides its outputs.
         credit: Whose work it is.
         open: Reads the model for a number of threads; its result is for one thread at a time.
+        common_names: What the classes are called in English; empty where that is not known.
     """
 
     name: str
@@ -57,6 +58,7 @@ class ExternalTeacher:
     files: Mapping[str, str]
     credit: Credit
     open: Callable[[int], Infer]
+    common_names: tuple[str, ...] = ()
 
     @property
     def window(self) -> int:

@@ -1,12 +1,13 @@
 """The work on a folder: it is resumed, shared and appended to, with the same tables in the end."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from birdcore.detection.table import SCHEMA, FileRow, RecorderInfo
-from birdcore.detection.work import Group, Work, divide, open_work
+from birdcore.detection.work import Claim, Work, divide, open_work
 from birdcore.store.locks import lock_file
 from tests.birdcore.detection.test_writers import result
 
@@ -15,14 +16,13 @@ SETTINGS = {"model": "m", "threshold": 0.5}
 ROOT = Path("/recordings")
 
 
-def analyse(work: Work, group: Group) -> None:
+def analyse(work: Work, claim: Claim) -> None:
     results = [
         result(name, 9.0, [(1.0, 2.0, 0, 0.75)] if int(name[:3]) % 3 else [])
-        for name in group.files[1:]
+        for name in claim.group.files[1:]
     ]
-    bad = FileRow(group.files[0], 0.0, 0, 0, RecorderInfo(), "m", 0.5, reason="empty file")
-    rows = [bad, *(row for row, _ in results)]
-    work.publish(group, rows, [SCHEMA.empty_table(), *(table for _, table in results)])
+    bad = FileRow(claim.group.files[0], 0.0, 0, 0, RecorderInfo(), "m", 0.5, reason="empty file")
+    work.publish(claim, [(bad, SCHEMA.empty_table()), *results])
 
 
 def tables(out: Path) -> dict[str, bytes]:
@@ -30,10 +30,16 @@ def tables(out: Path) -> dict[str, bytes]:
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
 
 
+def analyse_all(work: Work) -> None:
+    with work.claims() as claims:
+        for claim in claims:
+            analyse(work, claim)
+
+
 def all_at_once(out: Path) -> dict[str, bytes]:
     work = open_work(out, ROOT, FILES, SETTINGS)
-    for group in work.pending():
-        analyse(work, group)
+    analyse_all(work)
+    assert not work.wait_for_others()
     assert work.finish(["csv", "parquet", "audacity"])
     return tables(out)
 
@@ -42,56 +48,83 @@ def test_stopped_anywhere_it_ends_with_the_same_tables(tmp_path: Path) -> None:
     expected = all_at_once(tmp_path / "whole")
     assert len(expected) == 43
     out = tmp_path / "stopped"
-    for _ in range(3):
+    for done in range(3):
         work = open_work(out, ROOT, FILES, SETTINGS)
-        for group in work.pending():
-            analyse(work, group)
-            break  # killed
-        assert work.finish(["csv"]) == (not list(work.pending()))
-    assert work.finish(["csv", "parquet", "audacity"])
+        with work.claims() as claims:
+            claimed = [next(claims) for _ in range(3 - done)]
+            analyse(work, claimed[0])  # and killed with the others at hand
+        assert work.finish(["csv"]) == (done == 2)
+    assert work.finish(["parquet", "audacity"])
     assert tables(out) == expected
 
 
 def test_processes_share_groups_and_wait_for_each_other(tmp_path: Path) -> None:
     expected = all_at_once(tmp_path / "whole")
     out = tmp_path / "shared"
-    works = [open_work(out, ROOT, FILES, SETTINGS) for _ in range(2)]
-    first, second = works
-    taken = first.pending()
-    group = next(taken)
+    first, second = (open_work(out, ROOT, FILES, SETTINGS) for _ in range(2))
     done: list[str] = []
 
     def others() -> None:
-        for other in second.pending():
-            done.append(other.name)
-            analyse(second, other)
+        with second.claims() as claims:
+            for claim in claims:
+                analyse(second, claim)
+                done.append(claim.group.name)
+        assert not second.wait_for_others()
+        done.append("all")
 
     thread = threading.Thread(target=others)
-    thread.start()
-    while len(done) < 2:
-        thread.join(0.01)
-    assert group.name not in done
-    analyse(first, group)
-    assert list(taken) == []
+    with first.claims() as claims:
+        mine = next(claims)
+        thread.start()
+        while len(done) < 2:
+            thread.join(0.01)
+        assert done == ["0000-00001", "0000-00002"]
+        assert list(claims) == []
+        thread.join(0.05)
+        assert thread.is_alive()
+        analyse(first, mine)
     thread.join()
-    assert done == ["0000-00001", "0000-00002"]
+    assert done[2:] == ["all"]
     assert second.finish(["csv", "parquet", "audacity"])
     assert tables(out) == expected
 
 
 def test_group_of_a_killed_process_is_done_by_another(tmp_path: Path) -> None:
     work = open_work(tmp_path, ROOT, {"000.wav": 1}, SETTINGS)
-    with lock_file(work.folder / "locks" / "0000-00000"):
-        pass  # it died with the lock
-    assert next(work.pending()).files == ("000.wav",)
+    with lock_file(work.folder / "locks" / "0000-00000"), work.claims() as claims:
+        assert list(claims) == []
+    assert work.wait_for_others()  # it died with the lock
+    with work.claims() as claims:
+        assert next(claims).group.files == ("000.wav",)
+
+
+def test_tables_of_processes_that_end_together_are_written_once(tmp_path: Path) -> None:
+    all_at_once(tmp_path)
+    (tmp_path / "detections.csv").unlink()
+    late = open_work(tmp_path, ROOT, FILES, SETTINGS)
+    together = replace(late, opened=late.opened - 3600)
+    assert together.finish(["csv"])
+    assert not (tmp_path / "detections.csv").exists()
+    assert late.finish(["csv"])
+    assert (tmp_path / "detections.csv").exists()
+
+
+def test_formats_of_an_earlier_run_go_on(tmp_path: Path) -> None:
+    early = dict(list(FILES.items())[20:])
+    for files, rtype, split in ((early, "csv", False), (FILES, "kaleidoscope", True)):
+        work = open_work(tmp_path, ROOT, files, SETTINGS)
+        analyse_all(work)
+        assert work.finish([rtype], split_tables=split)
+    csv = (tmp_path / "detections.csv").read_text()
+    assert csv.count("\n") == 1 + sum(row.detections for row, _ in work.results())
+    assert len(list((tmp_path / "tables").iterdir())) == 40
 
 
 def test_new_files_are_appended(tmp_path: Path) -> None:
     early = dict(list(FILES.items())[20:])
     for files in (early, FILES):
         work = open_work(tmp_path, ROOT, files, SETTINGS)
-        for group in work.pending():
-            analyse(work, group)
+        analyse_all(work)
         assert work.finish(["csv"])
     names = [row.file for row, _ in work.results()]
     assert names == [*early, *list(FILES)[:20]]

@@ -1,0 +1,234 @@
+"""Files and folders of recordings to tables of detections, resumable, and shared by processes.
+
+Recordings are decoded and made into the model's input by threads, a few ahead of the model, which
+runs in the caller's thread over one group of files after another (work.py). So memory holds a few
+recordings, however many there are. A file that can't be read costs one row, which says why.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from itertools import chain, islice
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from birdcore.audio.decode import Rejected, decode
+from birdcore.detection.files import Files
+from birdcore.detection.models import Detector
+from birdcore.detection.recorders import read_recorder
+from birdcore.detection.settings import DetectSettings, Selection, select
+from birdcore.detection.table import SCHEMA, FileRow, RecorderInfo, detections_table
+from birdcore.detection.work import Claim, Work, open_work
+from birdcore.detection.writers import check_rtypes
+
+AHEAD_BYTES = 1 << 29
+"""What recordings that wait for the model may take of memory, where there is more than one."""
+INPUT_BYTES = {".wav": 1 / 8, ".flac": 1 / 4}
+"""About how many bytes of model input a byte of a file becomes, by its suffix; else one."""
+
+
+class Progress(NamedTuple):
+    """How far the work is.
+
+    Attributes:
+        files: Files that are done, by whomever.
+        all_files: All of them.
+        own_files: Files that this process has done.
+        own_seconds: Seconds of audio in them.
+        failed: How many of them could not be read.
+        detections: What was found in them.
+    """
+
+    files: int
+    all_files: int
+    own_files: int = 0
+    own_seconds: float = 0.0
+    failed: int = 0
+    detections: int = 0
+
+    def after(self, row: FileRow) -> "Progress":
+        """The progress after one more file of this process."""
+        return Progress(
+            self.files + 1,
+            self.all_files,
+            self.own_files + 1,
+            self.own_seconds + row.seconds,
+            self.failed + (not row.rate),
+            self.detections + row.detections,
+        )
+
+
+class _Prepared(NamedTuple):
+    """A file's row and, where it could be read, the model's input of it."""
+
+    row: FileRow
+    recording: Any = None
+
+
+def detect(
+    files: Files,
+    detector: Detector[Any],
+    settings: DetectSettings,
+    out: Path,
+    *,
+    rtypes: Sequence[str] = ("table", "csv"),
+    split_tables: bool = False,
+    threads: int = 1,
+    progress: Callable[[Progress], None] = lambda progress: None,
+) -> Progress:
+    """Analyse recordings, and write `files.csv` and tables of what is found.
+
+    Processes that are given the same output folder share its files; each returns when all files are
+    done.
+
+    Args:
+        files: The recordings, see `find_recordings`.
+        detector: The model.
+        settings: What is detected.
+        out: The output folder, which also keeps how far the work is.
+        rtypes: Formats of the tables, see `birdcore.detection.writers.RTYPES`.
+        split_tables: A table for each recording instead of one for all.
+        threads: Recordings that are prepared at once.
+        progress: Called at the beginning and after each file.
+
+    Raises:
+        ValueError: The settings do not fit the model, or `out` holds detections of other settings.
+        OSError: `out` can't be written to.
+
+    Example:
+        >>> detect(
+        ...     find_recordings([Path("recordings")]),
+        ...     open_detector("out/run"),
+        ...     DetectSettings(),
+        ...     Path("detections"),
+        ... )  # doctest: +SKIP
+    """
+    check_rtypes(rtypes)
+    selection = select(settings, detector.species, detector.window_s)
+    decides = {"model": detector.key, **settings.model_dump(mode="json")}
+    work = open_work(out, files.root, files.sizes, decides)
+    all_files, missing = (sum(len(g.files) for g in of) for of in (work.groups(), work.missing()))
+    done = Progress(all_files - missing, all_files)
+    progress(done)
+    prepare = _preparation(files.root, detector, float(selection.thresholds.min()))
+    pool = ThreadPoolExecutor(threads, "prepare")
+    try:
+        more = True
+        while more:
+            with closing(_groups(pool, work, prepare, files, threads)) as groups:
+                for claim, group in groups:
+                    found = []
+                    for row, table in _analysed(group, detector, selection):
+                        found.append((row, table))
+                        done = done.after(row)
+                        progress(done)
+                    work.publish(claim, found)
+            more = work.wait_for_others()
+    finally:
+        pool.shutdown(cancel_futures=True)
+    work.finish(rtypes, split_tables=split_tables)
+    return done
+
+
+def _groups(
+    pool: ThreadPoolExecutor,
+    work: Work,
+    prepare: Callable[[str], _Prepared],
+    files: Files,
+    threads: int,
+) -> Generator[tuple[Claim, Iterator[_Prepared]]]:
+    """Claimed groups, each with its files, in order; one is read to its end before the next.
+
+    Files of the groups that follow are prepared meanwhile.
+    """
+    claimed: deque[Claim] = deque()
+
+    def jobs(claims: Iterator[Claim]) -> Iterator[tuple[str, float]]:
+        for claim in claims:
+            claimed.append(claim)
+            for name in claim.group.files:
+                size = files.sizes.get(name, 0)  # a file of an earlier run may be gone
+                yield name, size * INPUT_BYTES.get(PurePosixPath(name).suffix.lower(), 1)
+
+    with work.claims() as claims:
+        prepared = _ahead(pool, prepare, jobs(claims), threads)
+        for first in prepared:
+            claim = claimed.popleft()
+            group = chain([first], islice(prepared, len(claim.group.files) - 1))
+            del first  # it is let go of when it is analysed, not when its group is
+            yield claim, group
+
+
+def _ahead(
+    pool: ThreadPoolExecutor,
+    prepare: Callable[[str], _Prepared],
+    jobs: Iterable[tuple[str, float]],
+    threads: int,
+) -> Iterator[_Prepared]:
+    """Prepared files in order; those that wait are few, and small where there is more than one."""
+    waiting: deque[tuple[float, Future[_Prepared]]] = deque()
+    held = 0.0
+    for name, size in jobs:
+        while waiting and (len(waiting) > threads or held + size > AHEAD_BYTES):
+            held -= waiting[0][0]
+            yield waiting.popleft()[1].result()
+        waiting.append((size, pool.submit(prepare, name)))
+        held += size
+    while waiting:
+        yield waiting.popleft()[1].result()
+
+
+def _preparation(
+    root: Path, detector: Detector[Any], threshold: float
+) -> Callable[[str], _Prepared]:
+    """Decodes a file and makes the model's input of it; what is wrong with it is in its row."""
+
+    def prepare(name: str) -> _Prepared:
+        path, recorder = root / name, RecorderInfo()
+        try:
+            recorder = read_recorder(path)
+            audio = decode(path)
+            recording = detector.prepare(name, audio)
+        except (Rejected, OSError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            row = FileRow(name, 0.0, 0, 0, recorder, detector.key, threshold, reason=reason)
+            return _Prepared(row)
+        seconds, rate, channels = audio.duration_s, audio.rate, audio.channels
+        row = FileRow(
+            name, seconds, rate, channels, recorder, detector.key, threshold, reason=audio.problem
+        )
+        return _Prepared(row, recording)
+
+    return prepare
+
+
+def _analysed(
+    files: Iterable[_Prepared], detector: Detector[Any], selection: Selection
+) -> Iterator[tuple[FileRow, pa.Table]]:
+    """Rows and detections of files, in order."""
+    waiting: deque[tuple[FileRow, bool]] = deque()
+
+    def readable() -> Iterator[Any]:
+        for row, recording in files:
+            waiting.append((row, recording is not None))
+            if recording is not None:
+                yield recording
+            del recording  # a day's would be held while the next is waited for
+
+    def unreadable() -> Iterator[tuple[FileRow, pa.Table]]:
+        while waiting and not waiting[0][1]:
+            yield waiting.popleft()[0], SCHEMA.empty_table()
+
+    for found in detector.events(readable(), selection):
+        yield from unreadable()
+        row, _ = waiting.popleft()
+        if isinstance(found, Rejected):
+            yield replace(row, reason=str(found)), SCHEMA.empty_table()
+        else:
+            row = replace(row, detections=len(found))
+            yield row, detections_table(row, found, detector.species, selection.thresholds)
+    yield from unreadable()

@@ -1,0 +1,248 @@
+"""What finds events in recordings: a trained ensemble, or an external teacher as it is (zero-shot).
+
+Both are opened by a name and do their work in two steps. `prepare` decodes a recording and makes
+the model's input of it, in any thread and ahead of the model; `events` runs the model on several
+of them, in one thread. Both read a recording in blocks, so that a day takes no more memory than its
+codes, a byte for each cell of its spectrogram.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+
+from birdcore.audio.blocks import Blocks, cache_blocks
+from birdcore.audio.decode import Audio, Rejected
+from birdcore.audio.resample import resample_recording
+from birdcore.detection.events import (
+    Events,
+    Floats,
+    Windows,
+    find_events,
+    window_events,
+    window_peaks,
+    window_starts_s,
+)
+from birdcore.detection.settings import Selection
+from birdcore.detection.species_list import read_classes
+from birdcore.detection.table import Species
+from birdcore.features.recordings import Recordings
+from birdcore.inference.engine import AUTO
+from birdcore.inference.predict import cell_count, cell_rate, predict_cells
+from birdcore.inference.trained_model import (
+    MODEL_FILES,
+    EnsembleSpec,
+    TrainedModel,
+    encoded,
+    load_model,
+    model_folder,
+)
+from birdcore.store.files import file_sha256
+from birdcore.teachers import TEACHERS, ExternalTeacher, teacher_named
+from birdcore.teachers.external_teacher import Infer, windows
+
+KEY_DIGITS = 12
+Prepared = TypeVar("Prepared")
+
+
+class Detector(Protocol[Prepared]):
+    """A model that finds events in recordings."""
+
+    @property
+    def key(self) -> str:
+        """Names the model by its content: with the settings, it decides what is found."""
+
+    @property
+    def species(self) -> tuple[Species, ...]:
+        """Its classes (K,)."""
+
+    @property
+    def window_s(self) -> float | None:
+        """The only length of fixed windows that it knows; None where it knows any, or events."""
+
+    def prepare(self, name: str, audio: Audio) -> Prepared:
+        """Its input of one recording; raises Rejected where that can't be read any more."""
+
+    def events(
+        self, recordings: Iterable[Prepared], selection: Selection
+    ) -> Iterator[Events | Rejected]:
+        """What is found in each recording, in order; or why it can't be read any more.
+
+        Recordings are taken a little ahead of what is given back.
+        """
+
+
+class Features(NamedTuple):
+    """One recording as codes, and its length in seconds."""
+
+    codes: Recordings
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class TrainedDetector:
+    """Our models: framewise probabilities of the blended ensemble."""
+
+    model: TrainedModel
+    key: str
+    species: tuple[Species, ...]
+    window_s: float | None = None
+
+    def prepare(self, name: str, audio: Audio) -> Features:
+        codes = encoded(name, audio.blocks, audio.rate, self.model.input_spec)
+        return Features(codes, audio.duration_s)
+
+    def events(self, recordings: Iterable[Features], selection: Selection) -> Iterator[Events]:
+        spec = self.model.spec
+        # A rank is a row's place among others, not a probability that a threshold can be set for.
+        blend = "mean" if spec.blend == "rank" else spec.blend
+        weights = spec.model_copy(update={"blend": blend})
+        lengths: list[tuple[int, float, float]] = []
+
+        def codes() -> Iterator[tuple[Recordings, int]]:
+            for codes, duration_s in recordings:
+                lengths.append((cell_count(codes, 0), cell_rate(codes), duration_s))
+                yield codes, 0
+
+        members = list(self.model.members.values())
+        blocks = predict_cells(members, codes(), spec.predict.step_s, spec.predict.output)
+        for number, of_one in groupby(blocks, itemgetter(0)):
+            cells = (
+                weights.blended(dict(zip(self.model.members, block, strict=True)))
+                for _, block in of_one
+            )
+            count, rate, duration_s = lengths[number]
+            yield _cell_events(cells, count, rate, duration_s, selection)
+
+
+class Waves(NamedTuple):
+    """One recording at a teacher's rate: blocks, how many samples, and seconds."""
+
+    blocks: Blocks
+    samples: int
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class TeacherDetector:
+    """An external teacher: probabilities of windows of its own length."""
+
+    teacher: ExternalTeacher
+    infer: Infer
+    key: str
+    species: tuple[Species, ...]
+
+    @property
+    def window_s(self) -> float:
+        return self.teacher.window_s
+
+    def prepare(self, name: str, audio: Audio) -> Waves:
+        resampled = resample_recording(audio.blocks, audio.rate, self.teacher.sample_rate)
+        blocks = cache_blocks(resampled)
+        return Waves(blocks, sum(map(len, blocks())), audio.duration_s)
+
+    def events(
+        self, recordings: Iterable[Waves], selection: Selection
+    ) -> Iterator[Events | Rejected]:
+        for waves in recordings:
+            try:
+                peaks = self._peaks(waves, selection.settings.overlap_s)
+                found = _window_events(peaks, self.window_s, waves.duration_s, selection)
+            except (Rejected, OSError) as error:  # a long recording is decoded once more
+                yield error if isinstance(error, Rejected) else Rejected(str(error))
+            else:
+                yield found
+
+    def _peaks(self, waves: Waves, overlap_s: float) -> Windows:
+        starts = window_starts_s(waves.duration_s, self.window_s, overlap_s)
+        # A window that would reach over the end is taken from before it.
+        begins = np.minimum(starts, max(waves.duration_s - self.window_s, 0.0))
+        first = 0
+        for batch in windows(waves.blocks(), waves.samples, starts, self.teacher):
+            probabilities, _ = self.infer(batch)
+            yield begins[first : first + len(batch)], probabilities
+            first += len(batch)
+
+
+def _cell_events(
+    cells: Iterable[Floats], count: int, rate: float, duration_s: float, selection: Selection
+) -> Events:
+    """Events of one recording from its probabilities (cells, K), in blocks."""
+    settings, window_s = selection.settings, selection.segment_s
+    if window_s is not None:
+        peaks = window_peaks(cells, count, rate, duration_s, window_s, settings.overlap_s)
+        return _window_events([peaks], window_s, duration_s, selection)
+    asked = (block[:, selection.classes] for block in cells)
+    thresholds = selection.thresholds[selection.classes]
+    events = find_events(asked, rate, duration_s, thresholds, settings.events)
+    return replace(events, label=selection.classes[events.label])
+
+
+def _window_events(
+    peaks: Windows, window_s: float, duration_s: float, selection: Selection
+) -> Events:
+    """Events of one recording from probabilities (W, K) of its windows."""
+    settings = selection.settings
+    asked = ((starts, block[:, selection.classes]) for starts, block in peaks)
+    thresholds = selection.thresholds[selection.classes]
+    events = window_events(
+        asked, window_s, duration_s, thresholds, settings.top_n, settings.merge_consecutive
+    )
+    return replace(events, label=selection.classes[events.label])
+
+
+def open_detector(model: str | Path, threads: int = 1, engine: str = AUTO) -> Detector[Any]:
+    """A model by the folder that it lies in, or a teacher by its name.
+
+    Args:
+        model: A run's results folder, a folder of one model, or a teacher's name, `birdnet`.
+        threads: How many a teacher may use.
+        engine: What runs a trained model, see `birdcore.inference.engine`.
+
+    Raises:
+        ValueError: There is no such model, or the teacher is not installed.
+    """
+    folder = Path(model)
+    if str(model) in TEACHERS and not folder.is_dir():
+        teacher = teacher_named(str(model))
+        return TeacherDetector(
+            teacher, teacher.open(threads), _key(teacher.files), _teacher_species(teacher)
+        )
+    if not folder.is_dir():
+        raise ValueError(
+            f"no model is at {model}: give a run's results folder (its --out), a folder with "
+            f"{', '.join(MODEL_FILES)}, or {' or '.join(TEACHERS)}"
+        )
+    trained = load_model(folder, engine)
+    folder = model_folder(folder)
+    species = read_classes(folder, trained.classes)
+    return TrainedDetector(trained, model_key(folder, trained.spec), species)
+
+
+def model_key(folder: Path, spec: EnsembleSpec) -> str:
+    """Names an ensemble by its content: the weights of its members and all files of its models."""
+    files = {
+        f"{model}/{file}": file_sha256(folder / model / file)
+        for models in spec.members.values()
+        for model in models
+        for file in MODEL_FILES
+    }
+    return _key(files | {"ensemble": spec.model_dump_json()})
+
+
+def _teacher_species(teacher: ExternalTeacher) -> tuple[Species, ...]:
+    names = teacher.common_names or teacher.classes
+    return tuple(
+        Species(scientific, scientific, common)
+        for scientific, common in zip(teacher.classes, names, strict=True)
+    )
+
+
+def _key(files: Mapping[str, str]) -> str:
+    lines = "\n".join(f"{name} {files[name]}" for name in sorted(files))
+    return hashlib.sha256(lines.encode()).hexdigest()[:KEY_DIGITS]
