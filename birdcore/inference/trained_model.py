@@ -246,12 +246,23 @@ def model_folder(path: str | Path) -> Path:
     return folder
 
 
-def _load_ensemble(folder: Path, engine: str) -> TrainedModel:
+def read_ensemble(folder: Path) -> EnsembleSpec:
+    """The ensemble of a run's `model` folder.
+
+    Raises:
+        ValueError: The folder holds none, or its description is damaged.
+    """
     file = folder / ENSEMBLE_FILE
     try:
-        spec = EnsembleSpec.model_validate_json(file.read_bytes())
+        return EnsembleSpec.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise ValueError(f"{folder} holds no ensemble: {error.strerror}: {file}") from error
     except ValidationError as error:
         raise ValueError(f"{file} describes no ensemble: {error}") from error
+
+
+def _load_ensemble(folder: Path, engine: str) -> TrainedModel:
+    spec = read_ensemble(folder)
     if spec.left_out:
         warnings.warn(
             f"{', '.join(spec.left_out)}: a member of the run's ensemble that is not in {folder}, "

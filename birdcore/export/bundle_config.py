@@ -1,0 +1,72 @@
+"""`config.json` of a bundle: all that predicting needs beside models and arrays.
+
+`kit/predict.py` reads it without birdflow, as plain JSON: so all that it needs is written out here,
+also what has a default. A change of meaning raises the format, which the script checks.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from birdcore.config import Predict
+from birdcore.inference.predict import CELL_FRAMES
+from birdcore.models.normalise import Normalisation
+
+CONFIG_FILE, ARRAYS_FILE, SCRIPT_FILE = "config.json", "front_end.npz", "predict.py"
+
+
+class BundledModel(BaseModel):
+    """One model of a bundle.
+
+    Attributes:
+        folder: Below the bundle; holds model.onnx, and model.xml with model.bin.
+        frames: Of a window.
+        normalise: How a window's decibels are scaled.
+        top_db: Decibels below the window's maximum that are cut off; None: none.
+        onnx_difference: By how much probabilities of model.onnx differ from torch's.
+        openvino_difference: The same of model.xml.
+        openvino_weights: Those of model.xml; float32 where half precision changes too much.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: str
+    frames: int
+    normalise: Normalisation | Literal["floor"]
+    top_db: float | None
+    onnx_difference: float
+    openvino_difference: float
+    openvino_weights: Literal["float16", "float32"]
+
+
+class BundleConfig(BaseModel):
+    """What a bundle holds and how it predicts.
+
+    Attributes:
+        front_end: Settings of the front end, with its name; its arrays are in front_end.npz.
+        scale: Decibels of the lowest and highest code, and the codes' type.
+        predict: Windows, output and smoothing: the recipe's [predict].
+        cell_frames: Frames for which one probability is kept.
+        blend, power, weights: How members are blended.
+        members: The models of each member; its folds are averaged.
+        left_out: Members of the run with a weight that are not here: external teachers.
+        classes: In the order of the models' outputs.
+        licences: How many training recordings have each licence.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    birdflow: str
+    front_end: dict[str, Any]
+    scale: dict[str, Any]
+    divide_by_peak: Literal[True] = True
+    predict: Predict
+    cell_frames: int = CELL_FRAMES
+    blend: Literal["mean", "power", "rank"]
+    power: float
+    weights: dict[str, float | list[float]]
+    members: dict[str, tuple[BundledModel, ...]]
+    left_out: tuple[str, ...] = ()
+    classes: tuple[str, ...]
+    licences: dict[str, int]

@@ -1,0 +1,525 @@
+"""Predict a folder of soundscapes with the models beside this file, and write submission.csv.
+
+    python predict.py SOUNDSCAPES [--out submission.csv] [--sample sample_submission.csv]
+
+It runs where birdflow can't be installed, for instance in an offline notebook. It needs NumPy,
+soundfile, and OpenVINO or ONNX Runtime, and nothing else: so what birdflow does in several modules
+is written here once more, in NumPy. Tests hold that both compute the same: mel energies to 1e-4 dB
+(cells some 100 dB below the loudest, to 3e-3), and each probability of a submission to 1e-3.
+
+    config.json       front end, codes, windows, smoothing, blend, weights, classes
+    front_end.npz     window, filters, power of each code, response of the resampler
+    model/ROUND/BACKBONE/fold-N/    model.onnx, and the same for OpenVINO (model.xml, model.bin)
+
+Several recordings are predicted at once, each by one thread from its first byte to its rows, so
+that only probabilities are kept of a recording that is done. A recording is held in memory as a
+whole: this is for soundscapes of minutes, not of days.
+"""
+
+import argparse
+import csv
+import json
+import math
+import os
+import sys
+import threading
+import time
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+if __name__ == "__main__":
+    # Threads work on recordings; threads of NumPy's within each of them would only get in the way.
+    # It reads this when it is imported.
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+FORMAT = 1
+BATCH = 64
+SUFFIXES = {".ogg", ".flac", ".wav", ".mp3", ".oga", ".opus", ".aif", ".aiff"}
+CODEC_PADDING_S = 0.1  # lossy codecs append a little silence, which gets no row of its own
+CANCELLED = 0.1  # of the energy that the sum of unrelated channels would have
+BLOCK_SAMPLES = 1 << 18  # windowed samples at once: they stay in the processor's cache
+BAND = 16  # filters multiplied at once: most of a filter is zero
+NEIGHBOURS = (0.1, 0.2, 0.4, 0.2, 0.1)
+TINY = 1e-5
+
+Floats = NDArray[Any]
+Model = Callable[[Floats], tuple[Floats, Floats]]
+"""From inputs (B, 1, F, T) to clipwise (B, K) and framewise (B, T', K) probabilities."""
+
+
+class Refused(ValueError):
+    """Something that can't be used; `str()` is the reason in one line."""
+
+
+# --- samples ---------------------------------------------------------------------------------
+
+
+def read_mono(path: Path) -> tuple[Floats, int]:
+    """Mono samples (n,) of a file, and their rate."""
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise Refused(f"{path}: {error}") from error
+    if not len(samples):
+        raise Refused(f"{path}: no samples can be read from it")
+    if not np.isfinite(samples).all():
+        raise Refused(f"{path}: holds samples that are NaN or infinite")
+    return to_mono(samples), rate
+
+
+def to_mono(samples: Floats) -> Floats:
+    """The mean over channels (n, channels), or the loudest where their sum is near silence."""
+    channels = samples.shape[1]
+    if channels == 1:
+        return samples[:, 0]
+    energies = samples.var(axis=0, dtype=np.float64)
+    of_sum = samples.sum(axis=1).var(dtype=np.float64)
+    if of_sum < CANCELLED * energies.sum():  # one channel is wired the wrong way round
+        return np.ascontiguousarray(samples[:, int(energies.argmax())])
+    return samples @ np.full(channels, 1 / channels, np.float32)
+
+
+def resample(samples: Floats, source: int, target: int, response: Floats) -> Floats:
+    """Samples at another rate, by their spectrum.
+
+    response: of birdflow's resampler, from 0.9 to 1 of the lower rate's highest frequency; below
+    that it changes nothing, above nothing passes.
+    """
+    if source == target:
+        return samples
+    common = math.gcd(source, target)
+    down, up = source // common, target // common
+    count = max(1, round(len(samples) * up / down))
+    # Silence behind the end keeps the end from reaching the beginning: a spectrum is circular.
+    blocks = -(-(len(samples) + 4096) // down)
+    spectrum = np.fft.rfft(np.asarray(samples, np.float64), blocks * down)
+    bins = blocks * up // 2 + 1
+    kept = spectrum[:bins]
+    nyquist = blocks * min(down, up) / 2
+    kept = kept * np.interp(
+        np.arange(len(kept)) / nyquist, np.linspace(0.9, 1.0, len(response)), response, 1.0, 0.0
+    )
+    resampled = np.fft.irfft(kept, blocks * up)[:count] * (up / down)
+    return resampled.astype(np.float32)
+
+
+# --- features --------------------------------------------------------------------------------
+
+
+def mel_energies(
+    samples: Floats, front_end: Mapping[str, Any], arrays: Mapping[str, Any]
+) -> Floats:
+    """Mel energies (frames, bins) of mono samples at the front end's rate."""
+    n_fft, hop = front_end["n_fft"], front_end["hop_length"]
+    window, bank = arrays["window"], arrays["bank"]
+    bands = [_band(bank, first) for first in range(0, bank.shape[1], BAND)]
+    padded = np.pad(samples, n_fft // 2, mode="reflect" if len(samples) > 1 else "edge")
+    frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop]
+    frames = frames[: 1 + len(samples) // hop]
+    energies = np.empty((len(frames), bank.shape[1]), np.float32)
+    step = max(1, BLOCK_SAMPLES // n_fft)
+    for first in range(0, len(frames), step):
+        bins = np.abs(np.fft.rfft(frames[first : first + step] * window)).astype(np.float32)
+        if front_end["power"] == 2:
+            np.square(bins, out=bins)
+        for mels, touched, weights in bands:
+            energies[first : first + step, mels] = bins[:, touched] @ weights
+    return energies
+
+
+def _band(bank: Floats, first: int) -> tuple[slice, slice, Floats]:
+    """Some filters, the bins that they touch, and their weights there."""
+    mels = slice(first, min(first + BAND, bank.shape[1]))
+    touched = np.flatnonzero(bank[:, mels].any(axis=1))
+    bins = slice(int(touched[0]), int(touched[-1]) + 1)
+    return mels, bins, np.ascontiguousarray(bank[bins, mels])
+
+
+def encode(energies: Floats, power: int, scale: Mapping[str, Any]) -> Floats:
+    """Energies as codes of the type that the models were trained on."""
+    small = scale["dtype"] == "uint8"
+    height = scale["ceiling_db"] - scale["floor_db"]
+    step, top = (height / 255, 255.0) if small else (1.0, height)
+    codes = np.log(np.maximum(energies, np.float32(1e-30)))
+    codes *= np.float32(20.0 / power / math.log(10.0) / step)
+    codes -= np.float32(scale["floor_db"] / step)
+    np.clip(codes, 0.0, top, out=codes)
+    return np.rint(codes).astype(np.uint8) if small else codes.astype(np.float16)
+
+
+def decode_power(codes: Floats, scale: Mapping[str, Any], table: Floats) -> Floats:
+    """The power of codes; code 0 is none."""
+    if codes.dtype == np.uint8:
+        return np.asarray(table[codes])
+    decibels = codes.astype(np.float32) + np.float32(scale["floor_db"])
+    return np.where(codes > 0, 10 ** (decibels / 10), np.float32(0))
+
+
+def lower_median(values: Floats, axis: int) -> Floats:
+    """The median; of an even number the lower one of the two in the middle, as torch has it."""
+    middle = (values.shape[axis] - 1) // 2
+    return np.take(np.partition(values, middle, axis=axis), [middle], axis=axis)
+
+
+def model_input(power: Floats, floor: Floats, model: Mapping[str, Any]) -> Floats:
+    """Inputs (B, 1, F, T) of power (B, F, T) and of a recording's steady noise (F, 1)."""
+    how, top_db = model["normalise"], model["top_db"]
+    if how == "floor":
+        least = np.maximum(floor, np.maximum(1e-3 * floor.mean(), 1e-12))
+        db = 10.0 * np.log10(np.clip(power / least, 0.1, 1e6))
+        return np.asarray((db - 5.0) / 10.0, np.float32)[:, None]
+    db = 10.0 * np.log10(np.maximum(power, np.float32(1e-10)))
+    if top_db is not None:
+        db = np.maximum(db, db.max(axis=(1, 2), keepdims=True) - top_db)
+    if how == "minmax":
+        low, high = db.min(axis=(1, 2), keepdims=True), db.max(axis=(1, 2), keepdims=True)
+        scaled = (db - low) / np.maximum(high - low, TINY)
+    elif how == "none":
+        scaled = (db + 40.0) / 40.0
+    else:
+        middle = db.mean(axis=(1, 2), keepdims=True) if how == "zscore" else lower_median(db, 2)
+        centred = db - middle
+        scaled = centred / np.maximum(centred.std(axis=(1, 2), keepdims=True), TINY)
+    return np.asarray(scaled, np.float32)[:, None]
+
+
+# --- windows and rows ------------------------------------------------------------------------
+
+
+def window_starts(total: int, window: int, step: int) -> NDArray[np.int64]:
+    """First frames of windows over a recording, evenly, the first and last at its ends."""
+    room = max(total - window, 0)
+    steps = max(math.ceil(room / step - 0.1), math.ceil(room / window))
+    return np.linspace(0, room, steps + 1).round().astype(np.int64)
+
+
+def cell_probabilities(
+    codes: Floats, model: Mapping[str, Any], run: Model, config: Mapping[str, Any], table: Floats
+) -> Floats:
+    """Probabilities (cells, K) by one model: the mean over the windows that cover a cell."""
+    predict, size = config["predict"], config["cell_frames"]
+    total, window = len(codes), model["frames"]
+    frame_rate = config["front_end"]["sample_rate"] / config["front_end"]["hop_length"]
+    step = min(window, max(1, round(predict["step_s"] * frame_rate)))
+    starts = window_starts(total, window, step)
+    lower = np.arange(0, total, size)
+    centres = (lower + np.minimum(lower + size, total)) / 2
+    floor = decode_power(lower_median(codes, 0), config["scale"], table).T / math.log(2)
+    sums = np.zeros((len(centres), len(config["classes"])), np.float32)
+    coverage = np.zeros((len(centres), 1), np.float32)
+    for first in range(0, len(starts), BATCH):
+        batch = starts[first : first + BATCH]
+        # A recording that is shorter than a window is repeated.
+        frames = (batch[:, None] + np.arange(window)) % total
+        power = decode_power(codes[frames], config["scale"], table).transpose(0, 2, 1)
+        clipwise, framewise = run(model_input(power, floor, model))
+        outputs = framewise if predict["output"] != "clipwise" else clipwise[:, None]
+        if predict["output"] == "both":
+            outputs = (clipwise[:, None] + framewise) / 2
+        for start, output in zip(batch, outputs, strict=True):
+            begin, end = np.searchsorted(centres, [start, start + window])
+            moment = ((centres[begin:end] - start) * len(output) / window).astype(np.int64)
+            sums[begin:end] += output[moment]
+            coverage[begin:end] += 1
+    return sums / coverage
+
+
+def segment_maxima(cells: Floats, cell_rate: float, count: int, segment_s: float) -> Floats:
+    """Maxima (S, K) in the segments of a recording; the last one takes all to the end."""
+    starts = np.arange(count) * segment_s
+    first = np.ceil(starts * cell_rate - 0.5 - 1e-6).clip(0, len(cells) - 1).astype(np.int64)
+    last = np.append(first[1:], len(cells))
+    return np.stack(
+        [cells[a : max(b, a + 1)].max(axis=0) for a, b in zip(first, last, strict=True)]
+    )
+
+
+def smooth(rows: Floats, predict: Mapping[str, Any]) -> Floats:
+    """All smoothing of a recording's rows (S, K), in the order of a birdflow recipe."""
+    if sigma := predict["gaussian"]:
+        reach = np.arange(-int(4 * sigma + 0.5), int(4 * sigma + 0.5) + 1)
+        rows = _weighted(rows, np.exp(-0.5 * (reach / sigma) ** 2))
+    if shift := predict["delta_shift"]:
+        rows = _weighted(rows, np.array([shift / 2, 0.0, 1 - shift, 0.0, shift / 2]))
+    if predict["neighbours"]:
+        rows = _weighted(rows, np.array(NEIGHBOURS))
+    share = predict["file_maximum"]
+    return np.asarray((1 - share) * rows + share * rows.max(axis=0, keepdims=True))
+
+
+def _weighted(rows: Floats, kernel: Floats) -> Floats:
+    reach = len(kernel) // 2
+    padded = np.pad(rows, ((reach, reach), (0, 0)), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, len(kernel), axis=0)
+    return np.asarray(windows @ (kernel / kernel.sum()))
+
+
+def ranks(table: Floats) -> Floats:
+    """Ranks within each column (N, K), ties averaged, from 0 to 1; .5 where there is one row."""
+    if len(table) == 1:
+        return np.full_like(table, 0.5)
+    columns = []
+    for column in table.T:
+        _, inverse, counts = np.unique(column, return_inverse=True, return_counts=True)
+        columns.append((np.cumsum(counts) - (counts + 1) / 2)[inverse] / (len(table) - 1))
+    return np.stack(columns, axis=1)
+
+
+def blend(members: Mapping[str, Floats], config: Mapping[str, Any]) -> Floats:
+    """One table (N, K) from those of all members."""
+    how, power = config["blend"], config["power"]
+    shares = np.array([config["weights"][name] for name in members], np.float64)
+    # A class whose whole weight belonged to members that are not here counts the others alike.
+    shares = np.where(shares.sum(axis=0) > 0, shares, 1.0)
+    shares = shares / shares.sum(axis=0)
+    total = 0.0
+    for share, table in zip(shares, members.values(), strict=True):
+        total = total + share * (
+            ranks(table) if how == "rank" else table**power if how == "power" else table
+        )
+    return np.asarray(total ** (1 / power) if how == "power" else total)
+
+
+# --- engines ---------------------------------------------------------------------------------
+
+
+def open_openvino(folder: Path) -> Model:
+    """A model by OpenVINO; each thread has a request of its own."""
+    import openvino
+
+    settings = {
+        "PERFORMANCE_HINT": "THROUGHPUT",
+        "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16 where the CPU has it
+        "ENABLE_CPU_PINNING": False,  # else several processes take the same cores
+    }
+    compiled = openvino.Core().compile_model(folder / "model.xml", "CPU", settings)
+    of_thread = threading.local()
+
+    def run(batch: Floats) -> tuple[Floats, Floats]:
+        if not hasattr(of_thread, "request"):
+            of_thread.request = compiled.create_infer_request()
+        outputs = of_thread.request.infer({"features": batch})
+        return outputs["clipwise"].copy(), outputs["framewise"].copy()
+
+    return run
+
+
+def open_onnx(folder: Path) -> Model:
+    """A model by ONNX Runtime; threads share one session, in which each computes alone."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        folder / "model.onnx", options, providers=["CPUExecutionProvider"]
+    )
+
+    def run(batch: Floats) -> tuple[Floats, Floats]:
+        clipwise, framewise = session.run(["clipwise", "framewise"], {"features": batch})
+        return clipwise, framewise
+
+    return run
+
+
+ENGINES: dict[str, Callable[[Path], Model]] = {"openvino": open_openvino, "onnx": open_onnx}
+
+
+def open_models(bundle: Path, config: Mapping[str, Any], engine: str) -> dict[str, Model]:
+    """The models by folder, opened by the first engine that is installed, or the one named."""
+    reasons = []
+    described = [model for models in config["members"].values() for model in models]
+    for name in ENGINES if engine == "auto" else [engine]:
+        try:
+            models = {
+                model["folder"]: ENGINES[name](bundle / model["folder"]) for model in described
+            }
+        except ImportError as error:
+            reasons.append(str(error))
+            continue
+        for model in described:
+            silence = np.zeros((1, 1, config["front_end"]["n_mels"], model["frames"]), np.float32)
+            found, classes = models[model["folder"]](silence)[0].shape[1], len(config["classes"])
+            if found != classes:
+                raise Refused(f"{model['folder']} has {found} classes, config.json {classes}")
+        return models
+    raise Refused(f"no engine: install openvino or onnxruntime ({'; '.join(reasons)})")
+
+
+# --- a folder of soundscapes -----------------------------------------------------------------
+
+
+def read_config(bundle: Path) -> dict[str, Any]:
+    """What config.json says; refused where it is of another version."""
+    try:
+        config = json.loads((bundle / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise Refused(f"{bundle} is no bundle: config.json can't be read ({error})") from error
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        found = config.get("format") if isinstance(config, dict) else None
+        raise Refused(f"{bundle / 'config.json'} has format {found}, this script reads {FORMAT}")
+    if (name := config["front_end"]["name"]) != "mel":
+        raise Refused(f"{bundle / 'config.json'}: the front end {name!r} is unknown")
+    return config
+
+
+def predict_file(
+    path: Path, config: Mapping[str, Any], arrays: Mapping[str, Any], models: Mapping[str, Model]
+) -> tuple[dict[str, Floats], float]:
+    """Smoothed probabilities (S, K) of a recording by each member, and its seconds."""
+    front_end, settings = config["front_end"], config["predict"]
+    samples, rate = read_mono(path)
+    samples = resample(samples, rate, front_end["sample_rate"], arrays["response"])
+    peak = float(np.abs(samples).max()) or 1.0
+    energies = mel_energies(samples / np.float32(peak), front_end, arrays)
+    codes = encode(energies, front_end["power"], config["scale"])
+    frame_rate = front_end["sample_rate"] / front_end["hop_length"]
+    seconds, segment_s = max(len(codes) - 1, 1) / frame_rate, settings["segment_s"]
+    count = max(math.ceil((seconds - CODEC_PADDING_S) / segment_s), 1)
+    rows = {}
+    for member, folds in config["members"].items():
+        cells = [
+            cell_probabilities(codes, fold, models[fold["folder"]], config, arrays["power_table"])
+            for fold in folds
+        ]
+        mean = np.mean(cells, axis=0)
+        maxima = segment_maxima(mean, frame_rate / config["cell_frames"], count, segment_s)
+        rows[member] = smooth(maxima.astype(np.float64), settings)
+    return rows, seconds
+
+
+def row_names(paths: Sequence[str]) -> list[str]:
+    """What rows are named after: stems; with the folder, then the suffix, where two are alike."""
+    level = dict.fromkeys(paths, 0)
+
+    def name(path: str) -> str:
+        inner = PurePosixPath(path)
+        called = (inner.stem, str(inner.with_suffix("")), str(inner))[level[path]]
+        return unicodedata.normalize("NFC", called)
+
+    while True:
+        times = Counter(map(name, paths))
+        alike = [path for path in paths if times[name(path)] > 1 and level[path] < 2]
+        if not alike:
+            return [name(path) for path in paths]
+        for path in alike:
+            level[path] += 1
+
+
+def read_sample(path: Path, classes: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Row ids and columns of a sample_submission.csv, whose classes must be those of the models."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header, *rows = csv.reader(file)
+    if set(header[1:]) != set(classes):
+        odd = sorted(set(header[1:]) ^ set(classes))
+        raise Refused(f"{path}: its classes are not those of the models: {', '.join(odd[:5])}")
+    return [row[0] for row in rows if row], header[1:]
+
+
+def predict_folder(
+    folder: Path, bundle: Path, *, engine: str = "auto", threads: int = 0
+) -> tuple[list[str], Floats, list[str], float]:
+    """Row ids (N,), probabilities (N, K), classes (K,), and the seconds of all recordings."""
+    config = read_config(bundle)
+    with np.load(bundle / "front_end.npz") as stored:
+        arrays = dict(stored)
+    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise Refused(f"{folder} holds no recording")
+    models = open_models(bundle, config, engine)
+
+    def predict(path: Path) -> tuple[dict[str, Floats], float] | Refused:
+        try:
+            return predict_file(path, config, arrays, models)
+        except Refused as error:
+            return error
+
+    threads = threads or len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(threads) as pool:
+        found = list(pool.map(predict, paths))
+    names = row_names([path.relative_to(folder).as_posix() for path in paths])
+    row_ids: list[str] = []
+    members: dict[str, list[Floats]] = {name: [] for name in config["members"]}
+    seconds = 0.0
+    for name, result in zip(names, found, strict=True):
+        if isinstance(result, Refused):
+            print(f"left out: {result}", file=sys.stderr)
+            continue
+        rows, duration = result
+        seconds += duration
+        for member, table in rows.items():
+            members[member].append(table)
+        count = len(next(iter(rows.values())))
+        row_ids += [f"{name}_{config['predict']['segment_s'] * (row + 1)}" for row in range(count)]
+    if not row_ids:
+        raise Refused(f"no recording in {folder} can be read")
+    tables = {name: np.concatenate(parts) for name, parts in members.items()}
+    return row_ids, blend(tables, config), config["classes"], seconds
+
+
+def write_submission(
+    path: Path,
+    row_ids: Sequence[str],
+    probabilities: Floats,
+    classes: Sequence[str],
+    sample: Path | None = None,
+) -> None:
+    """Write a submission, in the rows and columns of a sample where there is one.
+
+    Rows without a prediction have each class's mean, so that they rank in the middle. A sample
+    that names no recording of the folder decides the columns alone.
+    """
+    wanted, columns = list(row_ids), list(classes)
+    if sample is not None:
+        rows, columns = read_sample(sample, classes)
+        there = {row.rpartition("_")[0] for row in row_ids}
+        stems = {unicodedata.normalize("NFC", row.rpartition("_")[0]) for row in rows}
+        wanted = rows if there & stems else wanted
+    order = [list(classes).index(name) for name in columns]
+    mean, row_of = probabilities.mean(axis=0), {name: row for row, name in enumerate(row_ids)}
+
+    def lines() -> Iterable[list[str]]:
+        for name in wanted:
+            row = row_of.get(unicodedata.normalize("NFC", name))
+            values = mean if row is None else probabilities[row]
+            yield [name, *(f"{values[k]:.8g}" for k in order)]
+
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["row_id", *columns])
+        writer.writerows(lines())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Predict a folder of soundscapes.")
+    parser.add_argument("soundscapes", type=Path, help="folder of recordings")
+    parser.add_argument("--out", type=Path, default=Path("submission.csv"))
+    parser.add_argument("--sample", type=Path, help="a sample_submission.csv: its rows and columns")
+    parser.add_argument("--bundle", type=Path, default=Path(__file__).resolve().parent)
+    parser.add_argument("--engine", choices=["auto", *ENGINES], default="auto")
+    parser.add_argument("--threads", type=int, default=0, help="recordings at once; 0: all cores")
+    given = parser.parse_args(arguments)
+    began = time.perf_counter()
+    try:
+        row_ids, probabilities, classes, seconds = predict_folder(
+            given.soundscapes, given.bundle, engine=given.engine, threads=given.threads
+        )
+        write_submission(given.out, row_ids, probabilities, classes, given.sample)
+    except (Refused, OSError) as error:
+        print(f"predict.py: {error}", file=sys.stderr)
+        return 1
+    took = time.perf_counter() - began
+    print(f"{len(row_ids)} rows of {seconds:.0f} s of audio in {took:.1f} s: {given.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

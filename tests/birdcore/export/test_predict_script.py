@@ -1,0 +1,144 @@
+"""The script of a bundle computes what birdflow does, part by part."""
+
+import runpy
+from dataclasses import asdict
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile as sf
+import soxr
+import torch
+
+from birdcore.audio.decode import decode
+from birdcore.config import Predict
+from birdcore.export.bundle import KIT, front_end_arrays
+from birdcore.features.mel import PRESETS, MelSpec
+from birdcore.features.recordings import Recordings
+from birdcore.features.scale import encode
+from birdcore.features.spectrogram import mel_energy
+from birdcore.inference.smooth import smooth_recording
+from birdcore.inference.weights import blend
+from birdcore.models.input import InputSpec, model_input
+from birdcore.sources.row_names import row_names
+
+kit = SimpleNamespace(**runpy.run_path(str(KIT / "predict.py")))
+
+SPECS = {
+    **PRESETS,
+    "magnitude": MelSpec(power=1, mel_scale="slaney", norm="slaney"),
+    "mini": MelSpec(hop_length=1024, n_mels=64, f_min=1000.0, f_max=12500.0),
+}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_mel_equals_birdflow_on_real_files(shared_data: Path, name: str) -> None:
+    spec = SPECS[name]
+    scale = spec.scale("uint8")
+    arrays = front_end_arrays(spec, scale)
+    files = sorted((shared_data / "birdclef-mini" / "test_soundscapes").glob("*.ogg"))[:3]
+    assert files
+    for path in files:
+        samples, rate = kit.read_mono(path)
+        np.testing.assert_array_equal(samples, decode(path).samples)
+        assert rate == spec.sample_rate
+        samples = samples / np.abs(samples).max()
+        expected = mel_energy(samples, spec)
+        found = kit.mel_energies(samples, spec.model_dump(), arrays)
+        codes = encode(expected, spec.power, scale)
+        kept = codes > 0
+        decibels = [20 / spec.power * np.log10(np.float64(e[kept])) for e in (found, expected)]
+        difference = np.abs(decibels[0] - decibels[1])
+        # Both transform in float32, by different libraries: that is noise of some -150 dB, which
+        # shows in cells far below the loudest. The codes' step is .4 dB.
+        assert (difference > 1e-4).mean() < 1e-3
+        assert difference.max() < 3e-3
+        assert difference[decibels[1] > -35].max(initial=0.0) < 1e-4
+        # Only cells in the middle between two codes may be rounded to the other one.
+        of_kit = kit.encode(found, spec.power, asdict(scale))
+        assert np.abs(of_kit.astype(int) - codes).max() <= 1
+        assert (of_kit != codes).mean() < 1e-4
+
+
+@pytest.mark.parametrize("length", [1, 2, 300, 1024, 5000])
+def test_short_recordings_are_mirrored_alike(length: int) -> None:
+    spec = MelSpec(n_mels=32)
+    samples = np.random.default_rng(length).standard_normal(length).astype(np.float32)
+    arrays = front_end_arrays(spec, spec.scale())
+    found = kit.mel_energies(samples, spec.model_dump(), arrays)
+    np.testing.assert_allclose(found, mel_energy(samples, spec), rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("rate", [22_050, 24_000, 44_100, 48_000, 96_000])
+def test_resampling_is_that_of_birdflow(shared_data: Path, rate: int) -> None:
+    path = sorted((shared_data / "birdclef-mini" / "test_soundscapes").glob("*.ogg"))[0]
+    samples = soxr.resample(decode(path).samples[: 32_000 * 20 + 77], 32_000, rate)
+    response = front_end_arrays(MelSpec(), MelSpec().scale())["response"]
+    expected = soxr.resample(samples, rate, 32_000, quality="HQ")
+    found = kit.resample(samples, rate, 32_000, response)
+    assert len(found) == len(expected)
+    assert np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2)) < 2e-3
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float16"])
+@pytest.mark.parametrize("how", ["zscore", "minmax", "bins", "none", "floor"])
+def test_inputs_of_models_are_those_of_birdflow(how: str, dtype: str) -> None:
+    spec = MelSpec(n_mels=32)
+    scale = spec.scale("uint8" if dtype == "uint8" else "float16")
+    reads = InputSpec(mel=spec, scale=scale, frames=40, normalise=how, top_db=80.0)
+    energies = np.random.default_rng(0).exponential(0.01, (100, 32)).astype(np.float32)
+    codes = encode(energies, 2, scale)
+    starts = torch.tensor([[0], [100]])
+    features = Recordings(("a",), torch.from_numpy(codes), *starts, spec, scale)
+    offsets = torch.tensor([0, 30, 60])
+    power = features.power(torch.zeros_like(offsets), offsets, 40, with_floor=how == "floor")
+    expected = model_input(power, reads).numpy()
+
+    table = front_end_arrays(spec, scale)["power_table"]
+    frames = offsets.numpy()[:, None] + np.arange(40)
+    of_kit = kit.decode_power(codes[frames], asdict(scale), table).transpose(0, 2, 1)
+    floor = kit.decode_power(kit.lower_median(codes, 0), asdict(scale), table).T / np.log(2)
+    found = kit.model_input(of_kit, floor, {"normalise": how, "top_db": 80.0})
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Predict(),
+        Predict(gaussian=0.8),
+        Predict(neighbours=True, file_maximum=0.2),
+        Predict(gaussian=1.5, delta_shift=0.5, neighbours=True, file_maximum=0.1),
+    ],
+)
+@pytest.mark.parametrize("rows", [1, 3, 12])
+def test_smoothing_is_that_of_birdflow(settings: Predict, rows: int) -> None:
+    table = np.random.default_rng(rows).random((rows, 4))
+    expected = smooth_recording(table, settings)
+    np.testing.assert_allclose(kit.smooth(table, settings.model_dump()), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("how", ["mean", "power", "rank"])
+@pytest.mark.parametrize("weights", [[0.25, 0.75], [[0.5, 0.0, 1.0], [0.5, 1.0, 0.0]]])
+def test_blends_are_those_of_birdflow(how: str, weights: list) -> None:
+    tables = np.random.default_rng(0).random((2, 9, 3)).round(1)  # with ties
+    config = {"blend": how, "power": 2.0, "weights": dict(zip("ab", weights, strict=True))}
+    found = kit.blend(dict(zip("ab", tables, strict=True)), config)
+    np.testing.assert_allclose(found, blend(tables, weights, how, 2.0), atol=1e-12)
+
+
+def test_channels_that_cancel_leave_the_loudest(tmp_path: Path) -> None:
+    one = np.random.default_rng(0).standard_normal(32_000).astype(np.float32) * 0.1
+    for name, other in (("alike", one), ("wrong", -1.05 * one)):
+        path = tmp_path / f"{name}.wav"
+        sf.write(path, np.stack([one, other], axis=1), 32_000, subtype="FLOAT")
+        np.testing.assert_allclose(kit.read_mono(path)[0], decode(path).samples, atol=1e-7)
+
+
+def test_rows_are_named_as_birdflow_names_them() -> None:
+    paths = ["a/x.ogg", "b/x.ogg", "b/x.wav", "c/u\N{COMBINING DIAERESIS}.ogg", "y.ogg"]
+    named = row_names(f"test_soundscapes/{path}" for path in paths)
+    expected = [kit.unicodedata.normalize("NFC", name) for name in named.values()]
+    assert kit.row_names(paths) == expected
