@@ -12,49 +12,25 @@ gets its name when it is complete and each of its models agrees with torch.
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import soxr
-import torch
-from torch import Tensor
 
 from birdcore import __version__
-from birdcore.export.bundle_config import (
-    ARRAYS_FILE,
-    CONFIG_FILE,
-    SCRIPT_FILE,
-    BundleConfig,
-    BundledModel,
-)
+from birdcore.export.bundle_config import ARRAYS_FILE, CONFIG_FILE, SCRIPT_FILE, BundleConfig
+from birdcore.export.front_end import front_end_arrays
 from birdcore.export.licences import ATTRIBUTION_FILE, check_licences
-from birdcore.export.openvino_file import save_openvino
+from birdcore.export.model_files import export_model
 from birdcore.features.front_end import FrontEnd
 from birdcore.features.mel import MelSpec
-from birdcore.features.scale import Scale, power_table
-from birdcore.features.spectrogram import filter_bank, hann_window
-from birdcore.inference.engine import ENGINES, TorchEngine
-from birdcore.inference.onnx import TOLERANCE, export_onnx, largest_difference
-from birdcore.inference.onnx_file import ONNX_FILE
-from birdcore.inference.trained_model import (
-    ENSEMBLE_FILE,
-    FOLDER,
-    EnsembleSpec,
-    encoded,
-    read_ensemble,
-)
-from birdcore.models.input import INPUT_FILE, InputSpec, load_input, model_input
-from birdcore.models.sed import SPEC_FILE, load_model, load_spec
+from birdcore.inference.trained_model import ENSEMBLE_FILE, FOLDER, EnsembleSpec, read_ensemble
+from birdcore.models.input import InputSpec, load_input
+from birdcore.models.sed import load_spec
 
 KIT = Path(__file__).parent / "kit"
 CARD_FILE = "MODEL_CARD.md"
-HALF_TOLERANCE = 5e-4
-"""Of probabilities with weights of half precision, where those of a submission may differ by 1e-3:
-other recordings than the one that is checked may lie further off."""
-CHECKED_WINDOWS = 8
 
 
 def write_bundle(
@@ -77,17 +53,24 @@ def write_bundle(
             model's front end is not known to the script, or an export differs from torch.
     """
     spec = read_ensemble(run / FOLDER)
+    target = target.resolve()  # "." has no name
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ValueError(f"{target} is not empty: give a folder that is new or empty")
     licences = check_licences(run, accept=accept_licences)
     folders = [name for models in spec.members.values() for name in models]
+    if not folders:
+        raise ValueError(f"{run / FOLDER} holds no model: an external teacher's is not copied")
     input_spec, classes = _common_input(run / FOLDER, folders)
     front_end = _known_front_end(input_spec.mel)
     # Beside the target, since a rename does not cross file systems.
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        bundled = dict(_export_models(run / FOLDER, partial, folders, progress))
+        partial.mkdir(parents=True)  # refused now, where it can't be written
+        bundled = {}
+        for name in folders:
+            progress(name)
+            bundled[name] = export_model(run / FOLDER / name, name, partial)
         config = BundleConfig(
             birdflow=__version__,
             front_end={"name": front_end.name, **front_end.model_dump()},
@@ -115,35 +98,6 @@ def write_bundle(
     return config
 
 
-def front_end_arrays(spec: MelSpec, scale: Scale) -> Mapping[str, Any]:
-    """The arrays of front_end.npz.
-
-    Returns:
-        window (n_fft,), bank (n_fft // 2 + 1, bins), power_table (256,) where codes are uint8, and
-        response: of the resampler, see `resampler_response`.
-    """
-    small = scale.dtype == "uint8"
-    return {
-        "window": hann_window(spec.n_fft),
-        "bank": filter_bank(spec),
-        "power_table": power_table(scale) if small else np.zeros(0, np.float32),
-        "response": resampler_response(),
-    }
-
-
-def resampler_response(points: int = 257) -> np.ndarray:
-    """Gain of soxr HQ at frequencies from 0.9 to 1 of the lower rate's highest, evenly, (points,).
-
-    It is the same for all pairs of rates to 1e-3, so one is measured: the spectrum of an impulse.
-    """
-    source, target = 48_000, 32_000
-    impulse = np.zeros(source)
-    impulse[source // 2] = 1.0
-    spectrum = np.abs(np.fft.rfft(soxr.resample(impulse, source, target, quality="HQ")))
-    hz = np.linspace(0.9, 1.0, points) * target / 2
-    return np.asarray(np.interp(hz, np.arange(len(spectrum)), spectrum) * source / target)
-
-
 def _common_input(models: Path, folders: list[str]) -> tuple[InputSpec, tuple[str, ...]]:
     """What all models read, and their classes; those of a run agree, other folders may not."""
     inputs = {name: load_input(models / name) for name in folders}
@@ -161,59 +115,6 @@ def _known_front_end(front_end: FrontEnd) -> MelSpec:
     if not isinstance(front_end, MelSpec):
         raise ValueError(f"{SCRIPT_FILE} has no front end {front_end.name!r}: only mel is exported")
     return front_end
-
-
-def _export_models(
-    models: Path, bundle: Path, folders: list[str], progress: Callable[[str], None]
-) -> Iterator[tuple[str, BundledModel]]:
-    """Export each model, and compare both of its files with torch."""
-    for name in folders:
-        progress(name)
-        source, folder = models / name, bundle / FOLDER / name
-        folder.mkdir(parents=True)
-        model, spec = load_model(source)
-        reads = load_input(source)
-        for file in (SPEC_FILE, INPUT_FILE):
-            shutil.copyfile(source / file, folder / file)
-        export_onnx(model, spec, reads, folder / ONNX_FILE)
-        batch = check_batch(reads)
-        expected = TorchEngine(model, torch.device("cpu"))(batch)
-        difference = largest_difference(expected, ENGINES["onnx"](folder)(batch))
-        half = True
-        by_openvino = largest_difference(expected, save_openvino(folder, half=True)(batch))
-        if not by_openvino <= HALF_TOLERANCE:
-            half = False
-            by_openvino = largest_difference(expected, save_openvino(folder, half=False)(batch))
-        if not (difference <= TOLERANCE and by_openvino <= (HALF_TOLERANCE if half else TOLERANCE)):
-            raise ValueError(
-                f"the export of {source} is wrong: probabilities differ from torch's by "
-                f"{difference:.2g} (ONNX) and {by_openvino:.2g} (OpenVINO)"
-            )
-        yield name, BundledModel(
-            folder=f"{FOLDER}/{name}", frames=reads.frames, normalise=reads.normalise,
-            top_db=reads.top_db, onnx_difference=difference, openvino_difference=by_openvino,
-            openvino_weights="float16" if half else "float32",
-        )  # fmt: skip
-
-
-def check_batch(reads: InputSpec) -> Tensor:
-    """Inputs (B, 1, F, T) of a generated recording: whistles that rise, over noise that fades.
-
-    An export must not depend on the data folder, which may be elsewhere by then.
-    """
-    rate = reads.mel.sample_rate
-    count = reads.mel.samples(CHECKED_WINDOWS * reads.frames + 1)
-    t = np.arange(count) / rate
-    noise = np.random.default_rng(0).standard_normal(count) * np.exp(-t / t[-1] * 3)
-    phase = 2 * np.pi * (rate / 16 * t + rate / 8 * t * t / t[-1])
-    whistle = np.sin(phase) * (np.sin(2 * np.pi * t) > 0)
-    samples = np.asarray(0.1 * noise + whistle, np.float32)
-    features = encoded("check", lambda: iter([samples]), rate, reads)
-    offsets = torch.arange(CHECKED_WINDOWS, device=features.device) * reads.frames
-    rows = torch.zeros_like(offsets)
-    with torch.inference_mode():
-        power = features.power(rows, offsets, reads.frames, with_floor=reads.over_floor)
-        return model_input(power, reads).cpu()
 
 
 def _copy_texts(run: Path, bundle: Path, spec: EnsembleSpec) -> None:

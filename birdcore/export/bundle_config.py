@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from birdcore.config import Predict
-from birdcore.inference.predict import CELL_FRAMES
+from birdcore.inference.window_batches import CELL_FRAMES
 from birdcore.models.normalise import Normalisation
 
 CONFIG_FILE, ARRAYS_FILE, SCRIPT_FILE = "config.json", "front_end.npz", "predict.py"

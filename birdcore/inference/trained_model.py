@@ -258,7 +258,8 @@ def read_ensemble(folder: Path) -> EnsembleSpec:
     except OSError as error:
         raise ValueError(f"{folder} holds no ensemble: {error.strerror}: {file}") from error
     except ValidationError as error:
-        raise ValueError(f"{file} describes no ensemble: {error}") from error
+        reason = " ".join(str(error).split())  # pydantic writes several lines
+        raise ValueError(f"{file} describes no ensemble: {reason}") from error
 
 
 def _load_ensemble(folder: Path, engine: str) -> TrainedModel:

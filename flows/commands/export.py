@@ -47,8 +47,8 @@ def export(
     differences = [(model.onnx_difference, model.openvino_difference) for model in models]
     full, openvino = map(max, zip(*differences, strict=True))
     out.print(
-        f"{len(models)} models, {len(config.classes)} classes; probabilities differ from torch's "
-        f"by {full:.1e} at most (by OpenVINO: {openvino:.1e})"
+        f"{len(models)} model{'s' if len(models) > 1 else ''}, {len(config.classes)} classes; "
+        f"probabilities differ from torch's by {full:.1e} at most (by OpenVINO: {openvino:.1e})"
     )
     out.print(f"bundle   {to}")
     out.print(f"predict  python {to / 'predict.py'} SOUNDSCAPES --out submission.csv")

@@ -2,10 +2,11 @@
 
     python predict.py SOUNDSCAPES [--out submission.csv] [--sample sample_submission.csv]
 
-It runs where birdflow can't be installed, for instance in an offline notebook. It needs NumPy,
-soundfile, and OpenVINO or ONNX Runtime, and nothing else: so what birdflow does in several modules
-is written here once more, in NumPy. Tests hold that both compute the same: mel energies to 1e-4 dB
-(cells some 100 dB below the loudest, to 3e-3), and each probability of a submission to 1e-3.
+It runs where birdflow can't be installed, for instance in an offline notebook. It needs Python
+3.10, NumPy, soundfile, and OpenVINO or ONNX Runtime, and nothing else: so what birdflow does in
+several modules is written here once more, in NumPy. Tests hold that both compute the same: mel
+energies to 1e-4 dB (cells some 100 dB below the loudest, to 3e-3), and each probability of a
+submission to 1e-3.
 
     config.json       front end, codes, windows, smoothing, blend, weights, classes
     front_end.npz     window, filters, power of each code, response of the resampler
@@ -25,6 +26,7 @@ import sys
 import threading
 import time
 import unicodedata
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +44,7 @@ import soundfile
 from numpy.typing import NDArray
 
 FORMAT = 1
+CONFIG_KEYS = {"blend", "cell_frames", "classes", "members", "power", "predict", "scale", "weights"}
 BATCH = 64
 SUFFIXES = {".ogg", ".flac", ".wav", ".mp3", ".oga", ".opus", ".aif", ".aiff"}
 CODEC_PADDING_S = 0.1  # lossy codecs append a little silence, which gets no row of its own
@@ -345,6 +348,9 @@ def open_models(bundle: Path, config: Mapping[str, Any], engine: str) -> dict[st
         except ImportError as error:
             reasons.append(str(error))
             continue
+        except Exception as error:  # each engine has errors of its own
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+            raise Refused(f"{bundle}: {name} can't open its models: {reason.strip()}") from error
         for model in described:
             silence = np.zeros((1, 1, config["front_end"]["n_mels"], model["frames"]), np.float32)
             found, classes = models[model["folder"]](silence)[0].shape[1], len(config["classes"])
@@ -357,18 +363,52 @@ def open_models(bundle: Path, config: Mapping[str, Any], engine: str) -> dict[st
 # --- a folder of soundscapes -----------------------------------------------------------------
 
 
-def read_config(bundle: Path) -> dict[str, Any]:
-    """What config.json says; refused where it is of another version."""
+def read_bundle(bundle: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What config.json says, and the arrays; refused where the bundle is of another version."""
+    path = bundle / "config.json"
     try:
-        config = json.loads((bundle / "config.json").read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise Refused(f"{bundle} is no bundle: config.json can't be read ({error})") from error
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        found = config.get("format") if isinstance(config, dict) else None
-        raise Refused(f"{bundle / 'config.json'} has format {found}, this script reads {FORMAT}")
-    if (name := config["front_end"]["name"]) != "mel":
-        raise Refused(f"{bundle / 'config.json'}: the front end {name!r} is unknown")
-    return config
+    found = config.get("format") if isinstance(config, dict) else None
+    if found != FORMAT:
+        raise Refused(
+            f"{path} has format {found}, this script reads {FORMAT}: use the predict.py that was "
+            "exported with it"
+        )
+    front_end = config.get("front_end")
+    name = front_end.get("name") if isinstance(front_end, dict) else None
+    if name != "mel":
+        raise Refused(f"{path}: the front end {name!r} is unknown, this script computes 'mel'")
+    if lacking := sorted(CONFIG_KEYS - config.keys()):
+        raise Refused(f"{path} is damaged: it has no {', '.join(lacking)}")
+    try:
+        with np.load(bundle / "front_end.npz") as stored:
+            arrays = dict(stored)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise Refused(f"{bundle}: front_end.npz can't be read ({error})") from error
+    return config, arrays
+
+
+def recordings_of(folder: Path) -> list[Path]:
+    """All recordings below a folder, in order."""
+    if not folder.is_dir():
+        raise Refused(f"{folder} is no folder")
+    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES)
+    if not paths:
+        known = " ".join(sorted(SUFFIXES))
+        raise Refused(f"{folder} holds no recording (files that end in {known})")
+    return paths
+
+
+def check_output(path: Path) -> None:
+    """Refuse now what could not be written in the end."""
+    if path.is_dir():
+        raise Refused(f"{path} is a folder: name a file, such as {path / 'submission.csv'}")
+    if not path.parent.is_dir():
+        raise Refused(f"{path} can't be written: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise Refused(f"{path} can't be written: the folder {path.parent} is read-only")
 
 
 def predict_file(
@@ -416,25 +456,35 @@ def row_names(paths: Sequence[str]) -> list[str]:
 
 def read_sample(path: Path, classes: Sequence[str]) -> tuple[list[str], list[str]]:
     """Row ids and columns of a sample_submission.csv, whose classes must be those of the models."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        header, *rows = csv.reader(file)
-    if set(header[1:]) != set(classes):
-        odd = sorted(set(header[1:]) ^ set(classes))
-        raise Refused(f"{path}: its classes are not those of the models: {', '.join(odd[:5])}")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header, *rows = csv.reader(file)
+    except (OSError, ValueError, csv.Error) as error:
+        raise Refused(f"{path} can't be read as a table ({error})") from error
+    missing, odd = set(classes) - set(header[1:]), set(header[1:]) - set(classes)
+    if missing or odd:
+        ways = [("it lacks", missing), ("the models don't know", odd)]
+        said = "; ".join(f"{what} {shortened(names)}" for what, names in ways if names)
+        raise Refused(f"{path} has other classes than the models: {said}")
     return [row[0] for row in rows if row], header[1:]
 
 
-def predict_folder(
-    folder: Path, bundle: Path, *, engine: str = "auto", threads: int = 0
-) -> tuple[list[str], Floats, list[str], float]:
-    """Row ids (N,), probabilities (N, K), classes (K,), and the seconds of all recordings."""
-    config = read_config(bundle)
-    with np.load(bundle / "front_end.npz") as stored:
-        arrays = dict(stored)
-    paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise Refused(f"{folder} holds no recording")
-    models = open_models(bundle, config, engine)
+def shortened(names: Iterable[str]) -> str:
+    """Some names in order, and how many there are more."""
+    ordered = sorted(names)
+    more = f" and {len(ordered) - 5} more" if len(ordered) > 5 else ""
+    return ", ".join(ordered[:5]) + more
+
+
+def predict_recordings(
+    paths: Sequence[Path],
+    folder: Path,
+    config: Mapping[str, Any],
+    arrays: Mapping[str, Any],
+    models: Mapping[str, Model],
+    threads: int,
+) -> tuple[list[str], Floats, float]:
+    """Row ids (N,), probabilities (N, K), and the seconds of all recordings."""
 
     def predict(path: Path) -> tuple[dict[str, Floats], float] | Refused:
         try:
@@ -442,7 +492,6 @@ def predict_folder(
         except Refused as error:
             return error
 
-    threads = threads or len(os.sched_getaffinity(0))
     with ThreadPoolExecutor(threads) as pool:
         found = list(pool.map(predict, paths))
     names = row_names([path.relative_to(folder).as_posix() for path in paths])
@@ -462,7 +511,7 @@ def predict_folder(
     if not row_ids:
         raise Refused(f"no recording in {folder} can be read")
     tables = {name: np.concatenate(parts) for name, parts in members.items()}
-    return row_ids, blend(tables, config), config["classes"], seconds
+    return row_ids, blend(tables, config), seconds
 
 
 def write_submission(
@@ -470,19 +519,18 @@ def write_submission(
     row_ids: Sequence[str],
     probabilities: Floats,
     classes: Sequence[str],
-    sample: Path | None = None,
+    sample: tuple[list[str], list[str]] | None = None,
 ) -> None:
     """Write a submission, in the rows and columns of a sample where there is one.
 
     Rows without a prediction have each class's mean, so that they rank in the middle. A sample
-    that names no recording of the folder decides the columns alone.
+    that names no recording of the folder decides the columns alone. The file is there in full or
+    not at all.
     """
-    wanted, columns = list(row_ids), list(classes)
-    if sample is not None:
-        rows, columns = read_sample(sample, classes)
-        there = {row.rpartition("_")[0] for row in row_ids}
-        stems = {unicodedata.normalize("NFC", row.rpartition("_")[0]) for row in rows}
-        wanted = rows if there & stems else wanted
+    rows, columns = sample or ([], list(classes))
+    there = {row.rpartition("_")[0] for row in row_ids}
+    named = {unicodedata.normalize("NFC", row.rpartition("_")[0]) for row in rows}
+    wanted = rows if there & named else row_ids
     order = [list(classes).index(name) for name in columns]
     mean, row_of = probabilities.mean(axis=0), {name: row for row, name in enumerate(row_ids)}
 
@@ -492,10 +540,39 @@ def write_submission(
             values = mean if row is None else probabilities[row]
             yield [name, *(f"{values[k]:.8g}" for k in order)]
 
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["row_id", *columns])
-        writer.writerows(lines())
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["row_id", *columns])
+            writer.writerows(lines())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def predict_folder(given: argparse.Namespace) -> str:
+    """Predict and write what the command line asks for; whatever is refused is so before work."""
+    began = time.perf_counter()
+    config, arrays = read_bundle(given.bundle)
+    classes = config["classes"]
+    paths = recordings_of(given.soundscapes)
+    sample = read_sample(given.sample, classes) if given.sample else None
+    check_output(given.out)
+    models = open_models(given.bundle, config, given.engine)
+    row_ids, probabilities, seconds = predict_recordings(
+        paths, given.soundscapes, config, arrays, models, given.threads or cores()
+    )
+    write_submission(given.out, row_ids, probabilities, classes, sample)
+    took = time.perf_counter() - began
+    return f"{len(row_ids)} rows of {seconds:.0f} s of audio in {took:.1f} s: {given.out}"
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -507,17 +584,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--engine", choices=["auto", *ENGINES], default="auto")
     parser.add_argument("--threads", type=int, default=0, help="recordings at once; 0: all cores")
     given = parser.parse_args(arguments)
-    began = time.perf_counter()
     try:
-        row_ids, probabilities, classes, seconds = predict_folder(
-            given.soundscapes, given.bundle, engine=given.engine, threads=given.threads
-        )
-        write_submission(given.out, row_ids, probabilities, classes, given.sample)
+        print(predict_folder(given))
     except (Refused, OSError) as error:
         print(f"predict.py: {error}", file=sys.stderr)
         return 1
-    took = time.perf_counter() - began
-    print(f"{len(row_ids)} rows of {seconds:.0f} s of audio in {took:.1f} s: {given.out}")
     return 0
 
 

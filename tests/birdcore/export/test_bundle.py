@@ -1,10 +1,10 @@
 """A bundle predicts what its run does, where neither birdflow nor torch can be imported."""
 
 import json
+import runpy
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +16,13 @@ from birdcore.config import Predict
 from birdcore.export.bundle import write_bundle
 from birdcore.export.bundle_config import CONFIG_FILE, BundleConfig
 from birdcore.export.licences import ATTRIBUTION_FILE
+from birdcore.inference.onnx import export_onnx
+from birdcore.inference.onnx_file import ONNX_FILE
 from birdcore.inference.predictions import Predictions
-from birdcore.inference.trained_model import ENSEMBLE_FILE, EnsembleSpec, load_model
-from birdcore.store.artifact import Ref
-from birdcore.store.store import Store
-
-MadeModel = Callable[..., Ref]
+from birdcore.inference.trained_model import load_model
+from birdcore.models.input import load_input
+from birdcore.models.sed import load_model as load_sed
+from tests.support.small_run import write_run
 
 ALONE = """
 import runpy, socket, sys
@@ -52,27 +53,29 @@ def sound(seconds: float, seed: int, rate: int = 32_000) -> np.ndarray:
 
 
 @pytest.fixture
-def run_folder(store: Store, model_of: MadeModel, tmp_path: Path) -> Path:
+def run_folder(tmp_path: Path) -> Path:
     """Results of a run with two members, one of two folds, smoothed and weighed by class."""
-    spec = EnsembleSpec(
-        weights={"x/one": [1.0, 0.75, 0.0], "x/two": [0.0, 0.25, 1.0]},
-        members={"x/one": ("x/one/fold-0", "x/one/fold-1"), "x/two": ("x/two/fold-0",)},
-        predict=Predict(output="both", gaussian=0.6, neighbours=True, file_maximum=0.2),
-    )
     folder = tmp_path / "out"
-    names = [name for models in spec.members.values() for name in models]
-    for seed, name in enumerate(names):
-        shutil.copytree(store.get(model_of(seed)).folder, folder / "model" / name)
-    (folder / "model" / ENSEMBLE_FILE).write_text(spec.model_dump_json())
-    (folder / ATTRIBUTION_FILE).write_text("recording,license\na.ogg,cc0\n")
-    (folder / "MODEL_CARD.md").write_text("# Model card\n")
+    write_run(
+        folder,
+        {"x/one": ["x/one/fold-0", "x/one/fold-1"], "x/two": ["x/two/fold-0"]},
+        {"x/one": [1.0, 0.75, 0.0], "x/two": [0.0, 0.25, 1.0]},
+        Predict(output="both", gaussian=0.6, neighbours=True, file_maximum=0.2),
+    )
     return folder
 
 
 def test_bundle_predicts_what_its_run_does_without_birdflow(
-    run_folder: Path, tmp_path: Path, shared_data: Path
+    run_folder: Path, tmp_path: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle, soundscapes = tmp_path / "bundle", tmp_path / "soundscapes"
+    # Two models as the stage export leaves them, with what was exported beside the weights; since
+    # that takes seconds, one of them is a copy.
+    first = run_folder / "model" / "x/one/fold-0"
+    model, spec = load_sed(first)
+    export_onnx(model, spec, load_input(first), first / ONNX_FILE)
+    shutil.rmtree(run_folder / "model" / "x/two/fold-0")
+    shutil.copytree(first, run_folder / "model" / "x/two/fold-0")
     config = write_bundle(run_folder, bundle)
     assert config.classes == ("a", "b", "c")
     assert config.licences == {"cc0": 1}
@@ -101,7 +104,9 @@ def test_bundle_predicts_what_its_run_does_without_birdflow(
     # Rows and columns of a sample; a row without a recording has each class's mean.
     (tmp_path / "sample.csv").write_text("row_id,c,a,b\nreal_10,0,0,0\nlost_5,0,0,0\n")
     arguments = ("--out", tmp_path / "s.csv", "--sample", tmp_path / "sample.csv")
-    assert predict_alone(bundle, soundscapes, *arguments).returncode == 0
+    main = runpy.run_path(str(bundle / "predict.py"))["main"]
+    assert main([*map(str, (soundscapes, *arguments)), "--bundle", str(bundle)]) == 0
+    capsys.readouterr()
     rows = pd.read_csv(tmp_path / "s.csv", index_col="row_id")
     assert list(rows.columns) == ["c", "a", "b"]
     assert list(rows.index) == ["real_10", "lost_5"]
@@ -112,16 +117,45 @@ def test_bundle_predicts_what_its_run_does_without_birdflow(
     assert isinstance(again, Predictions)
     np.testing.assert_allclose(again.probabilities, trained.probabilities, atol=1e-4)
 
+    check_refusals(bundle, soundscapes, tmp_path, capsys)
+
+
+def check_refusals(
+    bundle: Path, soundscapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All that the script can't do it says in a line, before a recording is read."""
+    main = runpy.run_path(str(bundle / "predict.py"))["main"]
+
+    def refusal(*arguments: str | Path) -> str:
+        assert main([*map(str, arguments), "--bundle", str(bundle)]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        return str(line)
+
+    config = json.loads((bundle / CONFIG_FILE).read_text())
     for change, message in (
         ({"format": 2}, "has format 2, this script reads 1"),
         ({"front_end": {"name": "stft"}}, "the front end 'stft' is unknown"),
         ({"classes": ["a", "b"]}, "has 3 classes, config.json 2"),
     ):
-        content = json.loads(config.model_dump_json()) | change
-        (bundle / CONFIG_FILE).write_text(json.dumps(content))
-        done = predict_alone(bundle, soundscapes)
-        assert done.returncode == 1
-        assert message in done.stderr.splitlines()[-1]
+        (bundle / CONFIG_FILE).write_text(json.dumps(config | change))
+        assert message in refusal(soundscapes)
+    (bundle / CONFIG_FILE).write_text(json.dumps(config))
+    (tmp_path / "other.csv").write_text("row_id,a,b,d\nreal_5,0,0,0\n")
+    (tmp_path / "silent").mkdir()
+    refused = "has other classes than the models: it lacks c; the models don't know d"
+    assert refused in refusal(soundscapes, "--sample", tmp_path / "other.csv")
+    assert "holds no recording" in refusal(tmp_path / "silent")
+    assert "is no folder" in refusal(tmp_path / "sample.csv")
+    out = tmp_path / "nowhere" / "s.csv"
+    assert "there is no folder" in refusal(soundscapes, "--out", out)
+    assert "is a folder" in refusal(soundscapes, "--out", tmp_path)
+    (bundle / "model" / "x/two/fold-0" / "model.xml").write_text("<html>")
+    assert "openvino can't open its models" in refusal(soundscapes)
+    (bundle / "front_end.npz").write_bytes(b"PK")
+    assert "front_end.npz can't be read" in refusal(soundscapes)
+    del config["blend"]
+    (bundle / CONFIG_FILE).write_text(json.dumps(config))
+    assert "is damaged: it has no blend" in refusal(soundscapes)
 
 
 def test_what_can_not_be_exported_is_refused_before_work(run_folder: Path, tmp_path: Path) -> None:
@@ -136,6 +170,16 @@ def test_what_can_not_be_exported_is_refused_before_work(run_folder: Path, tmp_p
     (target / "mine.txt").write_text("kept")
     with pytest.raises(ValueError, match="is not empty"):
         write_bundle(run_folder, target)
+    shutil.rmtree(target)
+    target.write_text("a file")
+    (run_folder / ATTRIBUTION_FILE).write_text("recording,license\na.ogg,cc0\n")
+    with pytest.raises(OSError, match="bundle"):
+        write_bundle(run_folder, target / "within")
+    two = run_folder / "model" / "x/two/fold-0" / "input.json"
+    reads = json.loads(two.read_text())
+    two.write_text(json.dumps(reads | {"mel": reads["mel"] | {"hop_length": 256}}))
+    with pytest.raises(ValueError, match="reads another front end than"):
+        write_bundle(run_folder, tmp_path / "other")
     assert [path.name for path in tmp_path.glob(".bundle*")] == []
 
 

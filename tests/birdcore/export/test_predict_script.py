@@ -13,7 +13,8 @@ import torch
 
 from birdcore.audio.decode import decode
 from birdcore.config import Predict
-from birdcore.export.bundle import KIT, front_end_arrays
+from birdcore.export.bundle import KIT
+from birdcore.export.front_end import front_end_arrays
 from birdcore.features.mel import PRESETS, MelSpec
 from birdcore.features.recordings import Recordings
 from birdcore.features.scale import encode

@@ -1,0 +1,64 @@
+"""`birdflow export`: what it writes and says, and what it refuses before work."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from birdcore.config import Predict
+from flows.cli import main
+from tests.support.small_run import write_run
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    """Results of a run with one model."""
+    folder = tmp_path / "out"
+    write_run(folder, {"x/one": ["x/one/fold-0"]}, {"x/one": 1.0}, Predict())
+    return folder
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The one line that the command says as it fails."""
+    assert main(["export", *map(str, arguments)]) == 1
+    said = capsys.readouterr()
+    assert "Traceback" not in said.out + said.err
+    (line,) = said.err.splitlines()
+    return line.removeprefix("birdflow: ")
+
+
+def test_a_bundle_is_written_and_said(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = json.loads((run_folder / "model" / "ensemble.json").read_text())
+    spec |= {"weights": {"x/one": 0.6, "birdnet": 0.4}}
+    (run_folder / "model" / "ensemble.json").write_text(json.dumps(spec))
+    bundle = tmp_path / "kits" / "bundle"
+    assert main(["export", str(run_folder), "--to", str(bundle)]) == 0
+    said = capsys.readouterr()
+    assert "exporting x/one/fold-0" in said.err
+    assert "note: birdnet is not in the bundle" in said.err
+    assert "1 model, 3 classes" in said.out
+    assert "predict.py SOUNDSCAPES --out submission.csv" in said.out
+    found = {p.relative_to(bundle).as_posix() for p in bundle.rglob("*") if p.is_file()}
+    model = "model/x/one/fold-0"
+    assert found == {
+        "ATTRIBUTION.csv", "MODEL_CARD.md", "config.json", "front_end.npz", "predict.py",
+        "model/ensemble.json", f"{model}/input.json", f"{model}/model.json",
+        f"{model}/model.onnx", f"{model}/model.xml", f"{model}/model.bin",
+    }  # fmt: skip
+
+
+def test_what_can_not_be_exported_is_refused_in_a_line(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    to = ("--to", tmp_path / "bundle")
+    assert "holds no ensemble" in refusal(capsys, tmp_path, *to)
+    assert "is not empty" in refusal(capsys, run_folder, "--to", run_folder)
+    under_a_file = run_folder / "MODEL_CARD.md" / "bundle"
+    assert "not a directory" in refusal(capsys, run_folder, "--to", under_a_file)
+    (run_folder / "ATTRIBUTION.csv").write_text("recording,license\na.ogg,\n")
+    assert "1 have no licence" in refusal(capsys, run_folder, *to)
+    (run_folder / "model" / "ensemble.json").write_text("{}")
+    assert "describes no ensemble" in refusal(capsys, run_folder, *to)
+    assert not (tmp_path / "bundle").exists()
