@@ -4,15 +4,18 @@
 also what has a default. A change of meaning raises the format, which the script checks.
 """
 
+import json
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from birdcore.config import Predict
 from birdcore.inference.window_batches import CELL_FRAMES
 from birdcore.models.normalise import Normalisation
 
 CONFIG_FILE, ARRAYS_FILE, SCRIPT_FILE = "config.json", "front_end.npz", "predict.py"
+FORMAT = 1
 
 
 class BundledModel(BaseModel):
@@ -70,3 +73,32 @@ class BundleConfig(BaseModel):
     left_out: tuple[str, ...] = ()
     classes: tuple[str, ...]
     licences: dict[str, int]
+
+
+def is_bundle(folder: Path) -> bool:
+    """Whether a folder is a bundle, of whatever version."""
+    return (folder / CONFIG_FILE).is_file() and (folder / SCRIPT_FILE).is_file()
+
+
+def read_config(bundle: Path) -> BundleConfig:
+    """What a bundle's config.json says.
+
+    Raises:
+        ValueError: It is of another version, or damaged.
+    """
+    path = bundle / CONFIG_FILE
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT:
+        raise ValueError(
+            f"{bundle} is a bundle of format {found}, this birdflow reads {FORMAT}: export its run "
+            "again"
+        )
+    try:
+        return BundleConfig.model_validate(content)
+    except ValidationError as error:
+        reason = " ".join(str(error).split())  # pydantic writes several lines
+        raise ValueError(f"{path} is damaged: {reason}") from error

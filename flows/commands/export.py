@@ -1,24 +1,34 @@
 """`birdflow export`: a run's models as a folder that predicts without birdflow."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.options import Debug
 from flows.terminal import doing, err, out
 
+if TYPE_CHECKING:
+    from birdcore.export.bundle_config import BundleConfig
+    from birdcore.export.kaggle import KaggleIds
+
+KAGGLE = "Kaggle"
+
 
 def export(
     run: Annotated[
         Path,
-        typer.Argument(metavar="RUN", help="A run's results folder (--out).", show_default=False),
+        typer.Argument(
+            metavar="RUN",
+            help="A run's results folder (--out); or a bundle, for what else is asked.",
+            show_default=False,
+        ),
     ],
     *,
     to: Annotated[
-        Path,
+        Path | None,
         typer.Option("--to", metavar="DIR", help="The new folder.", show_default=False),
-    ],
+    ] = None,
     accept_licences: Annotated[
         bool,
         typer.Option(
@@ -26,18 +36,89 @@ def export(
             help="Export also where licences of recordings forbid derivatives or are not known.",
         ),
     ] = False,
+    kaggle: Annotated[
+        str | None,
+        typer.Option(
+            "--kaggle",
+            metavar="USER/SLUG",
+            help="Lay it out as this data set with an offline notebook.",
+            show_default=False,
+            rich_help_panel=KAGGLE,
+        ),
+    ] = None,
+    competition: Annotated[
+        str | None,
+        typer.Option(
+            "--competition",
+            metavar="SLUG",
+            help="The notebook's competition.",
+            show_default=False,
+            rich_help_panel=KAGGLE,
+        ),
+    ] = None,
+    push: Annotated[
+        bool,
+        typer.Option(
+            "--push",
+            help="Upload data set and notebook by the kaggle client.",
+            rich_help_panel=KAGGLE,
+        ),
+    ] = False,
     debug: Debug = False,
 ) -> None:
-    """Export a run's models with a script that predicts without birdflow and torch."""
-    with doing("exporting"):
-        from birdcore.export.bundle import write_bundle
+    """Export a run's models with a script that predicts without birdflow and torch.
 
-        config = write_bundle(
-            run,
-            to,
-            accept_licences=accept_licences,
-            progress=lambda model: err.print(f"exporting {model}"),
-        )
+    The folder may be a bundle that was exported before: then only what else is asked is done.
+    """
+    with doing("exporting"):
+        from birdcore.export.bundle_config import is_bundle
+        from birdcore.export.kaggle import KaggleIds, find_client, push_bundle
+
+        ids = KaggleIds.parse(kaggle, competition) if kaggle else None
+        if competition and not ids:
+            raise ValueError("--competition is the notebook's: give --kaggle USER/SLUG too")
+        if push:
+            find_client()
+        bundle = to or run
+        if is_bundle(run):
+            config = _open(run, to, asked=bool(ids or push))
+        elif push:
+            raise ValueError(
+                "--push is for a bundle that has its wheels: export without it, put the wheels "
+                "into the bundle, and give the bundle in place of the run"
+            )
+        else:
+            config = _write(run, to, accept_licences)
+        if ids:
+            _lay_out(bundle, config, ids)
+        if push:
+            err.print("pushing")
+            out.print(push_bundle(bundle))
+
+
+def _open(bundle: Path, to: Path | None, *, asked: bool) -> "BundleConfig":
+    """A bundle that was exported before."""
+    from birdcore.export.bundle_config import read_config
+
+    if to is not None:
+        raise ValueError(f"{bundle} is a bundle already: leave --to out")
+    if not asked:
+        raise ValueError(f"{bundle} is a bundle already, and nothing is asked of it: see --help")
+    return read_config(bundle)
+
+
+def _write(run: Path, to: Path | None, accept_licences: bool) -> "BundleConfig":
+    """Export a run, and say how."""
+    if to is None:
+        raise ValueError(f"{run} is exported into a new folder: give --to DIR")
+    from birdcore.export.bundle import write_bundle
+
+    config = write_bundle(
+        run,
+        to,
+        accept_licences=accept_licences,
+        progress=lambda model: err.print(f"exporting {model}"),
+    )
     models = [model for member in config.members.values() for model in member]
     if config.left_out:
         err.print(
@@ -52,3 +133,15 @@ def export(
     )
     out.print(f"bundle   {to}")
     out.print(f"predict  python {to / 'predict.py'} SOUNDSCAPES --out submission.csv")
+    return config
+
+
+def _lay_out(bundle: Path, config: "BundleConfig", ids: "KaggleIds") -> None:
+    """Make a bundle a data set with a notebook, and say what is still to be done."""
+    from birdcore.export.kaggle import WHEELS, download_command, write_kaggle
+
+    write_kaggle(bundle, config, ids)
+    out.print(f"data set {ids.dataset_id}, notebook {ids.kernel_id}: {bundle}")
+    if not any((bundle / WHEELS).glob("*.whl")):
+        out.print(f"wheels   {download_command(bundle)}")
+    out.print(f"push     birdflow export {bundle} --push")

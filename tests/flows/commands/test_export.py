@@ -28,7 +28,10 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 
 def test_a_bundle_is_written_and_said(
-    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     spec = json.loads((run_folder / "model" / "ensemble.json").read_text())
     spec |= {"weights": {"x/one": 0.6, "birdnet": 0.4}}
@@ -48,6 +51,21 @@ def test_a_bundle_is_written_and_said(
         f"{model}/model.onnx", f"{model}/model.xml", f"{model}/model.bin",
     }  # fmt: skip
 
+    # A bundle is laid out later, by the same command; without the client nothing is pushed.
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(["export", str(bundle), "--kaggle", "ann/warblers", "--competition", "bc-25"]) == 0
+    said = capsys.readouterr().out
+    assert "data set ann/warblers, notebook ann/warblers-predict" in said
+    assert "pip download" in said
+    assert (bundle / "notebook" / "predict.ipynb").is_file()
+    assert "needs the kaggle client" in refusal(capsys, bundle, "--push")
+    assert "leave --to out" in refusal(capsys, bundle, "--to", tmp_path / "again")
+    assert "nothing is asked of it" in refusal(capsys, bundle)
+    config = json.loads((bundle / "config.json").read_text()) | {"format": 2}
+    (bundle / "config.json").write_text(json.dumps(config))
+    wrong = refusal(capsys, bundle, "--kaggle", "ann/warblers")
+    assert "is a bundle of format 2, this birdflow reads 1" in wrong
+
 
 def test_what_can_not_be_exported_is_refused_in_a_line(
     run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -55,6 +73,8 @@ def test_what_can_not_be_exported_is_refused_in_a_line(
     to = ("--to", tmp_path / "bundle")
     assert "holds no ensemble" in refusal(capsys, tmp_path, *to)
     assert "is not empty" in refusal(capsys, run_folder, "--to", run_folder)
+    assert "give --to DIR" in refusal(capsys, run_folder)
+    assert "give --kaggle" in refusal(capsys, run_folder, *to, "--competition", "birdclef-2025")
     under_a_file = run_folder / "MODEL_CARD.md" / "bundle"
     assert "not a directory" in refusal(capsys, run_folder, "--to", under_a_file)
     (run_folder / "ATTRIBUTION.csv").write_text("recording,license\na.ogg,\n")
