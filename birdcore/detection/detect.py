@@ -37,6 +37,7 @@ class Progress(NamedTuple):
     Attributes:
         files: Files that are done, by whomever.
         all_files: All of them.
+        left_bytes: Bytes of the others.
         own_files: Files that this process has done.
         own_seconds: Seconds of audio in them.
         failed: How many of them could not be read.
@@ -45,20 +46,32 @@ class Progress(NamedTuple):
 
     files: int
     all_files: int
+    left_bytes: int
     own_files: int = 0
     own_seconds: float = 0.0
     failed: int = 0
     detections: int = 0
 
-    def after(self, row: FileRow) -> "Progress":
-        """The progress after one more file of this process."""
+    def after(self, row: FileRow, size: int) -> "Progress":
+        """The progress after one more file of this process, of so many bytes."""
         return Progress(
             self.files + 1,
             self.all_files,
+            self.left_bytes - size,
             self.own_files + 1,
             self.own_seconds + row.seconds,
             self.failed + (not row.rate),
             self.detections + row.detections,
+        )
+
+    def of_all(self, work: Work, files: Files) -> "Progress":
+        """The same with what all processes have published by now."""
+        left = [name for group in work.missing() for name in group.files]
+        all_files = sum(len(group.files) for group in work.groups())
+        return self._replace(
+            files=all_files - len(left),
+            all_files=all_files,
+            left_bytes=sum(files.sizes.get(name, 0) for name in left),
         )
 
 
@@ -95,6 +108,9 @@ def detect(
         threads: Recordings that are prepared at once.
         progress: Called at the beginning and after each file.
 
+    Returns:
+        What is done in the end.
+
     Raises:
         ValueError: The settings do not fit the model, or `out` holds detections of other settings.
         OSError: `out` can't be written to.
@@ -111,8 +127,7 @@ def detect(
     selection = select(settings, detector.species, detector.window_s)
     decides = {"model": detector.key, **settings.model_dump(mode="json")}
     work = open_work(out, files.root, files.sizes, decides)
-    all_files, missing = (sum(len(g.files) for g in of) for of in (work.groups(), work.missing()))
-    done = Progress(all_files - missing, all_files)
+    done = Progress(0, 0, 0).of_all(work, files)
     progress(done)
     prepare = _preparation(files.root, detector, float(selection.thresholds.min()))
     pool = ThreadPoolExecutor(threads, "prepare")
@@ -124,9 +139,10 @@ def detect(
                     found = []
                     for row, table in _analysed(group, detector, selection):
                         found.append((row, table))
-                        done = done.after(row)
+                        done = done.after(row, files.sizes.get(row.file, 0))
                         progress(done)
                     work.publish(claim, found)
+                    done = done.of_all(work, files)
             more = work.wait_for_others()
     finally:
         pool.shutdown(cancel_futures=True)

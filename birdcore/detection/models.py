@@ -33,6 +33,7 @@ from birdcore.detection.species_list import read_classes
 from birdcore.detection.table import Species
 from birdcore.features.recordings import Recordings
 from birdcore.inference.engine import AUTO
+from birdcore.inference.onnx_file import ONNX_FILE
 from birdcore.inference.predict import cell_count, cell_rate, predict_cells
 from birdcore.inference.trained_model import (
     MODEL_FILES,
@@ -42,6 +43,7 @@ from birdcore.inference.trained_model import (
     load_model,
     model_folder,
 )
+from birdcore.models.sed import WEIGHTS_FILE
 from birdcore.store.files import file_sha256
 from birdcore.teachers import TEACHERS, ExternalTeacher, teacher_named
 from birdcore.teachers.external_teacher import Infer, windows
@@ -200,7 +202,8 @@ def open_detector(model: str | Path, threads: int = 1, engine: str = AUTO) -> De
     """A model by the folder that it lies in, or a teacher by its name.
 
     Args:
-        model: A run's results folder, a folder of one model, or a teacher's name, `birdnet`.
+        model: A run's results folder, an exported bundle, a folder of one model, or a teacher's
+            name, `birdnet`.
         threads: How many a teacher may use.
         engine: What runs a trained model, see `birdcore.inference.engine`.
 
@@ -215,8 +218,9 @@ def open_detector(model: str | Path, threads: int = 1, engine: str = AUTO) -> De
         )
     if not folder.is_dir():
         raise ValueError(
-            f"no model is at {model}: give a run's results folder (its --out), a folder with "
-            f"{', '.join(MODEL_FILES)}, or {' or '.join(TEACHERS)}"
+            f"no model is at {model}: give a run's results folder (its --out), a bundle that "
+            f"`birdflow export` wrote, a folder with {', '.join(MODEL_FILES)}, or "
+            f"{' or '.join(TEACHERS)}"
         )
     trained = load_model(folder, engine)
     folder = model_folder(folder)
@@ -226,12 +230,12 @@ def open_detector(model: str | Path, threads: int = 1, engine: str = AUTO) -> De
 
 def model_key(folder: Path, spec: EnsembleSpec) -> str:
     """Names an ensemble by its content: the weights of its members and all files of its models."""
-    files = {
-        f"{model}/{file}": file_sha256(folder / model / file)
-        for models in spec.members.values()
-        for model in models
-        for file in MODEL_FILES
-    }
+    files: dict[str, str] = {}
+    for model in (name for models in spec.members.values() for name in models):
+        names = set(MODEL_FILES)
+        if not (folder / model / WEIGHTS_FILE).is_file():  # a bundle has the export alone
+            names = names - {WEIGHTS_FILE} | {ONNX_FILE}
+        files |= {f"{model}/{name}": file_sha256(folder / model / name) for name in names}
     return _key(files | {"ensemble": spec.model_dump_json()})
 
 

@@ -1,8 +1,7 @@
-"""Which species are looked for: a user's list, or what occurs at a place in a week.
+"""Which species a model knows, what they are called, and which of them a list of names means.
 
 A list names species as people's lists do: by scientific name, common name, class code, or
-BirdNET's `Scientific name_Common name`, one in a line. An occurrence model is a file that the user
-has, such as BirdNET's geomodel as ONNX; nothing is downloaded.
+BirdNET's `Scientific name_Common name`, one in a line.
 """
 
 import csv
@@ -18,8 +17,6 @@ from birdcore.text import plain_text
 
 CLASSES_FILE = "classes.csv"
 """Beside a model: class, scientific_name, common_name."""
-OCCURS = 0.03
-"""BirdNET's own threshold of occurrence."""
 
 
 def read_classes(folder: Path, classes: Sequence[str]) -> tuple[Species, ...]:
@@ -97,47 +94,3 @@ def match_species(
             f"no name of {where} is a species of the model, such as {plain_text(names[0])!r}{hint}"
         )
     return mask, unknown
-
-
-def species_at(
-    model: Path,
-    labels: Path,
-    latitude: float,
-    longitude: float,
-    week: int,
-    threshold: float = OCCURS,
-) -> list[str]:
-    """Names of species that occur at a place in a week, by an occurrence model.
-
-    Args:
-        model: An ONNX file from (1, 3) latitude, longitude, week to probabilities (1, N).
-        labels: A line for each of the N, in their order.
-        latitude: Degrees.
-        longitude: Degrees.
-        week: 1 to 48, four in each month; -1 for the whole year, as BirdNET has it.
-        threshold: The least probability of what occurs.
-
-    Raises:
-        ValueError: Place or week are none, the model is none of this kind, or it does not fit the
-            labels.
-        OSError: A file can't be read.
-    """
-    if not (abs(latitude) <= 90 and abs(longitude) <= 180):
-        raise ValueError(f"{latitude:g} {longitude:g} is no latitude and longitude")
-    if week != -1 and not 1 <= week <= 48:
-        raise ValueError(f"--week is 1 to 48, or -1 for the whole year, not {week}")
-    import onnxruntime  # not at the top: most users have no such model
-
-    names = labels.read_text(encoding="utf-8").splitlines()
-    content = model.read_bytes()
-    place = np.array([[latitude, longitude, week]], np.float32)
-    try:
-        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-        (outputs, *_) = session.run(None, {session.get_inputs()[0].name: place})
-    except Exception as error:  # its exceptions have no common base of their own
-        reason = plain_text(str(error))
-        raise ValueError(f"{model} is no model of occurrence: {reason}") from error
-    occurrence = np.asarray(outputs).reshape(-1)
-    if len(names) != len(occurrence):
-        raise ValueError(f"{labels} has {len(names)} names, {model} {len(occurrence)} outputs")
-    return [name for name, p in zip(names, occurrence, strict=True) if p >= threshold]

@@ -142,8 +142,9 @@ RTYPES: Mapping[str, Writer] = {
 }
 """The formats by name, as `--rtype` names them."""
 
-ALL_FILES, TABLES = "detections", "tables"
-"""The name of a file with all detections, and the folder of files of one recording each."""
+FILES_FILE, ALL_FILES, TABLES = "files.csv", "detections", "tables"
+"""The table of analysed files, the name of a file with all detections, and the folder of files of
+one recording each."""
 
 
 def write_outputs(
@@ -167,7 +168,7 @@ def write_outputs(
         ValueError: There is no such format.
     """
     check_rtypes(rtypes)
-    write_files_csv(out / "files.csv", (row for row, _ in results()))
+    write_files_csv(out / FILES_FILE, (row for row, _ in results()))
     each = [RTYPES[name] for name in rtypes if split_tables or RTYPES[name].per_file]
     for name in rtypes:
         if RTYPES[name] not in each:
@@ -179,6 +180,14 @@ def write_outputs(
             path.parent.mkdir(parents=True, exist_ok=True)
             for writer in each:
                 writer.write(path.with_name(path.name + writer.suffix), [result], root)
+
+
+def output_paths(out: Path, rtypes: Sequence[str], *, split_tables: bool) -> list[Path]:
+    """What `write_outputs` writes: tables, and the folder of those of one recording each."""
+    kinds = [RTYPES[name] for name in rtypes]
+    whole = [kind for kind in kinds if not (split_tables or kind.per_file)]
+    paths = [out / FILES_FILE, *(out / f"{ALL_FILES}{kind.suffix}" for kind in whole)]
+    return paths + [out / TABLES] * (len(whole) < len(kinds))
 
 
 def check_rtypes(names: Sequence[str]) -> None:

@@ -72,9 +72,9 @@ def test_each_file_has_a_row_and_loud_seconds_are_events(
     assert {(row["Start (s)"], row["End (s)"], row["class"]) for row in found} == {
         ("1.0", "3.0", "loud")
     }
-    assert said[0] == Progress(0, 37)
+    assert said[0] == Progress(0, 37, sum(find_recordings([disk]).sizes.values()))
     assert [one.files for one in said] == list(range(38))
-    assert done == said[-1] == Progress(37, 37, 37, 35 * 4.0, 2, len(loud))
+    assert done == said[-1] == Progress(37, 37, 0, 37, 35 * 4.0, 2, len(loud))
 
 
 class Stopped(Exception):

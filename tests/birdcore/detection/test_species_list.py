@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-import numpy as np
-import onnx
 import pytest
 
-from birdcore.detection.species_list import read_classes, read_species_list, species_at
+from birdcore.detection.species_list import read_classes, read_species_list
 from birdcore.detection.table import Species
 
 SPECIES = (
@@ -55,33 +53,3 @@ def test_table_of_names_without_classes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "classes.csv").write_text("code,scientific_name\neurbla,Turdus merula\n")
     with pytest.raises(ValueError, match=r"classes\.csv has no column 'class'"):
         read_classes(tmp_path, ["eurbla"])
-
-
-def test_file_that_is_no_occurrence_model_is_refused(tmp_path: Path) -> None:
-    model = tmp_path / "geo.onnx"
-    model.write_bytes(b"not a model")
-    with pytest.raises(ValueError, match=r"geo\.onnx is no model of occurrence"):
-        species_at(model, listed(tmp_path, "Turdus merula"), 50.0, 8.0, 1)
-
-
-def test_occurrence_model_gives_species_of_place_and_week(tmp_path: Path) -> None:
-    helper, proto = onnx.helper, onnx.TensorProto
-    # Two species: one in the north, one late in the year.
-    weights = onnx.numpy_helper.from_array(np.array([[0.1, 0], [0, 0], [0, 0.02]], np.float32), "w")
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["in", "w"], ["out"])],
-        "occurrence",
-        [helper.make_tensor_value_info("in", proto.FLOAT, [1, 3])],
-        [helper.make_tensor_value_info("out", proto.FLOAT, [1, 2])],
-        [weights],
-    )
-    model = tmp_path / "geo.onnx"
-    opset = [helper.make_opsetid("", 17)]
-    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), model)
-    labels = listed(tmp_path, "Turdus merula_Amsel", "Erithacus rubecula_Rotkehlchen")
-    assert species_at(model, labels, 50.0, 8.0, 1) == ["Turdus merula_Amsel"]
-    assert len(species_at(model, labels, 50.0, 8.0, 40)) == 2
-    with pytest.raises(ValueError, match="--week is 1 to 48"):
-        species_at(model, labels, 50.0, 8.0, 49)
-    with pytest.raises(ValueError, match="no latitude and longitude"):
-        species_at(model, labels, 95.0, 8.0, 4)
