@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from birdcore.export.bundle_config import BundleConfig
     from birdcore.export.kaggle import KaggleIds
 
-KAGGLE = "Kaggle"
+KAGGLE, DRY_RUN = "Kaggle", "Dry run"
 
 
 def export(
@@ -64,6 +64,26 @@ def export(
             rich_help_panel=KAGGLE,
         ),
     ] = False,
+    dry_run: Annotated[
+        Path | None,
+        typer.Option(
+            "--dry-run",
+            metavar="SOUNDSCAPES",
+            help="Predict these offline in a clean environment, with a clock.",
+            show_default=False,
+            rich_help_panel=DRY_RUN,
+        ),
+    ] = None,
+    cores: Annotated[
+        int,
+        typer.Option(
+            "--cores",
+            metavar="N",
+            min=1,
+            help="Cores for which the time of 700 minutes of audio is estimated.",
+            rich_help_panel=DRY_RUN,
+        ),
+    ] = 4,
     debug: Debug = False,
 ) -> None:
     """Export a run's models with a script that predicts without birdflow and torch.
@@ -73,15 +93,18 @@ def export(
     with doing("exporting"):
         from birdcore.export.bundle_config import is_bundle
         from birdcore.export.kaggle import KaggleIds, find_client, push_bundle
+        from birdcore.export.kit.predict import recordings_of
 
         ids = KaggleIds.parse(kaggle, competition) if kaggle else None
         if competition and not ids:
             raise ValueError("--competition is the notebook's: give --kaggle USER/SLUG too")
+        if dry_run is not None:
+            recordings_of(dry_run)
         if push:
             find_client()
         bundle = to or run
         if is_bundle(run):
-            config = _open(run, to, asked=bool(ids or push))
+            config = _open(run, to, asked=bool(ids or push or dry_run))
         elif push:
             raise ValueError(
                 "--push is for a bundle that has its wheels: export without it, put the wheels "
@@ -91,6 +114,8 @@ def export(
             config = _write(run, to, accept_licences)
         if ids:
             _lay_out(bundle, config, ids)
+        if dry_run is not None:
+            _try(bundle, dry_run, cores)
         if push:
             err.print("pushing")
             out.print(push_bundle(bundle))
@@ -145,3 +170,21 @@ def _lay_out(bundle: Path, config: "BundleConfig", ids: "KaggleIds") -> None:
     if not any((bundle / WHEELS).glob("*.whl")):
         out.print(f"wheels   {download_command(bundle)}")
     out.print(f"push     birdflow export {bundle} --push")
+
+
+def _try(bundle: Path, soundscapes: Path, cores: int) -> None:
+    """Predict soundscapes as Kaggle would, and say what it took."""
+    from birdcore.export.dry_run import DRY_RUN_FILE, dry_run
+
+    took = dry_run(bundle, soundscapes, cores=cores, progress=err.print)
+    out.print(
+        f"dry run  {took.recordings} recordings, {took.audio_minutes:g} minutes, with network off "
+        f"({took.network}): {took.s_per_audio_hour:.0f} s an hour of audio by {took.threads} "
+        f"threads, {took.peak_memory_mb:.0f} MB"
+    )
+    verdict = f"{took.margin:g} times as fast as needed" if took.fits else "too slow"
+    out.print(
+        f"         {took.asked_minutes} minutes of audio on {cores} cores: {verdict}, about "
+        f"{took.estimated_minutes:.1f} of {took.limit_minutes} minutes (scaled from "
+        f"{took.threads} cores; {took.cpu_minutes:.1f} by processor time): {bundle / DRY_RUN_FILE}"
+    )

@@ -558,13 +558,21 @@ def predict_folder(given: argparse.Namespace) -> str:
     classes = config["classes"]
     paths = recordings_of(given.soundscapes)
     sample = read_sample(given.sample, classes) if given.sample else None
-    check_output(given.out)
+    for path in filter(None, (given.out, given.report)):
+        check_output(path)
     models = open_models(given.bundle, config, given.engine)
+    threads = given.threads or cores()
+    ready = time.perf_counter()
     row_ids, probabilities, seconds = predict_recordings(
-        paths, given.soundscapes, config, arrays, models, given.threads or cores()
+        paths, given.soundscapes, config, arrays, models, threads
     )
     write_submission(given.out, row_ids, probabilities, classes, sample)
-    took = time.perf_counter() - began
+    ended = time.perf_counter()
+    if given.report:
+        counts = {"recordings": len(paths), "rows": len(row_ids), "threads": threads}
+        clock = {"audio_s": seconds, "predict_s": ended - ready, "peak_memory_mb": peak_memory()}
+        given.report.write_text(json.dumps(counts | clock), encoding="utf-8")
+    took = ended - began
     return f"{len(row_ids)} rows of {seconds:.0f} s of audio in {took:.1f} s: {given.out}"
 
 
@@ -575,6 +583,16 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def peak_memory() -> float:
+    """The most memory that this process has had, MB; 0 where the system does not say."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+    except OSError:
+        return 0.0
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Predict a folder of soundscapes.")
     parser.add_argument("soundscapes", type=Path, help="folder of recordings")
@@ -583,6 +601,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--bundle", type=Path, default=Path(__file__).resolve().parent)
     parser.add_argument("--engine", choices=["auto", *ENGINES], default="auto")
     parser.add_argument("--threads", type=int, default=0, help="recordings at once; 0: all cores")
+    parser.add_argument("--report", type=Path, help="a JSON file for counts, seconds, memory")
     given = parser.parse_args(arguments)
     try:
         print(predict_folder(given))

@@ -1,9 +1,13 @@
 """`birdflow export`: what it writes and says, and what it refuses before work."""
 
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile as sf
 
 from birdcore.config import Predict
 from flows.cli import main
@@ -16,6 +20,12 @@ def run_folder(tmp_path: Path) -> Path:
     folder = tmp_path / "out"
     write_run(folder, {"x/one": ["x/one/fold-0"]}, {"x/one": 1.0}, Predict())
     return folder
+
+
+def this_environment(folder: Path, packages: Sequence[str]) -> Path:
+    assert packages[0].startswith("numpy==")
+    (folder / "lib" / "python3" / "site-packages").mkdir(parents=True)
+    return Path(sys.executable)
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
@@ -58,6 +68,19 @@ def test_a_bundle_is_written_and_said(
     assert "data set ann/warblers, notebook ann/warblers-predict" in said
     assert "pip download" in said
     assert (bundle / "notebook" / "predict.ipynb").is_file()
+    # A dry run in this environment, since packages are not installed in a quick test.
+    monkeypatch.setattr("birdcore.export.dry_run.make_environment", this_environment)
+    sound = np.random.default_rng(0).standard_normal(32_000 * 11).astype(np.float32) / 9
+    (tmp_path / "sounds").mkdir()
+    sf.write(tmp_path / "sounds" / "a.wav", sound, 32_000)
+    assert main(["export", str(bundle), "--dry-run", str(tmp_path / "sounds")]) == 0
+    said = capsys.readouterr().out
+    assert "dry run  1 recordings, 0.18 minutes, with network off (refused sockets)" in said
+    assert "700 minutes of audio on 4 cores: " in said
+    assert json.loads((bundle / "dry_run.json").read_text())["rows"] == 3
+    assert len((bundle / "dry_run.csv").read_text().splitlines()) == 4
+    assert "holds no recording" in refusal(capsys, bundle, "--dry-run", bundle)
+
     assert "needs the kaggle client" in refusal(capsys, bundle, "--push")
     assert "leave --to out" in refusal(capsys, bundle, "--to", tmp_path / "again")
     assert "nothing is asked of it" in refusal(capsys, bundle)
