@@ -9,6 +9,7 @@ from birdcore.late_imports import late_imports
 __all__ = [
     "DetectSettings", "EventSettings", "Events", "FileRow", "RecorderInfo", "Species",
     "find_events", "find_recordings", "open_detector", "read_recorder", "window_events",
+    "write_page",
 ]  # fmt: skip
 
 __getattr__ = late_imports(
@@ -17,6 +18,7 @@ __getattr__ = late_imports(
         "events": ["EventSettings", "Events", "find_events", "window_events"],
         "files": ["find_recordings"],
         "models": ["open_detector"],
+        "page": ["write_page"],
         "recorders": ["read_recorder"],
         "settings": ["DetectSettings"],
         "table": ["FileRow", "RecorderInfo", "Species"],
