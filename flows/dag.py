@@ -27,13 +27,15 @@ from birdcore.stages import (
     score,
     submission,
 )
-from birdcore.store.artifact import Artifact, Step
+from birdcore.store.artifact import Artifact, Ref, Step
 from birdcore.store.store import Store
 from birdcore.teachers import teacher_named
 from flows.rounds import (
     Models,
     Prepared,
     RoundData,
+    export_steps,
+    exports_of,
     models_of,
     refs,
     refuse_missing,
@@ -118,11 +120,17 @@ def build_dag(
         data[each.name] = RoundData(cataloged.ref, folded.ref, clips, soundscapes)
         steps += [folded] if each is source else [cataloged, folded]
     models: dict[str, Models] = {}
+    exports: dict[Ref, Ref] = {}
     for round_config in recipe.round:
-        added = steps_of_round(recipe, round_config, data[round_config.data], models)
+        of_round = data[round_config.data]
+        added = steps_of_round(recipe, round_config, of_round, models, exports)
         models[round_config.name] = models_of(added)
-        steps += added
-    results = _results(recipe, source, recordings, data, models)
+        exported = []
+        if recipe.export.onnx and round_config in recipe.classifier_rounds:
+            exported = export_steps(added, of_round)
+        exports |= {step.inputs["model"][0]: step.ref for step in exported}
+        steps += [*added, *exported]
+    results = _results(recipe, source, recordings, data, models, exports)
     return replace(results, steps=_unique([*steps, *results.steps]))
 
 
@@ -168,6 +176,7 @@ def _results(
     recordings: Mapping[str, Prepared],
     data: Mapping[str, RoundData],
     models: Mapping[str, Models],
+    exports: Mapping[Ref, Ref],
 ) -> Dag:
     """The DAG's end: the ensemble, its predictions, the submission, its score and the report."""
     data_folder = data[source.name]
@@ -181,7 +190,14 @@ def _results(
     mels = refs(tests.mels)
     predicted = {
         one.name: [
-            predict.step(one.name, number, trained[one.name], part, recipe.predict)
+            predict.step(
+                one.name,
+                number,
+                trained[one.name],
+                part,
+                recipe.predict,
+                exports_of(trained[one.name], exports),
+            )
             for number, part in enumerate(mels)
         ]
         for one in recipe.classifier_rounds

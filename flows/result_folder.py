@@ -34,7 +34,7 @@ RESULTS = (
     "model",
 )  # fmt: skip
 """What a run may write, as patterns of names."""
-LINKED = {".safetensors"}
+LINKED = {".safetensors", ".onnx"}
 """Files that are linked to those of the store, where the file system can."""
 EARLIER_MARK = "report/.birdflow"
 """What versions up to 0.1 left; all results beside it were written by them."""

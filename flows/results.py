@@ -58,6 +58,8 @@ def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
     if found is None or not dag.of("report"):
         return {}
     (weighed, ensemble), (reported,) = found, dag.of("report")
+    from birdcore.detection.species_list import CLASSES_FILE
+    from birdcore.inference.onnx_file import ONNX_FILE
     from birdcore.inference.trained_model import (
         ENSEMBLE_FILE,
         FOLDER,
@@ -66,6 +68,7 @@ def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
     )
     from birdcore.inference.weights import EnsembleWeights
 
+    exports = {step.inputs["model"][0]: artifact for step, artifact in dag.made("export", store)}
     files: dict[str, str | Path] = {}
     members: dict[str, tuple[str, ...]] = {}
     models = {name: refs for name, refs in weighed.inputs.items() if not name.startswith("[")}
@@ -77,10 +80,20 @@ def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
             members[member] = (*members.get(member, ()), folder)
             artifact = store.get(ref)
             files |= {f"{FOLDER}/{folder}/{name}": artifact / name for name in MODEL_FILES}
+            if ref in exports:
+                files[f"{FOLDER}/{folder}/{ONNX_FILE}"] = exports[ref] / ONNX_FILE
     weights = EnsembleWeights.read(ensemble.folder)
     spec = EnsembleSpec(**weights.model_dump(), members=members, predict=reported.config["predict"])
     files[f"{FOLDER}/{ENSEMBLE_FILE}"] = spec.model_dump_json(indent=1) + "\n"
+    files[f"{FOLDER}/{CLASSES_FILE}"] = _classes(dag, store)
     return files
+
+
+def _classes(dag: Dag, store: Store) -> str:
+    """What the classes are called, as CSV: class, scientific_name, common_name."""
+    species = pd.read_parquet(store.get(dag.of("catalog")[0].ref) / "species.parquet")
+    names = species[["label", "scientific_name", "common_name"]]
+    return to_csv(names.rename(columns={"label": "class"}))
 
 
 def _tables(dag: Dag, store: Store) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from birdcore.config import Recipe, Round
 from birdcore.config.validation import EXTERNAL_TEACHER
 from birdcore.sources.source import MAIN, Source, Use
-from birdcore.stages import label, train
+from birdcore.stages import export, label, train
 from birdcore.store.artifact import Ref, Step
 
 Refs: TypeAlias = tuple[Ref, ...]
@@ -126,7 +126,11 @@ def _labels_with_outputs(round_config: Round) -> bool:
 
 
 def steps_of_round(
-    recipe: Recipe, round_config: Round, data: RoundData, earlier: Mapping[str, Models]
+    recipe: Recipe,
+    round_config: Round,
+    data: RoundData,
+    earlier: Mapping[str, Models],
+    exports: Mapping[Ref, Ref],
 ) -> list[Step]:
     """The steps of a round: its models, each after the pseudo-labels that it reads.
 
@@ -135,11 +139,12 @@ def steps_of_round(
         round_config: The round.
         data: The recordings that it learns from.
         earlier: The models of the rounds before it.
+        exports: The exports of those that have one, by the models.
     """
     steps = []
     for backbone in round_config.backbones:
         for fold in recipe.folds_of(round_config):
-            labels = _label_steps(round_config, fold, data, earlier)
+            labels = _label_steps(round_config, fold, data, earlier, exports)
             inputs = data.inputs(round_config)
             if round_config.init_from:
                 inputs["start"] = (_initial(earlier[round_config.init_from], backbone, fold),)
@@ -147,6 +152,21 @@ def steps_of_round(
             steps += [step for labelled in labels.values() for step in labelled]
             steps.append(train.step(round_config, backbone, fold, recipe.seed, inputs))
     return steps
+
+
+def export_steps(trained: Sequence[Step], data: RoundData) -> list[Step]:
+    """The export of each model that a round's steps train."""
+    mels = refs(data.clips.mels)
+    return [
+        export.step(step.name.removeprefix("train "), step.ref, mels)
+        for step in trained
+        if step.stage == "train"
+    ]
+
+
+def exports_of(models: Refs, exports: Mapping[Ref, Ref]) -> Refs:
+    """The exports of models; none where models are not exported."""
+    return tuple(exports[model] for model in models if model in exports)
 
 
 def models_of(steps: Sequence[Step]) -> Models:
@@ -165,7 +185,11 @@ def _initial(models: Models, backbone: str, fold: int) -> Ref:
 
 
 def _label_steps(
-    round_config: Round, fold: int, data: RoundData, earlier: Mapping[str, Models]
+    round_config: Round,
+    fold: int,
+    data: RoundData,
+    earlier: Mapping[str, Models],
+    exports: Mapping[Ref, Ref],
 ) -> dict[str, list[Step]]:
     """The pseudo-labels that the models of a fold read, by the names that training knows.
 
@@ -193,6 +217,7 @@ def _label_steps(
                 fold=fold if own_fold and teacher else None,
                 folds=data.folds if settings.teachers == "out-of-fold" else None,
                 external=(recordings.outputs[number].ref, data.catalog) if external else None,
+                exports=exports_of(teacher, exports),
             )
             for number, mel in enumerate(recordings.mels)
         ]

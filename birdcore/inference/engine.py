@@ -49,10 +49,7 @@ class Engine(Protocol):
 
     @property
     def streams(self) -> int:
-        """How many calls, each in a thread of its own, make use of the whole machine.
-
-        Prediction calls one at a time so far, so OpenVINO has one of its streams there.
-        """
+        """How many calls, each in a thread of its own, make use of the whole machine."""
 
     def __call__(self, batch: Tensor) -> EngineOutput:
         """Outputs for inputs (B, 1, F, T), float32, on `device`, as `model_input` gives them."""
@@ -95,35 +92,43 @@ def open_onnx(folder: Path) -> Engine:
     return OnnxEngine(folder)
 
 
+TORCH, AUTO = "torch", "auto"
+
 ENGINES: dict[str, Callable[[Path], Engine]] = {
-    "torch": open_torch,
+    TORCH: open_torch,
     "openvino": open_openvino,
     "onnx": open_onnx,
 }
 """How the model of a folder is opened by each engine, by the engine's name."""
 
-AUTO = "auto"
 
-
-def open_engine(folder: Path, name: str = AUTO) -> Engine:
+def open_engine(folder: Path, name: str = AUTO, export: Path | None = None) -> Engine:
     """The model of a folder, ready to compute.
 
     Args:
-        folder: What `save_model` wrote; engines other than torch also need `model.onnx` in it.
+        folder: What `save_model` wrote.
         name: A key of `ENGINES`, or "auto".
+        export: The folder with the model's `model.onnx`, which engines other than torch need;
+            by default `folder`.
 
     Raises:
         ValueError: There is no engine of this name, or no model for it in the folder.
     """
-    name = default_engine(folder) if name == AUTO else name
+    export = export or folder
+    name = default_engine(export) if name == AUTO else name
     if name not in ENGINES:
         known = ", ".join([AUTO, *ENGINES])
         raise ValueError(f"no engine is called {name!r}: choose one of {known}")
-    return ENGINES[name](folder)
+    return ENGINES[name](folder if name == TORCH else export)
 
 
-def default_engine(folder: Path) -> str:
-    """Torch on a GPU and where there is no export; else OpenVINO, or what stands in for it."""
-    if pick_device().type != "cpu" or not (folder / ONNX_FILE).is_file():
-        return "torch"
+def default_engine(export: Path) -> str:
+    """Torch on a GPU and where a folder has no export; else that for CPUs."""
+    if pick_device().type != "cpu" or not (export / ONNX_FILE).is_file():
+        return TORCH
+    return cpu_engine()
+
+
+def cpu_engine() -> str:
+    """What runs exports on CPUs: OpenVINO, or what stands in for it where it has no wheel."""
     return "openvino" if find_spec("openvino") else "onnx"

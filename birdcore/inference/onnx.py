@@ -5,7 +5,9 @@ So none is used before it agrees with torch on real inputs: see `compare`.
 """
 
 import warnings
+from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import torch
@@ -16,6 +18,9 @@ from birdcore.inference.engine import ENGINES, EngineOutput, TorchEngine
 from birdcore.inference.onnx_file import CLIPWISE, FEATURES, FRAMEWISE, metadata_of
 from birdcore.models.input import InputSpec
 from birdcore.models.sed import ModelSpec, SedModel, load_model
+
+_EXPORTING = Lock()
+"""torch.export traces with state of the process: two at once would be mixed."""
 
 TOLERANCE = 1e-4
 """Of probabilities in float32: runtimes sum in another order, which is some 1e-6."""
@@ -47,38 +52,54 @@ def export_onnx(model: SedModel, model_spec: ModelSpec, input_spec: InputSpec, p
     """
     if model.training:
         raise ValueError("a model in training mode can't be exported: call its eval() first")
+    with _EXPORTING:
+        program = _program(model_spec, input_spec.frames)
+        initializers = program.model.graph.initializers
+        weights = _Probabilities(model).state_dict()
+        program.apply_weights({name: weights[name] for name in weights if name in initializers})
+        metadata = metadata_of(model_spec.classes, input_spec, __version__)
+        program.model.metadata_props.update(metadata)
+        program.save(path)
+
+
+@lru_cache(maxsize=2)
+def _program(model_spec: ModelSpec, frames: int) -> torch.onnx.ONNXProgram:
+    """A model of this shape as a graph: tracing takes seconds, and folds differ in weights only."""
     # Two windows, since a batch of one would be taken for a constant.
-    example = torch.zeros(2, 1, model_spec.n_mels, input_spec.frames)
-    with warnings.catch_warnings():
+    example = torch.zeros(2, 1, model_spec.n_mels, frames)
+    # Its weights are replaced; whoever seeded torch keeps their random numbers.
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         # torch.export copies trees by a class of its own that it calls outdated.
         warnings.filterwarnings("ignore", r"`isinstance\(treespec", FutureWarning)
         program = torch.onnx.export(
-            _Probabilities(model).eval(),
+            _Probabilities(SedModel(model_spec).eval()).eval(),
             (example,),
             input_names=[FEATURES],
             output_names=[CLIPWISE, FRAMEWISE],
             dynamic_shapes={FEATURES: {0: torch.export.Dim("batch")}},
             dynamo=True,
+            # Optimised, weights are folded into each other; runtimes do that when they open it.
+            optimize=False,
             verbose=False,
         )
     assert program is not None  # only the exporter before dynamo returns nothing
-    program.model.metadata_props.update(metadata_of(model_spec.classes, input_spec, __version__))
-    program.save(path)
+    return program
 
 
-def compare(folder: Path, batch: Tensor, engine: str) -> float:
+def compare(folder: Path, batch: Tensor, engine: str, export: Path | None = None) -> float:
     """By how much probabilities of an exported model differ from those by torch in float32.
 
     Args:
-        folder: A model's, with `model.onnx` in it.
+        folder: A model's.
         batch: Inputs (B, 1, F, T), such as the model is going to read.
         engine: What runs the export: a key of `ENGINES`.
+        export: The folder of its `model.onnx`, where that is another one.
 
     Raises:
         ValueError: They differ by more than `TOLERANCE`, or the folder holds no such model.
     """
     torch_engine = TorchEngine(load_model(folder)[0], torch.device("cpu"))
-    difference = largest_difference(torch_engine(batch), ENGINES[engine](folder)(batch))
+    difference = largest_difference(torch_engine(batch), ENGINES[engine](export or folder)(batch))
     if not difference <= TOLERANCE:  # so that NaN is refused as well
         raise ValueError(
             f"the export of {folder} is wrong: by {engine} probabilities differ from torch's by "

@@ -48,15 +48,22 @@ class Predictor:
     input_spec: InputSpec
 
 
-def load_predictors(folders: Sequence[Path], engine: str = AUTO) -> list[Predictor]:
+def load_predictors(
+    folders: Sequence[Path], engine: str = AUTO, exports: Sequence[Path] = ()
+) -> list[Predictor]:
     """The models of folders that hold `model.json`, weights and `input.json`.
+
+    Args:
+        folders: The models'.
+        engine: What runs them, see `birdcore.inference.engine`.
+        exports: Folders of the models' exports, where they are not in the models' folders.
 
     Raises:
         ValueError: A folder holds no model, or there is no such engine.
     """
     return [
-        Predictor(open_engine(folder, engine), load_spec(folder), load_input(folder))
-        for folder in folders
+        Predictor(open_engine(folder, engine, export), load_spec(folder), load_input(folder))
+        for folder, export in zip(folders, exports or folders, strict=True)
     ]
 
 

@@ -32,6 +32,7 @@ def step(
     fold: int | None = None,
     folds: Ref | None = None,
     external: tuple[Ref, Ref] | None = None,
+    exports: tuple[Ref, ...] = (),
 ) -> Step:
     """The labels of one shard.
 
@@ -46,6 +47,7 @@ def step(
             on it.
         external: an external teacher's outputs for the shard, and the catalogue, which maps species
             to classes.
+        exports: the models' exports, which label on a CPU; if none, the models do.
     """
     label = round_config.label
     config = label.model_dump(include=set(LabelSettings.model_fields))
@@ -57,6 +59,8 @@ def step(
     name = f"label for {round_config.name} {labelled} {shard:04d}"
     name += "" if fold is None else f" fold {fold}"
     inputs: dict[str, tuple[Ref, ...]] = {"teacher": teacher, "mel": (mel,)}
+    if exports:
+        inputs["exports"] = exports
     if folds is not None:
         inputs["folds"] = (folds,)
     if external is not None:
@@ -97,7 +101,8 @@ def _read_teacher(job: Job, recordings: "StoredRecordings") -> "Teacher":
     from birdcore.sources.catalog import read_labels
 
     models = job.inputs("teacher")
-    predictors = load_predictors([model.folder for model in models])
+    exports = [export.folder for export in job.inputs("exports")]
+    predictors = load_predictors([model.folder for model in models], exports=exports)
     by_recording: dict[str, Sequence[Predictor]] = dict.fromkeys(recordings.names, predictors)
     if job.step.inputs.get("folds"):
         folds = job.input("folds")

@@ -26,17 +26,19 @@ class Settings(Predict):
     teacher: str | None = None
 
 
-def step(round_name: str, shard: int, models: tuple[Ref, ...], mel: Ref, settings: Predict) -> Step:
-    """Predictions of one shard by the models of a round."""
+def step(
+    round_name: str,
+    shard: int,
+    models: tuple[Ref, ...],
+    mel: Ref,
+    settings: Predict,
+    exports: tuple[Ref, ...] = (),
+) -> Step:
+    """Predictions of one shard by the models of a round, or on a CPU by their exports if given."""
     config = settings.model_dump(include={"output", "step_s", "segment_s"})
-    return Step(
-        "predict",
-        VERSION,
-        f"predict {round_name} {shard:04d}",
-        config,
-        {"models": models, "mel": (mel,)},
-        defaults=defaults_of(settings),
-    )
+    inputs = {"models": models, "mel": (mel,)} | ({"exports": exports} if exports else {})
+    name = f"predict {round_name} {shard:04d}"
+    return Step("predict", VERSION, name, config, inputs, defaults=defaults_of(settings))
 
 
 def external_teacher_step(
@@ -88,7 +90,8 @@ def _backbones(
     from birdcore.inference.predict import Predictor, load_predictors, predict_segments
 
     folds: dict[str, list[Predictor]] = {}
-    for predictor in load_predictors([model.folder for model in job.inputs("models")]):
+    models, exports = ([each.folder for each in job.inputs(k)] for k in ("models", "exports"))
+    for predictor in load_predictors(models, exports=exports):
         folds.setdefault(predictor.model_spec.backbone, []).append(predictor)
     recordings = ((soundscapes, row) for row in range(len(soundscapes.names)))
     for segments in predict_segments(list(folds.values()), recordings, settings):

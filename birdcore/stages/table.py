@@ -54,6 +54,7 @@ STAGES: Mapping[str, Stage] = {
             resumes=True,
             counts={"trained_on": "trained on", "held_out": "held out", "segments": "segments"},
         ),
+        Stage("export", counts={"windows": "windows compared"}),
         Stage(
             "label",
             sharded=True,

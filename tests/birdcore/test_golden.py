@@ -37,6 +37,7 @@ from birdcore.stages import (
     clean,
     collection,
     ensemble,
+    export,
     fingerprint,
     folds,
     label,
@@ -215,6 +216,7 @@ def all_stages(root: Path, store: Store, model_of: MadeModel) -> Iterator[Artifa
     }
     trained = make(train, STUDENT, "test_resnet", 0, 0, inputs)
     yield trained
+    yield make(export, "one", *models["one"], (mels["train_audio"],))
     weighed = make(ensemble, Ensemble(weights="nnls"), models)
     yield weighed
     predicted = {

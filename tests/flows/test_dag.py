@@ -187,6 +187,27 @@ def test_only_members_are_weighed_and_all_rounds_predict(build: Build) -> None:
     }
 
 
+def test_exports_label_and_predict_where_models_do(build: Build) -> None:
+    dag = build("export.onnx=true")
+    models = {step.ref: step.name for step in dag.of("train")}
+    exported = {step.ref: models[step.inputs["model"][0]] for step in dag.of("export")}
+    assert sorted(exported.values()) == sorted(models.values())
+    for step in [*dag.of("label"), *dag.of("predict")]:
+        read = step.inputs.get("models") or step.inputs["teacher"]
+        assert [exported[ref] for ref in step.inputs["exports"]] == [models[ref] for ref in read]
+    order = [step.ref for step in dag.steps]
+    for step in dag.steps:
+        assert all(
+            order.index(r) < order.index(step.ref) for rs in step.inputs.values() for r in rs
+        )
+
+
+def test_without_exports_keys_are_those_of_models_alone(build: Build) -> None:
+    dag = build()
+    assert not dag.of("export")
+    assert not any("exports" in step.inputs for step in dag.steps)
+
+
 def test_training_reads_no_test_soundscape(build: Build) -> None:
     dag = build()
     by_ref = {step.ref: step for step in dag.steps}

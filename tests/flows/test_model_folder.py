@@ -38,6 +38,12 @@ def test_weights_are_linked_to_the_store(whole_run: Any) -> None:
             assert os.stat(folder / model / "model.safetensors").st_nlink > 1
 
 
+def test_classes_are_named(whole_run: Any) -> None:
+    table = pd.read_csv(whole_run.out / "model" / "classes.csv")
+    assert list(table.columns) == ["class", "scientific_name", "common_name"]
+    assert list(table["class"]) == list(birdcore.load_model(whole_run.out).classes)
+
+
 def test_one_artifact_of_training_predicts(whole_run: Any, tiny_data: Path) -> None:
     artifact = next(iter((whole_run.store / "train").iterdir()))
     file = min((tiny_data / "test_soundscapes").iterdir())

@@ -16,7 +16,7 @@ from birdcore.store.store import Job, Store
 from birdcore.training.records import COLUMNS, EXTERNAL, FILE, read_attribution
 from flows.dag import Dag
 from flows.result_folder import MARK
-from flows.results import card, write_results
+from flows.results import card, model_files, write_results
 
 NC, ND = "forbid commercial use (NC): so do these models", "forbid derivatives (ND): ask"
 SCORES = {"ensemble": {"macro_auc": 0.87654}}
@@ -196,6 +196,48 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("licence", HOSTILE)
+def test_models_lie_with_their_exports_and_class_names(store: Store) -> None:
+    def make(step: Step, **files: str) -> Step:
+        def run(job: Job) -> Metrics:
+            for name, text in files.items():
+                (job.folder / name.replace("__", ".")).write_text(text)
+            return {}
+
+        store.make(step, run)
+        return step
+
+    def classes(job: Job) -> Metrics:
+        names = {"label": ["x"], "scientific_name": ["Parus major"], "common_name": ["Great Tit"]}
+        pd.DataFrame(names).to_parquet(job.folder / "species.parquet")
+        return {}
+
+    cataloged = Step("catalog", 2, "catalog")
+    store.make(cataloged, classes)
+    parts = {"model__json": "{}", "model__safetensors": "w", "input__json": "{}"}
+    models = [
+        make(Step("train", 1, f"train {fold}", {"backbone": "b", "fold": fold}), **parts)
+        for fold in (0, 1)
+    ]
+    # One was not exported, as where a run was cut short.
+    exported = make(Step("export", 1, "export 0", {}, {"model": (models[0].ref,)}), model__onnx="o")
+    refs = tuple(model.ref for model in models)
+    weights = '{"blend": "mean", "weights": {"one/b": 1.0}}'
+    weighed = make(Step("ensemble", 1, "ensemble", {}, {"one": refs}), weights__json=weights)
+    page = make(Step("report", 1, "report", {"predict": {}}), index__html="")
+    dag = Dag((cataloged, *models, exported, weighed, page))
+    files = model_files(dag, store)
+    names = ("input.json", "model.json", "model.safetensors")
+    folds = {f"model/one/b/fold-{fold}/{name}" for fold in (0, 1) for name in names}
+    assert files.keys() == folds | {
+        "model/one/b/fold-0/model.onnx",
+        "model/ensemble.json",
+        "model/classes.csv",
+    }
+    assert Path(files["model/one/b/fold-0/model.onnx"]).read_text() == "o"
+    lines = str(files["model/classes.csv"]).splitlines()
+    assert lines == ["class,scientific_name,common_name", "x,Parus major,Great Tit"]
+
+
 def test_a_licence_is_one_cell_of_text_in_the_card(store: Store, licence: str) -> None:
     plain, text = said(store, ["cc0 1.0"]), said(store, [licence])
     assert text.count("\n") == plain.count("\n")

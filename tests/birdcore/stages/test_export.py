@@ -1,0 +1,67 @@
+"""Stage `export`: the published file is the model, or nothing is published."""
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import pytest
+
+from birdcore.config import Predict
+from birdcore.inference import onnx as exporting
+from birdcore.inference.engine import EngineOutput
+from birdcore.inference.onnx_file import ONNX_FILE
+from birdcore.stages import export, predict
+from birdcore.store.artifact import Artifact, Ref
+from birdcore.store.store import Store
+
+from .test_predict import rows, sound, stacked
+
+MadeMel = Callable[..., Artifact]
+MadeModel = Callable[..., Ref]
+
+
+@pytest.fixture
+def mel(mel_of: MadeMel) -> Artifact:
+    return mel_of({"a": sound(12.4), "b": sound(3.0, 1)})
+
+
+def exported(store: Store, model: Ref, mel: Artifact) -> Artifact:
+    return store.make(export.step("one fold 0", model, (mel.ref,)), export.run)
+
+
+def test_export_agrees_with_torch(store: Store, mel: Artifact, model_of: MadeModel) -> None:
+    artifact = exported(store, model_of(), mel)
+    names = {file.name for file in artifact.manifest.files}
+    assert names == {"model.onnx", "model.json", "input.json"}
+    assert artifact.metrics["windows"] == 4  # three of 12.4 s and one of 3 s
+    assert 0 <= artifact.metrics["difference"] < 1e-4
+    onnx.checker.check_model(artifact / ONNX_FILE)
+
+
+def test_wrong_export_is_not_published(
+    store: Store, mel: Artifact, model_of: MadeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def swapped(batch: object) -> EngineOutput:
+        return EngineOutput(np.zeros((4, 3), np.float32), np.zeros((4, 10, 3), np.float32))
+
+    monkeypatch.setitem(exporting.ENGINES, "openvino", lambda folder: swapped)
+    step = export.step("one fold 0", model_of(), (mel.ref,))
+    with pytest.raises(ValueError, match=r"export of .* is wrong: .* differ from torch's by"):
+        store.make(step, export.run)
+    assert store.find(step.ref) is None
+
+
+def test_predictions_by_exports_are_those_by_torch(
+    store: Store, mel: Artifact, model_of: MadeModel
+) -> None:
+    # Two of one shape, which share a graph and must not share weights.
+    models = (model_of(0), model_of(1), model_of(2, backbone="test_efficientnet"))
+    exports = tuple(exported(store, model, mel).ref for model in models)
+    steps = [predict.step("one", 0, models, mel.ref, Predict(), e) for e in ((), exports)]
+    assert steps[0].key != steps[1].key
+    tables = [rows(store.make(step, predict.run)) for step in steps]
+    columns = ["recording", "backbone", "end"]
+    assert tables[0][columns].equals(tables[1][columns])
+    by_torch, by_export = (stacked(table["probabilities"], np.float32) for table in tables)
+    np.testing.assert_allclose(by_export, by_torch, atol=1e-4)
+    assert not np.array_equal(by_export, by_torch)  # it was not torch again
