@@ -1,7 +1,8 @@
 """Engines against torch on one machine: seconds of audio that each computes in a second.
 
-Engines take turns within a round, so that all meet the same machine: compare within a row. OpenVINO
-is measured twice, by one call at a time and by as many as it has streams.
+Engines take turns within a round, so that all meet the same machine: compare within a backbone.
+Torch is measured twice: eager as a model comes, and with channels last, as birdflow places models
+for a CPU. OpenVINO is measured by one call at a time and by as many as it has streams.
 
 python -m benchmarks.inference [BACKBONE...]
 """
@@ -15,7 +16,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from birdcore.config import Mel
-from birdcore.inference.engine import ENGINES, Engine
+from birdcore.inference.engine import ENGINES, Engine, TorchEngine
 from birdcore.inference.onnx import export_onnx
 from birdcore.inference.onnx_file import ONNX_FILE
 from birdcore.models.input import InputSpec, save_input
@@ -61,7 +62,11 @@ def main(backbones: list[str]) -> None:
         with TemporaryDirectory() as folder:
             exported(Path(folder), backbone)
             engines = {name: opened(Path(folder)) for name, opened in ENGINES.items()}
-        paths = [(name, engine, 1) for name, engine in engines.items()]
+            model = load_model(Path(folder))[0].eval()
+        paths: list[tuple[str, Engine, int]] = [
+            ("torch eager", TorchEngine(model, torch.device("cpu")), 1)
+        ]
+        paths += [(name, engine, 1) for name, engine in engines.items()]
         paths.append(("openvino, streams", engines["openvino"], engines["openvino"].streams))
         batch = torch.randn(BATCH, 1, *INPUTS[backbone])
         took = [

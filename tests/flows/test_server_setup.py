@@ -44,17 +44,20 @@ def triggers(api: SyncPrefectClient) -> set[str]:
 def test_a_server_is_set_up_and_what_a_person_changed_stays(api: SyncPrefectClient) -> None:
     set_up()
     found = deployments(api)
-    assert set(found) == {"pipeline", "collect", *PARTS}
+    assert set(found) == {"pipeline", "collect", "detect", *PARTS}
     for name, one in found.items():
         assert one.work_pool_name == POOLS[name in ("pipeline", "train")]
         assert one.description
         assert "birdflow" in one.tags
         assert not any(schedule.active for schedule in one.schedules)
         assert one.job_variables["env"] == {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
-        assert one.parameter_openapi_schema["properties"]["recipe"]["description"]
+        asked = one.parameter_openapi_schema["properties"]
+        assert asked["folder" if name == "detect" else "recipe"]["description"]
+        assert set(one.parameters) <= set(asked)
     assert {name: found[name].parameters["only"] for name in PARTS} == {n: n for n in PARTS}
     assert [schedule.slug for schedule in found["pipeline"].schedules] == ["weekly"]
-    assert [schedule.slug for schedule in found["collect"].schedules] == ["nightly"]
+    for name in ("collect", "detect"):
+        assert [schedule.slug for schedule in found[name].schedules] == ["nightly"]
     assert {one.name for one in api.read_automations()} == {one.name for one in automations()}
     assert api.read_global_concurrency_limit_by_name(GPU).limit >= 1
     assert api.read_global_concurrency_limit_by_name(ARCHIVE).slot_decay_per_second > 0
