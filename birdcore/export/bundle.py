@@ -4,6 +4,7 @@
     BUNDLE/config.json       see bundle_config.py
     BUNDLE/front_end.npz     arrays that the script would otherwise have to compute as torch does
     BUNDLE/MODEL_CARD.md, ATTRIBUTION.csv
+    BUNDLE/single.onnx      where it is asked for
     BUNDLE/model/ensemble.json
     BUNDLE/model/ROUND/BACKBONE/fold-N/    model.onnx, model.xml, model.bin, model.json, input.json
 
@@ -23,6 +24,7 @@ from birdcore.export.bundle_config import ARRAYS_FILE, CONFIG_FILE, SCRIPT_FILE,
 from birdcore.export.front_end import front_end_arrays
 from birdcore.export.licences import ATTRIBUTION_FILE, check_licences
 from birdcore.export.model_files import export_model
+from birdcore.export.single_onnx import SINGLE_FILE, read_members, write_single_onnx
 from birdcore.features.front_end import FrontEnd
 from birdcore.features.mel import MelSpec
 from birdcore.inference.trained_model import ENSEMBLE_FILE, FOLDER, EnsembleSpec, read_ensemble
@@ -38,6 +40,7 @@ def write_bundle(
     target: Path,
     *,
     accept_licences: bool = False,
+    single_onnx: bool = False,
     progress: Callable[[str], None] = lambda model: None,
 ) -> BundleConfig:
     """Write the ensemble of a run as a bundle.
@@ -46,6 +49,7 @@ def write_bundle(
         run: A run's results folder (`--out`).
         target: The new folder; it may exist and be empty.
         accept_licences: Export also what licences may forbid to give away.
+        single_onnx: Add `single.onnx`, see that module.
         progress: Told each model before it is exported.
 
     Raises:
@@ -62,6 +66,8 @@ def write_bundle(
         raise ValueError(f"{run / FOLDER} holds no model: an external teacher's is not copied")
     input_spec, classes = _common_input(run / FOLDER, folders)
     front_end = _known_front_end(input_spec.mel)
+    if single_onnx:
+        read_members(run / FOLDER)  # refused now
     # Beside the target, since a rename does not cross file systems.
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -90,6 +96,9 @@ def write_bundle(
         np.savez(partial / ARRAYS_FILE, **front_end_arrays(front_end, input_spec.scale))
         (partial / CONFIG_FILE).write_text(config.model_dump_json(indent=1) + "\n", "utf-8")
         _copy_texts(run, partial, spec)
+        if single_onnx:
+            progress(SINGLE_FILE)
+            write_single_onnx(run, partial / SINGLE_FILE)
         if target.exists():
             target.rmdir()
         partial.rename(target)

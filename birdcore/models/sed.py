@@ -116,6 +116,10 @@ class SedModel(nn.Module):
 
     def forward(self, x: Tensor) -> SedOutput:
         """Raises ValueError if x is not (B, 1, n_mels, frames)."""
+        return self.answer(self.pooled(x))
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """Features (B, C, T') of inputs (B, 1, n_mels, frames), pooled over frequency."""
         if x.ndim != 4 or x.shape[1] != 1 or x.shape[2] != self.n_mels:
             raise ValueError(f"the model reads (B, 1, {self.n_mels}, T), not {tuple(x.shape)}")
         if self.frequency_channel:
@@ -128,6 +132,10 @@ class SedModel(nn.Module):
         pooled = features.mean(dim=2)
         if self.frequency_pool == "mean+max":
             pooled = pooled + features.amax(dim=2)
+        return pooled
+
+    def answer(self, pooled: Tensor) -> SedOutput:
+        """What the head says of pooled features (B, C, T')."""
         output: SedOutput = self.head(self.dropout(pooled))
         if self.embedder is None:
             return output

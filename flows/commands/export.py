@@ -36,6 +36,13 @@ def export(
             help="Export also where licences of recordings forbid derivatives or are not known.",
         ),
     ] = False,
+    single_onnx: Annotated[
+        bool,
+        typer.Option(
+            "--single-onnx",
+            help="Add single.onnx: samples in, probabilities and embedding out, for other tools.",
+        ),
+    ] = False,
     kaggle: Annotated[
         str | None,
         typer.Option(
@@ -104,6 +111,8 @@ def export(
             find_client()
         bundle = to or run
         if is_bundle(run):
+            if single_onnx:
+                raise ValueError(f"{run} is a bundle: --single-onnx needs the weights of a run")
             config = _open(run, to, asked=bool(ids or push or dry_run))
         elif push:
             raise ValueError(
@@ -111,7 +120,7 @@ def export(
                 "into the bundle, and give the bundle in place of the run"
             )
         else:
-            config = _write(run, to, accept_licences)
+            config = _write(run, to, accept_licences, single_onnx=single_onnx)
         if ids:
             _lay_out(bundle, config, ids)
         if dry_run is not None:
@@ -132,7 +141,9 @@ def _open(bundle: Path, to: Path | None, *, asked: bool) -> "BundleConfig":
     return read_config(bundle)
 
 
-def _write(run: Path, to: Path | None, accept_licences: bool) -> "BundleConfig":
+def _write(
+    run: Path, to: Path | None, accept_licences: bool, *, single_onnx: bool
+) -> "BundleConfig":
     """Export a run, and say how."""
     if to is None:
         raise ValueError(f"{run} is exported into a new folder: give --to DIR")
@@ -142,6 +153,7 @@ def _write(run: Path, to: Path | None, accept_licences: bool) -> "BundleConfig":
         run,
         to,
         accept_licences=accept_licences,
+        single_onnx=single_onnx,
         progress=lambda model: err.print(f"exporting {model}"),
     )
     models = [model for member in config.members.values() for model in member]

@@ -14,11 +14,13 @@ from birdcore.models.sed import ModelSpec, SedModel, save_model
 CLASSES = ("a", "b", "c")
 
 
-def write_model(folder: Path, seed: int, frames: int = 313) -> tuple[SedModel, InputSpec]:
+def write_model(
+    folder: Path, seed: int, frames: int = 313, normalise: str = "zscore"
+) -> tuple[SedModel, InputSpec]:
     """A model of `CLASSES` whose answers differ from class to class and from moment to moment."""
     shape = ModelSpec(backbone="test_resnet", classes=CLASSES, n_mels=32, dropout=0.0)
     mel = MelSpec(n_mels=32)
-    reads = InputSpec(mel=mel, scale=mel.scale(), frames=frames, normalise="zscore", top_db=80.0)
+    reads = InputSpec(mel=mel, scale=mel.scale(), frames=frames, normalise=normalise, top_db=80.0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = SedModel(shape).eval()

@@ -47,7 +47,9 @@ def test_a_bundle_is_written_and_said(
     spec |= {"weights": {"x/one": 0.6, "birdnet": 0.4}}
     (run_folder / "model" / "ensemble.json").write_text(json.dumps(spec))
     bundle = tmp_path / "kits" / "bundle"
-    assert main(["export", str(run_folder), "--to", str(bundle)]) == 0
+    # What is in that file is tested beside it; to write it takes seconds.
+    monkeypatch.setattr("birdcore.export.bundle.write_single_onnx", lambda run, path: path.touch())
+    assert main(["export", str(run_folder), "--to", str(bundle), "--single-onnx"]) == 0
     said = capsys.readouterr()
     assert "exporting x/one/fold-0" in said.err
     assert "note: birdnet is not in the bundle" in said.err
@@ -57,7 +59,7 @@ def test_a_bundle_is_written_and_said(
     model = "model/x/one/fold-0"
     assert found == {
         "ATTRIBUTION.csv", "MODEL_CARD.md", "config.json", "front_end.npz", "predict.py",
-        "model/ensemble.json", f"{model}/input.json", f"{model}/model.json",
+        "single.onnx", "model/ensemble.json", f"{model}/input.json", f"{model}/model.json",
         f"{model}/model.onnx", f"{model}/model.xml", f"{model}/model.bin",
     }  # fmt: skip
 
@@ -84,6 +86,7 @@ def test_a_bundle_is_written_and_said(
     assert "needs the kaggle client" in refusal(capsys, bundle, "--push")
     assert "leave --to out" in refusal(capsys, bundle, "--to", tmp_path / "again")
     assert "nothing is asked of it" in refusal(capsys, bundle)
+    assert "needs the weights of a run" in refusal(capsys, bundle, "--single-onnx")
     config = json.loads((bundle / "config.json").read_text()) | {"format": 2}
     (bundle / "config.json").write_text(json.dumps(config))
     wrong = refusal(capsys, bundle, "--kaggle", "ann/warblers")

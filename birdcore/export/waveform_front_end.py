@@ -1,0 +1,127 @@
+"""The mel front end as a part of a model's graph: samples in, power out.
+
+It computes what `features/spectrogram.py` and `features/scale.py` do for a recording that is as
+long as a window: peak division, mel energies, codes, and the power of codes.
+
+ONNX has operators for Fourier transforms, but OpenVINO does not read STFT with a batch of any
+size, and ONNX Runtime takes twice as long for it. So the transform is two small matrix products
+(one step of Cooley and Tukey 1965), which any runtime computes, as exactly as an FFT: with
+n = rows * cols samples x[cols * a + b] of a frame,
+
+    X[c + rows * d] = sum_b w(cols)^(b d) w(rows * cols)^(b c) sum_a x[cols * a + b] w(rows)^(a c),
+
+where w(n) = exp(-2 pi i / n).
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from birdcore.features.mel import MelSpec
+from birdcore.features.scale import Scale
+from birdcore.features.spectrogram import filter_bank, hann_window
+from birdcore.models.input import InputSpec, model_input
+from birdcore.models.normalise import TINY, to_db
+
+SILENCE = 1e-30
+
+
+class WaveformFrontEnd(nn.Module):
+    """Samples (B, n) at the spec's rate to power (B, n_mels, frames), see the module.
+
+    Args:
+        spec: The mels.
+        scale: Their codes.
+        with_floor: Add a last frame, the window's steady noise, as `Recordings.power` does.
+    """
+
+    first_cos: Tensor
+    first_sin: Tensor
+    twiddle_cos: Tensor
+    twiddle_sin: Tensor
+    second_cos: Tensor
+    second_sin: Tensor
+    window: Tensor
+    bank: Tensor
+
+    def __init__(self, spec: MelSpec, scale: Scale, *, with_floor: bool = False) -> None:
+        super().__init__()
+        self.spec, self.scale, self.with_floor = spec, scale, with_floor
+        self.rows = max(d for d in range(1, math.isqrt(spec.n_fft) + 1) if spec.n_fft % d == 0)
+        self.cols = spec.n_fft // self.rows
+        half = self.cols // 2 + 1  # beyond are the conjugates of bins that are there
+        self._add("first", self.rows, self.rows, self.rows)
+        self._add("twiddle", self.rows, self.cols, spec.n_fft)
+        self._add("second", self.cols, half, self.cols)
+        self.register_buffer("window", torch.from_numpy(hann_window(spec.n_fft)))
+        self.register_buffer("bank", torch.from_numpy(filter_bank(spec).copy()))
+
+    def _add(self, name: str, height: int, width: int, n: int) -> None:
+        """Cosines and sines of 2 pi a b / n, (height, width)."""
+        steps = torch.outer(torch.arange(height), torch.arange(width)).double()
+        angles = steps * (2 * math.pi / n)
+        self.register_buffer(f"{name}_cos", angles.cos().float())
+        self.register_buffer(f"{name}_sin", angles.sin().float())
+
+    def forward(self, samples: Tensor) -> Tensor:
+        peak = samples.abs().amax(dim=1, keepdim=True)
+        codes = self.codes(self.energies(samples / torch.where(peak > 0, peak, 1.0)))
+        power = self.decoded(codes)
+        if not self.with_floor:
+            return power
+        floor = self.decoded(lower_median(codes))
+        return torch.cat([power, floor / math.log(2)], dim=2)
+
+    def energies(self, samples: Tensor) -> Tensor:
+        """Mel energies (B, frames, n_mels) of samples (B, n)."""
+        spec, reach = self.spec, self.spec.n_fft // 2
+        mirrored = pad(samples[:, None], (reach, reach), mode="reflect")[:, 0]
+        frames = mirrored.unfold(-1, spec.n_fft, spec.hop_length) * self.window
+        power = self.spectrum(frames)
+        return (power if spec.power == 2 else power.sqrt()) @ self.bank
+
+    def spectrum(self, frames: Tensor) -> Tensor:
+        """Power (B, t, n_fft // 2 + 1) of windowed frames (B, t, n_fft)."""
+        x = frames.unflatten(-1, (self.rows, self.cols))
+        re, im = self.first_cos @ x, -(self.first_sin @ x)
+        re, im = _turned(re, im, self.twiddle_cos, self.twiddle_sin)
+        real = re @ self.second_cos + im @ self.second_sin
+        imaginary = im @ self.second_cos - re @ self.second_sin
+        power = real * real + imaginary * imaginary
+        return power.transpose(-1, -2).flatten(-2)[..., : self.spec.n_fft // 2 + 1]
+
+    def codes(self, energies: Tensor) -> Tensor:
+        """Codes (B, n_mels, frames) as floats, see `scale.encode`."""
+        to_codes = 20.0 / (self.spec.power * math.log(10.0) * self.scale.step_db)
+        codes = energies.clamp_min(SILENCE).log() * to_codes
+        top = float(self.scale.top_code)
+        codes = (codes - self.scale.floor_db / self.scale.step_db).clamp(0.0, top)
+        codes = codes.round() if self.scale.dtype == "uint8" else codes.half().float()
+        return codes.transpose(1, 2)
+
+    def decoded(self, codes: Tensor) -> Tensor:
+        """Power of codes of any shape; code 0 is none."""
+        decibels = codes * self.scale.step_db + self.scale.floor_db
+        return torch.where(codes > 0, (decibels * (math.log(10.0) / 10.0)).exp(), 0.0)
+
+
+def lower_median(x: Tensor) -> Tensor:
+    """`x.median(dim=2, keepdim=True).values` of (B, F, T), which ONNX has no operator for."""
+    middle = (x.shape[2] - 1) // 2
+    return x.sort(dim=2).values[:, :, middle : middle + 1]
+
+
+def graph_input(power: Tensor, reads: InputSpec) -> Tensor:
+    """`model_input`, by operators that ONNX has."""
+    if reads.normalise != "bins":
+        return model_input(power, reads)
+    db = to_db(power, top_db=reads.top_db)
+    db = db - lower_median(db)
+    return (db / db.std(dim=(-2, -1), correction=0, keepdim=True).clamp_min(TINY))[:, None]
+
+
+def _turned(re: Tensor, im: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+    """Complex numbers times exp(-i angle)."""
+    return re * cos + im * sin, im * cos - re * sin

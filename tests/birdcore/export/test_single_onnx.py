@@ -1,0 +1,139 @@
+"""One file with the front end in it predicts what the run does for windows of real recordings."""
+
+import json
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import openvino as ov
+import pytest
+import torch
+
+from birdcore.audio.decode import decode
+from birdcore.config import Predict
+from birdcore.export.single_onnx import window_samples, write_single_onnx
+from birdcore.export.waveform_front_end import WaveformFrontEnd
+from birdcore.features.mel import PRESETS, MelSpec
+from birdcore.features.recordings import Recordings
+from birdcore.features.scale import encode
+from birdcore.features.spectrogram import mel_energy
+from birdcore.inference.trained_model import ENSEMBLE_FILE, load_model
+from birdcore.models.input import InputSpec
+from tests.support.small_run import write_model, write_run
+
+SPECS = {
+    **PRESETS,
+    "magnitude": MelSpec(power=1, mel_scale="slaney", norm="slaney"),
+    "uneven": MelSpec(n_fft=1000, hop_length=320, n_mels=64, f_min=1000.0, f_max=12500.0),
+}
+
+
+def real_windows(shared_data: Path, seconds: float, count: int) -> np.ndarray:
+    """Windows (B, n) of real soundscapes at 32 kHz."""
+    files = sorted((shared_data / "birdclef-mini" / "test_soundscapes").glob("*.ogg"))[:2]
+    size = round(seconds * 32_000)
+    starts = range(0, (count + 1) * size, size)
+    return np.stack(
+        [decode(path).samples[a:b] for path in files for a, b in pairwise(starts)]
+    ).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_energies_in_the_graph_equal_those_of_the_front_end(shared_data: Path, name: str) -> None:
+    spec = SPECS[name]
+    (samples,) = real_windows(shared_data, 5, 1)[:1]
+    samples = samples / np.abs(samples).max()
+    expected = mel_energy(samples, spec)
+    found = WaveformFrontEnd(spec, spec.scale()).energies(torch.from_numpy(samples)[None])[0]
+    kept = encode(expected, spec.power, spec.scale()) > 0
+    decibels = [20 / spec.power * np.log10(np.float64(e[kept])) for e in (found, expected)]
+    difference = np.abs(decibels[0] - decibels[1])
+    assert np.median(difference) < 1e-5
+    assert (difference > 1e-3).mean() < 1e-3
+    assert difference[decibels[1] > -35].max(initial=0.0) < 1e-3
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float16"])
+def test_power_in_the_graph_is_that_of_codes(shared_data: Path, dtype: str) -> None:
+    spec = MelSpec(n_mels=64)
+    scale = spec.scale("uint8" if dtype == "uint8" else "float16")
+    windows = real_windows(shared_data, 5, 1)
+    windows[1] = 0.0  # silence
+    found = WaveformFrontEnd(spec, scale, with_floor=True)(torch.from_numpy(windows)).numpy()
+    for window, power in zip(windows, found, strict=True):
+        peak = np.abs(window).max() or 1.0
+        codes = torch.from_numpy(encode(mel_energy(window / peak, spec), 2, scale))
+        one = Recordings(("a",), codes, *torch.tensor([[0], [len(codes)]]), spec, scale)
+        zero = torch.zeros(1, dtype=torch.long)
+        (expected,) = one.power(zero, zero, len(codes), with_floor=True).numpy()
+        assert power.shape == expected.shape == (64, 314)
+        off = ~np.isclose(power, expected, rtol=1e-5, atol=1e-12)
+        # A cell in the middle between two codes may get the other one.
+        assert off.mean() < 1e-3
+
+
+def test_one_file_predicts_what_the_run_does(tmp_path: Path, shared_data: Path) -> None:
+    run = tmp_path / "out"
+    spec = write_run(
+        run,
+        {"x/one": ["x/one/fold-0", "x/one/fold-1"], "x/two": ["x/two/fold-0"]},
+        {"x/one": [0.2, 0.5, 0.0], "x/two": [0.8, 0.5, 1.0]},
+        Predict(output="both"),
+    )
+    for seed, name, normalise in ((3, "x/one/fold-1", "bins"), (4, "x/two/fold-0", "floor")):
+        shutil.rmtree(run / "model" / name)
+        write_model(run / "model" / name, seed, normalise=normalise)
+    spec = spec.model_copy(update={"blend": "power", "power": 2.0})
+    (run / "model" / ENSEMBLE_FILE).write_text(spec.model_dump_json())
+
+    path = tmp_path / "single.onnx"
+    assert write_single_onnx(run, path) < 1e-3
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["out", "single.onnx"]
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert metadata["sample_rate"] == "32000"
+    assert float(metadata["sample_duration"]) == 5.0
+    assert json.loads(metadata["classes"]) == ["a", "b", "c"]
+    assert [session.get_inputs()[0].name, session.get_inputs()[0].shape] == [
+        "samples",
+        ["batch", 160_000],
+    ]
+    keys = ("class_outputs_key", "embedding_outputs_key")
+    assert [output.name for output in session.get_outputs()] == [metadata[key] for key in keys]
+
+    windows = real_windows(shared_data, 5, 3)
+    probabilities, embedding = session.run(None, {"samples": windows})
+    expected = load_model(run, "torch").predictions(list(windows)).probabilities
+    assert np.ptp(expected) > 0.1
+    np.testing.assert_allclose(probabilities, expected, atol=1e-3)
+    assert embedding.shape[0] == len(windows)
+    assert np.ptp(embedding, axis=0).max() > 0
+    by_openvino = ov.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    np.testing.assert_allclose(by_openvino(windows)["probabilities"], probabilities, atol=1e-4)
+
+
+def test_ensembles_that_one_file_can_not_be_are_refused(tmp_path: Path) -> None:
+    run = tmp_path / "out"
+    members = {"x/one": ["x/one/fold-0"]}
+    spec = write_run(run, members, {"x/one": 1.0}, Predict())
+    (run / "model" / ENSEMBLE_FILE).write_text(
+        spec.model_copy(update={"blend": "rank"}).model_dump_json()
+    )
+    with pytest.raises(ValueError, match="blends by rank"):
+        write_single_onnx(run, tmp_path / "single.onnx")
+    write_model(run / "model" / "x/two/fold-0", 1, frames=200)
+    both = {name: (f"{name}/fold-0",) for name in ("x/one", "x/two")}
+    spec = spec.model_copy(update={"members": both, "weights": {"x/one": 1.0, "x/two": 1.0}})
+    (run / "model" / ENSEMBLE_FILE).write_text(spec.model_dump_json())
+    with pytest.raises(ValueError, match="different features or windows"):
+        write_single_onnx(run, tmp_path / "single.onnx")
+
+
+@pytest.mark.parametrize(("frames", "seconds"), [(313, 5.0), (157, 2.5), (626, 10.0), (100, 1.6)])
+def test_windows_have_round_lengths(frames: int, seconds: float) -> None:
+    mel = MelSpec()
+    reads = InputSpec(mel=mel, scale=mel.scale(), frames=frames, normalise="zscore", top_db=80.0)
+    assert window_samples(reads) / 32_000 == pytest.approx(seconds, abs=0.02)
+    assert mel.frames(window_samples(reads)) == frames
