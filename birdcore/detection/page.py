@@ -7,6 +7,7 @@ it: it opens without a network, and tables of hundreds of thousands of rows are 
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ MOST_PROBLEMS = 500
 """Files with a problem that the page lists; `files.csv` has all."""
 MOST_NAMES = 5
 """Models, recorders and sites that are named, of those that there are."""
+THREADS = 4
+"""Pieces that are drawn at once: each holds seconds of sound, and disks like few readers."""
 OURS = re.compile(r"[0-9a-f]{16}\.(png|flac)")
 
 
@@ -162,9 +165,13 @@ def _examples(
             "" if np.isnat(time) else str(time).replace("T", " "),
         )  # fmt: skip
 
+    chosen = choose_examples(detections, codes)
+    rows = sorted({row for pair in chosen.values() for kind in pair for row in kind})
+    with ThreadPoolExecutor(THREADS, "draw") as pool:
+        drawn = dict(zip(rows, pool.map(draw, rows), strict=True))
     return {
-        code: ([draw(row) for row in sure], [draw(row) for row in least])
-        for code, (sure, least) in choose_examples(detections, codes).items()
+        code: ([drawn[row] for row in sure], [drawn[row] for row in least])
+        for code, (sure, least) in chosen.items()
     }
 
 
