@@ -5,6 +5,7 @@ runs in the caller's thread over one group of files after another (work.py). So 
 recordings, however many there are. A file that can't be read costs one row, which says why.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,6 +30,9 @@ AHEAD_BYTES = 1 << 29
 """What recordings that wait for the model may take of memory, where there is more than one."""
 INPUT_BYTES = {".wav": 1 / 8, ".flac": 1 / 4}
 """About how many bytes of model input a byte of a file becomes, by its suffix; else one."""
+
+COUNT_S = 10.0
+"""Time between looks at what other processes have done."""
 
 
 class Progress(NamedTuple):
@@ -127,7 +131,7 @@ def detect(
     selection = select(settings, detector.species, detector.window_s)
     decides = {"model": detector.key, **settings.model_dump(mode="json")}
     work = open_work(out, files.root, files.sizes, decides)
-    done = Progress(0, 0, 0).of_all(work, files)
+    done, counted = Progress(0, 0, 0).of_all(work, files), time.monotonic()
     progress(done)
     prepare = _preparation(files.root, detector, float(selection.thresholds.min()))
     pool = ThreadPoolExecutor(threads, "prepare")
@@ -142,12 +146,13 @@ def detect(
                         done = done.after(row, files.sizes.get(row.file, 0))
                         progress(done)
                     work.publish(claim, found)
-                    done = done.of_all(work, files)
+                    if time.monotonic() - counted > COUNT_S:
+                        done, counted = done.of_all(work, files), time.monotonic()
             more = work.wait_for_others()
     finally:
         pool.shutdown(cancel_futures=True)
     work.finish(rtypes, split_tables=split_tables)
-    return done
+    return done.of_all(work, files)
 
 
 def _groups(

@@ -131,7 +131,8 @@ class Work:
     def results(self) -> Results:
         """All analysed files and their detections, in order, a group in memory at a time."""
         for group in self.groups():
-            table = pq.read_table(self._part(group))
+            with pq.ParquetFile(self._part(group)) as file:
+                table = file.read(use_threads=False)  # threads cost more than a small part
             metadata = dict(table.schema.metadata)
             rows = _rows_of(metadata.pop(FILES_KEY))
             table, first = table.replace_schema_metadata(metadata), 0

@@ -23,6 +23,7 @@ Results: TypeAlias = Iterable[tuple[FileRow, pa.Table]]
 
 ROW_GROUP = 1 << 16
 """Rows of a Parquet row group: fixed, so that a file's bytes do not depend on how it was read."""
+MOST_TABLES = 1 << 10
 DIGITS = 4
 HIGHEST_HZ = 15_000.0
 """BirdNET's tables say so: a box for Raven to draw, since events have no frequency."""
@@ -107,9 +108,11 @@ def write_parquet(path: Path, results: Results, root: Path) -> None:
         waiting: list[pa.Table] = [SCHEMA.empty_table()]
         rows = 0
         for _, table in results:
-            waiting.append(table)
             rows += len(table)
-            if rows >= ROW_GROUP:
+            if len(table):
+                waiting.append(table)
+            # A table of one row takes as much memory as one of a thousand.
+            if rows >= ROW_GROUP or len(waiting) > MOST_TABLES:
                 waiting = [_write_groups(writer, pa.concat_tables(waiting))]
                 rows = len(waiting[0])
         if len(rest := pa.concat_tables(waiting)):

@@ -15,11 +15,11 @@ CLASSES = ("a", "b", "c")
 
 
 def write_model(
-    folder: Path, seed: int, frames: int = 313, normalise: str = "zscore"
+    folder: Path, seed: int, frames: int = 313, normalise: str = "zscore", n_mels: int = 32
 ) -> tuple[SedModel, InputSpec]:
     """A model of `CLASSES` whose answers differ from class to class and from moment to moment."""
-    shape = ModelSpec(backbone="test_resnet", classes=CLASSES, n_mels=32, dropout=0.0)
-    mel = MelSpec(n_mels=32)
+    shape = ModelSpec(backbone="test_resnet", classes=CLASSES, n_mels=n_mels, dropout=0.0)
+    mel = MelSpec(n_mels=n_mels)
     reads = InputSpec(mel=mel, scale=mel.scale(), frames=frames, normalise=normalise, top_db=80.0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -38,6 +38,7 @@ def write_run(
     members: Mapping[str, Sequence[str]],
     weights: Mapping[str, float | list[float]],
     predict: Predict,
+    n_mels: int = 32,
 ) -> EnsembleSpec:
     """Results of a run.
 
@@ -46,6 +47,7 @@ def write_run(
         members: The folders of each member's models, below `model/`; each gets a seed of its own.
         weights: Of the members.
         predict: Windows and smoothing.
+        n_mels: Bins of the mel that the models read.
     """
     spec = EnsembleSpec(
         weights=dict(weights),
@@ -53,7 +55,7 @@ def write_run(
         predict=predict,
     )
     for seed, name in enumerate(name for models in spec.members.values() for name in models):
-        write_model(folder / "model" / name, seed)
+        write_model(folder / "model" / name, seed, n_mels=n_mels)
     (folder / "model" / ENSEMBLE_FILE).write_text(spec.model_dump_json())
     (folder / "ATTRIBUTION.csv").write_text("recording,license\na.ogg,cc0\n")
     (folder / "MODEL_CARD.md").write_text("# Model card\n")
