@@ -127,7 +127,7 @@ def build_dag(
         models[round_config.name] = models_of(added)
         exported = []
         if recipe.export.onnx and round_config in recipe.classifier_rounds:
-            exported = export_steps(added, of_round)
+            exported = export_steps(added, of_round, recipe.export)
         exports |= {step.inputs["model"][0]: step.ref for step in exported}
         steps += [*added, *exported]
     results = _results(recipe, source, recordings, data, models, exports)

@@ -59,7 +59,7 @@ def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
         return {}
     (weighed, ensemble), (reported,) = found, dag.of("report")
     from birdcore.detection.species_list import CLASSES_FILE
-    from birdcore.inference.onnx_file import ONNX_FILE
+    from birdcore.inference.onnx_file import INT8_FILE, ONNX_FILE
     from birdcore.inference.trained_model import (
         ENSEMBLE_FILE,
         FOLDER,
@@ -81,7 +81,10 @@ def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
             artifact = store.get(ref)
             files |= {f"{FOLDER}/{folder}/{name}": artifact / name for name in MODEL_FILES}
             if ref in exports:
-                files[f"{FOLDER}/{folder}/{ONNX_FILE}"] = exports[ref] / ONNX_FILE
+                files |= _of(
+                    exports[ref],
+                    {name: f"{FOLDER}/{folder}/{name}" for name in (ONNX_FILE, INT8_FILE)},
+                )
     weights = EnsembleWeights.read(ensemble.folder)
     spec = EnsembleSpec(**weights.model_dump(), members=members, predict=reported.config["predict"])
     files[f"{FOLDER}/{ENSEMBLE_FILE}"] = spec.model_dump_json(indent=1) + "\n"

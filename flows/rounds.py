@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from birdcore.config import Recipe, Round
+from birdcore.config import Export, Recipe, Round
 from birdcore.config.validation import EXTERNAL_TEACHER
 from birdcore.sources.source import MAIN, Source, Use
 from birdcore.stages import export, label, train
@@ -154,11 +154,11 @@ def steps_of_round(
     return steps
 
 
-def export_steps(trained: Sequence[Step], data: RoundData) -> list[Step]:
+def export_steps(trained: Sequence[Step], data: RoundData, settings: Export) -> list[Step]:
     """The export of each model that a round's steps train."""
     mels = refs(data.clips.mels)
     return [
-        export.step(step.name.removeprefix("train "), step.ref, mels)
+        export.step(step.name.removeprefix("train "), step.ref, mels, settings)
         for step in trained
         if step.stage == "train"
     ]

@@ -8,7 +8,17 @@ right spelling.
 from birdcore.config.augment import Background, Mask, Mixup, Sumix
 from birdcore.config.layers import RecipeError, find_recipe
 from birdcore.config.read import read_recipe
-from birdcore.config.recipe import Clean, Ensemble, Folds, Mel, Predict, Recipe, Score, Shards
+from birdcore.config.recipe import (
+    Clean,
+    Ensemble,
+    Export,
+    Folds,
+    Mel,
+    Predict,
+    Recipe,
+    Score,
+    Shards,
+)
 from birdcore.config.round import PseudoLabels, Round
 from birdcore.config.section import Output, defaults_of
 from birdcore.config.xeno_canto import XenoCanto
@@ -17,6 +27,7 @@ __all__ = [
     "Background",
     "Clean",
     "Ensemble",
+    "Export",
     "Folds",
     "Mask",
     "Mel",

@@ -131,6 +131,9 @@ class Export(Section):
     onnx: bool = True
     """Export each model to ONNX as soon as it is trained. On a CPU it then labels and predicts by
     OpenVINO or ONNX Runtime, which are faster than torch; results differ by less than 0.0001."""
+    int8: bool = False
+    """Compute in 8-bit integers on a CPU: for CPUs with AVX512-VNNI or AMX. A model that loses more
+    than 0.002 of AUC on its held-out recordings by that computes in float32 as before."""
 
 
 class Predict(Section):

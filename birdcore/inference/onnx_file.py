@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from birdcore.models.input import InputSpec, load_input
 from birdcore.models.sed import load_spec
 
-ONNX_FILE = "model.onnx"
+ONNX_FILE, INT8_FILE = "model.onnx", "int8.onnx"
 FEATURES, CLIPWISE, FRAMEWISE = "features", "clipwise", "framewise"
 CLASSES_KEY, INPUT_KEY, VERSION_KEY = "classes", "input", "birdflow"
 
@@ -73,12 +73,15 @@ def read_description(path: Path) -> OnnxDescription:
 
 
 def checked_onnx(folder: Path) -> Path:
-    """The `model.onnx` of a model's folder, which belongs to the descriptions beside it.
+    """The exported model of a folder, which belongs to the descriptions beside it.
+
+    It is `int8.onnx` where a recipe asked for one, else `model.onnx`.
 
     Raises:
         ValueError: As `read_description`, or it is of another model than its folder.
     """
-    path = folder / ONNX_FILE
+    int8 = folder / INT8_FILE
+    path = int8 if int8.is_file() else folder / ONNX_FILE
     described = read_description(path)
     if described.classes != load_spec(folder).classes:
         raise ValueError(f"{path} is of another model than its folder: the classes differ")

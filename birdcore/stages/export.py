@@ -2,58 +2,142 @@
 
 Publishes `model.onnx`, and `model.json` and `input.json` of the model beside it. An export may
 succeed and compute something else, so it is compared with torch on windows of real recordings
-before it is published.
+before it is published. Where the recipe asks for it there is `int8.onnx` too, unless it is worse on
+the recordings of the model's validation fold.
 """
 
 import shutil
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from birdcore.config import Export, defaults_of
 from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
+    from birdcore.features.recordings import StoredRecordings
+    from birdcore.inference.engine import Engine
     from birdcore.models.input import InputSpec
+
+    Recording: TypeAlias = tuple[StoredRecordings, int]
 
 VERSION = 1
 WINDOWS = 16
-"""How many are compared: an operator that is exported wrongly shows on any."""
+"""How many are compared with torch: an operator that is exported wrongly shows on any."""
+CALIBRATION = 128
+"""Recordings, evenly over all, whose first windows say how large activations are."""
+HELD_OUT = 2000
+"""Most recordings that int8 is tried on."""
+BATCH = 32
+MAX_LOSS = 0.002
+"""Of AUC: an int8 model that loses more is not published."""
 
 
-def step(name: str, model: Ref, mels: tuple[Ref, ...]) -> Step:
+def step(name: str, model: Ref, mels: tuple[Ref, ...], settings: Export) -> Step:
     """The export of a model, which has this name in its round; `mels` are of clips."""
-    return Step("export", VERSION, f"export {name}", {}, {"model": (model,), "mel": mels})
+    config = {"int8": settings.int8}
+    inputs = {"model": (model,), "mel": mels}
+    defaults = defaults_of(settings)
+    return Step("export", VERSION, f"export {name}", config, inputs, defaults=defaults)
 
 
 def run(job: Job) -> Metrics:
     from birdcore.inference.engine import cpu_engine
     from birdcore.inference.onnx import compare, export_onnx
-    from birdcore.inference.onnx_file import ONNX_FILE
+    from birdcore.inference.onnx_file import INT8_FILE, ONNX_FILE
+    from birdcore.inference.predict import read_soundscapes
     from birdcore.models.input import INPUT_FILE, load_input
     from birdcore.models.sed import SPEC_FILE, load_model
 
+    settings = Export.model_validate(job.config)
     folder = job.input("model").folder
     model, model_spec = load_model(folder)
     input_spec = load_input(folder)
     for name in (SPEC_FILE, INPUT_FILE):
         shutil.copyfile(folder / name, job.folder / name)
-    job.progress(0, 2, "export")
+    steps = 3 if settings.int8 else 2
+    job.progress(0, steps, "export")
     export_onnx(model.eval(), model_spec, input_spec, job.folder / ONNX_FILE)
-    job.progress(1, 2, "compare")
-    windows = _windows(job, input_spec)
+    job.progress(1, steps, "compare with torch")
+    shards = [read_soundscapes(mel / "mel.parquet") for mel in job.inputs("mel")]
+    recordings = [(shard, row) for shard in shards for row in range(len(shard.names))]
+    windows = next(_batches(recordings, input_spec, WINDOWS))
     difference = compare(folder, windows, cpu_engine(), export=job.folder)
-    job.progress(2, 2, "")
-    return {"windows": len(windows), "difference": float(f"{difference:.1g}")}
+    metrics: dict[str, Any] = {"windows": len(windows), "difference": float(f"{difference:.1g}")}
+    if settings.int8:
+        job.progress(2, steps, "int8")
+        loss = _int8(job.folder, recordings, folder / "held_out.parquet", input_spec)
+        if loss is None or loss > MAX_LOSS:
+            (job.folder / INT8_FILE).unlink()
+        metrics["int8_auc_loss"] = None if loss is None else round(loss, 5)
+        metrics["int8"] = (job.folder / INT8_FILE).is_file()
+    job.progress(steps, steps, "")
+    return metrics
 
 
-def _windows(job: Job, spec: "InputSpec") -> "Tensor":
-    """Inputs (B, 1, F, T) of the first windows of the first recordings, on the CPU."""
-    from birdcore.inference.predict import read_soundscapes
+def _batches(recordings: "Sequence[Recording]", spec: "InputSpec", size: int) -> "Iterator[Tensor]":
+    """Inputs (B, 1, F, T) of the windows of recordings, one after another, on the CPU."""
     from birdcore.inference.window_batches import batch_input, pack
 
-    shards = (read_soundscapes(mel / "mel.parquet") for mel in job.inputs("mel"))
-    recordings = ((shard, row) for shard in shards for row in range(len(shard.names)))
-    window_s = spec.frames / spec.mel.frame_rate
-    batch = next(pack(recordings, spec, window_s, WINDOWS))
-    return batch_input(batch, spec).cpu()
+    for batch in pack(recordings, spec, spec.frames / spec.mel.frame_rate, size):
+        yield batch_input(batch, spec).cpu()
+
+
+def _int8(
+    folder: Path, recordings: "Sequence[Recording]", held_out: Path, spec: "InputSpec"
+) -> float | None:
+    """Write `int8.onnx`.
+
+    Returns:
+        The AUC that it loses on held-out recordings; None where no class can be scored.
+    """
+    import numpy as np
+    import pandas as pd
+
+    from birdcore.inference.engine import cpu_engine, open_engine
+    from birdcore.inference.int8 import quantize
+    from birdcore.inference.onnx_file import INT8_FILE, ONNX_FILE
+    from birdcore.metrics import class_auc
+
+    some = np.linspace(0, len(recordings) - 1, CALIBRATION).round().astype(int)
+    calibration = [recordings[at] for at in np.unique(some)]
+    batches = list(islice(_batches(calibration, spec, BATCH), CALIBRATION // BATCH))
+    exact = open_engine(folder, cpu_engine())  # opened before the other lies beside it
+    quantize(folder / ONNX_FILE, batches, folder / INT8_FILE)
+    integer = open_engine(folder, cpu_engine())
+    table = pd.read_parquet(held_out).head(HELD_OUT)
+    by_name = {shard.names[row]: (shard, row) for shard, row in recordings}
+    tried = [by_name[name] for name in table["recording"]]
+    if not tried:
+        return None
+    targets = np.stack(table["targets"].to_list()) >= 1
+    by_class = [class_auc(targets, p) for p in _maxima([exact, integer], tried, spec)]
+    if np.isnan(by_class[0]).all():
+        return None
+    return float(np.nanmean(by_class[0]) - np.nanmean(by_class[1]))
+
+
+def _maxima(
+    engines: "Sequence[Engine]", recordings: "Sequence[Recording]", spec: "InputSpec"
+) -> "NDArray[np.float32]":
+    """The maximum over the windows of each recording, by each engine: (E, R, K)."""
+    import numpy as np
+
+    from birdcore.inference.window_batches import batch_input, pack
+
+    found: list[list[NDArray[np.float32]]] = [[] for _ in recordings]
+    for batch in pack(recordings, spec, spec.frames / spec.mel.frame_rate, BATCH):
+        inputs = batch_input(batch, spec).cpu()
+        outputs = np.stack([engine(inputs).clipwise for engine in engines])
+        first = 0
+        for piece in batch:
+            stop = first + piece.stop - piece.first
+            found[piece.windows.number].append(outputs[:, first:stop].max(axis=1))
+            first = stop
+    return np.stack([np.max(parts, axis=0) for parts in found], axis=1)

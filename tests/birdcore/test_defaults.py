@@ -99,7 +99,7 @@ def steps(recipe: Any, source: Source) -> Iterator[Step]:
     )
     for one in recipe.round:
         yield train.step(one, "resnet10t", 0, recipe.seed, {"catalog": (REF,)})
-    yield export.step("one", REF, (REF,))
+    yield export.step("one", REF, (REF,), recipe.export)
     yield label.step(one, "soundscapes", 0, (REF,), REF)
     yield label.step(one, "clips", 0, (REF,), REF, external=(REF, REF))
     yield ensemble.step(recipe.ensemble, {"one": (REF,)})

@@ -26,7 +26,7 @@ import pytest
 import soundfile as sf
 
 from birdcore.audio.trim import Override
-from birdcore.config import Clean, Ensemble, Mel, Predict, Recipe, Round, Score
+from birdcore.config import Clean, Ensemble, Export, Mel, Predict, Recipe, Round, Score
 from birdcore.features.scale import decode_db
 from birdcore.features.shard_reader import read_shards
 from birdcore.sources.birdclef import scan
@@ -216,7 +216,7 @@ def all_stages(root: Path, store: Store, model_of: MadeModel) -> Iterator[Artifa
     }
     trained = make(train, STUDENT, "test_resnet", 0, 0, inputs)
     yield trained
-    yield make(export, "one", *models["one"], (mels["train_audio"],))
+    yield make(export, "one", *models["one"], (mels["train_audio"],), Export())
     weighed = make(ensemble, Ensemble(weights="nnls"), models)
     yield weighed
     predicted = {

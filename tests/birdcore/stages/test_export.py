@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
 
-from birdcore.config import Predict
+from birdcore.config import Export, Predict
 from birdcore.inference import onnx as exporting
 from birdcore.inference.engine import EngineOutput
-from birdcore.inference.onnx_file import ONNX_FILE
+from birdcore.inference.onnx_file import INT8_FILE, ONNX_FILE, read_description
 from birdcore.stages import export, predict
 from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.store import Store
@@ -26,7 +27,7 @@ def mel(mel_of: MadeMel) -> Artifact:
 
 
 def exported(store: Store, model: Ref, mel: Artifact) -> Artifact:
-    return store.make(export.step("one fold 0", model, (mel.ref,)), export.run)
+    return store.make(export.step("one fold 0", model, (mel.ref,), Export()), export.run)
 
 
 def test_export_agrees_with_torch(store: Store, mel: Artifact, model_of: MadeModel) -> None:
@@ -45,7 +46,7 @@ def test_wrong_export_is_not_published(
         return EngineOutput(np.zeros((4, 3), np.float32), np.zeros((4, 10, 3), np.float32))
 
     monkeypatch.setitem(exporting.ENGINES, "openvino", lambda folder: swapped)
-    step = export.step("one fold 0", model_of(), (mel.ref,))
+    step = export.step("one fold 0", model_of(), (mel.ref,), Export())
     with pytest.raises(ValueError, match=r"export of .* is wrong: .* differ from torch's by"):
         store.make(step, export.run)
     assert store.find(step.ref) is None
@@ -65,3 +66,57 @@ def test_predictions_by_exports_are_those_by_torch(
     by_torch, by_export = (stacked(table["probabilities"], np.float32) for table in tables)
     np.testing.assert_allclose(by_export, by_torch, atol=1e-4)
     assert not np.array_equal(by_export, by_torch)  # it was not torch again
+
+
+@pytest.fixture
+def held_out() -> pd.DataFrame:
+    """Each recording has one of the classes; two recordings for each."""
+    names = [f"test_soundscapes/{name}.wav" for name in "abcdef"]
+    return pd.DataFrame({"recording": names, "targets": list(np.eye(3, dtype="f4")[[0, 1, 2] * 2])})
+
+
+def test_int8_is_published_with_what_it_loses(
+    store: Store,
+    mel_of: MadeMel,
+    model_of: MadeModel,
+    held_out: pd.DataFrame,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Six recordings: one that changes its rank is a tenth of AUC.
+    monkeypatch.setattr(export, "MAX_LOSS", 1.0)
+    mel = mel_of({name: sound(7.0, seed) for seed, name in enumerate("abcdef")})
+    model = model_of(held_out=held_out)
+    step = export.step("one fold 0", model, (mel.ref,), Export(int8=True))
+    assert step.key != export.step("one fold 0", model, (mel.ref,), Export()).key
+    artifact = store.make(step, export.run)
+    assert artifact.metrics["int8"] is True
+    assert -1 <= artifact.metrics["int8_auc_loss"] <= 1
+    assert (artifact / INT8_FILE).stat().st_size < (artifact / ONNX_FILE).stat().st_size / 2
+    described = [read_description(artifact / name) for name in (INT8_FILE, ONNX_FILE)]
+    assert described[0] == described[1]
+    # It is used, and is another model, though not by much.
+    plain = store.make(export.step("one fold 0", model, (mel.ref,), Export()), export.run)
+    steps = [
+        predict.step("one", 0, (model,), mel.ref, Predict(), (each.ref,))
+        for each in (artifact, plain)
+    ]
+    tables = [rows(store.make(step, predict.run)) for step in steps]
+    ours, exact = (stacked(table["probabilities"], np.float32) for table in tables)
+    assert 1e-5 < np.abs(ours - exact).max() < 0.1
+
+
+def test_int8_that_loses_too_much_is_left_out(
+    store: Store,
+    mel_of: MadeMel,
+    model_of: MadeModel,
+    held_out: pd.DataFrame,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(export, "MAX_LOSS", -2.0)
+    mel = mel_of({name: sound(7.0, seed) for seed, name in enumerate("abcdef")})
+    step = export.step("one", model_of(held_out=held_out), (mel.ref,), Export(int8=True))
+    artifact = store.make(step, export.run)
+    assert artifact.metrics["int8"] is False
+    assert {file.name for file in artifact.manifest.files} == {
+        "model.onnx", "model.json", "input.json"
+    }  # fmt: skip
