@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pydantic import ValidationError
 
 MARKDOWN = re.compile(r"([\\`*\[\]<>|~&$]|(?<!\w)_|_(?!\w))")
 """Characters with a meaning within a line of Markdown; an underscore within a word has none."""
@@ -42,6 +43,15 @@ def first_of(names: Sequence[str], most: int) -> str:
     """
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def first_error(error: "ValidationError") -> str:
+    """The first thing that is wrong with a file of ours, in a line: pydantic writes several."""
+    found, *others = error.errors(include_url=False)
+    where = ".".join(str(step) for step in found["loc"])
+    what = found["msg"].removeprefix("Value error, ")
+    more = f" (and {len(others)} more)" if others else ""
+    return plain_text(f"{where}: {what}{more}" if where else f"{what}{more}")
 
 
 def plain_lines(text: str) -> str:

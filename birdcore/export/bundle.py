@@ -29,7 +29,7 @@ from birdcore.features.front_end import FrontEnd
 from birdcore.features.mel import MelSpec
 from birdcore.inference.trained_model import ENSEMBLE_FILE, FOLDER, EnsembleSpec, read_ensemble
 from birdcore.models.input import InputSpec, load_input
-from birdcore.models.sed import load_spec
+from birdcore.models.sed import WEIGHTS_FILE, load_spec
 
 KIT = Path(__file__).parent / "kit"
 CARD_FILE = "MODEL_CARD.md"
@@ -117,6 +117,8 @@ def _common_input(models: Path, folders: list[str]) -> tuple[InputSpec, tuple[st
             raise ValueError(f"{models / name} reads another front end than {models / first}")
         if classes[name] != classes[first]:
             raise ValueError(f"{models / name} has other classes than {models / first}")
+        if not (models / name / WEIGHTS_FILE).is_file():
+            raise ValueError(f"{models / name} holds no model: there is no {WEIGHTS_FILE} in it")
     return inputs[first], classes[first]
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from birdcore.config import Predict
 from birdcore.inference.window_batches import CELL_FRAMES
 from birdcore.models.normalise import Normalisation
+from birdcore.text import first_error
 
 CONFIG_FILE, ARRAYS_FILE, SCRIPT_FILE = "config.json", "front_end.npz", "predict.py"
 FORMAT = 1
@@ -100,5 +101,4 @@ def read_config(bundle: Path) -> BundleConfig:
     try:
         return BundleConfig.model_validate(content)
     except ValidationError as error:
-        reason = " ".join(str(error).split())  # pydantic writes several lines
-        raise ValueError(f"{path} is damaged: {reason}") from error
+        raise ValueError(f"{path} is damaged: {first_error(error)}") from error

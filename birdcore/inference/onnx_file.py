@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from birdcore.models.input import InputSpec, load_input
 from birdcore.models.sed import load_spec
+from birdcore.text import first_error
 
 ONNX_FILE, INT8_FILE = "model.onnx", "int8.onnx"
 FEATURES, CLIPWISE, FRAMEWISE = "features", "clipwise", "framewise"
@@ -66,7 +67,7 @@ def read_description(path: Path) -> OnnxDescription:
         classes = Classes.validate_json(metadata[CLASSES_KEY])
         input_spec = InputSpec.model_validate_json(metadata[INPUT_KEY])
     except (ValidationError, TypeError) as error:
-        reason = " ".join(str(error).split())  # pydantic writes several lines
+        reason = first_error(error) if isinstance(error, ValidationError) else str(error)
         exporter = f"birdflow {metadata[VERSION_KEY]}"
         raise ValueError(f"{path} ({exporter}) describes an unknown input: {reason}") from error
     return OnnxDescription(classes, input_spec, metadata[VERSION_KEY])

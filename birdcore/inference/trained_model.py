@@ -41,6 +41,7 @@ from birdcore.inference.smooth import smooth_recording
 from birdcore.inference.weights import EnsembleWeights
 from birdcore.models.input import INPUT_FILE, InputSpec, pick_device
 from birdcore.models.sed import SPEC_FILE, WEIGHTS_FILE
+from birdcore.text import first_error
 
 FOLDER, ENSEMBLE_FILE = "model", "ensemble.json"
 MODEL_FILES = (SPEC_FILE, WEIGHTS_FILE, INPUT_FILE)
@@ -258,8 +259,7 @@ def read_ensemble(folder: Path) -> EnsembleSpec:
     except OSError as error:
         raise ValueError(f"{folder} holds no ensemble: {error.strerror}: {file}") from error
     except ValidationError as error:
-        reason = " ".join(str(error).split())  # pydantic writes several lines
-        raise ValueError(f"{file} describes no ensemble: {reason}") from error
+        raise ValueError(f"{file} describes no ensemble: {first_error(error)}") from error
 
 
 def _load_ensemble(folder: Path, engine: str) -> TrainedModel:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from birdcore.config.training import HeadName, TrainSettings
 from birdcore.models.backbone import build_backbone
 from birdcore.models.head import HEADS, ClipPooling, SedOutput
+from birdcore.text import first_error
 
 SPEC_FILE = "model.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -164,7 +165,9 @@ def load_spec(folder: Path) -> ModelSpec:
     except FileNotFoundError as error:
         raise ValueError(f"{folder} holds no model: there is no {SPEC_FILE} in it") from error
     except ValidationError as error:
-        raise ValueError(f"{folder / SPEC_FILE} describes no model: {error}") from error
+        raise ValueError(
+            f"{folder / SPEC_FILE} describes no model: {first_error(error)}"
+        ) from error
 
 
 def load_model(folder: Path) -> tuple[SedModel, ModelSpec]:

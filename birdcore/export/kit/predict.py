@@ -5,8 +5,8 @@
 It runs where birdflow can't be installed, for instance in an offline notebook. It needs Python
 3.10, NumPy, soundfile, and OpenVINO or ONNX Runtime, and nothing else: so what birdflow does in
 several modules is written here once more, in NumPy. Tests hold that both compute the same: mel
-energies to 1e-4 dB (cells some 100 dB below the loudest, to 3e-3), and each probability of a
-submission to 1e-3.
+energies to 1e-4 dB (one cell in 10,000, far below the loudest, to 3e-3), and each probability of
+a submission to 1e-3.
 
     config.json       front end, codes, windows, smoothing, blend, weights, classes
     front_end.npz     window, filters, power of each code, response of the resampler

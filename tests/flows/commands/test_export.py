@@ -105,6 +105,19 @@ def test_what_can_not_be_exported_is_refused_in_a_line(
     assert "not a directory" in refusal(capsys, run_folder, "--to", under_a_file)
     (run_folder / "ATTRIBUTION.csv").write_text("recording,license\na.ogg,\n")
     assert "1 have no licence" in refusal(capsys, run_folder, *to)
+    (run_folder / "ATTRIBUTION.csv").write_text("recording,license\na.ogg,cc0\n")
+    model = run_folder / "model" / "x/one/fold-0"
+    (model / "model.safetensors").rename(model / "elsewhere")
+    assert "there is no model.safetensors in it" in refusal(capsys, run_folder, *to)
+    reads = json.loads((model / "input.json").read_text())
+    for content, message in (
+        (reads | {"mel": reads["mel"] | {"front_end": "cwt"}}, "mel: no front end 'cwt'"),
+        (reads | {"frames": "many", "other": 1}, "frames: Input should be a valid integer, "),
+    ):
+        (model / "input.json").write_text(json.dumps(content))
+        assert f"input.json describes no input: {message}" in refusal(capsys, run_folder, *to)
+    (model / "input.json").unlink()
+    assert "there is no input.json in it" in refusal(capsys, run_folder, *to)
     (run_folder / "model" / "ensemble.json").write_text("{}")
-    assert "describes no ensemble" in refusal(capsys, run_folder, *to)
+    assert "describes no ensemble: weights: Field" in refusal(capsys, run_folder, *to)
     assert not (tmp_path / "bundle").exists()
