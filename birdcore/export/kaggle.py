@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -155,7 +156,7 @@ def download_command(bundle: Path) -> str:
     return " ".join([*words, f"-d {bundle / WHEELS} -r {bundle / REQUIREMENTS_FILE}"])
 
 
-def push_bundle(bundle: Path, sleep: Any = time.sleep) -> str:
+def push_bundle(bundle: Path, sleep: Callable[[float], object] = time.sleep) -> str:
     """Upload a bundle and its notebook by the `kaggle` client, which has the credentials.
 
     Args:
@@ -178,16 +179,28 @@ def push_bundle(bundle: Path, sleep: Any = time.sleep) -> str:
         _kaggle(client, "datasets", "version", *options, "-m", "exported by birdflow")
     else:
         _kaggle(client, "datasets", "create", *options)
-    waited = 0.0
-    while (status := _kaggle(client, "datasets", "status", dataset)).lower() != "ready":
-        if waited >= READY_S:
-            raise RuntimeError(
-                f"the data set {dataset} is still {status!r} after {READY_S / 60:.0f} minutes: the "
-                f"notebook is not pushed; later: kaggle kernels push -p {bundle / NOTEBOOK}"
-            )
-        sleep(POLL_S)
-        waited += POLL_S
+    wait_until_ready(client, dataset, sleep)
     return _kaggle(client, "kernels", "push", "-p", bundle / NOTEBOOK)
+
+
+def wait_until_ready(client: str, dataset: str, sleep: Callable[[float], object]) -> None:
+    """Wait until Kaggle has unpacked a data set, so that a notebook can use it.
+
+    Raises:
+        RuntimeError: It can't be used, or not within `READY_S`.
+    """
+    waited, status = 0.0, ""
+    while status != "ready":
+        # Right after its creation a data set may not be known yet.
+        status = _kaggle(client, "datasets", "status", dataset, allowed_to_fail=True).lower()
+        if status == "error" or waited >= READY_S:
+            raise RuntimeError(
+                f"the data set {dataset} is {status or 'not there'!r} after {waited / 60:.0f} "
+                "minutes, so its notebook is not pushed: see its page, and give --push again"
+            )
+        if status != "ready":
+            sleep(POLL_S)
+            waited += POLL_S
 
 
 def find_client() -> str:

@@ -20,7 +20,9 @@ state = Path({folder!r})
 words = sys.argv[1:]
 with (state / "calls").open("a") as file:
     file.write(json.dumps(words) + chr(10))
-if words[:2] == ["datasets", "status"]:
+if words[:2] == ["datasets", "status"] and (state / "status").exists():
+    print((state / "status").read_text())
+elif words[:2] == ["datasets", "status"]:
     if not (state / "created").exists():
         sys.exit("403 - Forbidden")
     left = int((state / "created").read_text())
@@ -165,6 +167,23 @@ def test_a_push_creates_then_adds_versions(
     (client / "answer").write_text("Kernel push error: Maximum batch CPU session count")
     with pytest.raises(RuntimeError, match="kaggle kernels push failed: Kernel push error: Max"):
         push_bundle(bundle, sleep=waits.append)
+
+
+def test_a_data_set_that_can_not_be_used_ends_the_push(
+    config: BundleConfig, tmp_path: Path, client: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("birdcore.export.kaggle.READY_S", 60.0)
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    write_kaggle(bundle, config, KaggleIds.parse("ann/warblers-v1", None))
+    (bundle / "wheels" / "openvino.whl").touch()
+    (client / "status").write_text("error")
+    with pytest.raises(RuntimeError, match="ann/warblers-v1 is 'error' after 0 minutes"):
+        push_bundle(bundle, sleep=lambda seconds: None)
+    (client / "status").write_text("running")
+    with pytest.raises(RuntimeError, match="is 'running' after 1 minutes"):
+        push_bundle(bundle, sleep=lambda seconds: None)
+    assert not [words for words in calls(client) if words[0] == "kernels"]
 
 
 def test_without_the_client_nothing_is_pushed(
