@@ -24,7 +24,7 @@ from flows.messages import failure_of
 from flows.problems import notes, write_problems
 from flows.request import collection_is_due, read_inputs, requested_dag
 from flows.result_folder import refuse_foreign
-from flows.results import write_results
+from flows.results import other_settings, write_results
 from flows.run_lock import lock_store, refused
 from flows.runner import task_runner, threads
 from flows.selection import Selection, lacking, select
@@ -106,7 +106,8 @@ def _run(request: RunRequest, store: Store, run: Run) -> dict[str, Any] | None:
             get_run_logger().warning("goes on without some recordings: %s", error)
     dag = requested_dag(recipe, source, store, request, run, keep_shards=True)
     write_problems(dag, store, out)
-    for note in notes(dag.problems) if deployment.id else ():  # a person was told
+    told = [*notes(dag.problems), *filter(None, [other_settings(recipe, out)])]
+    for note in told if deployment.id else ():  # a person was told
         get_run_logger().warning("%s", note)
     began = unfinished_since(store, request, run)
     selection = select(dag, store, request, began)

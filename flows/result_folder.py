@@ -31,7 +31,7 @@ MARK_BYTES = 1 << 24
 RESULTS = (
     "submission.csv", "submission-*.csv", "predictions.*", "scores.json", "summary.md", "report",
     "cuts.csv", "rejected.csv", "leaks.csv", "problems.csv", "ATTRIBUTION.csv", "MODEL_CARD.md",
-    "model",
+    "model", "settings.json",
 )  # fmt: skip
 """What a run may write, as patterns of names."""
 LINKED = {".safetensors", ".onnx"}

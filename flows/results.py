@@ -7,8 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from birdcore.config import Recipe
+from birdcore.report.run_metadata import flat
+from birdcore.stages.report import settings_of
 from birdcore.stages.score import ENSEMBLE, SCORES
 from birdcore.store.artifact import Artifact, Step
+from birdcore.store.files import read_regular
 from birdcore.store.store import Store
 from birdcore.text import markdown, plain_text, to_csv
 from birdcore.training.records import EXTERNAL, FILE, merged, read_attribution, terms
@@ -16,6 +20,10 @@ from flows.dag import Dag
 from flows.problems import PROBLEMS, problems_csv
 from flows.result_folder import replace_results
 
+SHOWN = 3
+SETTINGS_BYTES = 1 << 20
+SETTINGS = "settings.json"
+"""The settings that decide the results, as the stage `report` has them."""
 SUBMISSIONS = {
     "submission.csv": "submission.csv",
     "predictions.": "predictions.",
@@ -41,10 +49,38 @@ def write_results(dag: Dag, store: Store, out: Path) -> dict[str, Any]:
     files["MODEL_CARD.md"] = card(dag, store, used, scores)
     files |= model_files(dag, store)
     files["summary.md"] = summary(dag, store, scores)
+    for step in dag.of("report"):
+        files[SETTINGS] = json.dumps(step.config, indent=1) + "\n"
     for _, page in dag.made("report", store):
         files |= _of(page, {"": "report/"})
     replace_results(out, files)
     return scores
+
+
+def other_settings(recipe: Recipe, out: Path) -> str | None:
+    """What a run of this recipe would replace in `out`, where its settings are others; in a line.
+
+    None where they are the same, or nothing says what they were.
+    """
+    try:
+        before = json.loads(read_regular(out / SETTINGS, SETTINGS_BYTES))
+        # As JSON has them, which knows no tuples.
+        now = json.loads(json.dumps(settings_of(recipe)))
+        old, new = dict(flat(before)), dict(flat(now))
+    except (OSError, ValueError, AttributeError):  # there are none, or a file of the user's own
+        return None
+    changes = [
+        f"{name} was {plain_text(old.get(name, 'not set'))}, is {new.get(name, 'not set')}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
+    if not changes:
+        return None
+    more = f", and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
+    return (
+        f"{out} holds results of other settings ({'; '.join(changes[:SHOWN])}{more}), "
+        "which will be replaced: give another --out to keep them"
+    )
 
 
 def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:

@@ -60,7 +60,7 @@ def execute(
     from birdcore.store.location import open_store
     from birdcore.store.runs import recorded
     from flows.result_folder import refuse_foreign
-    from flows.results import write_results
+    from flows.results import other_settings, write_results
     from flows.selection import lacking
 
     began = time.monotonic()
@@ -75,6 +75,8 @@ def execute(
             from flows.request import collection_is_due, read_inputs
 
             recipe, source = read_inputs(request, store)
+        if note := other_settings(recipe, target):
+            err.print(f"note: {note}")
         collects = request.only is None and collection_is_due(recipe, source, request)
         if collects:
             out.print("recordings of Xeno-canto are fetched first")

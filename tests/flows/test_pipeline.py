@@ -43,8 +43,8 @@ def test_run_writes_its_results(whole_run: Any, tiny_data: Path) -> None:
     written = {path.name for path in whole_run.out.iterdir()}
     assert written == {
         ".birdflow.json", "ATTRIBUTION.csv", "MODEL_CARD.md", "cuts.csv", "model", "problems.csv",
-        "rejected.csv", "report", "scores.json", "submission-first.csv", "submission-second.csv",
-        "submission.csv", "summary.md",
+        "rejected.csv", "report", "scores.json", "settings.json", "submission-first.csv",
+        "submission-second.csv", "submission.csv", "summary.md",
     }  # fmt: skip
     assert len(made(whole_run.store)) == ALL
 

@@ -10,13 +10,15 @@ import pandas as pd
 import pytest
 
 from birdcore.audio.cleaned import UNREADABLE, USED
+from birdcore.config import read_recipe
 from birdcore.sources.tables import Problem
+from birdcore.stages.report import settings_of
 from birdcore.store.artifact import MANIFEST, Metrics, Step
 from birdcore.store.store import Job, Store
 from birdcore.training.records import COLUMNS, EXTERNAL, FILE, read_attribution
 from flows.dag import Dag
-from flows.result_folder import MARK
-from flows.results import card, model_files, write_results
+from flows.result_folder import MARK, write_results_to
+from flows.results import SETTINGS, card, model_files, other_settings, write_results
 
 NC, ND = "forbid commercial use (NC): so do these models", "forbid derivatives (ND): ask"
 SCORES = {"ensemble": {"macro_auc": 0.87654}}
@@ -193,6 +195,33 @@ HOSTILE = [
     "`code` **bold** _it_ ~~no~~ &#124; \\",
     "\x1b[2Jcc-by\u202e\x85\u2028next",
 ]
+
+
+def test_other_settings_are_told_before_results_are_replaced(
+    store: Store, tmp_path: Path, tiny_recipe: Path
+) -> None:
+    recipe = read_recipe(tiny_recipe)
+    assert other_settings(recipe, tmp_path / "out") is None
+    write_results_to(tmp_path / "out", {SETTINGS: json.dumps(settings_of(recipe))})
+    assert other_settings(recipe, tmp_path / "out") is None
+    # What decides no result is no other setting.
+    assert other_settings(read_recipe(tiny_recipe, ["name=b"]), tmp_path / "out") is None
+    note = other_settings(
+        read_recipe(tiny_recipe, ["round.second.epochs=9", "folds.count=3"]), tmp_path / "out"
+    )
+    assert note is not None
+    assert "(folds.count was 2, is 3; " in note
+    assert "round.second.epochs was 1, is 9" in note
+    assert note.endswith("will be replaced: give another --out to keep them")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "[1", '{"round": [null]}', "nul"])
+def test_settings_that_cannot_be_read_are_none(
+    tmp_path: Path, tiny_recipe: Path, content: str
+) -> None:
+    (tmp_path / SETTINGS).write_text(content)
+    note = other_settings(read_recipe(tiny_recipe), tmp_path)
+    assert note is None or "was not set" in note
 
 
 def test_models_lie_with_their_exports_and_class_names(store: Store) -> None:
