@@ -1,9 +1,11 @@
 """What a person takes away from a run: submission, scores, weights, tables, one page of text."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -20,10 +22,14 @@ from flows.dag import Dag
 from flows.problems import PROBLEMS, problems_csv
 from flows.result_folder import replace_results
 
+if TYPE_CHECKING:
+    from birdcore.inference.weights import EnsembleWeights
+
 SHOWN = 3
 SETTINGS_BYTES = 1 << 20
 SETTINGS = "settings.json"
 """The settings that decide the results, as the stage `report` has them."""
+
 SUBMISSIONS = {
     "submission.csv": "submission.csv",
     "predictions.": "predictions.",
@@ -94,6 +100,7 @@ def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
     if found is None or not dag.of("report"):
         return {}
     (weighed, ensemble), (reported,) = found, dag.of("report")
+    from birdcore.detection.calibration import CALIBRATION_FILE
     from birdcore.detection.species_list import CLASSES_FILE
     from birdcore.inference.onnx_file import INT8_FILE, ONNX_FILE
     from birdcore.inference.trained_model import (
@@ -125,7 +132,25 @@ def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
     spec = EnsembleSpec(**weights.model_dump(), members=members, predict=reported.config["predict"])
     files[f"{FOLDER}/{ENSEMBLE_FILE}"] = spec.model_dump_json(indent=1) + "\n"
     files[f"{FOLDER}/{CLASSES_FILE}"] = _classes(dag, store)
+    if calibration := _calibration(weighed, weights, store):
+        files[f"{FOLDER}/{CALIBRATION_FILE}"] = calibration
     return files
+
+
+def _calibration(weighed: Step, weights: EnsembleWeights, store: Store) -> str | None:
+    """What held-out recordings say of the ensemble's confidences, as JSON; None without any."""
+    from birdcore.detection.calibration import calibrate
+    from birdcore.inference.held_out import read_held_out
+
+    models = {name: refs for name, refs in weighed.inputs.items() if not name.startswith("[")}
+    held_out = read_held_out(
+        {name: [store.get(ref).folder for ref in refs] for name, refs in models.items()}
+    )
+    if held_out is None:
+        return None
+    confidences = weights.as_probabilities().blended(held_out.members)
+    calibration = calibrate(held_out.classes, held_out.truth, confidences)
+    return calibration.model_dump_json() + "\n"
 
 
 def _classes(dag: Dag, store: Store) -> str:

@@ -5,6 +5,7 @@ runs in the caller's thread over one group of files after another (work.py). So 
 recordings, however many there are. A file that can't be read costs one row, which says why.
 """
 
+import errno
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -31,6 +32,8 @@ AHEAD_BYTES = 1 << 29
 INPUT_BYTES = {".wav": 1 / 8, ".flac": 1 / 4}
 """About how many bytes of model input a byte of a file becomes, by its suffix; else one."""
 
+OURS = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""Errors that are of this machine, not of a file."""
 COUNT_S = 10.0
 """Time between looks at what other processes have done."""
 
@@ -215,6 +218,8 @@ def _preparation(
             audio = decode(path)
             recording = detector.prepare(name, audio)
         except (Rejected, OSError) as error:
+            if isinstance(error, OSError) and error.errno in OURS:
+                raise
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             row = FileRow(name, 0.0, 0, 0, recorder, detector.key, threshold, reason=reason)
             return _Prepared(row)

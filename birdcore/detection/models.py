@@ -2,8 +2,8 @@
 
 Both are opened by a name and do their work in two steps. `prepare` decodes a recording and makes
 the model's input of it, in any thread and ahead of the model; `events` runs the model on several
-of them, in one thread. Both read a recording in blocks, so that a day takes no more memory than its
-codes, a byte for each cell of its spectrogram.
+of them, in one thread. Both read a recording in blocks, so that a day takes no more memory than an
+hour.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ import numpy as np
 from birdcore.audio.blocks import Blocks, cache_blocks
 from birdcore.audio.decode import Audio, Rejected
 from birdcore.audio.resample import resample_recording
+from birdcore.detection.calibration import Calibration, read_calibration
 from birdcore.detection.events import (
     Events,
     Floats,
@@ -31,7 +32,7 @@ from birdcore.detection.events import (
 from birdcore.detection.settings import Selection
 from birdcore.detection.species_list import read_classes
 from birdcore.detection.table import Species
-from birdcore.features.recordings import Recordings
+from birdcore.features.recordings import Soundscapes
 from birdcore.inference.engine import AUTO
 from birdcore.inference.onnx_file import ONNX_FILE
 from birdcore.inference.predict import cell_count, cell_rate, predict_cells
@@ -40,6 +41,7 @@ from birdcore.inference.trained_model import (
     EnsembleSpec,
     TrainedModel,
     encoded,
+    encoded_in_file,
     load_model,
     model_folder,
 )
@@ -49,6 +51,8 @@ from birdcore.teachers import TEACHERS, ExternalTeacher, teacher_named
 from birdcore.teachers.external_teacher import Infer, windows
 
 KEY_DIGITS = 12
+LONG_S = 2 * 3600
+"""Seconds from which a recording's codes, 8 KB a second, are in a file while they are read."""
 Prepared = TypeVar("Prepared")
 
 
@@ -67,6 +71,10 @@ class Detector(Protocol[Prepared]):
     def window_s(self) -> float | None:
         """The only length of fixed windows that it knows; None where it knows any, or events."""
 
+    @property
+    def calibration(self) -> Calibration | None:
+        """What held-out recordings say of its confidences, where there were any."""
+
     def prepare(self, name: str, audio: Audio) -> Prepared:
         """Its input of one recording; raises Rejected where that can't be read any more."""
 
@@ -82,7 +90,7 @@ class Detector(Protocol[Prepared]):
 class Features(NamedTuple):
     """One recording as codes, and its length in seconds."""
 
-    codes: Recordings
+    codes: Soundscapes
     duration_s: float
 
 
@@ -93,20 +101,20 @@ class TrainedDetector:
     model: TrainedModel
     key: str
     species: tuple[Species, ...]
+    calibration: Calibration | None = None
     window_s: float | None = None
 
     def prepare(self, name: str, audio: Audio) -> Features:
-        codes = encoded(name, audio.blocks, audio.rate, self.model.input_spec)
+        encode = encoded if audio.duration_s < LONG_S else encoded_in_file
+        codes = encode(name, audio.blocks, audio.rate, self.model.input_spec)
         return Features(codes, audio.duration_s)
 
     def events(self, recordings: Iterable[Features], selection: Selection) -> Iterator[Events]:
         spec = self.model.spec
-        # A rank is a row's place among others, not a probability that a threshold can be set for.
-        blend = "mean" if spec.blend == "rank" else spec.blend
-        weights = spec.model_copy(update={"blend": blend})
+        weights = spec.as_probabilities()
         lengths: list[tuple[int, float, float]] = []
 
-        def codes() -> Iterator[tuple[Recordings, int]]:
+        def codes() -> Iterator[tuple[Soundscapes, int]]:
             for codes, duration_s in recordings:
                 lengths.append((cell_count(codes, 0), cell_rate(codes), duration_s))
                 yield codes, 0
@@ -138,6 +146,7 @@ class TeacherDetector:
     infer: Infer
     key: str
     species: tuple[Species, ...]
+    calibration: Calibration | None = None
 
     @property
     def window_s(self) -> float:
@@ -213,9 +222,10 @@ def open_detector(model: str | Path, threads: int = 1, engine: str = AUTO) -> De
     folder = Path(model)
     if str(model) in TEACHERS and not folder.is_dir():
         teacher = teacher_named(str(model))
-        return TeacherDetector(
-            teacher, teacher.open(threads), _key(teacher.files), _teacher_species(teacher)
-        )
+        names = teacher.common_names or teacher.classes
+        pairs = zip(teacher.classes, names, strict=True)
+        species = tuple(Species(scientific, scientific, common) for scientific, common in pairs)
+        return TeacherDetector(teacher, teacher.open(threads), _key(teacher.files), species)
     if not folder.is_dir():
         raise ValueError(
             f"no model is at {model}: give a run's results folder (its --out), a bundle that "
@@ -225,7 +235,8 @@ def open_detector(model: str | Path, threads: int = 1, engine: str = AUTO) -> De
     trained = load_model(folder, engine)
     folder = model_folder(folder)
     species = read_classes(folder, trained.classes)
-    return TrainedDetector(trained, model_key(folder, trained.spec), species)
+    calibration = read_calibration(folder, trained.classes)
+    return TrainedDetector(trained, model_key(folder, trained.spec), species, calibration)
 
 
 def model_key(folder: Path, spec: EnsembleSpec) -> str:
@@ -237,14 +248,6 @@ def model_key(folder: Path, spec: EnsembleSpec) -> str:
             names = names - {WEIGHTS_FILE} | {ONNX_FILE}
         files |= {f"{model}/{name}": file_sha256(folder / model / name) for name in names}
     return _key(files | {"ensemble": spec.model_dump_json()})
-
-
-def _teacher_species(teacher: ExternalTeacher) -> tuple[Species, ...]:
-    names = teacher.common_names or teacher.classes
-    return tuple(
-        Species(scientific, scientific, common)
-        for scientific, common in zip(teacher.classes, names, strict=True)
-    )
 
 
 def _key(files: Mapping[str, str]) -> str:

@@ -16,6 +16,7 @@ class DetectSettings(BaseModel):
 
     Attributes:
         min_conf: The threshold of all classes.
+        thresholds: Of each class (K,) instead; a class without one is not looked for.
         segment_s: Fixed windows of so many seconds instead of events by hysteresis.
         overlap_s: Overlap of fixed windows, seconds.
         top_n: The surest so many classes of each fixed window, whatever their probability.
@@ -27,6 +28,7 @@ class DetectSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     min_conf: float = Field(default=0.25, gt=0, le=1)
+    thresholds: tuple[float | None, ...] | None = None
     segment_s: float | None = Field(default=None, gt=0)
     overlap_s: float = Field(default=0.0, ge=0)
     top_n: int = Field(default=0, ge=0)
@@ -78,9 +80,16 @@ def select(
         raise ValueError(
             f"an overlap of {settings.overlap_s:g} s does not fit windows of {segment_s:g} s"
         )
+    given = settings.thresholds or (settings.min_conf,) * len(species)
+    if len(given) != len(species):
+        raise ValueError(f"there are {len(given)} thresholds for {len(species)} classes")
     asked = None if settings.classes is None else set(settings.classes)
-    classes = [at for at, one in enumerate(species) if asked is None or one.code in asked]
+    classes = [
+        at
+        for at, (one, threshold) in enumerate(zip(species, given, strict=True))
+        if threshold is not None and (asked is None or one.code in asked)
+    ]
     if not classes:
         raise ValueError("the model has none of the classes that are asked for")
-    thresholds = np.full(len(species), settings.min_conf)
+    thresholds = np.array([np.inf if one is None else one for one in given])
     return Selection(np.array(classes), thresholds, segment_s, settings)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -141,8 +141,23 @@ class StoredRecordings:
         return of
 
 
-Soundscapes: TypeAlias = Recordings | StoredRecordings
-"""What is predicted: in memory, or read from the disk as it is."""
+class Soundscapes(Protocol):
+    """Features of recordings that are predicted from beginning to end, wherever they lie."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the R recordings are called."""
+
+    @property
+    def lengths(self) -> Tensor | Ints:
+        """Their frames (R,)."""
+
+    @property
+    def spec(self) -> FrontEnd:
+        """What computed the features."""
+
+    def span(self, row: int, first: int, stop: int, *, with_floor: bool = False) -> Recordings:
+        """Frames first to stop of one recording, as the only one; its floor is of all of it."""
 
 
 def _alone(

@@ -28,8 +28,10 @@ from birdcore.audio.blocks import Block, Blocks, cache_blocks
 from birdcore.audio.decode import decode
 from birdcore.audio.resample import resample_recording
 from birdcore.config import Predict
+from birdcore.features.codes_file import FiledRecording, file_codes
 from birdcore.features.front_end import encode_recording, length_and_peak
 from birdcore.features.recordings import Recordings
+from birdcore.features.scale import Codes
 from birdcore.inference.engine import AUTO
 from birdcore.inference.predict import (
     Predictor,
@@ -187,19 +189,27 @@ def encoded(name: str, blocks: Blocks, rate: int, input_spec: InputSpec) -> Reco
         rate: Their rate, Hz; they are resampled to the front end's.
         input_spec: The features and their codes.
     """
-    front_end, scale = input_spec.mel, input_spec.scale
-    at_rate = cache_blocks(resample_recording(blocks, rate, front_end.sample_rate))
-    samples, peak = length_and_peak(at_rate())
-    # One array from the start: that of a day is 690 MB, and joining blocks would hold it twice.
-    codes = np.empty((front_end.frames(samples), front_end.bins), np.dtype(scale.dtype))
-    filled = 0
-    for block in encode_recording(at_rate(), peak, front_end, scale):
-        codes[filled : filled + len(block)] = block
-        filled += len(block)
+    codes = np.concatenate(list(_codes(blocks, rate, input_spec)))
     device = pick_device()
     start, length = torch.zeros(1, dtype=torch.long), torch.tensor([len(codes)])
-    frames = torch.from_numpy(codes).to(device)
-    return Recordings((name,), frames, start.to(device), length.to(device), front_end, scale)
+    return Recordings(
+        (name,), torch.from_numpy(codes).to(device), start.to(device), length.to(device),
+        input_spec.mel, input_spec.scale,
+    )  # fmt: skip
+
+
+def encoded_in_file(name: str, blocks: Blocks, rate: int, input_spec: InputSpec) -> FiledRecording:
+    """As `encoded`, for a long recording: its codes are in a temporary file."""
+    codes = _codes(blocks, rate, input_spec)
+    return file_codes(name, codes, input_spec.mel, input_spec.scale, pick_device())
+
+
+def _codes(blocks: Blocks, rate: int, input_spec: InputSpec) -> Iterator[Codes]:
+    """Codes (t, F) of a recording, in blocks."""
+    front_end = input_spec.mel
+    at_rate = cache_blocks(resample_recording(blocks, rate, front_end.sample_rate))
+    _, peak = length_and_peak(at_rate())
+    return encode_recording(at_rate(), peak, front_end, input_spec.scale)
 
 
 def load_model(path: str | Path, engine: str = AUTO) -> TrainedModel:

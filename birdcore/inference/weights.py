@@ -44,6 +44,10 @@ class EnsembleWeights(BaseModel):
         """Read the file that the stage `ensemble` publishes."""
         return cls.model_validate_json((folder / WEIGHTS_FILE).read_bytes())
 
+    def as_probabilities(self) -> Self:
+        """The same weights for probabilities: a rank is a row's place among others, not one."""
+        return self.model_copy(update={"blend": "mean"}) if self.blend == "rank" else self
+
     def blended(self, members: Mapping[str, NDArray[np.floating]]) -> NDArray[np.floating]:
         """One table (N, C) from those of one or more members (N, C), in the order of `weights`.
 

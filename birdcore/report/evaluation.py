@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from birdcore.features.columns import stacked
-from birdcore.inference.ensemble import read_members
+from birdcore.inference.held_out import read_held_out
 from birdcore.inference.weights import EnsembleWeights
 from birdcore.metrics import class_auc, match_files
 from birdcore.sources.row_names import row_names, stem_of
@@ -96,25 +95,19 @@ def evaluate_on_held_out(
         rounds: models of the rounds in the ensemble. An external teacher holds out nothing and is
             left out.
     """
-    members, classes = read_members(
+    held_out = read_held_out(
         {name: [model.folder for model in models] for name, models in rounds.items()}
     )
-    held_out = sorted(set.intersection(*(set(table.index) for table in members.values())))
-    if not held_out:
+    if held_out is None:
         return None
-    tables = {
-        name: stacked(table.loc[held_out, "probabilities"], np.float64)
-        for name, table in members.items()
-    }
-    first = next(iter(members.values()))
-    truth = stacked(first.loc[held_out, "targets"], np.float32) >= 1
+    truth, tables = held_out.truth, held_out.members
     blended = EnsembleWeights.read(ensemble.folder).blended(tables)
     by_member = {name: class_auc(truth, table) for name, table in tables.items()}
     return Evaluation(
-        recordings=tuple(held_out),
-        starts_s=(0.0,) * len(held_out),
+        recordings=held_out.recordings,
+        starts_s=(0.0,) * len(held_out.recordings),
         duration_s=None,
-        classes=classes,
+        classes=held_out.classes,
         truth=truth,
         probabilities=np.asarray(blended, np.float64),
         class_auc_by=by_member | {"ensemble": class_auc(truth, blended)},

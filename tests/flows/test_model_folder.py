@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import birdcore
+from birdcore.detection.calibration import read_calibration
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +56,11 @@ def test_one_artifact_of_training_predicts(whole_run: Any, tiny_data: Path) -> N
 def test_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"holds no model: give a run's results folder"):
         birdcore.load_model(tmp_path)
+
+
+def test_calibration_is_of_held_out_recordings(whole_run: Any) -> None:
+    classes = birdcore.load_model(whole_run.out).classes
+    calibration = read_calibration(whole_run.out / "model", classes)
+    assert calibration is not None
+    assert calibration.recordings == 9
+    assert len(calibration.curves) == len(calibration.thresholds) == len(classes)

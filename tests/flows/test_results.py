@@ -224,7 +224,11 @@ def test_settings_that_cannot_be_read_are_none(
     assert note is None or "was not set" in note
 
 
-def test_models_lie_with_their_exports_and_class_names(store: Store) -> None:
+def test_models_lie_with_their_exports_and_class_names(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.results._calibration", lambda *_: "{}")
+
     def make(step: Step, **files: str) -> Step:
         def run(job: Job) -> Metrics:
             for name, text in files.items():
@@ -260,6 +264,7 @@ def test_models_lie_with_their_exports_and_class_names(store: Store) -> None:
         "model/one/b/fold-0/model.onnx",
         "model/ensemble.json",
         "model/classes.csv",
+        "model/calibration.json",
     }
     assert Path(files["model/one/b/fold-0/model.onnx"]).read_text() == "o"
     lines = str(files["model/classes.csv"]).splitlines()

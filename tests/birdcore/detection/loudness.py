@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from birdcore.audio.decode import Audio, Rejected
+from birdcore.detection.calibration import Calibration
 from birdcore.detection.events import Events, find_events
 from birdcore.detection.settings import Selection
 from birdcore.detection.table import Species
@@ -21,6 +22,7 @@ class Loudness:
         Species("quiet", "quiet", "quiet"),
     )
     window_s: float | None = None
+    calibration: Calibration | None = None
 
     def prepare(self, name: str, audio: Audio) -> np.ndarray:
         samples = audio.samples

@@ -1,6 +1,8 @@
 """The loop over files: every file has its row, whatever is wrong with it, and work is resumed."""
 
 import csv
+import errno
+import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -130,6 +132,18 @@ def test_file_that_is_gone_since_it_was_planned_costs_a_row(disk: Path, tmp_path
     assert done.failed == 3
     row = next(r for r in rows(tmp_path / "out" / "files.csv") if r["file"] == "site0/002.wav")
     assert row["reason"] == "No such file or directory"
+
+
+def test_full_disk_stops_the_work_and_is_no_fault_of_a_file(
+    disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("birdcore.detection.detect.decode", full)
+    with pytest.raises(OSError, match="No space left"):
+        detect(find_recordings([disk]), Loudness(), SETTINGS, tmp_path / "out")
+    assert not (tmp_path / "out" / "files.csv").exists()
 
 
 class Unsteady(Loudness):

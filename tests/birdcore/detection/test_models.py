@@ -13,6 +13,7 @@ from birdcore.detection.events import Events, find_events, window_events, window
 from birdcore.detection.models import TeacherDetector, TrainedDetector, open_detector
 from birdcore.detection.settings import DetectSettings, Selection, select
 from birdcore.detection.table import Species
+from birdcore.features.codes_file import FiledRecording
 from birdcore.inference.predict import cell_count, cell_rate, predict_recording
 from birdcore.inference.trained_model import ENSEMBLE_FILE, EnsembleSpec, TrainedModel, encoded
 from birdcore.store.artifact import Ref
@@ -87,6 +88,22 @@ def test_ensemble_finds_events_of_several_recordings(ensemble: Path, tmp_path: P
     for events, audio, (cells, count, rate) in zip(found, audios, expected, strict=True):
         peaks = window_peaks([cells], count, rate, audio.duration_s, 5.0, 1.0)
         assert equal(events, window_events([peaks], 5.0, audio.duration_s, threshold))
+
+
+def test_long_recording_is_detected_from_a_file(
+    ensemble: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector, audio = open_detector(ensemble), audio_of(tmp_path, 25.0)
+    selection = select(DetectSettings(min_conf=0.4), detector.species, None)
+    (in_memory,) = detector.events([detector.prepare("x", audio)], selection)
+    monkeypatch.setattr("birdcore.detection.models.LONG_S", 20.0)
+    prepared = detector.prepare("x", audio)
+    assert isinstance(prepared.codes, FiledRecording)
+    (filed,) = detector.events([prepared], selection)
+    assert isinstance(in_memory, Events)
+    assert isinstance(filed, Events)
+    assert len(filed) > 0
+    assert equal(filed, in_memory)
 
 
 def test_only_classes_that_are_asked_for_are_found(ensemble: Path, tmp_path: Path) -> None:

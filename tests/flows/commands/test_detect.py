@@ -1,6 +1,7 @@
 """`birdflow detect` as a user gives it: real recorders' files, BirdNET's spellings, refusals."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import soundfile as sf
 from crowsetta.formats.bbox import Raven
 
 from birdcore.config import Predict
+from birdcore.detection.calibration import CALIBRATION_FILE, LEVELS, Calibration, Curve
 from flows.cli import main
 from tests.support.small_run import write_run
 
@@ -71,6 +73,7 @@ def test_recorders_files_become_tables_that_others_open(
     ).to_bbox()
     assert [box.label for box in boxes] == [row["Common name"] for row in found]
     assert (out / "detections.parquet").is_file()
+    assert "Eurasian Blackbird" in (out / "index.html").read_text()
 
 
 def test_windows_have_the_spellings_of_birdnet(run: Path, disk: Path, tmp_path: Path) -> None:
@@ -103,6 +106,28 @@ def test_species_list_leaves_others_out(
     assert {row["class"] for row in rows(out / "detections.csv")} == {"a"}
     (tmp_path / "list.txt").write_text("Turdus merulla\n")
     assert "nearest are Turdus merula" in refused(capsys, *words, "--out", tmp_path / "other")
+
+
+def test_precision_has_thresholds_by_class(
+    run: Path, disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(disk), "--model", str(run), "--precision", ".9"]
+    assert "has no calibration.json" in refused(capsys, *words, "--out", tmp_path / "none")
+    model, out = tmp_path / "run", tmp_path / "out"
+    shutil.copytree(run, model)
+    curve = Curve(method="pooled", positives=0, confidence=(0.0, 1.0), probability=(0.0, 1.0))
+    thresholds = ((1e-5,) * len(LEVELS), (None,) * len(LEVELS), (1e-4,) * len(LEVELS))
+    calibration = Calibration(
+        classes=("a", "b", "c"), recordings=9, curves=(curve,) * 3, levels=LEVELS,
+        thresholds=thresholds,
+    )  # fmt: skip
+    (model / "model" / CALIBRATION_FILE).write_text(calibration.model_dump_json())
+    words[2] = str(model)
+    assert main(["detect", *words, "--out", str(out)]) == 0
+    assert "1 of 3 species are left out, since no threshold" in capsys.readouterr().err
+    found = {(row["class"], row["threshold"]) for row in rows(out / "detections.csv")}
+    assert found == {("a", "0.0"), ("c", "0.0001")}
+    assert "give one" in refused(capsys, *words, "--out", out, "--min_conf", ".3")
 
 
 def test_what_can_not_be_is_refused_in_a_line_before_work(

@@ -1,0 +1,46 @@
+"""What the models of an ensemble predict for recordings that none of them was trained on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from birdcore.features.columns import stacked
+from birdcore.inference.ensemble import Table, Truth, read_members
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Recordings that no model of an ensemble was trained on.
+
+    Attributes:
+        recordings: Their names (N,).
+        classes: The names of the classes (K,).
+        truth: Whether a recording has a class (N, K).
+        members: What each member predicts for them (N, K).
+    """
+
+    recordings: tuple[str, ...]
+    classes: tuple[str, ...]
+    truth: Truth
+    members: dict[str, Table]
+
+
+def read_held_out(rounds: Mapping[str, Sequence[Path]]) -> HeldOut | None:
+    """What is held out from all members of an ensemble; None where nothing is.
+
+    Args:
+        rounds: The folders of the models of each round.
+    """
+    members, classes = read_members(rounds)
+    common = sorted(set.intersection(*(set(table.index) for table in members.values())))
+    if not common:
+        return None
+    first = next(iter(members.values()))
+    tables: dict[str, Table] = {
+        name: stacked(table.loc[common, "probabilities"], np.float64)
+        for name, table in members.items()
+    }
+    truth = stacked(first.loc[common, "targets"], np.float32) >= 1
+    return HeldOut(tuple(common), classes, truth, tables)
