@@ -148,6 +148,8 @@ def _write(
     if to is None:
         raise ValueError(f"{run} is exported into a new folder: give --to DIR")
     from birdcore.export.bundle import write_bundle
+    from birdcore.inference.onnx_file import INT8_FILE
+    from birdcore.inference.trained_model import FOLDER
 
     config = write_bundle(
         run,
@@ -161,6 +163,11 @@ def _write(
         err.print(
             f"note: {', '.join(config.left_out)} is not in the bundle, since an external teacher's "
             "model is not copied: its predictions differ from the run's"
+        )
+    if any((run / FOLDER).rglob(INT8_FILE)):
+        err.print(
+            f"note: the run predicts with {INT8_FILE} on CPUs, the bundle in float32: its "
+            "predictions differ by what integers change"
         )
     differences = [(model.onnx_difference, model.openvino_difference) for model in models]
     full, openvino = map(max, zip(*differences, strict=True))

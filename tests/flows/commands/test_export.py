@@ -46,6 +46,7 @@ def test_a_bundle_is_written_and_said(
     spec = json.loads((run_folder / "model" / "ensemble.json").read_text())
     spec |= {"weights": {"x/one": 0.6, "birdnet": 0.4}}
     (run_folder / "model" / "ensemble.json").write_text(json.dumps(spec))
+    (run_folder / "model" / "x/one/fold-0" / "int8.onnx").touch()
     bundle = tmp_path / "kits" / "bundle"
     # What is in that file is tested beside it; to write it takes seconds.
     monkeypatch.setattr("birdcore.export.bundle.write_single_onnx", lambda run, path: path.touch())
@@ -53,6 +54,7 @@ def test_a_bundle_is_written_and_said(
     said = capsys.readouterr()
     assert "exporting x/one/fold-0" in said.err
     assert "note: birdnet is not in the bundle" in said.err
+    assert "note: the run predicts with int8.onnx on CPUs" in said.err
     assert "1 model, 3 classes" in said.out
     assert "predict.py SOUNDSCAPES --out submission.csv" in said.out
     found = {p.relative_to(bundle).as_posix() for p in bundle.rglob("*") if p.is_file()}
