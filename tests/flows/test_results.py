@@ -17,8 +17,9 @@ from birdcore.store.artifact import MANIFEST, Metrics, Step
 from birdcore.store.store import Job, Store
 from birdcore.training.records import COLUMNS, EXTERNAL, FILE, read_attribution
 from flows.dag import Dag
+from flows.model_files import model_files
 from flows.result_folder import MARK, write_results_to
-from flows.results import SETTINGS, card, model_files, other_settings, write_results
+from flows.results import SETTINGS, card, other_settings, write_results
 
 NC, ND = "forbid commercial use (NC): so do these models", "forbid derivatives (ND): ask"
 SCORES = {"ensemble": {"macro_auc": 0.87654}}
@@ -227,7 +228,7 @@ def test_settings_that_cannot_be_read_are_none(
 def test_models_lie_with_their_exports_and_class_names(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.results._calibration", lambda *_: "{}")
+    monkeypatch.setattr("flows.model_files._calibration", lambda *_: "{}")
 
     def make(step: Step, **files: str) -> Step:
         def run(job: Job) -> Metrics:

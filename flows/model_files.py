@@ -1,0 +1,88 @@
+"""A run's models as its results folder has them, with all that prediction needs beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from birdcore.store.artifact import Step
+from birdcore.store.store import Store
+from birdcore.text import to_csv
+from flows.dag import Dag
+
+if TYPE_CHECKING:
+    from birdcore.inference.weights import EnsembleWeights
+
+
+def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
+    """The ensemble's models and all that prediction needs, by their names in `out`.
+
+    Empty where the ensemble is not there. A member that is an external teacher has a weight and no
+    model: that is not ours to copy.
+    """
+    steps = {step.ref: step for step in dag.steps}
+    found = next(dag.made("ensemble", store), None)
+    if found is None or not dag.of("report"):
+        return {}
+    (weighed, ensemble), (reported,) = found, dag.of("report")
+    from birdcore.detection.calibration import CALIBRATION_FILE
+    from birdcore.detection.species_list import CLASSES_FILE
+    from birdcore.inference.onnx_file import INT8_FILE, ONNX_FILE
+    from birdcore.inference.trained_model import (
+        ENSEMBLE_FILE,
+        FOLDER,
+        MODEL_FILES,
+        EnsembleSpec,
+    )
+    from birdcore.inference.weights import EnsembleWeights
+
+    exports = {step.inputs["model"][0]: artifact for step, artifact in dag.made("export", store)}
+    files: dict[str, str | Path] = {}
+    members: dict[str, tuple[str, ...]] = {}
+    models = {name: refs for name, refs in weighed.inputs.items() if not name.startswith("[")}
+    for round_name, refs in models.items():
+        for ref in refs:
+            config = steps[ref].config
+            member = f"{round_name}/{config['backbone']}"
+            folder = f"{member}/fold-{config['fold']}"
+            members[member] = (*members.get(member, ()), folder)
+            artifact = store.get(ref)
+            files |= {f"{FOLDER}/{folder}/{name}": artifact / name for name in MODEL_FILES}
+            if ref in exports:
+                files |= {
+                    f"{FOLDER}/{folder}/{name}": exports[ref] / name
+                    for name in (ONNX_FILE, INT8_FILE)
+                    if (exports[ref] / name).is_file()
+                }
+    weights = EnsembleWeights.read(ensemble.folder)
+    spec = EnsembleSpec(**weights.model_dump(), members=members, predict=reported.config["predict"])
+    files[f"{FOLDER}/{ENSEMBLE_FILE}"] = spec.model_dump_json(indent=1) + "\n"
+    files[f"{FOLDER}/{CLASSES_FILE}"] = _classes(dag, store)
+    if calibration := _calibration(weighed, weights, store):
+        files[f"{FOLDER}/{CALIBRATION_FILE}"] = calibration
+    return files
+
+
+def _calibration(weighed: Step, weights: EnsembleWeights, store: Store) -> str | None:
+    """What held-out recordings say of the ensemble's confidences, as JSON; None without any."""
+    from birdcore.detection.calibration import calibrate
+    from birdcore.inference.held_out import read_held_out
+
+    models = {name: refs for name, refs in weighed.inputs.items() if not name.startswith("[")}
+    held_out = read_held_out(
+        {name: [store.get(ref).folder for ref in refs] for name, refs in models.items()}
+    )
+    if held_out is None:
+        return None
+    confidences = weights.as_probabilities().blended(held_out.members)
+    calibration = calibrate(held_out.classes, held_out.truth, confidences)
+    return calibration.model_dump_json() + "\n"
+
+
+def _classes(dag: Dag, store: Store) -> str:
+    """What the classes are called, as CSV: class, scientific_name, common_name."""
+    species = pd.read_parquet(store.get(dag.of("catalog")[0].ref) / "species.parquet")
+    names = species[["label", "scientific_name", "common_name"]]
+    return to_csv(names.rename(columns={"label": "class"}))
