@@ -5,7 +5,7 @@
     BUNDLE/front_end.npz     arrays that the script would otherwise have to compute as torch does
     BUNDLE/MODEL_CARD.md, ATTRIBUTION.csv
     BUNDLE/single.onnx      where it is asked for
-    BUNDLE/model/ensemble.json
+    BUNDLE/model/ensemble.json, classes.csv, calibration.json
     BUNDLE/model/ROUND/BACKBONE/fold-N/    model.onnx, model.xml, model.bin, model.json, input.json
 
 `model/` is laid out like that of a run, so `birdcore.load_model` reads a bundle too. The bundle
@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from birdcore import __version__
+from birdcore.detection.calibration import CALIBRATION_FILE, read_calibration
+from birdcore.detection.species_list import CLASSES_FILE
 from birdcore.export.bundle_config import ARRAYS_FILE, CONFIG_FILE, SCRIPT_FILE, BundleConfig
 from birdcore.export.front_end import front_end_arrays
 from birdcore.export.licences import ATTRIBUTION_FILE, check_licences
@@ -92,6 +94,7 @@ def write_bundle(
             left_out=spec.left_out,
             classes=classes,
             licences=licences,
+            thresholds=_thresholds(run / FOLDER, classes),
         )
         np.savez(partial / ARRAYS_FILE, **front_end_arrays(front_end, input_spec.scale))
         (partial / CONFIG_FILE).write_text(config.model_dump_json(indent=1) + "\n", "utf-8")
@@ -122,6 +125,14 @@ def _common_input(models: Path, folders: list[str]) -> tuple[InputSpec, tuple[st
     return inputs[first], classes[first]
 
 
+def _thresholds(models: Path, classes: tuple[str, ...]) -> dict[str, float | None]:
+    calibration = read_calibration(models, classes)
+    if calibration is None:
+        return {}
+    precision = BundleConfig.model_fields["threshold_precision"].default
+    return dict(zip(classes, calibration.thresholds_for(precision), strict=True))
+
+
 def _known_front_end(front_end: FrontEnd) -> MelSpec:
     if not isinstance(front_end, MelSpec):
         raise ValueError(f"{SCRIPT_FILE} has no front end {front_end.name!r}: only mel is exported")
@@ -131,6 +142,7 @@ def _known_front_end(front_end: FrontEnd) -> MelSpec:
 def _copy_texts(run: Path, bundle: Path, spec: EnsembleSpec) -> None:
     shutil.copyfile(KIT / SCRIPT_FILE, bundle / SCRIPT_FILE)
     (bundle / FOLDER / ENSEMBLE_FILE).write_text(spec.model_dump_json(indent=1) + "\n", "utf-8")
-    for name in (CARD_FILE, ATTRIBUTION_FILE):
+    own = (f"{FOLDER}/{CLASSES_FILE}", f"{FOLDER}/{CALIBRATION_FILE}")
+    for name in (CARD_FILE, ATTRIBUTION_FILE, *own):
         if (run / name).is_file():
             shutil.copyfile(run / name, bundle / name)

@@ -56,6 +56,10 @@ class BundleConfig(BaseModel):
         left_out: Members of the run with a weight that are not here: external teachers.
         classes: In the order of the models' outputs.
         licences: How many training recordings have each licence.
+        threshold_precision: What the thresholds are for: of held-out recordings in which a class
+            reaches its own, this share has it.
+        thresholds: Of the ensemble before smoothing, by class; None where none is high enough.
+            Empty where the run held nothing out. `model/calibration.json` has other precisions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,6 +78,8 @@ class BundleConfig(BaseModel):
     left_out: tuple[str, ...] = ()
     classes: tuple[str, ...]
     licences: dict[str, int]
+    threshold_precision: float = 0.9
+    thresholds: dict[str, float | None] = {}
 
 
 def is_bundle(folder: Path) -> bool:

@@ -13,6 +13,8 @@ import pytest
 import soundfile as sf
 
 from birdcore.config import Predict
+from birdcore.detection.calibration import calibrate
+from birdcore.detection.models import open_detector
 from birdcore.export.bundle import write_bundle
 from birdcore.export.bundle_config import CONFIG_FILE, BundleConfig
 from birdcore.export.licences import ATTRIBUTION_FILE
@@ -76,7 +78,14 @@ def test_bundle_predicts_what_its_run_does_without_birdflow(
     export_onnx(model, spec, load_input(first), first / ONNX_FILE)
     shutil.rmtree(run_folder / "model" / "x/two/fold-0")
     shutil.copytree(first, run_folder / "model" / "x/two/fold-0")
+    rng = np.random.default_rng(0)
+    truth = rng.random((60, 3)) < 0.4
+    calibration = calibrate(("a", "b", "c"), truth, 0.6 * truth + 0.4 * rng.random((60, 3)))
+    (run_folder / "model" / "calibration.json").write_text(calibration.model_dump_json())
+    (run_folder / "model" / "classes.csv").write_text("class,scientific_name\na,Parus major\n")
     config = write_bundle(run_folder, bundle)
+    assert config.thresholds == dict(zip("abc", calibration.thresholds_for(0.9), strict=True))
+    assert None not in config.thresholds.values()
     assert config.classes == ("a", "b", "c")
     assert config.licences == {"cc0": 1}
     assert BundleConfig.model_validate_json((bundle / CONFIG_FILE).read_bytes()) == config
@@ -116,6 +125,9 @@ def test_bundle_predicts_what_its_run_does_without_birdflow(
     again = load_model(bundle, "onnx").predictions(recordings)
     assert isinstance(again, Predictions)
     np.testing.assert_allclose(again.probabilities, trained.probabilities, atol=1e-4)
+
+    assert open_detector(bundle, engine="onnx").calibration == calibration
+    assert open_detector(bundle, engine="onnx").species[0].scientific_name == "Parus major"
 
     check_refusals(bundle, soundscapes, tmp_path, capsys)
 
