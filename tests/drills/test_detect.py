@@ -23,6 +23,7 @@ LINKS, LINKS_MB = 48_000, 200
 DAY_S, DAY_MB = 24 * 3600, 1500
 RATE = 8_000
 FORMATS = ("--rtype", "table,csv,audacity,parquet", "--min_conf", "0.3")
+TABLES = ("files.csv", "detections.*", "tables/**/*.txt")
 STOPPED = "stopped; run the same command again to continue"
 
 
@@ -69,7 +70,8 @@ def detected(*words: object) -> str:
 
 
 def tables(out: Path) -> dict[str, bytes]:
-    files = (path for path in out.rglob("*") if path.is_file() and FOLDER not in path.parts)
+    """All tables that were written, by their names; the page is drawn from them."""
+    files = (path for pattern in TABLES for path in out.glob(pattern))
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
 
 
