@@ -165,7 +165,7 @@ def test_a_checkout_that_was_moved_is_registered_anew(
     (tmp_path / "moved" / "flows").symlink_to(Path("flows").absolute())
     monkeypatch.setattr("flows.server_setup.ROOT", tmp_path / "moved")
     said = [line for line in file() if line.startswith("updating")]
-    assert len(said) == 9
+    assert len(said) == 10
     assert all(line.endswith(": pull_steps") for line in said)
     (step,) = deployments(api)["collect"].pull_steps or []
     assert step["prefect.deployments.steps.set_working_directory"]["directory"] == str(
