@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from birdcore.store.artifact import Step
+from birdcore.store.artifact import Ref, Step
 from birdcore.store.store import Store
 from birdcore.text import to_csv
 from flows.dag import Dag
@@ -41,7 +41,7 @@ def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
     exports = {step.inputs["model"][0]: artifact for step, artifact in dag.made("export", store)}
     files: dict[str, str | Path] = {}
     members: dict[str, tuple[str, ...]] = {}
-    models = {name: refs for name, refs in weighed.inputs.items() if not name.startswith("[")}
+    models = _models(weighed)
     for round_name, refs in models.items():
         for ref in refs:
             config = steps[ref].config
@@ -70,15 +70,20 @@ def _calibration(weighed: Step, weights: EnsembleWeights, store: Store) -> str |
     from birdcore.detection.calibration import calibrate
     from birdcore.inference.held_out import read_held_out
 
-    models = {name: refs for name, refs in weighed.inputs.items() if not name.startswith("[")}
+    models = _models(weighed).items()
     held_out = read_held_out(
-        {name: [store.get(ref).folder for ref in refs] for name, refs in models.items()}
+        {name: [store.get(ref).folder for ref in refs] for name, refs in models}
     )
     if held_out is None:
         return None
     confidences = weights.as_probabilities().blended(held_out.members)
     calibration = calibrate(held_out.classes, held_out.truth, confidences)
     return calibration.model_dump_json() + "\n"
+
+
+def _models(weighed: Step) -> dict[str, tuple[Ref, ...]]:
+    """The models of each round that the ensemble weighs; other inputs have brackets."""
+    return {name: refs for name, refs in weighed.inputs.items() if not name.startswith("[")}
 
 
 def _classes(dag: Dag, store: Store) -> str:

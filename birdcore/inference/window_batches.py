@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
@@ -41,6 +42,11 @@ class RecordingWindows:
     number: int
     frames: int
     starts: NDArray[np.int64]
+
+    @cached_property
+    def centres(self) -> NDArray[np.float64]:
+        """The middles of its cells, in frames."""
+        return cell_centres(self.frames, CELL_FRAMES)
 
 
 class Piece(NamedTuple):
@@ -144,7 +150,7 @@ def average_windows(
     kept: list[Floats] = []
     for piece, outputs in pieces:
         windows = piece.windows
-        centres = cell_centres(windows.frames, CELL_FRAMES)
+        centres = windows.centres
         both = zip(kept or [of_model[:0] for of_model in outputs], outputs, strict=True)
         kept = [np.concatenate(earlier_and_new) for earlier_and_new in both]
         covering = windows.starts[: piece.stop][-len(kept[0]) :]

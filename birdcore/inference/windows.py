@@ -60,8 +60,10 @@ def average_overlaps(
     windows, outputs, classes = window_probabilities.shape
     if first.shape != (windows,):
         raise ValueError(f"{windows} windows, but starts of shape {first.shape}")
-    lower = np.arange(0, total_frames, cell_frames)[slice(*cells)]
-    centres = cell_centres(total_frames, cell_frames)[slice(*cells)]
+    begin_cell, end_cell = cells
+    stop = total_frames if end_cell is None else min(end_cell * cell_frames, total_frames)
+    lower = np.arange(begin_cell * cell_frames, stop, cell_frames)
+    centres = _centres(lower, total_frames, cell_frames)
     # Each window covers a run of cells; a table of all windows by all cells would be gigabytes.
     begin, end = np.searchsorted(centres, [first, first + window_frames])
     window = np.repeat(np.arange(windows), end - begin)
@@ -80,7 +82,10 @@ def average_overlaps(
 
 def cell_centres(total_frames: int, cell_frames: int) -> NDArray[np.float64]:
     """Frames at which the cells of a recording have their middle, (cells,)."""
-    lower = np.arange(0, total_frames, cell_frames)
+    return _centres(np.arange(0, total_frames, cell_frames), total_frames, cell_frames)
+
+
+def _centres(lower: NDArray[np.int64], total_frames: int, cell_frames: int) -> NDArray[np.float64]:
     centres: NDArray[np.float64] = (lower + np.minimum(lower + cell_frames, total_frames)) / 2
     return centres
 

@@ -67,8 +67,7 @@ def run(job: Job) -> Metrics:
     predicted = (_teacher if of_teacher else _backbones)(job, soundscapes, settings)
     rows = []
     job.progress(0, len(soundscapes.names), "")
-    # Not strict: a recipe without a teacher's settings predicts nothing by it.
-    for row, (name, by_member) in enumerate(zip(soundscapes.names, predicted, strict=False)):
+    for row, (name, by_member) in enumerate(zip(soundscapes.names, predicted, strict=True)):
         rows += [
             {"recording": name, "backbone": member, "end": int(end), "probabilities": p}
             for member, (ends, probabilities) in by_member.items()
@@ -109,8 +108,9 @@ def _teacher(
         segment_probabilities,
     )
 
-    if not soundscapes.names or settings.teacher is None:
+    if not soundscapes.names:
         return
+    assert settings.teacher is not None, "outputs of a teacher come with its name"
     outputs = [artifact / "heard.parquet" for artifact in job.inputs("heard")]
     species = job.input("catalog") / "species.parquet"
     predictions = read_teacher_predictions(outputs, species, soundscapes.names)

@@ -216,13 +216,12 @@ def test_other_settings_are_told_before_results_are_replaced(
     assert note.endswith("will be replaced: give another --out to keep them")
 
 
-@pytest.mark.parametrize("content", ["", "[]", "[1", '{"round": [null]}', "nul"])
+@pytest.mark.parametrize("content", ["", "[]", "[1", "3", "nul"])
 def test_settings_that_cannot_be_read_are_none(
     tmp_path: Path, tiny_recipe: Path, content: str
 ) -> None:
     (tmp_path / SETTINGS).write_text(content)
-    note = other_settings(read_recipe(tiny_recipe), tmp_path)
-    assert note is None or "was not set" in note
+    assert other_settings(read_recipe(tiny_recipe), tmp_path) is None
 
 
 def test_models_lie_with_their_exports_and_class_names(
