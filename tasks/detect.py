@@ -18,7 +18,7 @@ from birdcore.detection.files import Files, find_recordings
 from birdcore.detection.models import open_detector
 from birdcore.detection.page import write_page
 from birdcore.detection.settings import DetectSettings
-from birdcore.detection.species_list import read_species_list
+from birdcore.detection.species_list import asked_classes, read_species_list
 from birdcore.text import plain_text
 from tasks.progress import progress_of
 from tasks.stage import RETRIES, can_recover
@@ -70,10 +70,8 @@ def detect_new(
             get_run_logger().warning(
                 "not a species of the model: %s", plain_text(", ".join(unknown))
             )
-        pairs = zip(detector.species, listed, strict=True)
-        settings = settings.model_copy(
-            update={"classes": tuple(one.code for one, asked in pairs if asked)}
-        )
+        classes = asked_classes(detector.species, [listed])
+        settings = settings.model_copy(update={"classes": classes})
     with progress_of("detect") as report:
 
         def show(done: Progress) -> None:

@@ -43,6 +43,15 @@ def read_classes(folder: Path, classes: Sequence[str]) -> tuple[Species, ...]:
     return tuple(named.get(code, Species(code, code, code)) for code in classes)
 
 
+def asked_classes(
+    species: Sequence[Species], masks: Sequence[NDArray[np.bool_]]
+) -> tuple[str, ...] | None:
+    """Codes of the classes that all masks (K,) name; None, for all, where there is no mask."""
+    if not masks:
+        return None
+    return tuple(one.code for one, *asked in zip(species, *masks, strict=True) if all(asked))
+
+
 def read_species_list(
     path: Path, species: Sequence[Species]
 ) -> tuple[NDArray[np.bool_], list[str]]:

@@ -160,7 +160,7 @@ def _classes(
 ) -> tuple[str, ...] | None:
     """Codes of the classes that are looked for, None for all."""
     from birdcore.detection.place import species_at
-    from birdcore.detection.species_list import match_species, read_species_list
+    from birdcore.detection.species_list import asked_classes, match_species, read_species_list
 
     masks = []
     if slist is not None:
@@ -171,9 +171,7 @@ def _classes(
     if place is not None:
         where = f"the species of {place.latitude:g} {place.longitude:g} in week {place.week}"
         masks.append(match_species(species_at(place), species, where)[0])
-    if not masks:
-        return None
-    return tuple(one.code for one, *asked in zip(species, *masks, strict=True) if all(asked))
+    return asked_classes(species, masks)
 
 
 def _thresholds(detector: Detector[Any], precision: float) -> tuple[float | None, ...]:

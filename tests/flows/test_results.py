@@ -224,6 +224,13 @@ def test_settings_that_cannot_be_read_are_none(
     assert other_settings(read_recipe(tiny_recipe), tmp_path) is None
 
 
+def test_settings_of_another_kind_are_other_settings(tmp_path: Path, tiny_recipe: Path) -> None:
+    (tmp_path / SETTINGS).write_text('{"round": [null]}')
+    note = other_settings(read_recipe(tiny_recipe), tmp_path)
+    assert note is not None
+    assert "was not set, is " in note
+
+
 def test_models_lie_with_their_exports_and_class_names(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
