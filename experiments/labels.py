@@ -20,7 +20,8 @@ from sklearn.metrics import roc_auc_score
 
 from birdcore.config import Round, read_recipe
 from birdcore.features.recordings import read_mels
-from birdcore.inference.predict import cell_count, cell_rate, load_predictors, predict_recording
+from birdcore.inference.predict import load_predictors, predict_recording
+from birdcore.inference.window_batches import Recording
 from birdcore.inference.windows import segment_mean
 from birdcore.pseudo_labels.soft import (
     high_low_mask,
@@ -82,11 +83,11 @@ def heard(dag: Dag, store: Store, student: Round, count: int):
         starts = segment_starts(SECONDS, segment_s, hop_s)
         said, told = [], []
         for at, of_rows in enumerate(np.split(truth, count)):
-            cells = predict_recording(
-                [teacher], made, at, settings.step_s or hop_s, settings.output
-            )
-            count, rate = cell_count(made, at), cell_rate(made)
-            said.append(segment_mean(cells, count, rate, starts, starts + segment_s))
+            recording = Recording(made, at)
+            cells, step_s = recording.cells, settings.step_s or hop_s
+            blocks = predict_recording([teacher], recording, step_s, settings.output)
+            ends = starts + segment_s
+            said.append(segment_mean(blocks, cells.count, cells.rate, starts, ends))
             # A segment has what the row of 5 s around its middle has.
             told.append(of_rows[np.minimum((starts + segment_s / 2) // 5, 11).astype(int)])
         yield np.concatenate(said).astype(np.float64), np.concatenate(told)

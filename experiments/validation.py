@@ -26,11 +26,10 @@ from birdcore.features.recordings import Recordings, read_mels
 from birdcore.features.scale import encode
 from birdcore.inference.predict import (
     Predictor,
-    cell_count,
-    cell_rate,
     load_predictors,
     predict_recording,
 )
+from birdcore.inference.window_batches import Recording
 from birdcore.inference.windows import segment_max
 from birdcore.metrics import class_auc
 from birdcore.sources.birdclef import scan
@@ -120,13 +119,14 @@ def heard_rows(
     """What one model says of the rows of all soundscapes (rows, K)."""
     rows = [
         segment_max(
-            predict_recording([predictor], scapes, at, step_s, output),
-            cell_count(scapes, at),
-            cell_rate(scapes),
+            predict_recording([predictor], recording, step_s, output),
+            recording.cells.count,
+            recording.cells.rate,
             SECONDS,
             ROW_S,
         )
         for at in range(len(scapes.names))
+        for recording in [Recording(scapes, at)]
     ]
     return np.concatenate(rows)
 

@@ -9,8 +9,6 @@ hour.
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -32,10 +30,9 @@ from birdcore.detection.events import (
 from birdcore.detection.settings import Selection
 from birdcore.detection.species_list import read_classes
 from birdcore.detection.table import Species
-from birdcore.features.recordings import Soundscapes
 from birdcore.inference.engine import AUTO
 from birdcore.inference.onnx_file import ONNX_FILE
-from birdcore.inference.predict import cell_count, cell_rate, predict_cells
+from birdcore.inference.predict import predict_cells
 from birdcore.inference.trained_model import (
     MODEL_FILES,
     EnsembleSpec,
@@ -45,6 +42,7 @@ from birdcore.inference.trained_model import (
     load_model,
     model_folder,
 )
+from birdcore.inference.window_batches import Recording, RecordingCells
 from birdcore.models.sed import WEIGHTS_FILE
 from birdcore.store.files import file_sha256
 from birdcore.teachers import TEACHERS, ExternalTeacher, teacher_named
@@ -87,13 +85,6 @@ class Detector(Protocol[Prepared]):
         """
 
 
-class Features(NamedTuple):
-    """One recording as codes, and its length in seconds."""
-
-    codes: Soundscapes
-    duration_s: float
-
-
 @dataclass(frozen=True)
 class TrainedDetector:
     """Our models: framewise probabilities of the blended ensemble."""
@@ -104,30 +95,20 @@ class TrainedDetector:
     calibration: Calibration | None = None
     window_s: float | None = None
 
-    def prepare(self, name: str, audio: Audio) -> Features:
+    def prepare(self, name: str, audio: Audio) -> Recording:
         encode = encoded if audio.duration_s < LONG_S else encoded_in_file
         codes = encode(name, audio.blocks, audio.rate, self.model.input_spec)
-        return Features(codes, audio.duration_s)
+        return Recording(codes, exact_s=audio.duration_s)
 
-    def events(self, recordings: Iterable[Features], selection: Selection) -> Iterator[Events]:
-        spec = self.model.spec
-        weights = spec.as_probabilities()
-        lengths: list[tuple[int, float, float]] = []
-
-        def codes() -> Iterator[tuple[Soundscapes, int]]:
-            for codes, duration_s in recordings:
-                lengths.append((cell_count(codes, 0), cell_rate(codes), duration_s))
-                yield codes, 0
-
+    def events(self, recordings: Iterable[Recording], selection: Selection) -> Iterator[Events]:
+        weights, predict = self.model.spec.as_probabilities(), self.model.spec.predict
         members = list(self.model.members.values())
-        blocks = predict_cells(members, codes(), spec.predict.step_s, spec.predict.output)
-        for number, of_one in groupby(blocks, itemgetter(0)):
-            cells = (
+        for cells, blocks in predict_cells(members, recordings, predict.step_s, predict.output):
+            blended = (
                 weights.blended(dict(zip(self.model.members, block, strict=True)))
-                for _, block in of_one
+                for block in blocks
             )
-            count, rate, duration_s = lengths[number]
-            yield _cell_events(cells, count, rate, duration_s, selection)
+            yield _cell_events(cells, blended, selection)
 
 
 class Waves(NamedTuple):
@@ -180,15 +161,14 @@ class TeacherDetector:
             first += len(batch)
 
 
-def _cell_events(
-    cells: Iterable[Floats], count: int, rate: float, duration_s: float, selection: Selection
-) -> Events:
+def _cell_events(cells: RecordingCells, blocks: Iterable[Floats], selection: Selection) -> Events:
     """Events of one recording from its probabilities (cells, K), in blocks."""
+    rate, duration_s = cells.rate, cells.duration_s
     settings, window_s = selection.settings, selection.segment_s
     if window_s is not None:
-        peaks = window_peaks(cells, count, rate, duration_s, window_s, settings.overlap_s)
+        peaks = window_peaks(blocks, cells.count, rate, duration_s, window_s, settings.overlap_s)
         return _window_events([peaks], window_s, duration_s, selection)
-    asked = (block[:, selection.classes] for block in cells)
+    asked = (block[:, selection.classes] for block in blocks)
     thresholds = selection.thresholds[selection.classes]
     events = find_events(asked, rate, duration_s, thresholds, settings.events)
     return replace(events, label=selection.classes[events.label])

@@ -5,11 +5,9 @@ than a minute. Models that read the same input share it, and batches hold window
 recordings: see `birdcore.inference.window_batches`.
 """
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, tee
-from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,14 +17,16 @@ from numpy.typing import NDArray
 
 from birdcore.audio.blocks import Reader
 from birdcore.config import Output, Predict
-from birdcore.features.recordings import Soundscapes, StoredRecordings
+from birdcore.features.recordings import StoredRecordings
 from birdcore.features.shard_reader import MelShard
 from birdcore.inference.engine import AUTO, Engine, EngineOutput, Floats, open_engine
 from birdcore.inference.window_batches import (
-    CELL_FRAMES,
     Piece,
+    Recording,
+    RecordingCells,
     average_windows,
     batch_input,
+    by_piece,
     pack,
     run_ahead,
 )
@@ -71,37 +71,23 @@ def read_soundscapes(shard: Path) -> StoredRecordings:
     return StoredRecordings(MelShard.open(shard), pick_device())
 
 
-def duration_s(soundscapes: Soundscapes, row: int) -> float:
-    """Seconds of a recording, to a frame; one of a single frame lasts that frame."""
-    frames = int(soundscapes.lengths[row])
-    return max(frames - 1, 1) / soundscapes.spec.frame_rate
-
-
-def cell_rate(soundscapes: Soundscapes) -> float:
-    """Probabilities a second that `predict_recording` gives."""
-    return soundscapes.spec.frame_rate / CELL_FRAMES
-
-
-def cell_count(soundscapes: Soundscapes, row: int) -> int:
-    """How many probabilities `predict_recording` gives of a recording."""
-    return -(-int(soundscapes.lengths[row]) // CELL_FRAMES)
-
-
 class Segments(NamedTuple):
     """A recording's segments.
 
     Attributes:
+        recording: The recording's name.
         ends: End seconds (S,), as `segment_ends` names them.
         probabilities: (M, S, K), of M members.
     """
 
+    recording: str
     ends: NDArray[np.int64]
     probabilities: Floats
 
 
 def predict_segments(
     members: Sequence[Sequence[Predictor]],
-    recordings: Iterable[tuple[Soundscapes, int]],
+    recordings: Iterable[Recording],
     settings: Predict,
 ) -> Iterator[Segments]:
     """The segments of each recording, in order.
@@ -109,33 +95,20 @@ def predict_segments(
     A segment has the maximum over its moments of a member's mean. For arguments and errors see
     `predict_cells`.
     """
-    read: deque[tuple[Soundscapes, int]] = deque()
-
-    def noted() -> Iterator[tuple[Soundscapes, int]]:
-        for recording in recordings:
-            read.append(recording)
-            yield recording
-
-    cells = predict_cells(members, noted(), settings.step_s, settings.output)
-    for _, tagged in groupby(cells, itemgetter(0)):
-        soundscapes, row = read.popleft()
+    segment_s = settings.segment_s
+    for cells, blocks in predict_cells(members, recordings, settings.step_s, settings.output):
         # Members side by side, as if they were further classes: (cells, M * K).
-        blocks = (np.concatenate(list(block), axis=1) for _, block in tagged)
-        count, seconds = cell_count(soundscapes, row), duration_s(soundscapes, row)
-        flat = segment_max(blocks, count, cell_rate(soundscapes), seconds, settings.segment_s)
+        flat = segment_max(
+            (np.concatenate(list(block), axis=1) for block in blocks),
+            cells.count, cells.rate, cells.duration_s, segment_s,
+        )  # fmt: skip
         by_member = np.stack(np.split(flat, len(members), axis=1))
-        yield Segments(segment_ends(seconds, settings.segment_s), by_member)
-
-
-def recording_segments(soundscapes: Soundscapes, row: int, segment_s: float) -> NDArray[np.int64]:
-    """End seconds (S,) of the segments of one recording."""
-    return segment_ends(duration_s(soundscapes, row), segment_s)
+        yield Segments(cells.name, segment_ends(cells.duration_s, segment_s), by_member)
 
 
 def predict_recording(
     predictors: Sequence[Predictor],
-    soundscapes: Soundscapes,
-    row: int,
+    recording: Recording,
     step_s: float,
     output: Output = "framewise",
 ) -> Iterator[Floats]:
@@ -143,16 +116,16 @@ def predict_recording(
 
     For arguments and errors see `predict_cells`.
     """
-    for _, block in predict_cells([predictors], [(soundscapes, row)], step_s, output):
-        yield block[0]
+    for _, blocks in predict_cells([predictors], [recording], step_s, output):
+        yield from (block[0] for block in blocks)
 
 
 def predict_cells(
     members: Sequence[Sequence[Predictor]],
-    recordings: Iterable[tuple[Soundscapes, int]],
+    recordings: Iterable[Recording],
     step_s: float,
     output: Output = "framewise",
-) -> Iterator[tuple[int, Floats]]:
+) -> Iterator[tuple[RecordingCells, Iterator[Floats]]]:
     """Probabilities of recordings, one after the other, each in blocks from its first cell on.
 
     Of each predictor it is the mean over the windows that cover a cell (`CELL_FRAMES` frames), of
@@ -160,13 +133,14 @@ def predict_cells(
 
     Args:
         members: M members, each of models that were trained on the front end of the recordings.
-        recordings: Features, and which recording of them. They are read a few batches ahead.
+        recordings: What is predicted. They are read a few batches ahead.
         step_s: Seconds from window to window; windows are as long as the model's input.
         output: What a window gives a moment: "framewise", its output there; "clipwise", the
             output for the window as a whole; "both", the mean of the two.
 
     Yields:
-        The recording's place in `recordings`, and a block (M, cells, K).
+        The recording's cells, and their blocks (M, cells, K), to be read before the next
+        recording's.
 
     Raises:
         ValueError: A model was trained on another front end.
@@ -178,29 +152,28 @@ def predict_cells(
             by_input.setdefault(predictor.input_spec, []).append((member, predictor))
     owners = np.array([member for some in by_input.values() for member, _ in some])
     streams = [
-        groupby(_cells([one for _, one in some], source, step_s, output), itemgetter(0))
+        _cells([one for _, one in some], source, step_s, output)
         for some, source in zip(by_input.values(), tee(recordings, len(by_input)), strict=True)
     ]
-    for of_inputs in zip(*streams, strict=True):
-        number = of_inputs[0][0]
-        readers = [Reader(block for _, block in blocks) for _, blocks in of_inputs]
+
+    def means(readers: Sequence[Reader[np.float32]]) -> Iterator[Floats]:
         while len((parts := [reader.take(CELLS_AT_ONCE) for reader in readers])[0]):
             block = np.concatenate(parts, axis=1)
-            yield (
-                number,
-                np.stack(
-                    [block[:, owners == member].mean(axis=1) for member in range(len(members))]
-                ),
+            yield np.stack(
+                [block[:, owners == member].mean(axis=1) for member in range(len(members))]
             )
+
+    for of_inputs in zip(*streams, strict=True):
+        yield of_inputs[0][0], means([Reader(blocks) for _, blocks in of_inputs])
 
 
 def _cells(
     predictors: Sequence[Predictor],
-    recordings: Iterable[tuple[Soundscapes, int]],
+    recordings: Iterable[Recording],
     step_s: float,
     output: Output,
-) -> Iterator[tuple[int, Floats]]:
-    """Blocks (cells, P, K) by P predictors of one input, with the number of the recording."""
+) -> Iterator[tuple[RecordingCells, Iterator[Floats]]]:
+    """The cells of recordings, and their blocks (cells, P, K) by P predictors of one input."""
     spec = predictors[0].input_spec
     threads = max(predictor.engine.streams for predictor in predictors)
 
@@ -213,22 +186,10 @@ def _cells(
             ]
 
     batches = pack(recordings, spec, step_s, max(WINDOWS_AT_ONCE // threads, 1))
-    pieces = _by_piece(run_ahead(compute, batches, threads))
-    for number, own in groupby(pieces, lambda both: both[0].windows.number):
-        for block in average_windows(own, spec.frames):
-            yield number, np.stack(block, axis=1)
-
-
-def _by_piece(
-    batches: Iterable[tuple[Sequence[Piece], Sequence[Floats]]],
-) -> Iterator[tuple[Piece, list[Floats]]]:
-    """Each piece of batches with its part of the outputs."""
-    for batch, outputs in batches:
-        first = 0
-        for piece in batch:
-            stop = first + piece.stop - piece.first
-            yield piece, [of_model[first:stop] for of_model in outputs]
-            first = stop
+    pieces = by_piece(run_ahead(compute, batches, threads))
+    for windows, own in groupby(pieces, lambda both: both[0].windows):
+        blocks = average_windows(own, spec.frames)
+        yield windows.cells, (np.stack(block, axis=1) for block in blocks)
 
 
 def _chosen_output(outputs: EngineOutput, output: Output) -> Floats:

@@ -41,6 +41,7 @@ from birdcore.inference.predict import (
 from birdcore.inference.predictions import Predictions
 from birdcore.inference.smooth import smooth_recording
 from birdcore.inference.weights import EnsembleWeights
+from birdcore.inference.window_batches import Recording
 from birdcore.models.input import INPUT_FILE, InputSpec, pick_device
 from birdcore.models.sed import SPEC_FILE, WEIGHTS_FILE
 from birdcore.text import first_error
@@ -128,20 +129,16 @@ class TrainedModel:
         """As `predict`, as a typed table that `write_predictions` writes in any format."""
         many = isinstance(recordings, list | tuple)
         given = list(recordings) if many else [recordings]
-        named: list[str] = []
-
-        def features() -> Iterator[tuple[Recordings, int]]:
-            for number, recording in enumerate(given):
-                name, read = self._features(recording, rate, number)
-                named.append(name)
-                yield read, 0
-
+        features = (
+            Recording(self._features(recording, rate, number))
+            for number, recording in enumerate(given)
+        )
         names: list[str] = []
         ends = [np.zeros(0, np.int64)]
         tables = [np.zeros((len(self.members), 0, len(self.classes)))]
         members, predict = list(self.members.values()), self.spec.predict
-        for number, segments in enumerate(predict_segments(members, features(), predict)):
-            names += [named[number]] * len(segments.ends)
+        for segments in predict_segments(members, features, predict):
+            names += [segments.recording] * len(segments.ends)
             ends.append(segments.ends)
             exact = segments.probabilities.astype(np.float64)
             tables.append(np.stack([smooth_recording(member, predict) for member in exact]))
@@ -153,7 +150,7 @@ class TrainedModel:
         start_s = end_s - predict.segment_s
         return Predictions(tuple(names), start_s, end_s, self.classes, probabilities)
 
-    def _features(self, recording: Any, rate: int | None, number: int) -> tuple[str, Recordings]:
+    def _features(self, recording: Any, rate: int | None, number: int) -> Recordings:
         if isinstance(recording, str | Path):
             audio = decode(Path(recording))
             blocks: Blocks = audio.blocks
@@ -162,7 +159,7 @@ class TrainedModel:
             samples = as_samples(recording)
             blocks = lambda: iter([samples])  # noqa: E731
             name, source_rate = f"recording {number}", rate or self.input_spec.mel.sample_rate
-        return name, encoded(name, blocks, source_rate, self.input_spec)
+        return encoded(name, blocks, source_rate, self.input_spec)
 
 
 def as_samples(samples: ArrayLike | torch.Tensor) -> Block:

@@ -30,23 +30,65 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
-class RecordingWindows:
-    """The windows over one recording.
+class RecordingCells:
+    """The moments of one recording for which there are probabilities.
 
     Attributes:
-        number: The recording's place among those that are predicted.
+        name: What the recording is called.
         frames: How long it is.
-        starts: First frames of its windows (W,).
+        frame_rate: Frames a second.
+        duration_s: How long it is in seconds.
     """
 
-    number: int
+    name: str
     frames: int
-    starts: NDArray[np.int64]
+    frame_rate: float
+    duration_s: float
+
+    @property
+    def count(self) -> int:
+        """How many cells there are; the last one may be cut."""
+        return -(-self.frames // CELL_FRAMES)
+
+    @property
+    def rate(self) -> float:
+        """Cells a second."""
+        return self.frame_rate / CELL_FRAMES
 
     @cached_property
     def centres(self) -> NDArray[np.float64]:
-        """The middles of its cells, in frames."""
+        """The middles of the cells, in frames."""
         return cell_centres(self.frames, CELL_FRAMES)
+
+
+class Recording(NamedTuple):
+    """One recording that is to be predicted.
+
+    Attributes:
+        soundscapes: The features of some.
+        row: Which of them it is.
+        exact_s: Its seconds, where they are known better than by its frames.
+    """
+
+    soundscapes: Soundscapes
+    row: int = 0
+    exact_s: float | None = None
+
+    @property
+    def cells(self) -> RecordingCells:
+        """Its cells; without `exact_s`, a recording of a single frame lasts that frame."""
+        frames = int(self.soundscapes.lengths[self.row])
+        rate = self.soundscapes.spec.frame_rate
+        seconds = max(frames - 1, 1) / rate if self.exact_s is None else self.exact_s
+        return RecordingCells(self.soundscapes.names[self.row], frames, rate, seconds)
+
+
+@dataclass(frozen=True, eq=False)  # told apart from those of any other recording
+class RecordingWindows:
+    """The windows over one recording: its cells, and the first frames of its windows (W,)."""
+
+    cells: RecordingCells
+    starts: NDArray[np.int64]
 
 
 class Piece(NamedTuple):
@@ -59,12 +101,12 @@ class Piece(NamedTuple):
 
 
 def pack(
-    recordings: Iterable[tuple[Soundscapes, int]], spec: InputSpec, step_s: float, size: int
+    recordings: Iterable[Recording], spec: InputSpec, step_s: float, size: int
 ) -> Iterator[list[Piece]]:
     """Batches of `size` windows, the last one smaller, in the order of recordings and windows.
 
     Args:
-        recordings: Features, and which recording of them.
+        recordings: What is divided.
         spec: What a window is.
         step_s: Seconds from window to window, at most the length of one.
         size: Windows of a batch.
@@ -74,21 +116,21 @@ def pack(
     """
     batch: list[Piece] = []
     room = size
-    for number, (soundscapes, row) in enumerate(recordings):
+    for recording in recordings:
+        soundscapes, cells = recording.soundscapes, recording.cells
         if spec.mel != soundscapes.spec:
             raise ValueError("the model was trained on another mel than that of the soundscapes")
-        frames = int(soundscapes.lengths[row])
-        step = min(spec.frames, max(1, round(step_s * soundscapes.spec.frame_rate)))
-        windows = RecordingWindows(number, frames, window_starts(frames, spec.frames, step))
+        step = min(spec.frames, max(1, round(step_s * cells.frame_rate)))
+        windows = RecordingWindows(cells, window_starts(cells.frames, spec.frames, step))
         first = 0
         while first < len(windows.starts):
             stop = min(first + room, len(windows.starts))
             # Read here and not in the threads: reading a shard is in order, and it is one file.
             span = (
                 int(windows.starts[first]),
-                min(int(windows.starts[stop - 1]) + spec.frames, frames),
+                min(int(windows.starts[stop - 1]) + spec.frames, cells.frames),
             )
-            features = soundscapes.span(row, *span, with_floor=spec.over_floor)
+            features = soundscapes.span(recording.row, *span, with_floor=spec.over_floor)
             batch.append(Piece(windows, first, stop, features))
             room, first = room - (stop - first), stop
             if not room:
@@ -133,6 +175,18 @@ def run_ahead(
                 future.cancel()
 
 
+def by_piece(
+    batches: Iterable[tuple[Sequence[Piece], Sequence[Floats]]],
+) -> Iterator[tuple[Piece, list[Floats]]]:
+    """Each piece of batches with its part of the outputs, which have a row for each window."""
+    for batch, outputs in batches:
+        first = 0
+        for piece in batch:
+            stop = first + piece.stop - piece.first
+            yield piece, [of_model[first:stop] for of_model in outputs]
+            first = stop
+
+
 def average_windows(
     pieces: Iterable[tuple[Piece, Sequence[Floats]]], window_frames: int
 ) -> Iterator[list[Floats]]:
@@ -150,16 +204,16 @@ def average_windows(
     kept: list[Floats] = []
     for piece, outputs in pieces:
         windows = piece.windows
-        centres = windows.centres
+        centres = windows.cells.centres
         both = zip(kept or [of_model[:0] for of_model in outputs], outputs, strict=True)
         kept = [np.concatenate(earlier_and_new) for earlier_and_new in both]
         covering = windows.starts[: piece.stop][-len(kept[0]) :]
         # Cells before the next window are covered by these alone.
         more = piece.stop < len(windows.starts)
         end = int(np.searchsorted(centres, windows.starts[piece.stop])) if more else len(centres)
-        cells = (cell, end)
+        frames, between = windows.cells.frames, (cell, end)
         yield [
-            average_overlaps(of_model, covering, window_frames, windows.frames, CELL_FRAMES, cells)
+            average_overlaps(of_model, covering, window_frames, frames, CELL_FRAMES, between)
             for of_model in kept
         ]
         if more:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from birdcore.config.round import LabelConfig
 from birdcore.features.recordings import Soundscapes
-from birdcore.inference.predict import duration_s
+from birdcore.inference.window_batches import Recording
 from birdcore.pseudo_labels.soft import (
     drop_small,
     high_low_mask,
@@ -59,7 +59,8 @@ def label_recordings(
     hop_s = config.segment_s * (1 - config.overlap)
     total = len(recordings.names)
     starts = [
-        segment_starts(duration_s(recordings, row), config.segment_s, hop_s) for row in range(total)
+        segment_starts(Recording(recordings, row).cells.duration_s, config.segment_s, hop_s)
+        for row in range(total)
     ]
     tables: dict[int, pd.DataFrame] = {}
     progress(0, total, "")

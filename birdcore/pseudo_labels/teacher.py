@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
 
 import numpy as np
 import pandas as pd
@@ -11,14 +9,10 @@ from numpy.typing import NDArray
 
 from birdcore.config.round import LabelConfig
 from birdcore.features.recordings import Soundscapes
-from birdcore.inference.predict import (
-    Predictor,
-    cell_count,
-    cell_rate,
-    predict_cells,
-)
+from birdcore.inference.predict import Predictor, predict_cells
 from birdcore.inference.teacher_predictions import TeacherPredictions
 from birdcore.inference.teacher_predictions import segment_probabilities as teacher_probabilities
+from birdcore.inference.window_batches import Recording
 from birdcore.inference.windows import segment_mean
 from birdcore.sources.folds import EVERYWHERE, soundscape_fold
 
@@ -111,15 +105,12 @@ def _by_models(
         if not predictors:
             yield from ((row, _no_probabilities(teacher, starts[row])) for row in rows)
             continue
-        cells = predict_cells(
-            [predictors], ((recordings, row) for row in rows), step_s, config.output
-        )
-        for number, tagged in groupby(cells, itemgetter(0)):
-            row = rows[number]
-            count, rate = cell_count(recordings, row), cell_rate(recordings)
-            blocks = (block[0] for _, block in tagged)
-            ends = starts[row] + config.segment_s
-            yield row, segment_mean(blocks, count, rate, starts[row], ends).astype(np.float32)
+        labelled = (Recording(recordings, row) for row in rows)
+        predicted = predict_cells([predictors], labelled, step_s, config.output)
+        for row, (cells, blocks) in zip(rows, predicted, strict=True):
+            ends, one = starts[row] + config.segment_s, (block[0] for block in blocks)
+            mean = segment_mean(one, cells.count, cells.rate, starts[row], ends)
+            yield row, mean.astype(np.float32)
 
 
 def _no_probabilities(teacher: Teacher, starts: NDArray[np.float64]) -> NDArray[np.float32]:

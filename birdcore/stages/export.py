@@ -8,9 +8,9 @@ the recordings of the model's validation fold.
 
 import shutil
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from birdcore.config import Export, defaults_of
 from birdcore.store.artifact import Metrics, Ref, Step
@@ -21,11 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from birdcore.features.recordings import StoredRecordings
     from birdcore.inference.engine import Engine
+    from birdcore.inference.window_batches import Piece, Recording
     from birdcore.models.input import InputSpec
-
-    Recording: TypeAlias = tuple[StoredRecordings, int]
 
 VERSION = 1
 WINDOWS = 16
@@ -52,6 +50,7 @@ def run(job: Job) -> Metrics:
     from birdcore.inference.onnx import compare, export_onnx
     from birdcore.inference.onnx_file import INT8_FILE, ONNX_FILE
     from birdcore.inference.predict import read_soundscapes
+    from birdcore.inference.window_batches import Recording
     from birdcore.models.input import INPUT_FILE, load_input
     from birdcore.models.sed import SPEC_FILE, load_model
 
@@ -66,8 +65,8 @@ def run(job: Job) -> Metrics:
     export_onnx(model.eval(), model_spec, input_spec, job.folder / ONNX_FILE)
     job.progress(1, steps, "compare with torch")
     shards = [read_soundscapes(mel / "mel.parquet") for mel in job.inputs("mel")]
-    recordings = [(shard, row) for shard in shards for row in range(len(shard.names))]
-    windows = next(_batches(recordings, input_spec, WINDOWS))
+    recordings = [Recording(shard, row) for shard in shards for row in range(len(shard.names))]
+    _, windows = next(_batches(recordings, input_spec, WINDOWS))
     difference = compare(folder, windows, cpu_engine(), export=job.folder)
     metrics: dict[str, Any] = {"windows": len(windows), "difference": float(f"{difference:.1g}")}
     if settings.int8:
@@ -81,12 +80,14 @@ def run(job: Job) -> Metrics:
     return metrics
 
 
-def _batches(recordings: "Sequence[Recording]", spec: "InputSpec", size: int) -> "Iterator[Tensor]":
-    """Inputs (B, 1, F, T) of the windows of recordings, one after another, on the CPU."""
+def _batches(
+    recordings: "Sequence[Recording]", spec: "InputSpec", size: int
+) -> "Iterator[tuple[list[Piece], Tensor]]":
+    """The windows of recordings, one after another, with their inputs (B, 1, F, T), on the CPU."""
     from birdcore.inference.window_batches import batch_input, pack
 
     for batch in pack(recordings, spec, spec.frames / spec.mel.frame_rate, size):
-        yield batch_input(batch, spec).cpu()
+        yield batch, batch_input(batch, spec).cpu()
 
 
 def _int8(
@@ -107,12 +108,13 @@ def _int8(
 
     some = np.linspace(0, len(recordings) - 1, CALIBRATION).round().astype(int)
     calibration = [recordings[at] for at in np.unique(some)]
-    batches = list(islice(_batches(calibration, spec, BATCH), CALIBRATION // BATCH))
+    some_batches = islice(_batches(calibration, spec, BATCH), CALIBRATION // BATCH)
+    batches = [inputs for _, inputs in some_batches]
     exact = open_engine(folder, cpu_engine())  # opened before the other lies beside it
     quantize(folder / ONNX_FILE, batches, folder / INT8_FILE)
     integer = open_engine(folder, cpu_engine())
     table = pd.read_parquet(held_out).head(HELD_OUT)
-    by_name = {shard.names[row]: (shard, row) for shard, row in recordings}
+    by_name = {recording.cells.name: recording for recording in recordings}
     tried = [by_name[name] for name in table["recording"]]
     if not tried:
         return None
@@ -129,15 +131,12 @@ def _maxima(
     """The maximum over the windows of each recording, by each engine: (E, R, K)."""
     import numpy as np
 
-    from birdcore.inference.window_batches import batch_input, pack
+    from birdcore.inference.window_batches import by_piece
 
-    found: list[list[NDArray[np.float32]]] = [[] for _ in recordings]
-    for batch in pack(recordings, spec, spec.frames / spec.mel.frame_rate, BATCH):
-        inputs = batch_input(batch, spec).cpu()
-        outputs = np.stack([engine(inputs).clipwise for engine in engines])
-        first = 0
-        for piece in batch:
-            stop = first + piece.stop - piece.first
-            found[piece.windows.number].append(outputs[:, first:stop].max(axis=1))
-            first = stop
-    return np.stack([np.max(parts, axis=0) for parts in found], axis=1)
+    batches = _batches(recordings, spec, BATCH)
+    outputs = ((batch, [engine(x).clipwise for engine in engines]) for batch, x in batches)
+    maxima = [
+        np.max([[of_engine.max(axis=0) for of_engine in some] for _, some in own], axis=0)
+        for _, own in groupby(by_piece(outputs), lambda both: both[0].windows)
+    ]
+    return np.stack(maxima, axis=1)

@@ -70,8 +70,8 @@ def run(job: Job) -> Metrics:
     for row, (name, by_member) in enumerate(zip(soundscapes.names, predicted, strict=True)):
         rows += [
             {"recording": name, "backbone": member, "end": int(end), "probabilities": p}
-            for member, (ends, probabilities) in by_member.items()
-            for end, p in zip(ends, probabilities, strict=True)
+            for member, segments in by_member.items()
+            for end, p in zip(segments.ends, segments.probabilities, strict=True)
         ]
         job.progress(row + 1, len(soundscapes.names), name)
     pq.write_table(pa.Table.from_pylist(rows, schema), job.folder / "predictions.parquet")
@@ -87,12 +87,13 @@ def _backbones(
 ) -> "Iterator[dict[str, Segments]]":
     """For each recording the segments by each backbone: the mean over the models of all folds."""
     from birdcore.inference.predict import Predictor, load_predictors, predict_segments
+    from birdcore.inference.window_batches import Recording
 
     folds: dict[str, list[Predictor]] = {}
     models, exports = ([each.folder for each in job.inputs(k)] for k in ("models", "exports"))
     for predictor in load_predictors(models, exports=exports):
         folds.setdefault(predictor.model_spec.backbone, []).append(predictor)
-    recordings = ((soundscapes, row) for row in range(len(soundscapes.names)))
+    recordings = (Recording(soundscapes, row) for row in range(len(soundscapes.names)))
     for segments in predict_segments(list(folds.values()), recordings, settings):
         of_backbones = zip(folds, segments.probabilities, strict=True)
         yield {name: segments._replace(probabilities=p) for name, p in of_backbones}
@@ -102,11 +103,13 @@ def _teacher(
     job: Job, soundscapes: "StoredRecordings", settings: Settings
 ) -> "Iterator[dict[str, Segments]]":
     """For each recording the segments by the external teacher."""
-    from birdcore.inference.predict import Segments, recording_segments
+    from birdcore.inference.predict import Segments
     from birdcore.inference.teacher_predictions import (
         read_teacher_predictions,
         segment_probabilities,
     )
+    from birdcore.inference.window_batches import Recording
+    from birdcore.inference.windows import segment_ends
 
     if not soundscapes.names:
         return
@@ -115,8 +118,8 @@ def _teacher(
     species = job.input("catalog") / "species.parquet"
     predictions = read_teacher_predictions(outputs, species, soundscapes.names)
     segment_s = settings.segment_s
-    for row in range(len(soundscapes.names)):
-        ends = recording_segments(soundscapes, row, segment_s)
+    for row, name in enumerate(soundscapes.names):
+        ends = segment_ends(Recording(soundscapes, row).cells.duration_s, segment_s)
         starts = ends - float(segment_s)
         p = segment_probabilities(predictions, row, starts, segment_s)
-        yield {settings.teacher: Segments(ends, p)}
+        yield {settings.teacher: Segments(name, ends, p)}

@@ -14,8 +14,9 @@ from birdcore.detection.models import TeacherDetector, TrainedDetector, open_det
 from birdcore.detection.settings import DetectSettings, Selection, select
 from birdcore.detection.table import Species
 from birdcore.features.codes_file import FiledRecording
-from birdcore.inference.predict import cell_count, cell_rate, predict_recording
+from birdcore.inference.predict import predict_recording
 from birdcore.inference.trained_model import ENSEMBLE_FILE, EnsembleSpec, TrainedModel, encoded
+from birdcore.inference.window_batches import Recording
 from birdcore.store.artifact import Ref
 from birdcore.store.store import Store
 from birdcore.teachers.external_teacher import Credit, ExternalTeacher, Floats
@@ -60,12 +61,12 @@ def ensemble(store: Store, model_of: Callable[..., Ref], tmp_path: Path) -> Path
 def mean_cells(model: TrainedModel, audio: Audio) -> tuple[np.ndarray, int, float]:
     """Probabilities (cells, K) of an ensemble of two, their number, and how many a second."""
     predict = model.spec.predict
-    codes = encoded("x", audio.blocks, audio.rate, model.input_spec)
+    recording = Recording(encoded("x", audio.blocks, audio.rate, model.input_spec))
     one, two = (
-        np.concatenate(list(predict_recording(each, codes, 0, predict.step_s, predict.output)))
+        np.concatenate(list(predict_recording(each, recording, predict.step_s, predict.output)))
         for each in model.members.values()
     )
-    return 0.75 * one + 0.25 * two, cell_count(codes, 0), cell_rate(codes)
+    return 0.75 * one + 0.25 * two, recording.cells.count, recording.cells.rate
 
 
 def test_ensemble_finds_events_of_several_recordings(ensemble: Path, tmp_path: Path) -> None:
@@ -98,7 +99,7 @@ def test_long_recording_is_detected_from_a_file(
     (in_memory,) = detector.events([detector.prepare("x", audio)], selection)
     monkeypatch.setattr("birdcore.detection.models.LONG_S", 20.0)
     prepared = detector.prepare("x", audio)
-    assert isinstance(prepared.codes, FiledRecording)
+    assert isinstance(prepared.soundscapes, FiledRecording)
     (filed,) = detector.events([prepared], selection)
     assert isinstance(in_memory, Events)
     assert isinstance(filed, Events)

@@ -12,15 +12,12 @@ from birdcore.features.mel import MelSpec
 from birdcore.features.recordings import Soundscapes, read_mels
 from birdcore.inference import predict as room
 from birdcore.inference.predict import (
-    CELL_FRAMES,
     Predictor,
-    cell_count,
-    cell_rate,
-    duration_s,
     load_predictors,
     predict_recording,
     read_soundscapes,
 )
+from birdcore.inference.window_batches import CELL_FRAMES, Recording
 from birdcore.inference.windows import window_starts
 from birdcore.models.input import model_input
 from birdcore.store.artifact import Artifact, Ref
@@ -38,7 +35,8 @@ def heard(
     step_s: float,
     output: Output = "framewise",
 ) -> np.ndarray:
-    return np.concatenate(list(predict_recording([predictor], soundscapes, row, step_s, output)))
+    recording = Recording(soundscapes, row)
+    return np.concatenate(list(predict_recording([predictor], recording, step_s, output)))
 
 
 def sound(seconds: float, seed: int = 0) -> np.ndarray:
@@ -58,7 +56,7 @@ def test_every_recording_is_heard_to_its_end(
     frames = int(soundscapes.lengths[0])
     assert said.shape == (-(-frames // CELL_FRAMES), 3)
     assert ((said > 0) & (said < 1)).all()
-    assert duration_s(soundscapes, 0) == pytest.approx(seconds, abs=0.017)
+    assert Recording(soundscapes).cells.duration_s == pytest.approx(seconds, abs=0.017)
 
 
 def test_clipwise_a_cell_is_the_mean_of_what_the_windows_over_it_are_as_a_whole(
@@ -176,8 +174,9 @@ def test_many_windows_run_in_batches(store: Store, mel_of: MadeMel, model_of: Ma
     soundscapes = read_soundscapes(mel_of({"a": sound(20.0)}) / "mel.parquet")
     assert len(window_starts(int(soundscapes.lengths[0]), 63, 12)) > 64
     said = heard(predictor, soundscapes, 0, 0.2)
-    assert said.shape == (cell_count(soundscapes, 0), 3) == (157, 3)
-    assert cell_rate(soundscapes) == pytest.approx(62.5 / 8)
+    cells = Recording(soundscapes).cells
+    assert said.shape == (cells.count, 3) == (157, 3)
+    assert cells.rate == pytest.approx(62.5 / 8)
 
 
 @pytest.mark.parametrize("normalise", ["zscore", "floor"])

@@ -14,7 +14,7 @@ from birdcore.inference.predict import (
     predict_recording,
     read_soundscapes,
 )
-from birdcore.inference.window_batches import batch_input, pack, run_ahead
+from birdcore.inference.window_batches import Recording, batch_input, pack, run_ahead
 from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.store import Store
 
@@ -39,15 +39,15 @@ def test_packed_batches_are_full_and_in_order(
 ) -> None:
     spec = load_predictors([store.get(model_of(frames=63)).folder])[0].input_spec
     soundscapes = read_soundscapes(mels / "mel.parquet")
-    recordings = [(soundscapes, row) for row in range(5)]
+    recordings = [Recording(soundscapes, row) for row in range(5)]
     batches = list(pack(recordings, spec, 0.5, 8))
     sizes = [sum(piece.stop - piece.first for piece in batch) for batch in batches]
     assert sizes[:-1] == [8] * (len(sizes) - 1)
     assert 0 < sizes[-1] <= 8
     pieces = [piece for batch in batches for piece in batch]
     assert any(len(batch) > 1 for batch in batches)
-    for number in range(5):
-        own = [piece for piece in pieces if piece.windows.number == number]
+    for name in soundscapes.names:
+        own = [piece for piece in pieces if piece.windows.cells.name == name]
         bounds = [0, *(piece.stop for piece in own)]
         assert [piece.first for piece in own] == bounds[:-1]
         assert bounds[-1] == len(own[0].windows.starts)
@@ -68,18 +68,14 @@ def test_recordings_together_are_predicted_as_alone(
     short, long, other = load_predictors(folders)
     members = [[short, long], [other]]
     soundscapes = read_soundscapes(mels / "mel.parquet")
-    recordings = [(soundscapes, row) for row in (4, 0, 2, 3, 1)]
-    found: dict[int, list[np.ndarray]] = {}
-    for number, block in predict_cells(members, recordings, 0.7):
-        assert not found or number in (max(found), max(found) + 1)
-        found.setdefault(number, []).append(block)
-    assert list(found) == list(range(5))
-    for number, (_, row) in enumerate(recordings):
-        together = np.concatenate(found[number], axis=1)
+    recordings = [Recording(soundscapes, row) for row in (4, 0, 2, 3, 1)]
+    predicted = predict_cells(members, recordings, 0.7)
+    for recording, (cells, blocks) in zip(recordings, predicted, strict=True):
+        assert cells == recording.cells
+        together = np.concatenate(list(blocks), axis=1)
         for member, predictors in enumerate(members):
             alone = [
-                np.concatenate(list(predict_recording([one], soundscapes, row, 0.7)))
-                for one in predictors
+                np.concatenate(list(predict_recording([one], recording, 0.7))) for one in predictors
             ]
             np.testing.assert_allclose(together[member], np.mean(alone, axis=0), atol=1e-6)
 

@@ -16,12 +16,8 @@ from hypothesis import strategies as st
 from birdcore.config import Output, PseudoLabels, Round
 from birdcore.features.columns import stacked
 from birdcore.features.recordings import read_mels
-from birdcore.inference.predict import (
-    cell_rate,
-    load_predictors,
-    predict_recording,
-    read_soundscapes,
-)
+from birdcore.inference.predict import load_predictors, predict_recording, read_soundscapes
+from birdcore.inference.window_batches import Recording
 from birdcore.inference.windows import segment_mean
 from birdcore.pseudo_labels.soft import segment_starts
 from birdcore.sources.folds import EVERYWHERE, soundscape_fold
@@ -60,7 +56,7 @@ def test_a_segment_is_the_mean_of_its_frames_over_all_teachers(
     soundscapes = read_soundscapes(mel / "mel.parquet")
     predictors = load_predictors([store.get(ref).folder for ref in teacher])
     for at, name in enumerate(soundscapes.names):
-        alone = [predict_recording([one], soundscapes, at, 2.5) for one in predictors]
+        alone = [predict_recording([one], Recording(soundscapes, at), 2.5) for one in predictors]
         cells = np.mean([np.concatenate(list(blocks)) for blocks in alone], axis=0)
         own = table[table["recording"] == name]
         assert own["start"].iloc[0] == 0
@@ -110,8 +106,9 @@ def test_a_teacher_says_what_it_is_asked_for_in_windows_as_far_apart_as_said(
     table = rows(labelled(store, teacher, mel, output=output, step_s=step_s))
     soundscapes = read_soundscapes(mel / "mel.parquet")
     predictors = load_predictors([store.get(ref).folder for ref in teacher])
-    cells = list(predict_recording(predictors, soundscapes, 0, step_s or 2.5, output))
-    count, rate = sum(map(len, cells)), cell_rate(soundscapes)
+    recording = Recording(soundscapes)
+    cells = list(predict_recording(predictors, recording, step_s or 2.5, output))
+    count, rate = sum(map(len, cells)), recording.cells.rate
     expected = segment_mean(cells, count, rate, table["start"], table["end"])
     p = stacked(table["probabilities"], np.float32)
     np.testing.assert_allclose(p, expected, atol=1e-6)

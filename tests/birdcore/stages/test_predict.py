@@ -10,6 +10,7 @@ import pytest
 from birdcore.config import Output, Predict
 from birdcore.features.columns import stacked
 from birdcore.inference.predict import load_predictors, predict_recording, read_soundscapes
+from birdcore.inference.window_batches import Recording
 from birdcore.stages import predict
 from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.store import Store
@@ -73,7 +74,8 @@ def test_a_row_is_the_maximum_of_the_mean_over_folds(
     by_backbone = {"test_resnet": predictors[:2], "test_efficientnet": predictors[2:]}
     for at, name in enumerate(soundscapes.names):
         for backbone, of_folds in by_backbone.items():
-            alone = [predict_recording([one], soundscapes, at, step_s, output) for one in of_folds]
+            recording = Recording(soundscapes, at)
+            alone = [predict_recording([one], recording, step_s, output) for one in of_folds]
             cells = np.mean([np.concatenate(list(blocks)) for blocks in alone], axis=0)
             centres = (np.arange(len(cells)) + 0.5) * 8 / 62.5
             own = table[(table["recording"] == name) & (table["backbone"] == backbone)]
