@@ -6,13 +6,13 @@ OMP_NUM_THREADS=1 python -m benchmarks.collect [--records 10000]
 import argparse
 import json
 import multiprocessing
-import resource
 import threading
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
+from benchmarks.peak import peak_mb
 from birdcore.config import XenoCanto
 from birdcore.xeno_canto.client import open_archive
 from birdcore.xeno_canto.search import fresh_search, queries_of
@@ -29,10 +29,6 @@ def archive(folder: Path, records: int, site: Connection) -> None:
     with serve(folder) as served:
         site.send(served.url)
         threading.Event().wait()
-
-
-def peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:

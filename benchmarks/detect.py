@@ -8,7 +8,6 @@ files are not there (docs/recipe.md, [external_teacher]).
 python -m benchmarks.detect FOLDER [MODEL...]
 """
 
-import resource
 import sys
 import time
 import warnings
@@ -22,6 +21,7 @@ import soundfile
 import torch
 
 from benchmarks.inference import exported
+from benchmarks.peak import peak_mb
 from birdcore.detection.detect import detect
 from birdcore.detection.files import Files, find_recordings
 from birdcore.detection.models import Detector, open_detector
@@ -74,7 +74,7 @@ def main(folder: Path, models: list[str]) -> None:
         speed = seconds / min(took) / cores
         minutes = SUBMISSION_MIN / speed / 4
         print(f"| {model} | {speed:.0f} | {last / min(took):.1f} | {minutes:.1f} |", flush=True)
-    print(f"most memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MiB")
+    print(f"most memory {peak_mb():.0f} MB")
 
 
 def audio_seconds(files: Files) -> float:

@@ -14,7 +14,6 @@ Prints a table in Markdown, to be kept in `benchmarks/results/` with date and ma
 import argparse
 import itertools
 import multiprocessing
-import resource
 import time
 from collections.abc import Callable
 from functools import partial
@@ -24,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
 
+from benchmarks.peak import peak_mb
 from birdcore.training.ranking import halves_auc, hinge_auc, soft_auc, weighted_hinge_auc
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -135,9 +135,9 @@ def grown(kind: str, name: str, which: int, rows: int, classes: int) -> float:
     loss = FORMS[name][which]
     value_and_gradient(loss, *draw(kind, 8, 4))
     given = draw(kind, rows, classes)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_mb()
     value_and_gradient(loss, *given)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return peak_mb() - before
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ Where DIR is kept, stages that it has are not made again.
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import numpy as np
 import soundfile as sf
 import torch
 
+from benchmarks.peak import peak_mb
 from birdcore.config import Clean, Mel, Predict
 from birdcore.models.input import InputSpec, save_input
 from birdcore.models.sed import ModelSpec, SedModel, save_model
@@ -89,11 +89,6 @@ def make(work: Path, kind: str, stage: str) -> None:
     took = time.process_time() - start
     metrics = ", ".join(f"{value} {name}" for name, value in artifact.metrics.items() if value)
     print(f"| {stage} | {before:,.0f} | {peak_mb():,.0f} | {took:,.0f} | {metrics} |", flush=True)
-
-
-def peak_mb() -> float:
-    """The most that this process ever had in memory, MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
 def main() -> None:

@@ -11,7 +11,6 @@ docs/scale.md for what follows from it.
 import argparse
 import hashlib
 import json
-import resource
 import tempfile
 import time
 from dataclasses import asdict, replace
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.peak import peak_mb
 from birdcore.config import read_recipe
 from birdcore.sources.source import MAIN, Source, SourceFile, Subset
 from birdcore.sources.tables import Tables
@@ -64,10 +64,10 @@ def main() -> None:
             known = {step.ref for step in dag.steps}
             of_shards = [s for s in later.steps if s.stage in ("clean", "mel")]
             new = sum(step.ref not in known for step in of_shards)
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             cells = [
                 f"{count:,}", f"{built:.1f}", f"{planned:.1f}", len(dag.steps),
-                f"{largest / 1e3:.0f}", f"{ledger / 1e6:.1f}", f"{again:.1f}", new, f"{peak:.0f}",
+                f"{largest / 1e3:.0f}", f"{ledger / 1e6:.1f}", f"{again:.1f}", new,
+                f"{peak_mb():.0f}",
             ]  # fmt: skip
             print(f"| {' | '.join(map(str, cells))} |", flush=True)
 

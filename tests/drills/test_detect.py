@@ -142,6 +142,7 @@ def test_ctrl_c_ends_at_once_and_says_how_to_go_on(
 OVER_LINKS = """
 import resource, sys
 from pathlib import Path
+from benchmarks.peak import peak_mb
 from birdcore.detection.detect import detect
 from birdcore.detection.files import find_recordings
 from birdcore.detection.settings import DetectSettings
@@ -161,7 +162,7 @@ few, many = map(Path, sys.argv[1:])
 run(few)  # what is loaded once
 before = rss()
 run(many)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+print(peak_mb() - before / 1e6)
 """
 
 
@@ -179,7 +180,7 @@ def test_memory_is_flat_over_many_files(tmp_path: Path) -> None:
         assert sum(1 for _ in file) == LINKS + 1
     with (tmp_path / "many.out" / "detections.csv").open() as file:
         assert sum(1 for _ in file) == LINKS + 1
-    grew = int(made.stdout) / 1e6
+    grew = float(made.stdout)
     print(f"{LINKS} files: {grew:.0f} MB")
     assert grew < LINKS_MB
 
@@ -198,14 +199,15 @@ def test_long_file_takes_little_memory(tmp_path: Path) -> None:
     command += ["--out", tmp_path / "out", "--threads", "2"]
     made = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
     assert "1 files, 4.00 h of audio" in made.stdout
-    peak = int(made.stdout.splitlines()[-1]) / 1e3
+    peak = float(made.stdout.splitlines()[-1])
     print(f"4 h: {peak:.0f} MB")
     assert peak < LONG_MB
 
 
 PEAK = """
-import resource, sys
+import sys
+from benchmarks.peak import peak_mb
 from flows.cli import main
 assert main(sys.argv[1:]) == 0
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak_mb())
 """

@@ -38,9 +38,10 @@ BY_FFMPEG = {
 }
 WORDS = (b"\x00" * 4, b"\xff" * 4, b"\x80\x00\x00\x00", b"\x7f\xff\xff\xff", b"\x01\x00\x00\x00")
 DECODER = """
-import faulthandler, json, resource, signal, sys
+import faulthandler, json, signal, sys
 from pathlib import Path
 import numpy as np
+from benchmarks.peak import peak_mb
 from birdcore.audio.decode import Rejected, decode
 
 faulthandler.enable()
@@ -60,8 +61,7 @@ for line in sys.stdin:
         said = str(reason)
         assert said.strip() and said.isprintable(), repr(said)
     signal.alarm(0)
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(json.dumps([said, used]), flush=True)
+    print(json.dumps([said, round(peak_mb())]), flush=True)
 """
 CELLS = (
     "", "nan", "None", "[]", "['a' 'b']", "[[[[", "[{[]:1}]", "'", '"', "a,b", "a\nb", "\0", "=1+1",
