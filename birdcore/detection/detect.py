@@ -26,6 +26,7 @@ from birdcore.detection.settings import DetectSettings, Selection, select
 from birdcore.detection.table import SCHEMA, FileRow, RecorderInfo, detections_table
 from birdcore.detection.work import Claim, Work, open_work
 from birdcore.detection.writers import check_rtypes
+from birdcore.torch_threads import torch_pool
 
 AHEAD_BYTES = 1 << 29
 """What recordings that wait for the model may take of memory, where there is more than one."""
@@ -137,8 +138,7 @@ def detect(
     done, counted = Progress(0, 0, 0).of_all(work, files), time.monotonic()
     progress(done)
     prepare = _preparation(files.root, detector, float(selection.thresholds.min()))
-    pool = ThreadPoolExecutor(threads, "prepare")
-    try:
+    with torch_pool(threads, "prepare") as pool:
         more = True
         while more:
             with closing(_groups(pool, work, prepare, files, threads)) as groups:
@@ -152,8 +152,6 @@ def detect(
                     if time.monotonic() - counted > COUNT_S:
                         done, counted = done.of_all(work, files), time.monotonic()
             more = work.wait_for_others()
-    finally:
-        pool.shutdown(cancel_futures=True)
     work.finish(rtypes, split_tables=split_tables)
     return done.of_all(work, files)
 

@@ -11,7 +11,7 @@ with a class beside this one and list how it is opened in `ENGINES`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias
@@ -51,6 +51,10 @@ class Engine(Protocol):
     def streams(self) -> int:
         """How many calls, each in a thread of its own, make use of the whole machine."""
 
+    @property
+    def torch_threads(self) -> int:
+        """How many threads of torch a call makes use of; one where another runtime computes."""
+
     def __call__(self, batch: Tensor) -> EngineOutput:
         """Outputs for inputs (B, 1, F, T), float32, on `device`, as `model_input` gives them."""
 
@@ -62,6 +66,7 @@ class TorchEngine:
     model: SedModel
     device: torch.device
     streams: int = 1  # each operator uses all cores by itself
+    torch_threads: int = field(default_factory=torch.get_num_threads)
 
     def __call__(self, batch: Tensor) -> EngineOutput:
         with torch.inference_mode():

@@ -19,6 +19,7 @@ class OnnxEngine:
 
     device = torch.device("cpu")
     streams = 1  # an operator uses all cores by itself
+    torch_threads = 1
 
     def __init__(self, folder: Path) -> None:
         options = onnxruntime.SessionOptions()

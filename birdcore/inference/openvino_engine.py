@@ -31,6 +31,7 @@ class OpenVinoEngine:
     """
 
     device = torch.device("cpu")
+    torch_threads = 1
 
     def __init__(self, folder: Path) -> None:
         path = checked_onnx(folder)

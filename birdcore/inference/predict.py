@@ -176,6 +176,7 @@ def _cells(
     """The cells of recordings, and their blocks (cells, P, K) by P predictors of one input."""
     spec = predictors[0].input_spec
     threads = max(predictor.engine.streams for predictor in predictors)
+    torch_threads = max(predictor.engine.torch_threads for predictor in predictors)
 
     def compute(batch: Sequence[Piece]) -> list[Floats]:
         with torch.inference_mode():
@@ -186,7 +187,7 @@ def _cells(
             ]
 
     batches = pack(recordings, spec, step_s, max(WINDOWS_AT_ONCE // threads, 1))
-    pieces = by_piece(run_ahead(compute, batches, threads))
+    pieces = by_piece(run_ahead(compute, batches, threads, torch_threads))
     for windows, own in groupby(pieces, lambda both: both[0].windows):
         blocks = average_windows(own, spec.frames)
         yield windows.cells, (np.stack(block, axis=1) for block in blocks)

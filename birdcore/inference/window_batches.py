@@ -7,7 +7,7 @@ outputs come in the order of the recordings whichever ends first, so threads cha
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, TypeAlias, TypeVar
@@ -20,6 +20,7 @@ from torch import Tensor
 from birdcore.features.recordings import Recordings, Soundscapes
 from birdcore.inference.windows import average_overlaps, cell_centres, window_starts
 from birdcore.models.input import InputSpec, model_input
+from birdcore.torch_threads import torch_pool
 
 CELL_FRAMES = 8
 """Probabilities are kept for every eighth frame: a backbone answers more coarsely than that."""
@@ -153,26 +154,23 @@ def batch_input(batch: Sequence[Piece], spec: InputSpec) -> Tensor:
 
 
 def run_ahead(
-    compute: Callable[[Asked], Answer], asked: Iterable[Asked], threads: int
+    compute: Callable[[Asked], Answer], asked: Iterable[Asked], threads: int, torch_threads: int = 1
 ) -> Iterator[tuple[Asked, Answer]]:
     """What was asked with its answer, in order, by threads that are one ahead of the reader.
 
-    No more than `threads + 1` are kept at once, so that memory is bounded.
+    No more than `threads + 1` are kept at once, so that memory is bounded. Within each thread torch
+    uses `torch_threads`: more would only wait for each other.
     """
     waiting: deque[tuple[Asked, Future[Answer]]] = deque()
-    with ThreadPoolExecutor(threads, "predict") as pool:
-        try:
-            for one in asked:
-                waiting.append((one, pool.submit(compute, one)))
-                if len(waiting) > threads:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
-            while waiting:
+    with torch_pool(threads, "predict", torch_threads) as pool:
+        for one in asked:
+            waiting.append((one, pool.submit(compute, one)))
+            if len(waiting) > threads:
                 first, future = waiting.popleft()
                 yield first, future.result()
-        finally:  # where the reader stops early, what has not begun is not computed
-            for _, future in waiting:
-                future.cancel()
+        while waiting:
+            first, future = waiting.popleft()
+            yield first, future.result()
 
 
 def by_piece(
