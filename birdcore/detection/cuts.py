@@ -27,13 +27,13 @@ from birdcore.text import plain_text
 
 LONGEST_S = 60.0
 """Of a longer detection the beginning is cut."""
-MOST_CHARACTERS = 80
-"""Of a part of a name: file systems take 255 bytes."""
+MOST_CHARACTERS, MOST_BYTES = 80, 160
+"""Of a part of a name: file systems take 255 bytes, of which a letter may have four."""
 NO_NAME = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
 """What file systems of other machines do not take in a name."""
 KEY = ("file", "class", "start_s", "end_s")
-FINE = ("PCM_24", "PCM_32", "FLOAT", "DOUBLE")
-"""Samples of more than 16 bits, which are cut to 24."""
+SUBTYPES = {"PCM_24": "PCM_24", "PCM_32": "PCM_24", "FLOAT": "FLOAT", "DOUBLE": "FLOAT"}
+"""How samples of more than 16 bits are written; floats may be above full scale."""
 
 
 class CutSettings(BaseModel):
@@ -52,7 +52,7 @@ class CutSettings(BaseModel):
     choose: Choice = "random"
     most: int = Field(default=50, ge=1)
     min_conf: float = Field(default=0.0, ge=0, le=1)
-    seconds: float = Field(default=3.0, ge=0)
+    seconds: float = Field(default=3.0, ge=0, le=LONGEST_S)
     seed: int = Field(default=0, ge=0)
 
 
@@ -219,12 +219,12 @@ def _cut(
 
 def _subtype(path: Path) -> str:
     try:
-        return "PCM_24" if sf.info(path).subtype in FINE else "PCM_16"
+        return SUBTYPES.get(sf.info(path).subtype, "PCM_16")
     except sf.LibsndfileError:  # what FFmpeg reads
         return "PCM_16"
 
 
 def _file_name(text: str) -> str:
     """A text as a part of a file's name, on any machine."""
-    name = NO_NAME.sub("_", plain_text(text))[:MOST_CHARACTERS].strip(" .")
-    return name or "_"
+    name = NO_NAME.sub("_", plain_text(text))[:MOST_CHARACTERS]
+    return name.encode()[:MOST_BYTES].decode(errors="ignore").strip(" .") or "_"

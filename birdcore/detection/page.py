@@ -22,7 +22,7 @@ from birdcore.detection.read import FILES, read_detections, read_files, recordin
 from birdcore.detection.writers import ALL_FILES, RTYPES
 from birdcore.pages.template import count, environment
 from birdcore.store.files import write_text
-from birdcore.text import first_of
+from birdcore.text import first_of, plain_text
 
 PAGE = "index.html"
 MOST_PROBLEMS = 500
@@ -63,7 +63,7 @@ def write_page(out: Path, root: Path | None = None) -> Path:
     filters = (audio, few, charts.spark)
     template = environment(Path(__file__).parent, *filters).get_template("page.html")
     page = template.render(
-        name="" if root is None else root.name,
+        name="" if root is None else plain_text(root.name),
         detections=len(detections),
         found=found,
         numbers={one.code: n for n, one in enumerate(found.species, 1)},
@@ -180,7 +180,7 @@ def _remove_others(folder: Path, drawn: Sequence[Example]) -> None:
     shown = {Path(name).name for one in drawn for name in (one.picture, one.sound)}
     for path in folder.iterdir():
         if OURS.fullmatch(path.name) and path.name not in shown:
-            path.unlink()
+            path.unlink(missing_ok=True)  # processes that share a detection each write its page
 
 
 def audio(hours: float) -> str:

@@ -94,7 +94,7 @@ def _read_parquet(paths: Sequence[Path]) -> pd.DataFrame:
             f"{paths[0]} is of version {plain_text(version.decode(errors='replace'))}, this "
             f"birdflow reads version {VERSION}: use the one that wrote it"
         )
-    for name in ("file", "class"):
+    for name in ("file", "class", *NUMBERS):
         if table[name].null_count:
             raise ValueError(f"{paths[0]} has detections without {name}: leave them out")
     frame: pd.DataFrame = table.unify_dictionaries().to_pandas(strings_to_categorical=True)
@@ -103,6 +103,9 @@ def _read_parquet(paths: Sequence[Path]) -> pd.DataFrame:
 
 def _read_csv(path: Path) -> pd.DataFrame:
     frame = _csv(path, {CSV_NAMES.get(name, name): name for name in COLUMNS}, SCHEMA, NEEDED)
+    for name in NUMBERS:
+        if frame[name].isna().any():
+            raise ValueError(f"{path} has detections without {name}: leave them out")
     for name, otherwise in (("class", "scientific_name"), ("common_name", "scientific_name")):
         if name not in frame:
             frame[name] = frame[otherwise]

@@ -12,6 +12,7 @@ client.
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import time
@@ -151,9 +152,10 @@ def requirements() -> str:
 def download_command(bundle: Path) -> str:
     """The command that fills a bundle's `wheels/`, for Kaggle's machines."""
     platforms = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
-    words = ["pip download --only-binary=:all: --python-version 3.12"]
-    words += [f"--platform {name}" for name in platforms]
-    return " ".join([*words, f"-d {bundle / WHEELS} -r {bundle / REQUIREMENTS_FILE}"])
+    words = ["pip", "download", "--only-binary=:all:", "--python-version", "3.12"]
+    words += [word for name in platforms for word in ("--platform", name)]
+    words += ["-d", str(bundle / WHEELS), "-r", str(bundle / REQUIREMENTS_FILE)]
+    return shlex.join(words)
 
 
 def push_bundle(bundle: Path, sleep: Callable[[float], object] = time.sleep) -> str:
@@ -239,8 +241,9 @@ def _kaggle(client: str, *words: str | Path, allowed_to_fail: bool = False) -> s
     Refusals of Kaggle's leave its exit code at 0, and are a line with "error".
     """
     done = subprocess.run(
-        [client, *map(str, words)], capture_output=True, text=True, stdin=subprocess.DEVNULL
-    )
+        [client, *map(str, words)], capture_output=True, stdin=subprocess.DEVNULL,
+        encoding="utf-8", errors="replace",
+    )  # fmt: skip
     lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
     failed = done.returncode != 0 or any(" error:" in line.lower() for line in lines)
     if failed and not allowed_to_fail:

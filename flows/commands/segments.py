@@ -44,7 +44,9 @@ def segments(
         typer.Option(
             metavar="S",
             min=0,
-            help="Length of a segment, the detection in the middle; longer ones are cut whole.",
+            max=60,
+            help="Length of a segment, the detection in the middle; of longer detections up to "
+            "60 s are cut.",
         ),
     ] = 3.0,
     audio: Annotated[

@@ -45,8 +45,10 @@ from numpy.typing import NDArray
 
 FORMAT = 1
 CONFIG_KEYS = {"blend", "cell_frames", "classes", "members", "power", "predict", "scale", "weights"}
+ARRAYS = {"window", "bank", "power_table", "response"}
 BATCH = 64
 SUFFIXES = {".ogg", ".flac", ".wav", ".mp3", ".oga", ".opus", ".aif", ".aiff"}
+LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000  # of a recording, Hz; others are damaged
 CODEC_PADDING_S = 0.1  # lossy codecs append a little silence, which gets no row of its own
 CANCELLED = 0.1  # of the energy that the sum of unrelated channels would have
 BLOCK_SAMPLES = 1 << 18  # windowed samples at once: they stay in the processor's cache
@@ -70,8 +72,10 @@ def read_mono(path: Path) -> tuple[Floats, int]:
     """Mono samples (n,) of a file, and their rate."""
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise Refused(f"{path}: {error}") from error
+    except (soundfile.LibsndfileError, OSError, UnicodeError) as error:
+        raise Refused(f"{path}: {error}") from error  # UnicodeError: of a name that is not UTF-8
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise Refused(f"{path}: a rate of {rate} Hz")
     if not len(samples):
         raise Refused(f"{path}: no samples can be read from it")
     if not np.isfinite(samples).all():
@@ -387,6 +391,8 @@ def read_bundle(bundle: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             arrays = dict(stored)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise Refused(f"{bundle}: front_end.npz can't be read ({error})") from error
+    if lacking := sorted(ARRAYS - arrays.keys()):
+        raise Refused(f"{bundle}: front_end.npz is damaged: it has no {', '.join(lacking)}")
     return config, arrays
 
 
@@ -554,6 +560,8 @@ def write_submission(
 def predict_folder(given: argparse.Namespace) -> str:
     """Predict and write what the command line asks for; whatever is refused is so before work."""
     began = time.perf_counter()
+    if given.threads < 0:
+        raise Refused(f"--threads {given.threads}: give how many, or 0 for all cores")
     config, arrays = read_bundle(given.bundle)
     classes = config["classes"]
     paths = recordings_of(given.soundscapes)

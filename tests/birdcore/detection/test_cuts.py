@@ -147,6 +147,46 @@ def test_names_are_of_any_machine(detected: Any, tmp_path: Path) -> None:
         assert sf.info(path).frames == 4_000
 
 
+@pytest.mark.parametrize("letter", ["\N{CJK UNIFIED IDEOGRAPH-9CE5}", "\N{BIRD}", "\u00e9"])
+def test_long_names_of_any_script_fit_a_file_system(
+    detected: Any, tmp_path: Path, letter: str
+) -> None:
+    root = tmp_path / "recordings"
+    root.mkdir()
+    name = f"{letter * (200 // len(letter.encode()))}.wav"
+    sf.write(root / name, np.zeros(8_000), 8_000)
+    species = [Species("a", letter * 90, "")]
+    cut_segments(
+        detected({name: [(0, 1, 0, 0.5)]}, species=species), tmp_path / "cuts", CutSettings()
+    )
+    (path,) = (tmp_path / "cuts").rglob("*.wav")
+    assert path.parent.name == letter * min(80, 160 // len(letter.encode()))
+    assert letter * 40 in path.name
+
+
+@pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
+def test_floats_above_full_scale_are_not_clipped(
+    detected: Any, tmp_path: Path, subtype: str
+) -> None:
+    (tmp_path / "recordings").mkdir()
+    sound = np.random.default_rng(0).normal(0, 3, 20_000).astype(np.float32)
+    sf.write(tmp_path / "recordings" / "loud.wav", sound, 4_000, subtype=subtype)
+    cut_segments(detected({"loud.wav": [(1, 4, 0, 0.5)]}), tmp_path / "cuts", CutSettings())
+    (path,) = (tmp_path / "cuts").rglob("*.wav")
+    np.testing.assert_array_equal(sf.read(path, dtype="float32")[0], sound[4_000:16_000])
+
+
+def test_detection_is_within_the_longest_segment(detected: Any, tmp_path: Path) -> None:
+    (tmp_path / "recordings").mkdir()
+    sf.write(tmp_path / "recordings" / "long.wav", np.zeros(200_000), 1_000)
+    out = tmp_path / "cuts"
+    cut_segments(detected({"long.wav": [(101, 103, 0, 0.5)]}), out, CutSettings(seconds=60))
+    (row,) = rows(out)
+    assert (row["cut_start_s"], row["cut_end_s"]) == ("72", "132")
+    with pytest.raises(ValueError, match="less than or equal to 60"):
+        CutSettings(seconds=61)
+
+
 def test_a_confidence_that_none_has_is_refused(day: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no detection has a confidence of 0\.95 or more: the hi"):
         cut_segments(day, tmp_path / "cuts", CutSettings(min_conf=0.95))

@@ -1,5 +1,6 @@
 """The page of detections, as a file: what it says, and what it costs."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,22 @@ def test_nothing_detected_is_said(detected: Any, events: dict[str, Any]) -> None
     page = write_page(detected(events)).read_text()
     assert "0 detections of 0 species" in page
     assert page.count("Nothing was detected.") == 3
+
+
+def test_folder_of_any_name_has_a_page(detected: Any, tmp_path: Path) -> None:
+    for number, name in enumerate((b"Vog\xe9l 1", "V\u00f6gel\n\x1b[2J <b>".encode())):
+        out = detected({"a.wav": []}, root=tmp_path / os.fsdecode(name), folder=f"out{number}")
+        page = write_page(out).read_text()
+        assert ("detections · Vogl 1<", "detections · V\u00f6gel [2J &lt;b&gt;<")[number] in page
+
+
+def test_pages_are_written_by_several_processes(
+    detected: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = detected({"a.wav": []})
+    gone = out / "page" / f"{'1' * 16}.flac"
+    monkeypatch.setattr(Path, "iterdir", lambda folder: iter([gone]))  # another removes it now
+    assert write_page(out).is_file()
 
 
 def test_recordings_without_a_time_are_counted_apart(detected: Any) -> None:

@@ -14,6 +14,7 @@ EVENTS = {
     "b.wav": [],
     "c.wav": [(1.5, 2.5, 1, 0.625)],
 }
+HEAD = "Start (s),End (s),Scientific name,Confidence,File\n"
 
 
 def test_csv_and_parquet_say_the_same(detected: Any) -> None:
@@ -77,8 +78,11 @@ def test_what_holds_no_detections_is_refused(detected: Any, tmp_path: Path) -> N
     for name, content, message in (
         ("a.csv", "Start (s),End (s)\n1,2\n", "has no column 'File'"),
         ("b.csv", "", "is no table of detections: No columns"),
-        ("c.csv", "Start (s),End (s),Scientific name,Confidence,File\nx,1,a,1,f\n", "is no table"),
+        ("c.csv", f"{HEAD}x,1,a,1,f\n", "is no table"),
         ("d.parquet", "PAR1", "is no table of detections"),
+        ("e.csv", f"{HEAD}1,,a,.5,f\n", "has detections without end_s: leave them out"),
+        ("f.csv", f"{HEAD}1,2,a,.5,f\n,2,a,.5,f\n", "without start_s"),
+        ("g.csv", f"{HEAD}1,2,a,,f\n", "without confidence"),
     ):
         (tmp_path / name).write_text(content)
         with pytest.raises(ValueError, match=message) as error:

@@ -11,7 +11,7 @@ import pytest
 
 from birdcore.config import Predict
 from birdcore.export.bundle_config import BundleConfig
-from birdcore.export.kaggle import KaggleIds, push_bundle, write_kaggle
+from birdcore.export.kaggle import KaggleIds, download_command, push_bundle, write_kaggle
 
 CLIENT = """#!{python}
 import json, sys
@@ -192,3 +192,14 @@ def test_without_the_client_nothing_is_pushed(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ValueError, match="not on PATH: pip install kaggle"):
         push_bundle(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["my birds", "a'b", "$HOME"])
+def test_the_command_for_wheels_can_be_pasted(tmp_path: Path, name: str) -> None:
+    bundle = tmp_path / name
+    said = subprocess.run(
+        ["bash", "-c", f"pip() {{ printf '%s\\n' \"$@\"; }}; {download_command(bundle)}"],
+        capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    assert said[0] == "download"
+    assert said[-4:] == ["-d", str(bundle / "wheels"), "-r", str(bundle / "requirements.txt")]

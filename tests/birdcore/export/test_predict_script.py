@@ -1,5 +1,7 @@
 """The script of a bundle computes what birdflow does, part by part."""
 
+import json
+import os
 import runpy
 from dataclasses import asdict
 from pathlib import Path
@@ -144,3 +146,30 @@ def test_rows_are_named_as_birdflow_names_them() -> None:
     named = row_names(f"test_soundscapes/{path}" for path in paths)
     expected = [kit.unicodedata.normalize("NFC", name) for name in named.values()]
     assert kit.row_names(paths) == expected
+
+
+def test_recordings_that_can_not_be_used_are_left_out_with_a_reason(tmp_path: Path) -> None:
+    for name, rate in (("slow", 1), ("slower", 999), ("fast", 2_000_000), ("right", 1_000)):
+        sf.write(tmp_path / f"{name}.wav", np.zeros(100), rate)
+    for name in ("slow", "slower", "fast"):
+        with pytest.raises(kit.Refused, match=r"a rate of \d+ Hz"):
+            kit.read_mono(tmp_path / f"{name}.wav")
+    assert kit.read_mono(tmp_path / "right.wav")[1] == 1_000
+    odd = tmp_path / os.fsdecode(b"Vog\xe9l.wav")
+    odd.write_bytes((tmp_path / "right.wav").read_bytes())
+    with pytest.raises(kit.Refused, match="surrogates not allowed"):
+        kit.read_mono(odd)
+
+
+def test_arrays_that_a_bundle_lacks_are_named(tmp_path: Path) -> None:
+    config = dict.fromkeys(kit.CONFIG_KEYS) | {"format": 1, "front_end": {"name": "mel"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    arrays = dict.fromkeys(kit.ARRAYS - {"bank", "window"}, np.zeros(1))
+    np.savez(tmp_path / "front_end.npz", **arrays)
+    with pytest.raises(kit.Refused, match="is damaged: it has no bank, window"):
+        kit.read_bundle(tmp_path)
+
+
+def test_less_than_no_thread_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert kit.main([str(tmp_path), "--threads", "-2"]) == 1
+    assert "--threads -2: give how many, or 0 for all cores" in capsys.readouterr().err
