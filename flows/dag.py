@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 
 from birdcore.config import Recipe
 from birdcore.config.validation import EXTERNAL_TEACHER
+from birdcore.csv_table import Problem
 from birdcore.sources.shards import Shard, shards
 from birdcore.sources.soundscapes import rows_of, soundscape_problems
 from birdcore.sources.source import Source, Subset
-from birdcore.sources.tables import Problem
 from birdcore.stages import (
     catalog,
     clean,

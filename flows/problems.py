@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from birdcore.audio.cleaned import read_problems
+from birdcore.csv_table import Problem
 from birdcore.sources.row_names import stem_of
-from birdcore.sources.tables import Problem
 from birdcore.stages.clean import cuts
 from birdcore.stages.score import ENSEMBLE, SCORES
 from birdcore.store.format import StoreError

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from birdcore.csv_table import Problem
 from birdcore.sources.listing import list_audio
-from birdcore.sources.tables import Problem
 from birdcore.unicode_names import is_utf8
 
 

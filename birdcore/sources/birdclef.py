@@ -8,12 +8,12 @@ import pandas as pd
 
 from birdcore.audio.container import AUDIO_SUFFIXES
 from birdcore.config import Recipe
+from birdcore.csv_table import Problem, TableError, is_there
 from birdcore.sources.catalog import Catalog, CatalogInput
 from birdcore.sources.listing import list_audio
 from birdcore.sources.overrides import OVERRIDES, read_overrides
 from birdcore.sources.source import MAIN, Source, SourceFile, Subset, Use
-from birdcore.sources.table import TableError, is_there
-from birdcore.sources.tables import TABLES, TRAIN_AUDIO, TRAIN_TEXT, Problem, Tables, read_tables
+from birdcore.sources.tables import TABLES, TRAIN_AUDIO, TRAIN_TEXT, Tables, read_tables
 from birdcore.store.artifact import Metrics, Progress
 from birdcore.store.digests import digests
 from birdcore.store.job import no_progress

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from birdcore.config.section import Section
-from birdcore.sources.tables import TRAIN_NUMBERS, TRAIN_TEXT, Problem
+from birdcore.csv_table import Problem
+from birdcore.sources.tables import TRAIN_NUMBERS, TRAIN_TEXT
 from birdcore.store.artifact import Artifact, Metrics
 
 RECORDINGS = pa.schema(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from birdcore.audio.container import AUDIO_SUFFIXES
-from birdcore.sources.tables import Problem
+from birdcore.csv_table import Problem
 from birdcore.unicode_names import is_utf8, nfc, preference, printable
 
 # fmt: off

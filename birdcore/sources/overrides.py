@@ -11,7 +11,7 @@ from collections.abc import Hashable, Mapping, Set
 from pathlib import Path
 
 from birdcore.audio.trim import Override
-from birdcore.sources.table import TableError, is_there, read_table
+from birdcore.csv_table import TableError, is_there, read_table
 from birdcore.text import from_spreadsheet_cell
 from birdcore.unicode_names import by_casefold, nfc
 

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
-from birdcore.sources.table import TableError
+from birdcore.csv_table import TableError
 from birdcore.unicode_names import nfc
 
 

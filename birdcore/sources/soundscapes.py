@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
+from birdcore.csv_table import Problem
 from birdcore.sources.row_names import decides_rows, refuse_one_for_two, row_names, stem_of
 from birdcore.sources.source import SAMPLE, Source
-from birdcore.sources.tables import Problem
 
 
 def rows_of(source: Source) -> dict[str, str]:

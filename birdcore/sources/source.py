@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 if TYPE_CHECKING:
     from birdcore.audio.trim import Override
     from birdcore.config import Recipe
+    from birdcore.csv_table import Problem
     from birdcore.sources.catalog import Catalog, CatalogInput
-    from birdcore.sources.tables import Problem, Tables
+    from birdcore.sources.tables import Tables
     from birdcore.store.store import Store
 
 Use: TypeAlias = Literal["labelled", "unlabelled", "test"]

@@ -9,12 +9,11 @@ catalogue.
 from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
+from birdcore.csv_table import Problem, TableError, is_there, read_table
 from birdcore.sources.label_lists import label_list
-from birdcore.sources.table import TableError, is_there, read_table
 from birdcore.unicode_names import nfc
 
 TABLES = ("train.csv", "taxonomy.csv", "sample_submission.csv")
@@ -24,14 +23,6 @@ TRAIN_NEEDS = ("primary_label", "filename")
 TRAIN_TEXT = ("author", "license", "url", "collection", "scientific_name", "common_name", "type")
 TRAIN_NUMBERS = ("rating", "latitude", "longitude")
 TAXONOMY_TEXT = ("scientific_name", "common_name", "class_name", "inat_taxon_id")
-
-
-class Problem(NamedTuple):
-    """Something that does not fit: reported, and the run goes on without it."""
-
-    problem: str
-    where: str
-    detail: str
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def run(job: Job) -> Metrics:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from birdcore.sources.tables import Problem
+    from birdcore.csv_table import Problem
 
     made = make_catalog(job)
     made.write(job.folder)

@@ -8,11 +8,11 @@ import json
 from dataclasses import asdict
 
 from birdcore.config import Score, defaults_of
+from birdcore.csv_table import is_there
 from birdcore.metrics.files import read_submission
 from birdcore.sources.row_names import refuse_one_for_two, stem_of
 from birdcore.sources.soundscapes import rows_of
 from birdcore.sources.source import Source
-from birdcore.sources.table import is_there
 from birdcore.stages.submission import ROUND
 from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.files import file_sha256, write_text

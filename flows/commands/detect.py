@@ -21,11 +21,11 @@ from flows.terminal import doing, ends_on_interrupt, err, out
 from flows.time_left import duration, progress_of_files
 
 if TYPE_CHECKING:
+    from birdcore.csv_table import Problem
     from birdcore.detection.detect import Progress
     from birdcore.detection.models import Detector
     from birdcore.detection.place import Place
     from birdcore.detection.table import Species
-    from birdcore.sources.tables import Problem
 
 WINDOWS = "Fixed windows"
 WHICH = "Which species"

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from birdcore.csv_table import TableError
 from birdcore.sources.birdclef import scan
-from birdcore.sources.tables import TableError
 from birdcore.stages import catalog
 from birdcore.store.store import Store
 

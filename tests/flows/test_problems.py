@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from birdcore.sources.tables import Problem
+from birdcore.csv_table import Problem
 from birdcore.store.artifact import Metrics, Step
 from birdcore.store.store import Job, Store
 from flows.dag import Dag

@@ -11,7 +11,7 @@ import pytest
 
 from birdcore.audio.cleaned import UNREADABLE, USED
 from birdcore.config import read_recipe
-from birdcore.sources.tables import Problem
+from birdcore.csv_table import Problem
 from birdcore.stages.report import settings_of
 from birdcore.store.artifact import MANIFEST, Metrics, Step
 from birdcore.store.store import Job, Store

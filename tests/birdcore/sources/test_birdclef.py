@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from birdcore.audio.trim import Override
+from birdcore.csv_table import TableError
 from birdcore.sources.birdclef import FOLDERS, scan
-from birdcore.sources.table import TableError
 from birdcore.store import digests
 from birdcore.store.files import file_sha256
 from birdcore.store.store import Store

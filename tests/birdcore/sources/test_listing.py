@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from birdcore.csv_table import Problem
 from birdcore.sources.listing import list_audio
-from birdcore.sources.tables import Problem
 
 KIND = "test_soundscapes"
 

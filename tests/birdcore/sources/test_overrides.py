@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from birdcore.audio.trim import Override
+from birdcore.csv_table import TableError
 from birdcore.sources.overrides import read_overrides
-from birdcore.sources.table import TableError
 from birdcore.text import to_csv
 
 KNOWN = {"train_audio/a/XC1.ogg", "train_audio/b/XC2.ogg"}

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from birdcore.csv_table import TableError
 from birdcore.sources.row_names import decides_rows, refuse_one_for_two, row_names, stem_of
-from birdcore.sources.table import TableError
 
 PATHS = st.lists(
     st.from_regex(r"test_soundscapes(/[ab]){0,2}/[ab](\.wav|\.mp3){0,2}\.ogg", fullmatch=True),

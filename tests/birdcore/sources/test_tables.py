@@ -1,15 +1,12 @@
-import csv
-import io
 import math
 import os
 import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from birdcore.sources.tables import Problem, TableError, read_table, read_tables
+from birdcore.csv_table import Problem, TableError
+from birdcore.sources.tables import read_tables
 
 TRAIN = """\
 primary_label,secondary_labels,filename,author,rating
@@ -267,19 +264,3 @@ def test_a_missing_table_and_a_folder_in_its_place_are_refused(folder: Path) -> 
     (folder / "train.csv").mkdir()
     with pytest.raises(TableError, match=r"train\.csv: can't be read: Is a directory"):
         read_tables(folder)
-
-
-CELLS = st.text("a,é\"\n\r '", max_size=5)
-
-
-@settings(deadline=None)
-@given(st.lists(st.tuples(CELLS.filter(str.strip), CELLS), min_size=1, max_size=5))
-def test_whatever_is_written_as_csv_is_read_back(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]]
-) -> None:
-    file = io.StringIO(newline="")
-    csv.writer(file).writerows([("a", "b"), *rows])
-    path = tmp_path_factory.getbasetemp() / "written.csv"
-    path.write_bytes(file.getvalue().encode())
-    table = read_table(path, ("a",))
-    assert [*zip(table["a"], table["b"], strict=True)] == [(a.strip(), b.strip()) for a, b in rows]

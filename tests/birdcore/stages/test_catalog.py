@@ -7,11 +7,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from birdcore.csv_table import Problem, TableError
 from birdcore.sources.birdclef import scan
 from birdcore.sources.catalog import read_labels, read_recordings
 from birdcore.sources.soundscapes import soundscape_problems
-from birdcore.sources.table import TableError
-from birdcore.sources.tables import Problem
 from birdcore.stages import catalog
 from birdcore.store.artifact import Artifact
 from birdcore.store.store import Store

@@ -10,8 +10,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from birdcore.config import Score
+from birdcore.csv_table import TableError
 from birdcore.sources.source import Source, SourceFile, Subset
-from birdcore.sources.table import TableError
 from birdcore.sources.tables import Tables
 from birdcore.stages import score
 from birdcore.store.artifact import Metrics, Ref, Step

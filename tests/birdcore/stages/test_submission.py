@@ -13,9 +13,9 @@ from scipy.ndimage import correlate1d, gaussian_filter1d
 from scipy.stats import pmean, rankdata
 
 from birdcore.config import Predict
+from birdcore.csv_table import TableError
 from birdcore.metrics import read_submission
 from birdcore.sources.source import Source, SourceFile, Subset
-from birdcore.sources.table import TableError
 from birdcore.sources.tables import Tables, read_tables
 from birdcore.stages import submission
 from birdcore.store.artifact import Artifact, Ref

@@ -10,6 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -18,6 +19,14 @@ from birdcore.unicode_names import nfc
 
 class TableError(ValueError):
     """A table or folder that can't be used; the message names file, line and column."""
+
+
+class Problem(NamedTuple):
+    """Something that does not fit: reported, and the run goes on without it."""
+
+    problem: str
+    where: str
+    detail: str
 
 
 def is_there(path: Path) -> bool:
