@@ -5,6 +5,7 @@ key or value is refused before any work, with file, line, key, what is allowed a
 right spelling.
 """
 
+from birdcore.config.annotations import Annotations
 from birdcore.config.augment import Background, Mask, Mixup, Sumix
 from birdcore.config.layers import RecipeError, find_recipe
 from birdcore.config.read import read_recipe
@@ -24,6 +25,7 @@ from birdcore.config.section import Output, defaults_of
 from birdcore.config.xeno_canto import XenoCanto
 
 __all__ = [
+    "Annotations",
     "Background",
     "Clean",
     "Ensemble",

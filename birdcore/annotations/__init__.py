@@ -1,0 +1,1 @@
+"""Time-bounded labels of recordings, read from the tables that people have."""
