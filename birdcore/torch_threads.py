@@ -2,14 +2,21 @@
 
 Torch's operators take all cores by default. Where several threads compute at once, the helpers of
 one wait for those of the other: MKL's transform of a second of audio took 10 ms by two threads and
-4 ms by one (benchmarks/results/detect.md).
+4 ms by one (benchmarks/results/detect.md). They run ahead of whoever reads their answers, by no
+more than memory allows.
 """
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from math import inf
+from typing import TypeVar
 
 import torch
+
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
 
 
 @contextmanager
@@ -26,3 +33,41 @@ def torch_pool(threads: int, name: str, torch_threads: int = 1) -> Iterator[Thre
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(before)
+
+
+def run_ahead(
+    pool: ThreadPoolExecutor,
+    compute: Callable[[Asked], Answer],
+    asked: Iterable[Asked],
+    threads: int,
+    size: Callable[[Asked], float] = lambda _: 0.0,
+    most: float = inf,
+) -> Iterator[tuple[Asked, Answer]]:
+    """What was asked with its answer, in order, whichever is computed first.
+
+    Args:
+        pool: What computes.
+        compute: Gives the answer.
+        asked: It is read as answers are, so that memory is bounded.
+        threads: How many answers are computed or wait while the reader has another.
+        size: How much memory an answer takes.
+        most: Of memory, for all of them; a single one may take more.
+    """
+    waiting: deque[tuple[Asked, Future[Answer]]] = deque()
+    held = 0.0
+
+    def oldest() -> tuple[Asked, Answer]:
+        nonlocal held
+        one, future = waiting.popleft()
+        held -= size(one)
+        return one, future.result()
+
+    for one in asked:
+        while waiting and held + size(one) > most:
+            yield oldest()
+        waiting.append((one, pool.submit(compute, one)))
+        held += size(one)
+        if len(waiting) > threads:
+            yield oldest()
+    while waiting:
+        yield oldest()

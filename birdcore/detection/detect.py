@@ -9,10 +9,11 @@ import errno
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from itertools import chain, islice
+from operator import itemgetter
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ from birdcore.detection.settings import DetectSettings, Selection, select
 from birdcore.detection.table import SCHEMA, FileRow, RecorderInfo, detections_table
 from birdcore.detection.work import Claim, Work, open_work
 from birdcore.detection.writers import check_rtypes
-from birdcore.torch_threads import torch_pool
+from birdcore.torch_threads import run_ahead, torch_pool
 
 AHEAD_BYTES = 1 << 29
 """What recordings that wait for the model may take of memory, where there is more than one."""
@@ -169,39 +170,23 @@ def _groups(
     """
     claimed: deque[Claim] = deque()
 
-    def jobs(claims: Iterator[Claim]) -> Iterator[tuple[str, float]]:
+    def names(claims: Iterator[Claim]) -> Iterator[str]:
         for claim in claims:
             claimed.append(claim)
-            for name in claim.group.files:
-                size = files.sizes.get(name, 0)  # a file of an earlier run may be gone
-                yield name, size * INPUT_BYTES.get(PurePosixPath(name).suffix.lower(), 1)
+            yield from claim.group.files
+
+    def input_bytes(name: str) -> float:
+        size = files.sizes.get(name, 0)  # a file of an earlier run may be gone
+        return size * INPUT_BYTES.get(PurePosixPath(name).suffix.lower(), 1)
 
     with work.claims() as claims:
-        prepared = _ahead(pool, prepare, jobs(claims), threads)
+        ahead = run_ahead(pool, prepare, names(claims), threads, input_bytes, AHEAD_BYTES)
+        prepared = map(itemgetter(1), ahead)
         for first in prepared:
             claim = claimed.popleft()
             group = chain([first], islice(prepared, len(claim.group.files) - 1))
             del first  # it is let go of when it is analysed, not when its group is
             yield claim, group
-
-
-def _ahead(
-    pool: ThreadPoolExecutor,
-    prepare: Callable[[str], _Prepared],
-    jobs: Iterable[tuple[str, float]],
-    threads: int,
-) -> Iterator[_Prepared]:
-    """Prepared files in order; those that wait are few, and small where there is more than one."""
-    waiting: deque[tuple[float, Future[_Prepared]]] = deque()
-    held = 0.0
-    for name, size in jobs:
-        while waiting and (len(waiting) > threads or held + size > AHEAD_BYTES):
-            held -= waiting[0][0]
-            yield waiting.popleft()[1].result()
-        waiting.append((size, pool.submit(prepare, name)))
-        held += size
-    while waiting:
-        yield waiting.popleft()[1].result()
 
 
 def _preparation(

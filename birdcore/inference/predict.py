@@ -2,7 +2,8 @@
 
 They come in blocks, from a recording's beginning to its end, so that a day takes no more memory
 than a minute. Models that read the same input share it, and batches hold windows of several
-recordings: see `birdcore.inference.window_batches`.
+recordings: see `birdcore.inference.window_batches`. Batches are computed in as many threads as an
+engine has streams, and come in order whichever ends first, so threads change nothing.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,11 +29,11 @@ from birdcore.inference.window_batches import (
     batch_input,
     by_piece,
     pack,
-    run_ahead,
 )
 from birdcore.inference.windows import segment_ends, segment_max
 from birdcore.models.input import InputSpec, load_input, pick_device
 from birdcore.models.sed import ModelSpec, load_spec
+from birdcore.torch_threads import run_ahead, torch_pool
 
 WINDOWS_AT_ONCE = 64
 """Windows that are computed at once, by all streams of an engine together."""
@@ -187,10 +188,11 @@ def _cells(
             ]
 
     batches = pack(recordings, spec, step_s, max(WINDOWS_AT_ONCE // threads, 1))
-    pieces = by_piece(run_ahead(compute, batches, threads, torch_threads))
-    for windows, own in groupby(pieces, lambda both: both[0].windows):
-        blocks = average_windows(own, spec.frames)
-        yield windows.cells, (np.stack(block, axis=1) for block in blocks)
+    with torch_pool(threads, "predict", torch_threads) as pool:
+        pieces = by_piece(run_ahead(pool, compute, batches, threads))
+        for windows, own in groupby(pieces, lambda both: both[0].windows):
+            blocks = average_windows(own, spec.frames)
+            yield windows.cells, (np.stack(block, axis=1) for block in blocks)
 
 
 def _chosen_output(outputs: EngineOutput, output: Output) -> Floats:

@@ -1,16 +1,13 @@
-"""Windows of many recordings, packed into batches that run in threads ahead of whoever reads.
+"""Windows of many recordings, packed into batches, and the means of what they overlap in.
 
 Short recordings have a window or two each: a batch of windows of several keeps an engine as busy
-as a long recording does. Batches are computed in as many threads as the engine has streams; their
-outputs come in the order of the recordings whichever ends first, so threads change nothing.
+as a long recording does.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -20,14 +17,11 @@ from torch import Tensor
 from birdcore.features.recordings import Recordings, Soundscapes
 from birdcore.inference.windows import average_overlaps, cell_centres, window_starts
 from birdcore.models.input import InputSpec, model_input
-from birdcore.torch_threads import torch_pool
 
 CELL_FRAMES = 8
 """Probabilities are kept for every eighth frame: a backbone answers more coarsely than that."""
 
 Floats: TypeAlias = NDArray[np.float32]
-Asked = TypeVar("Asked")
-Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -151,26 +145,6 @@ def batch_input(batch: Sequence[Piece], spec: InputSpec) -> Tensor:
         power = piece.features.power(rows, offsets, spec.frames, with_floor=spec.over_floor)
         parts.append(model_input(power, spec))
     return torch.cat(parts)
-
-
-def run_ahead(
-    compute: Callable[[Asked], Answer], asked: Iterable[Asked], threads: int, torch_threads: int = 1
-) -> Iterator[tuple[Asked, Answer]]:
-    """What was asked with its answer, in order, by threads that are one ahead of the reader.
-
-    No more than `threads + 1` are kept at once, so that memory is bounded. Within each thread torch
-    uses `torch_threads`: more would only wait for each other.
-    """
-    waiting: deque[tuple[Asked, Future[Answer]]] = deque()
-    with torch_pool(threads, "predict", torch_threads) as pool:
-        for one in asked:
-            waiting.append((one, pool.submit(compute, one)))
-            if len(waiting) > threads:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        while waiting:
-            first, future = waiting.popleft()
-            yield first, future.result()
 
 
 def by_piece(

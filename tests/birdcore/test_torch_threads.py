@@ -1,12 +1,13 @@
-"""Pools within whose threads torch uses a number of its own."""
+"""Pools within whose threads torch uses a number of its own, and what they compute ahead."""
 
 import time
-from concurrent.futures import Future
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 import torch
 
-from birdcore.torch_threads import torch_pool
+from birdcore.torch_threads import run_ahead, torch_pool
 
 
 @pytest.mark.parametrize("within", [1, 2, 5])
@@ -34,3 +35,43 @@ def test_kept_after_error() -> None:
         fails()
     assert torch.get_num_threads() == before
     assert sum(one.cancelled() for one in waiting) > 90
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with torch_pool(3, "some") as made:
+        yield made
+
+
+def test_answers_come_in_order_however_long_each_takes(pool: ThreadPoolExecutor) -> None:
+    def slow_first(number: int) -> int:
+        time.sleep(0.05 if number % 3 == 0 else 0)
+        return number * number
+
+    answers = list(run_ahead(pool, slow_first, range(10), 3))
+    assert answers == [(number, number * number) for number in range(10)]
+
+
+@pytest.mark.parametrize(("most", "ahead"), [(1e9, 3), (30, 3), (25, 2), (5, 1)])
+def test_no_more_is_read_ahead_than_threads_and_memory_allow(
+    pool: ThreadPoolExecutor, most: float, ahead: int
+) -> None:
+    read: list[int] = []
+
+    def asked() -> Iterator[int]:
+        for number in range(20):
+            read.append(number)
+            yield number
+
+    answers = run_ahead(pool, abs, asked(), 3, lambda _: 10.0, most)
+    found = [len(read) - number - 1 for number, _ in answers]
+    assert set(found[:-3]) == {ahead}
+    assert len(found) == 20
+
+
+def test_a_fault_in_a_thread_reaches_the_reader(pool: ThreadPoolExecutor) -> None:
+    def fails(number: int) -> float:
+        return 1 / (number - 2)
+
+    with pytest.raises(ZeroDivisionError):
+        list(run_ahead(pool, fails, range(5), 2))

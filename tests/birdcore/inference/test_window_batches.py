@@ -1,8 +1,6 @@
 """Batches of windows of several recordings."""
 
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,7 +12,7 @@ from birdcore.inference.predict import (
     predict_recording,
     read_soundscapes,
 )
-from birdcore.inference.window_batches import Recording, batch_input, pack, run_ahead
+from birdcore.inference.window_batches import Recording, batch_input, pack
 from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.store import Store
 
@@ -78,40 +76,3 @@ def test_recordings_together_are_predicted_as_alone(
                 np.concatenate(list(predict_recording([one], recording, 0.7))) for one in predictors
             ]
             np.testing.assert_allclose(together[member], np.mean(alone, axis=0), atol=1e-6)
-
-
-def test_answers_come_in_order_however_long_each_takes() -> None:
-    def slow_first(number: int) -> int:
-        time.sleep(0.05 if number % 3 == 0 else 0)
-        return number * number
-
-    answers = list(run_ahead(slow_first, range(10), 3))
-    assert answers == [(number, number * number) for number in range(10)]
-
-
-def test_no_more_is_read_ahead_than_threads() -> None:
-    read: list[int] = []
-
-    def asked() -> Iterator[int]:
-        for number in range(100):
-            read.append(number)
-            yield number
-
-    for number, _ in run_ahead(abs, asked(), 2):
-        assert len(read) <= number + 3
-
-
-def test_a_reader_that_stops_leaves_no_thread() -> None:
-    before = threading.active_count()
-    reader = run_ahead(abs, range(100), 2)
-    assert next(reader) == (0, 0)
-    reader.close()
-    assert threading.active_count() == before
-
-
-def test_a_fault_in_a_thread_reaches_the_reader() -> None:
-    def fails(number: int) -> float:
-        return 1 / (number - 2)
-
-    with pytest.raises(ZeroDivisionError):
-        list(run_ahead(fails, range(5), 2))
