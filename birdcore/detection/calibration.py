@@ -3,7 +3,7 @@
 A model's probabilities are no shares of hits: one species is right at .2, another wrong at .6. What
 a run holds out from training tells both. A class with many held-out recordings has an isotonic
 curve (Zadrozny and Elkan 2002), one with few a sigmoid (Platt 1999), one with next to none the
-curve of all classes together.
+curve of all classes together. How many are many is measured: benchmarks/results/calibration.md.
 
 Held-out labels are of whole recordings, and so is this: of recordings in which a species reaches
 its threshold, the share that has it. Shapes: N recordings, K classes, L levels of precision.
@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 CALIBRATION_FILE = "calibration.json"
 """In the folder of a run's ensemble."""
-MANY_POSITIVES, FEW_POSITIVES = 20, 3
+MANY_POSITIVES, FEW_POSITIVES = 100, 3
 """Held-out recordings of a class from which it has an isotonic curve, and a sigmoid of its own."""
 LEVELS = tuple(percent / 100 for percent in range(50, 100))
 SIGMOID_KNOTS = np.concatenate([[0.0, 0.001, 0.01], np.arange(1, 20) / 20, [0.99, 0.999, 1.0]])
@@ -68,6 +68,16 @@ class Calibration(BaseModel):
     levels: tuple[float, ...]
     thresholds: tuple[tuple[float | None, ...], ...]
 
+    def probabilities(
+        self, labels: NDArray[np.integer], confidences: NDArray[np.floating]
+    ) -> Floats:
+        """How probable detections (D,) of classes `labels` (D,) are, at their confidences (D,)."""
+        probable = np.empty(len(labels))
+        for label in np.unique(labels):
+            own = labels == label
+            probable[own] = self.curves[label](confidences[own])
+        return probable
+
     def thresholds_for(self, precision: float) -> tuple[float | None, ...]:
         """Of each class (K,), for the next higher level; None where no threshold reaches it.
 
@@ -93,31 +103,32 @@ def calibrate(
         truth: Whether a recording has a class (N, K), one recording or more.
         confidences: The model's (N, K).
     """
-    pooled = _fitted("pooled", truth.ravel(), confidences.ravel())
-    pooled_thresholds = _thresholds(pooled, confidences.ravel())
-    curves, thresholds = [], []
-    for has, confidence in zip(truth.T, confidences.T, strict=True):
-        positives = int(has.sum())
-        own = FEW_POSITIVES <= positives < len(has)
-        if own:
-            method: Literal["isotonic", "sigmoid"] = (
-                "isotonic" if positives >= MANY_POSITIVES else "sigmoid"
-            )
-            curve = _fitted(method, has, confidence)
-            own = curve.probability[-1] > curve.probability[0]  # else it falls: no use
-        if own:
-            curves.append(curve)
-            thresholds.append(_thresholds(curve, confidence))
-        else:
-            curves.append(pooled.model_copy(update={"positives": positives}))
-            thresholds.append(pooled_thresholds)
+    curves = fit_curves(truth, confidences)
+    pooled = next((curve for curve in curves if curve.method == "pooled"), None)
+    of_all = () if pooled is None else _thresholds(pooled, confidences.ravel())
     return Calibration(
         classes=tuple(classes),
         recordings=len(truth),
-        curves=tuple(curves),
+        curves=curves,
         levels=LEVELS,
-        thresholds=tuple(thresholds),
+        thresholds=tuple(
+            of_all if curve.method == "pooled" else _thresholds(curve, confidence)
+            for curve, confidence in zip(curves, confidences.T, strict=True)
+        ),
     )
+
+
+def fit_curves(truth: NDArray[np.bool_], confidences: NDArray[np.floating]) -> tuple[Curve, ...]:
+    """The curve of each class (K,), see `calibrate`."""
+    pooled = _rising(truth.ravel(), confidences.ravel(), 1)
+    if pooled is None:
+        pooled = _fitted("isotonic", truth.ravel(), confidences.ravel())
+    curves = []
+    for has, confidence in zip(truth.T, confidences.T, strict=True):
+        of_all = {"method": "pooled", "positives": int(has.sum())}
+        own = _rising(has, confidence, FEW_POSITIVES)
+        curves.append(own or pooled.model_copy(update=of_all))
+    return tuple(curves)
 
 
 def read_calibration(folder: Path, classes: Sequence[str]) -> Calibration | None:
@@ -139,8 +150,17 @@ def read_calibration(folder: Path, classes: Sequence[str]) -> Calibration | None
     return calibration
 
 
+def _rising(has: NDArray[np.bool_], confidence: NDArray[np.floating], least: int) -> Curve | None:
+    """A curve of recordings (N,), None where fewer than `least` have it, all do, or it falls."""
+    positives = int(has.sum())
+    if not least <= positives < len(has):
+        return None
+    curve = _fitted("isotonic" if positives >= MANY_POSITIVES else "sigmoid", has, confidence)
+    return curve if curve.probability[-1] > curve.probability[0] else None
+
+
 def _fitted(
-    method: Literal["isotonic", "sigmoid", "pooled"],
+    method: Literal["isotonic", "sigmoid"],
     has: NDArray[np.bool_],
     confidence: NDArray[np.floating],
 ) -> Curve:

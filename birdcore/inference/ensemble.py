@@ -162,8 +162,8 @@ def read_members(
         rounds: The folders of the models of each round.
 
     Returns:
-        A table for each member, "ROUND/BACKBONE", with arrays `targets` and `probabilities` (C,),
-        indexed by recording; and the classes (C,).
+        A table for each member, "ROUND/BACKBONE", with arrays `targets` and `probabilities` (C,)
+        and the number of the `model`, indexed by recording; and the classes (C,).
     """
     members: dict[str, pd.DataFrame] = {}
     classes: set[tuple[str, ...]] = set()
@@ -171,7 +171,8 @@ def read_members(
         tables: dict[str, list[pd.DataFrame]] = defaultdict(list)
         for model in models:
             spec = load_spec(model)
-            tables[spec.backbone].append(pd.read_parquet(model / "held_out.parquet"))
+            parts = tables[spec.backbone]
+            parts.append(pd.read_parquet(model / "held_out.parquet").assign(model=len(parts)))
             classes.add(spec.classes)
         for backbone, parts in tables.items():
             members[f"{name}/{backbone}"] = pd.concat(parts).set_index("recording")

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from birdcore.features.columns import stacked
-from birdcore.inference.ensemble import Table, Truth, read_members
+from birdcore.inference.ensemble import PARTS, Table, Truth, read_members
 
 
 @dataclass(frozen=True)
@@ -19,12 +20,21 @@ class HeldOut:
         classes: The names of the classes (K,).
         truth: Whether a recording has a class (N, K).
         members: What each member predicts for them (N, K).
+        folds: The fold that each was held out with (N,).
     """
 
     recordings: tuple[str, ...]
     classes: tuple[str, ...]
     truth: Truth
     members: dict[str, Table]
+    folds: NDArray[np.intp]
+
+    @property
+    def parts(self) -> NDArray[np.intp]:
+        """Which recordings to leave out together (N,): folds, or fifths where there is one fold."""
+        if len(np.unique(self.folds)) > 1:
+            return self.folds
+        return np.arange(len(self.recordings)) % PARTS
 
 
 def read_held_out(rounds: Mapping[str, Sequence[Path]]) -> HeldOut | None:
@@ -43,4 +53,5 @@ def read_held_out(rounds: Mapping[str, Sequence[Path]]) -> HeldOut | None:
         for name, table in members.items()
     }
     truth = stacked(first.loc[common, "targets"], np.float32) >= 1
-    return HeldOut(tuple(common), classes, truth, tables)
+    folds = first.loc[common, "model"].to_numpy(np.intp)
+    return HeldOut(tuple(common), classes, truth, tables, folds)

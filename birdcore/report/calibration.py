@@ -1,9 +1,18 @@
-"""Calibration: whether a predicted probability is the share of cases in which the species sings."""
+"""Calibration: whether a predicted probability is the share of cases in which the species sings.
+
+Before and after calibration: the curves that are kept with a model are fitted on all held-out
+recordings, so how good they are is measured on curves fitted on some and applied to the others.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from birdcore.detection.calibration import fit_curves
+
+LEAST_POSITIVES = 10
+"""Cases of a species in a recording, of all species together, that curves must be fitted on."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,53 @@ def calibration(
     ]
 
 
-def expected_error(bins: list[Bin]) -> float:
-    """Expected calibration error: mean of |predicted - true|, weighted by count (Naeini 2015)."""
-    total = sum(one.count for one in bins)
-    return sum(one.count * abs(one.predicted - one.true) for one in bins) / max(total, 1)
+def calibration_error(
+    truth: NDArray[np.bool_], probabilities: NDArray[np.floating], bins: int = 10
+) -> float:
+    """Expected calibration error: mean of |predicted - true| over bins of equal mass.
+
+    Bins hold as many predictions each, equal ones together, since most predictions are near 0 and
+    bins of equal width would put nearly all of them into one (Nixon et al. 2019, Measuring
+    Calibration in Deep Learning).
+
+    Args:
+        truth: any shape; whether the class is present.
+        probabilities: same shape.
+        bins: how many.
+
+    Example:
+        >>> calibration_error(np.array([False, True]), np.array([0.25, 0.5]), bins=2)
+        0.375
+    """
+    from scipy.stats import rankdata
+
+    values = probabilities.ravel().astype(np.float64)
+    if not values.size:
+        return 0.0
+    places = ((rankdata(values) - 0.5) / values.size * bins).astype(int)
+    off = np.bincount(places, weights=values - truth.ravel())
+    return float(np.abs(off).sum() / values.size)
+
+
+def cross_fitted(
+    truth: NDArray[np.bool_], confidences: NDArray[np.floating], parts: NDArray[np.integer]
+) -> NDArray[np.float64] | None:
+    """Calibrated probabilities (N, K) of each part of the recordings, by curves of the other parts.
+
+    Args:
+        truth: Whether a recording has a class (N, K).
+        confidences: The model's (N, K).
+        parts: Which part each recording is of (N,).
+
+    Returns:
+        None where the other parts of one have fewer than `LEAST_POSITIVES`.
+    """
+    calibrated = np.empty(truth.shape)
+    for part in np.unique(parts):
+        own = parts == part
+        if truth[~own].sum() < LEAST_POSITIVES:
+            return None
+        curves = fit_curves(truth[~own], confidences[~own])
+        for column, curve in enumerate(curves):
+            calibrated[own, column] = curve(confidences[own, column])
+    return calibrated

@@ -9,10 +9,17 @@ from markupsafe import Markup
 
 from birdcore.config.round import LABEL_DEFAULTS
 from birdcore.config.validation import ENSEMBLE, EXTERNAL_TEACHER
+from birdcore.inference.held_out import read_held_out
+from birdcore.inference.weights import EnsembleWeights
 from birdcore.report import charts, run_metadata
-from birdcore.report.calibration import calibration, expected_error
+from birdcore.report.calibration import (
+    LEAST_POSITIVES,
+    calibration,
+    calibration_error,
+    cross_fitted,
+)
 from birdcore.report.confusion import confused_pairs, confusion, most_confused
-from birdcore.report.evaluation import Evaluation
+from birdcore.report.evaluation import Evaluation, Floats, Truth
 from birdcore.report.inputs import ReportInputs, ReportSettings
 from birdcore.report.round_summary import RoundSummary, links, round_summaries
 from birdcore.store.provenance import format_provenance, provenance_tree
@@ -94,25 +101,55 @@ def species_section(inputs: ReportInputs, evaluation: Evaluation | None) -> dict
 
 
 def quality_section(evaluation: Evaluation | None) -> dict[str, Any]:
-    """Calibration and confusion; empty where nothing is evaluated."""
+    """Confusion; empty where nothing is evaluated."""
     if evaluation is None:
         return {}
-    bins = calibration(evaluation.truth, evaluation.probabilities)
     confused = confusion(evaluation.truth, evaluation.probabilities)
     pairs = confused_pairs(confused, PAIRS)
     worst = most_confused(pairs, HEAT)
     table = confused.mean[np.ix_(worst, worst)]
     classes = evaluation.classes
     return {
-        "bins": bins,
-        "expected_error": expected_error(bins),
-        "reliability": charts.reliability(bins),
         "pairs": [(classes[p.true], classes[p.taken_for], p) for p in pairs],
         "heat_map": lambda names: charts.heat_map(
             table, [classes[k] for k in worst], [names[classes[k]].name for k in worst]
         ),
         "darkest": float(np.nanmax(table, initial=0)),
     }
+
+
+def calibration_section(inputs: ReportInputs, evaluation: Evaluation | None) -> dict[str, Any]:
+    """Reliability on the test soundscapes, and on held-out recordings before and after calibration.
+
+    The curves are those of `calibration.json`, each fitted on other recordings than it is shown on.
+    """
+    section: dict[str, Any] = dict.fromkeys(("on_soundscapes", "before", "after"))
+    if evaluation is not None and evaluation.on_soundscapes:
+        section["on_soundscapes"] = _reliability(evaluation.truth, evaluation.probabilities)
+    members = [name for name in inputs.settings.members if name in inputs.models]
+    held_out = read_held_out(
+        {name: [model.folder for model in inputs.models[name]] for name in members}
+    )
+    if held_out is None:
+        return section
+    truth, weights = held_out.truth, EnsembleWeights.read(inputs.ensemble.folder)
+    confidences = np.asarray(weights.as_probabilities().blended(held_out.members), np.float64)
+    section |= {
+        "held_out": len(truth),
+        "positives": int(truth.sum()),
+        "least_positives": LEAST_POSITIVES,
+        "by_folds": len(np.unique(held_out.folds)) > 1,
+        "before": _reliability(truth, confidences),
+    }
+    if (calibrated := cross_fitted(truth, confidences, held_out.parts)) is not None:
+        section["after"] = _reliability(truth, calibrated)
+    return section
+
+
+def _reliability(truth: Truth, probabilities: Floats) -> dict[str, Any]:
+    bins = calibration(truth, probabilities)
+    error = calibration_error(truth, probabilities)
+    return {"bins": bins, "error": error, "drawn": charts.reliability(bins)}
 
 
 def data_section(inputs: ReportInputs) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from birdcore.store.artifact import Artifact, Metrics, Ref, Step
 from birdcore.store.files import write_text
 from birdcore.store.store import Job
 
-VERSION = 1
+VERSION = 2
 ROUND = "round "
 CLEAN = "clean "
 
@@ -133,6 +133,7 @@ def run(job: Job) -> Metrics:
         sections.rounds_section(inputs)
         | sections.species_section(inputs, evaluation)
         | sections.quality_section(evaluation)
+        | sections.calibration_section(inputs, evaluation)
         | sections.data_section(inputs)
         | sections.settings_section(settings)
         | {"examples": examples, "cuts": cuts}

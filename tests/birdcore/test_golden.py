@@ -230,9 +230,11 @@ def all_stages(root: Path, store: Store, model_of: MadeModel) -> Iterator[Artifa
     scoring = score.step(Score(bootstrap=20), source, submitted.ref)
     assert scoring is not None
     yield store.make(scoring, score.run)
+    reported = {"one": (trained.ref,), "two": (trained.ref,)}
+    weights = make(ensemble, Ensemble(), reported)
     yield make(
         report, RECIPE, source, [cataloged.ref], each(cleanings), each(mels),
-        {"one": (trained.ref,), "two": (trained.ref,)}, weighed.ref, submitted.ref, scoring,
+        reported, weights.ref, submitted.ref, scoring,
     )  # fmt: skip
 
 

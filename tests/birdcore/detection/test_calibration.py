@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from birdcore.detection.calibration import (
     CALIBRATION_FILE,
     LEVELS,
+    SIGMOID_KNOTS,
     Calibration,
     calibrate,
+    fit_curves,
     read_calibration,
 )
 
@@ -31,7 +33,7 @@ def three() -> tuple[Calibration, NDArray[np.bool_], NDArray[np.float64]]:
     few = held_out(2000, 0.004, 1.0, seed=1)
     none = (np.zeros(2000, bool), held_out(2000, 0.3, 1.0, seed=2)[1])
     truth, confidences = (np.stack(parts, axis=1) for parts in zip(many, few, none, strict=True))
-    assert 3 <= truth[:, 1].sum() < 20
+    assert 3 <= truth[:, 1].sum() < 100 <= truth[:, 0].sum()
     return calibrate(["many", "few", "none"], truth, confidences), truth, confidences
 
 
@@ -47,6 +49,28 @@ def test_curve_fits_how_many_positives_there_are(
     assert calibration.curves[0](np.array([0.6]))[0] == pytest.approx(0.3, abs=0.08)
     for curve in calibration.curves:
         assert (np.diff(curve.probability) >= 0).all()
+
+
+def test_few_recordings_of_all_classes_have_a_sigmoid_and_none_a_flat_line() -> None:
+    truth, confidences = held_out(30, 0.3, 1.0)
+    few = truth[:, None] & np.array([True, False])  # one class has all positives
+    pooled = fit_curves(few, np.stack([confidences, confidences], axis=1))[1]
+    assert (pooled.method, pooled.positives) == ("pooled", 0)
+    assert pooled.confidence == tuple(SIGMOID_KNOTS)
+    for never in (np.zeros((30, 2), bool), np.ones((30, 2), bool)):
+        (curve, _) = fit_curves(never, np.stack([confidences, confidences], axis=1))
+        assert set(curve.probability) == {float(never[0, 0])}
+
+
+def test_detections_have_the_probability_of_their_class(
+    three: tuple[Calibration, NDArray[np.bool_], NDArray[np.float64]],
+) -> None:
+    calibration = three[0]
+    labels, confidences = np.array([2, 0, 1, 0]), np.array([0.5, 0.6, 0.7, 0.2], np.float32)
+    probabilities = calibration.probabilities(labels, confidences)
+    expected = [float(calibration.curves[k](confidences[[n]])[0]) for n, k in enumerate(labels)]
+    assert probabilities.tolist() == expected
+    assert calibration.probabilities(labels[:0], confidences[:0]).shape == (0,)
 
 
 def test_threshold_reaches_its_precision(

@@ -55,6 +55,22 @@ def test_every_run_has_a_page(make_report: Callable[..., Any], variant: str) -> 
         assert "Nothing here is evaluated" in run.html
 
 
+def test_calibration_is_of_held_out_recordings_or_says_why_not(
+    make_report: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    html = make_report(truth=False).html
+    assert "As predicted: off by" in html
+    assert "What calibration does can't be measured: they have 9 cases of a species" in html
+    assert "Calibrated: off by" not in html
+    assert "Submission, on labelled test soundscapes: off by" in make_report(broken=3).html
+    assert "nothing to calibrate them on" in make_report(held_out=False).html
+    monkeypatch.setattr("birdcore.report.calibration.LEAST_POSITIVES", 3)
+    html = make_report(truth=False, species=3).html  # other arguments: made anew
+    before, after = re.findall(r"(?:As predicted|Calibrated): off by ([\d.]+)", html)
+    assert float(after) < float(before)
+    assert "fitted on the held-out recordings of the other folds" in html
+
+
 def test_all_that_a_page_names_is_beside_it_or_in_the_runs_results(made: Any) -> None:
     page = Reader(made.html)
     inside = {name for name in page.named if name.startswith(("data:", "#"))}
