@@ -122,7 +122,7 @@ def fit_curves(truth: NDArray[np.bool_], confidences: NDArray[np.floating]) -> t
     """The curve of each class (K,), see `calibrate`."""
     pooled = _rising(truth.ravel(), confidences.ravel(), 1)
     if pooled is None:
-        pooled = _fitted("isotonic", truth.ravel(), confidences.ravel())
+        pooled = fit_curve("isotonic", truth.ravel(), confidences.ravel())
     curves = []
     for has, confidence in zip(truth.T, confidences.T, strict=True):
         of_all = {"method": "pooled", "positives": int(has.sum())}
@@ -155,15 +155,22 @@ def _rising(has: NDArray[np.bool_], confidence: NDArray[np.floating], least: int
     positives = int(has.sum())
     if not least <= positives < len(has):
         return None
-    curve = _fitted("isotonic" if positives >= MANY_POSITIVES else "sigmoid", has, confidence)
+    curve = fit_curve("isotonic" if positives >= MANY_POSITIVES else "sigmoid", has, confidence)
     return curve if curve.probability[-1] > curve.probability[0] else None
 
 
-def _fitted(
+def fit_curve(
     method: Literal["isotonic", "sigmoid"],
     has: NDArray[np.bool_],
     confidence: NDArray[np.floating],
 ) -> Curve:
+    """The curve of recordings (N,).
+
+    Args:
+        method: A sigmoid needs recordings that have the class and some that have not.
+        has: Whether a recording has the class.
+        confidence: The model's.
+    """
     from sklearn.isotonic import IsotonicRegression
     from sklearn.linear_model import LogisticRegression
 
