@@ -1,4 +1,7 @@
-"""The task `train`: see `birdcore.stages.train`; one process per model, one model per GPU."""
+"""The task `train`: see `birdcore.stages.train`; one process per model, one model per GPU.
+
+torch is imported as a training starts: flows that train nothing do not wait seconds for it.
+"""
 
 import fcntl
 import json
@@ -15,7 +18,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import torch
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.concurrency.sync import concurrency
@@ -38,6 +40,8 @@ STALLED_AFTER_S = 6 * 3600
 
 def _visible_gpus() -> list[str]:
     """The GPUs that a training may have, each under the name that CUDA_VISIBLE_DEVICES takes."""
+    import torch
+
     numbers = ",".join(map(str, range(torch.cuda.device_count())))
     return [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", numbers).split(",")]
 
@@ -78,6 +82,8 @@ def _a_gpu() -> Iterator[dict[str, str]]:
     All runs of a server share as many slots as its limit has; a training that has one goes on
     while the server is away.
     """
+    import torch
+
     if not torch.cuda.is_available():
         yield {}
         return
@@ -93,6 +99,8 @@ def _a_gpu() -> Iterator[dict[str, str]]:
 
 def have_gpu_limit() -> None:
     """A slot per GPU of this machine on a server that has no such limit, at least one."""
+    import torch
+
     with get_client(sync_client=True) as client:
         try:
             client.read_global_concurrency_limit_by_name(LIMIT)
@@ -114,6 +122,8 @@ def train_in_process(step: Step, store: str | Path, progress: Progress, refresh:
     Raises TrainingFailed for what another try can't mend, Recoverable for what it may, OSError
     for the system's errors (can_recover tells which), Stopped where the run is to end.
     """
+    import torch
+
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     with (
         _a_gpu() as gpu,

@@ -1,18 +1,22 @@
 """What a run was made from: recordings and species, licences, what was rejected, settings."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from birdcore.report.evaluation import Evaluation
 from birdcore.sources.catalog import read_recordings
 from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.store import Store
 from birdcore.training.records import EXTERNAL, FILE, merged, read_attribution, terms
+
+if TYPE_CHECKING:
+    from birdcore.report.evaluation import Evaluation  # whose models' imports take seconds
 
 SUBSETS = {
     "train_audio": "Labelled recordings",

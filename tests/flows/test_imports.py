@@ -37,3 +37,8 @@ def test_plan_imports_nothing_heavy_and_makes_nothing(
     store = tmp_path / "store"
     assert heavy_imports("plan", tiny_recipe, "--data", tiny_data, "--store", store) == set()
     assert not store.exists()
+
+
+def test_flow_imports_torch_only_where_a_step_does() -> None:
+    code = "import sys, flows.pipeline; sys.exit(bool({'torch', 'timm'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -186,8 +186,8 @@ def test_a_death_without_words_is_recoverable(
 @pytest.fixture
 def gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine with two GPUs, as far as it can be told without one."""
-    monkeypatch.setattr(tasks.train.torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(tasks.train.torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with get_client(sync_client=True) as client, suppress(ObjectNotFound):
         client.delete_global_concurrency_limit_by_name(LIMIT)
