@@ -19,7 +19,7 @@ demo: install
 	$(BIN)/birdflow demo
 
 test: install
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/drills
+	$(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder --ignore=tests/drills
 
 drills: install
 	$(BIN)/pytest tests/drills

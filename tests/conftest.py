@@ -48,6 +48,22 @@ def pytest_runtest_makereport(
     return report
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Which tests share a process where there are several (`--dist loadgroup`): those of a file,
+    and all that need Prefect's server or `birdflow ui`, which begin first. To start a server and
+    make a whole run takes more than a minute, and tests change the server's limits and secrets.
+    """
+
+    def needs(item: pytest.Item) -> str:
+        names = item.fixturenames if isinstance(item, pytest.Function) else ()
+        return next((name for name in ("ui", "prefect_server") if name in names), "")
+
+    items.sort(key=needs, reverse=True)  # the drills of `ui` take longest
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(needs(item) or item.path.stem))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real recordings that developers have beside the checkout."""

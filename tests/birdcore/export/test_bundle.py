@@ -26,6 +26,8 @@ from birdcore.models.input import load_input
 from birdcore.models.sed import load_model as load_sed
 from tests.support.small_run import write_run
 
+pytestmark = pytest.mark.xdist_group("exports")  # the first of a process takes long
+
 ALONE = """
 import runpy, socket, sys
 BARRED = {"birdcore", "flows", "tasks", "torch", "scipy", "soxr", "pandas", "pydantic", "av"}

@@ -23,6 +23,8 @@ from birdcore.inference.trained_model import ENSEMBLE_FILE, load_model
 from birdcore.models.input import InputSpec
 from tests.support.small_run import write_model, write_run
 
+pytestmark = pytest.mark.xdist_group("exports")  # the first of a process takes long
+
 SPECS = {
     **PRESETS,
     "magnitude": MelSpec(power=1, mel_scale="slaney", norm="slaney"),

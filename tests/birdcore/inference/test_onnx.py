@@ -22,6 +22,8 @@ from birdcore.models.sed import load_model
 from birdcore.store.artifact import Ref
 from birdcore.store.store import Store
 
+pytestmark = pytest.mark.xdist_group("exports")  # the first of a process takes long
+
 MadeModel = Callable[..., Ref]
 EXPORTED = [name for name in ENGINES if name != "torch"]
 

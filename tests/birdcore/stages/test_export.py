@@ -23,6 +23,8 @@ from birdcore.store.store import Store
 
 from .test_predict import rows, sound, stacked
 
+pytestmark = pytest.mark.xdist_group("exports")  # the first of a process takes long
+
 MadeMel = Callable[..., Artifact]
 MadeModel = Callable[..., Ref]
 

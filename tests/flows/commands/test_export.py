@@ -13,6 +13,8 @@ from birdcore.config import Predict
 from flows.cli import main
 from tests.support.small_run import write_run
 
+pytestmark = pytest.mark.xdist_group("exports")  # the first of a process takes long
+
 
 @pytest.fixture
 def run_folder(tmp_path: Path) -> Path:
