@@ -4,7 +4,6 @@ It keeps no result of Prefect's: the output folder knows which recordings are do
 later run or the command `birdflow detect` goes on where it was.
 """
 
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -22,8 +21,6 @@ from birdcore.detection.species_list import asked_classes, read_species_list
 from birdcore.text import plain_text
 from tasks.progress import progress_of
 from tasks.stage import RETRIES, can_recover
-
-MOST_THREADS = 8
 
 
 @task(
@@ -62,8 +59,7 @@ def detect_new(
     files = settled(find_recordings([Path(folder)], Path(out)), settled_min)
     if not files.sizes:
         return None
-    threads = min(len(os.sched_getaffinity(0)), MOST_THREADS)
-    detector = open_detector(model, threads)
+    detector = open_detector(model)
     if species_list is not None:
         listed, unknown = read_species_list(Path(species_list), detector.species)
         if unknown:
@@ -77,9 +73,7 @@ def detect_new(
         def show(done: Progress) -> None:
             report(done.files, done.all_files, f"{done.detections} detections")
 
-        done = detect(
-            files, detector, settings, Path(out), rtypes=formats, threads=threads, progress=show
-        )
+        done = detect(files, detector, settings, Path(out), rtypes=formats, progress=show)
     write_page(Path(out), files.root)
     return done
 

@@ -25,6 +25,7 @@ from birdcore.detection.models import Detector
 from birdcore.detection.recorders import read_recorder
 from birdcore.detection.settings import DetectSettings, Selection, select
 from birdcore.detection.table import SCHEMA, FileRow, RecorderInfo, detections_table
+from birdcore.detection.threads import default_threads
 from birdcore.detection.work import Claim, Work, open_work
 from birdcore.detection.writers import check_rtypes
 from birdcore.torch_threads import run_ahead, torch_pool
@@ -99,7 +100,7 @@ def detect(
     *,
     rtypes: Sequence[str] = ("table", "csv"),
     split_tables: bool = False,
-    threads: int = 1,
+    threads: int = 0,
     progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Progress:
     """Analyse recordings, and write `files.csv` and tables of what is found.
@@ -114,7 +115,7 @@ def detect(
         out: The output folder, which also keeps how far the work is.
         rtypes: Formats of the tables, see `birdcore.detection.writers.RTYPES`.
         split_tables: A table for each recording instead of one for all.
-        threads: Recordings that are prepared at once.
+        threads: Recordings that are prepared at once; 0: `default_threads()`.
         progress: Called at the beginning and after each file.
 
     Returns:
@@ -133,6 +134,7 @@ def detect(
         ... )  # doctest: +SKIP
     """
     check_rtypes(rtypes)
+    threads = threads or default_threads()
     selection = select(settings, detector.species, detector.window_s)
     decides = {"model": detector.key, **settings.model_dump(mode="json")}
     work = open_work(out, files.root, files.sizes, decides)

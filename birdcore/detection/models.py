@@ -30,6 +30,7 @@ from birdcore.detection.events import (
 from birdcore.detection.settings import Selection
 from birdcore.detection.species_list import read_classes
 from birdcore.detection.table import Species
+from birdcore.detection.threads import default_threads
 from birdcore.inference.engine import AUTO
 from birdcore.inference.onnx_file import ONNX_FILE
 from birdcore.inference.predict import predict_cells
@@ -187,13 +188,13 @@ def _window_events(
     return replace(events, label=selection.classes[events.label])
 
 
-def open_detector(model: str | Path, threads: int = 1, engine: str = AUTO) -> Detector[Any]:
+def open_detector(model: str | Path, threads: int = 0, engine: str = AUTO) -> Detector[Any]:
     """A model by the folder that it lies in, or a teacher by its name.
 
     Args:
         model: A run's results folder, an exported bundle, a folder of one model, or a teacher's
             name, `birdnet`.
-        threads: How many a teacher may use.
+        threads: How many cores it takes; 0: a trained model all, a teacher `default_threads()`.
         engine: What runs a trained model, see `birdcore.inference.engine`.
 
     Raises:
@@ -205,14 +206,16 @@ def open_detector(model: str | Path, threads: int = 1, engine: str = AUTO) -> De
         names = teacher.common_names or teacher.classes
         pairs = zip(teacher.classes, names, strict=True)
         species = tuple(Species(scientific, scientific, common) for scientific, common in pairs)
-        return TeacherDetector(teacher, teacher.open(threads), _key(teacher.files), species)
+        return TeacherDetector(
+            teacher, teacher.open(threads or default_threads()), _key(teacher.files), species
+        )
     if not folder.is_dir():
         raise ValueError(
             f"no model is at {model}: give a run's results folder (its --out), a bundle that "
             f"`birdflow export` wrote, a folder with {', '.join(MODEL_FILES)}, or "
             f"{' or '.join(TEACHERS)}"
         )
-    trained = load_model(folder, engine)
+    trained = load_model(folder, engine, threads)
     folder = model_folder(folder)
     species = read_classes(folder, trained.classes)
     calibration = read_calibration(folder, trained.classes)

@@ -76,38 +76,42 @@ class TorchEngine:
         return EngineOutput(clipwise.cpu().numpy(), framewise.cpu().numpy())
 
 
-def open_torch(folder: Path) -> TorchEngine:
+def open_torch(folder: Path, threads: int = 0) -> TorchEngine:
     """The model of a folder that `save_model` wrote, on the GPU where there is one."""
     device = pick_device()
-    return TorchEngine(place_model(load_model(folder)[0], device).eval(), device)
+    model = place_model(load_model(folder)[0], device).eval()
+    return TorchEngine(model, device, torch_threads=threads or torch.get_num_threads())
 
 
-def open_openvino(folder: Path) -> Engine:
+def open_openvino(folder: Path, threads: int = 0) -> Engine:
     """The exported model of a folder, run by OpenVINO on CPUs."""
     # Not at the top: OpenVINO has no wheel for some machines, and takes a while to import.
     from birdcore.inference.openvino_engine import OpenVinoEngine
 
-    return OpenVinoEngine(folder)
+    return OpenVinoEngine(folder, threads)
 
 
-def open_onnx(folder: Path) -> Engine:
+def open_onnx(folder: Path, threads: int = 0) -> Engine:
     """The exported model of a folder, run by ONNX Runtime on CPUs."""
     from birdcore.inference.onnx_engine import OnnxEngine
 
-    return OnnxEngine(folder)
+    return OnnxEngine(folder, threads)
 
 
 TORCH, AUTO = "torch", "auto"
 
-ENGINES: dict[str, Callable[[Path], Engine]] = {
+ENGINES: dict[str, Callable[..., Engine]] = {
     TORCH: open_torch,
     "openvino": open_openvino,
     "onnx": open_onnx,
 }
-"""How the model of a folder is opened by each engine, by the engine's name."""
+"""How the model of a folder is opened by each engine, by the engine's name; a second argument is
+how many cores it takes, 0 for all."""
 
 
-def open_engine(folder: Path, name: str = AUTO, export: Path | None = None) -> Engine:
+def open_engine(
+    folder: Path, name: str = AUTO, export: Path | None = None, threads: int = 0
+) -> Engine:
     """The model of a folder, ready to compute.
 
     Args:
@@ -115,6 +119,7 @@ def open_engine(folder: Path, name: str = AUTO, export: Path | None = None) -> E
         name: A key of `ENGINES`, or "auto".
         export: The folder with the model's `model.onnx`, which engines other than torch need;
             by default `folder`.
+        threads: How many cores it takes; 0 for all.
 
     Raises:
         ValueError: There is no engine of this name, or no model for it in the folder.
@@ -124,7 +129,7 @@ def open_engine(folder: Path, name: str = AUTO, export: Path | None = None) -> E
     if name not in ENGINES:
         known = ", ".join([AUTO, *ENGINES])
         raise ValueError(f"no engine is called {name!r}: choose one of {known}")
-    return ENGINES[name](folder if name == TORCH else export)
+    return ENGINES[name](folder if name == TORCH else export, threads)
 
 
 def default_engine(export: Path) -> str:

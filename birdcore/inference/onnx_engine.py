@@ -13,6 +13,10 @@ from birdcore.inference.onnx_file import CLIPWISE, FEATURES, FRAMEWISE, checked_
 class OnnxEngine:
     """The exported model of a folder; threads may call it at once.
 
+    Args:
+        folder: Where `model.onnx` is.
+        threads: How many cores a call takes; 0 for all.
+
     Raises:
         ValueError: There is no `model.onnx`, it is damaged or of another model.
     """
@@ -21,11 +25,11 @@ class OnnxEngine:
     streams = 1  # an operator uses all cores by itself
     torch_threads = 1
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, threads: int = 0) -> None:
         options = onnxruntime.SessionOptions()
         # By default it pins its threads, and several processes all to the same cores; given a
         # number it does not.
-        options.intra_op_num_threads = torch.get_num_threads()
+        options.intra_op_num_threads = threads or torch.get_num_threads()
         path = checked_onnx(folder)
         try:
             self._session = onnxruntime.InferenceSession(

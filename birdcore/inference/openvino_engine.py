@@ -26,6 +26,10 @@ SETTINGS = {
 class OpenVinoEngine:
     """The exported model of a folder; threads may call it at once.
 
+    Args:
+        folder: Where `model.onnx` is.
+        threads: How many cores all calls together take; 0 for all.
+
     Raises:
         ValueError: There is no `model.onnx`, it is damaged or of another model.
     """
@@ -33,10 +37,11 @@ class OpenVinoEngine:
     device = torch.device("cpu")
     torch_threads = 1
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, threads: int = 0) -> None:
         path = checked_onnx(folder)
+        settings = SETTINGS | ({"INFERENCE_NUM_THREADS": threads} if threads else {})
         try:
-            self._compiled = ov.Core().compile_model(path, "CPU", SETTINGS)
+            self._compiled = ov.Core().compile_model(path, "CPU", settings)
         except RuntimeError as error:
             raise ValueError(f"OpenVINO can't run {path}: {error}") from error
         self._of_thread = threading.local()

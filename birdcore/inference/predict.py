@@ -50,7 +50,7 @@ class Predictor:
 
 
 def load_predictors(
-    folders: Sequence[Path], engine: str = AUTO, exports: Sequence[Path] = ()
+    folders: Sequence[Path], engine: str = AUTO, exports: Sequence[Path] = (), threads: int = 0
 ) -> list[Predictor]:
     """The models of folders that hold `model.json`, weights and `input.json`.
 
@@ -58,12 +58,15 @@ def load_predictors(
         folders: The models'.
         engine: What runs them, see `birdcore.inference.engine`.
         exports: Folders of the models' exports, where they are not in the models' folders.
+        threads: How many cores each takes; 0 for all.
 
     Raises:
         ValueError: A folder holds no model, or there is no such engine.
     """
     return [
-        Predictor(open_engine(folder, engine, export), load_spec(folder), load_input(folder))
+        Predictor(
+            open_engine(folder, engine, export, threads), load_spec(folder), load_input(folder)
+        )
         for folder, export in zip(folders, exports or folders, strict=True)
     ]
 

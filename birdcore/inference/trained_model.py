@@ -209,7 +209,7 @@ def _codes(blocks: Blocks, rate: int, input_spec: InputSpec) -> Iterator[Codes]:
     return encode_recording(at_rate(), peak, front_end, input_spec.scale)
 
 
-def load_model(path: str | Path, engine: str = AUTO) -> TrainedModel:
+def load_model(path: str | Path, engine: str = AUTO, threads: int = 0) -> TrainedModel:
     """A trained model that predicts recordings.
 
     Where the run's ensemble has an external teacher, a warning says that it does not predict here:
@@ -220,6 +220,7 @@ def load_model(path: str | Path, engine: str = AUTO) -> TrainedModel:
             model: an artifact of the stage `train`, or `model.json`, `model.safetensors` and
             `input.json`.
         engine: What runs the models, see `birdcore.inference.engine`.
+        threads: How many cores they take; 0 for all.
 
     Raises:
         ValueError: The folder holds no model, or one of its files is damaged.
@@ -230,8 +231,8 @@ def load_model(path: str | Path, engine: str = AUTO) -> TrainedModel:
     """
     folder = model_folder(path)
     if (folder / ENSEMBLE_FILE).is_file():
-        return _load_ensemble(folder, engine)
-    predictors = load_predictors([folder], engine)
+        return _load_ensemble(folder, engine, threads)
+    predictors = load_predictors([folder], engine, threads=threads)
     spec = EnsembleSpec(weights={"model": 1.0}, members={"model": (".",)})
     return TrainedModel(spec, {"model": predictors})
 
@@ -269,7 +270,7 @@ def read_ensemble(folder: Path) -> EnsembleSpec:
         raise ValueError(f"{file} describes no ensemble: {first_error(error)}") from error
 
 
-def _load_ensemble(folder: Path, engine: str) -> TrainedModel:
+def _load_ensemble(folder: Path, engine: str, threads: int) -> TrainedModel:
     spec = read_ensemble(folder)
     if spec.left_out:
         warnings.warn(
@@ -279,7 +280,7 @@ def _load_ensemble(folder: Path, engine: str) -> TrainedModel:
             stacklevel=3,
         )
     members = {
-        name: load_predictors([folder / model for model in models], engine)
+        name: load_predictors([folder / model for model in models], engine, threads=threads)
         for name, models in spec.members.items()
     }
     return TrainedModel(spec, members)

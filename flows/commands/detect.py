@@ -6,7 +6,6 @@ for `_` they are understood as well. No store, recipe or Prefect is needed.
 
 from __future__ import annotations
 
-import os
 import time
 import warnings
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from birdcore.detection.threads import MOST_THREADS
 from birdcore.text import first_of
 from flows.options import Debug
 from flows.terminal import doing, ends_on_interrupt, err, out
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 WINDOWS = "Fixed windows"
 WHICH = "Which species"
-MOST_THREADS = 8
-"""As many as are taken without being asked for: each may hold a recording of 20 minutes."""
 MIN_CONF = 0.25
 FEW = 3
 
@@ -84,7 +82,8 @@ def detect(
         "split_tables", help="A table for each recording instead of one for all.")] = False,
     threads: Annotated[int, _option(
         "threads", metavar="N", min=0,
-        help=f"Recordings that are decoded at once; 0: one a core, up to {MOST_THREADS}.")] = 0,
+        help="Cores that the model takes, and recordings that are decoded at once; 0: all cores, "
+        f"and up to {MOST_THREADS} recordings.")] = 0,
     engine: Annotated[str, _option(
         "engine", metavar="NAME", help="auto, torch, openvino or onnx.")] = "auto",
     debug: Debug = False,
@@ -107,7 +106,6 @@ def detect(
         place = place_of(lat, lon, week, geomodel)
         files = find_recordings(paths, out_folder)
     _note_passed_over(files.passed_over)
-    threads = threads or min(len(os.sched_getaffinity(0)), MOST_THREADS)
     with doing(f"opening {model}"), warnings.catch_warnings(record=True) as caught:
         from birdcore.detection.detect import detect
         from birdcore.detection.models import open_detector
