@@ -23,7 +23,7 @@ from benchmarks.peak import peak_mb
 from birdcore.config import Clean, Mel, Predict
 from birdcore.models.input import InputSpec, save_input
 from birdcore.models.sed import ModelSpec, SedModel, save_model
-from birdcore.sources.birdclef import FOLDERS
+from birdcore.sources.birdclef_layout import LAYOUTS
 from birdcore.sources.shards import Shard
 from birdcore.sources.source import SourceFile
 from birdcore.stages import clean, fingerprint, mel, predict
@@ -67,7 +67,7 @@ def model(store: Store, seed: int) -> Ref:
 def stages(work: Path, kind: str, store: Store) -> dict[str, tuple[Step, Run]]:
     paths = sorted((work / kind).iterdir())
     files = (SourceFile(f"{kind}/{p.name}", p.stat().st_size, file_sha256(p)) for p in paths)
-    shard = Shard(kind, 0, tuple(files), FOLDERS[kind])
+    shard = Shard(kind, 0, tuple(files), LAYOUTS[0].folders[kind])
     cleaning = clean.step(shard, Clean(), {}, work)
     mels = mel.step(shard, cleaning.ref, Mel(), Clean(), work)
     models = tuple(model(store, seed) for seed in range(2))
@@ -95,7 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--hours", type=float, default=24)
     parser.add_argument("--rate", type=int, default=48_000)
-    parser.add_argument("--kind", default="test_soundscapes", choices=FOLDERS)
+    parser.add_argument("--kind", default="test_soundscapes", choices=LAYOUTS[0].folders)
     parser.add_argument("--work", type=Path)
     parser.add_argument("--stage")
     asked = parser.parse_args()

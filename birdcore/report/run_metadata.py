@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 SUBSETS = {
     "train_audio": "Labelled recordings",
+    "train_short_audio": "Labelled recordings",
     "xeno_canto": "Xeno-canto's recordings",
     "train_soundscapes": "Unlabelled soundscapes",
+    "unlabeled_soundscapes": "Unlabelled soundscapes",
     "test_soundscapes": "Test soundscapes",
 }
 """Titles of those that have one; others go by their names."""

@@ -12,20 +12,13 @@ from birdcore.csv_table import Problem, TableError, is_there
 from birdcore.sources.catalog import Catalog, CatalogInput
 from birdcore.sources.listing import list_audio
 from birdcore.sources.overrides import OVERRIDES, read_overrides
-from birdcore.sources.source import MAIN, Source, SourceFile, Subset, Use
-from birdcore.sources.tables import TABLES, TRAIN_AUDIO, TRAIN_TEXT, Tables, read_tables
+from birdcore.sources.source import MAIN, Source, SourceFile, Subset
+from birdcore.sources.tables import TRAIN_TEXT, Tables, read_tables
 from birdcore.store.artifact import Metrics, Progress
 from birdcore.store.digests import digests
 from birdcore.store.job import no_progress
 from birdcore.store.store import Store
 from birdcore.unicode_names import by_casefold, is_utf8, nfc, printable
-
-FOLDERS: dict[str, Use] = {
-    TRAIN_AUDIO: "labelled",
-    "train_soundscapes": "unlabelled",
-    "test_soundscapes": "test",
-}
-"""The folders of recordings, and what those in them are used for."""
 
 
 def read(folder: Path, store: Store, recipe: Recipe, main: Source | None) -> Source:
@@ -42,7 +35,7 @@ def scan(root: Path, store: Store, progress: Progress = no_progress) -> Source:
         progress: Told how many files were read.
 
     Raises:
-        TableError: The folder or a table in it can't be used, or no row of train.csv fits a file.
+        TableError: The folder or a table in it can't be used, or no row of its table fits a file.
 
     Example:
         >>> source = scan(Path("birdclef-2026"), Store(Path("store")))  # doctest: +SKIP
@@ -54,11 +47,12 @@ def scan(root: Path, store: Store, progress: Progress = no_progress) -> Source:
     if not is_utf8(str(root.absolute())):
         raise TableError(f"{printable(str(root))}: the data folder's name is not UTF-8: rename it")
     metadata = read_tables(root)  # before any work: a table that can't be used stops the run
-    found = {folder: list_audio(root, folder) for folder in FOLDERS}
-    problems = [problem for folder in FOLDERS for problem in found[folder].passed_over]
-    labelled = found[TRAIN_AUDIO].audio
+    layout = metadata.layout
+    found = {folder: list_audio(root, folder) for folder in layout.folders}
+    problems = [problem for folder in layout.folders for problem in found[folder].passed_over]
+    labelled = found[layout.clips].audio
     _refuse_unfit(root, metadata, labelled.keys(), problems)
-    tables = [root / name for name in TABLES if is_there(root / name)]
+    tables = [root / name for name in layout.tables if is_there(root / name)]
     paths = [path for listing in found.values() for path in listing.audio.values()]
     cache = store.root / "digests.parquet" if store.is_made else None
     with store.lock("digests"):
@@ -77,7 +71,7 @@ def scan(root: Path, store: Store, progress: Progress = no_progress) -> Source:
                     for name, path in found[folder].audio.items()
                 ),
             )
-            for folder, use in FOLDERS.items()
+            for folder, use in layout.folders.items()
         ),
         tables={path.name: read[path].sha256 for path in tables},
         metadata=metadata,
@@ -104,22 +98,24 @@ def _refuse_unfit(
     root: Path, tables: Tables, labelled: Set[str], problems: Sequence[Problem]
 ) -> None:
     """Raise TableError where nothing could be trained on, for a reason that is known now."""
+    layout = tables.layout
     if not labelled:
         why = f"; {problems[0].problem}: {problems[0].where}" if problems else ""
         raise TableError(
-            f"{root}: no audio files in train_audio/ (suffixes {', '.join(sorted(AUDIO_SUFFIXES))})"
-            f"{why}"
+            f"{root}: no audio files in {layout.clips}/ (suffixes "
+            f"{', '.join(sorted(AUDIO_SUFFIXES))}){why}"
         )
+    table = root / layout.train
     rows = tables.train[tables.train["recording"].isin(labelled)]
     if rows.empty:
         raise TableError(
-            f"{root / 'train.csv'}: no row fits a file of train_audio/: the first row names "
+            f"{table}: no row fits a file of {layout.clips}/: the first row names "
             f"{tables.train['filename'].iloc[0]!r}, the first file is "
-            f"{min(labelled).removeprefix(f'{TRAIN_AUDIO}/')!r}"
+            f"{min(labelled).removeprefix(f'{layout.clips}/')!r}"
         )
     if not rows["primary_label"].isin(tables.labels).any():
         raise TableError(
-            f"{root / 'train.csv'}: no label of it is a class: the first is "
+            f"{table}: no label of it is a class: the first is "
             f"{rows['primary_label'].iloc[0]!r}, the first class is {tables.labels[0]!r}"
         )
 
@@ -141,7 +137,7 @@ def catalog(given: CatalogInput) -> Catalog:
 
 
 def _recordings(tables: Tables, audio: Mapping[str, str]) -> pd.DataFrame:
-    """One row per audio file; training files with what train.csv says of them."""
+    """One row per audio file; training files with what the table says of them."""
     train = tables.train.drop_duplicates("recording").drop(columns="filename")
     found = pd.DataFrame({"recording": list(audio), "sha256": list(audio.values())})
     rows = found.merge(train, on="recording", how="left").sort_values("recording")
@@ -174,7 +170,7 @@ def _problems(
     for line, name, label, secondary in zip(
         train.index, names, train["primary_label"], train["secondary_labels"], strict=True
     ):
-        where = f"train.csv:{line}"
+        where = f"{tables.layout.train}:{line}"
         if name in unused:
             yield Problem("row whose file is passed over", where, f"{name}: {unused[name]}")
         elif name not in audio:
@@ -185,7 +181,7 @@ def _problems(
         for unknown in sorted({label, *secondary} - known):
             yield Problem("unknown label", where, unknown)
     for line in names.index[names.duplicated()]:
-        yield Problem("file name there twice", f"train.csv:{line}", names[line])
+        yield Problem("file name there twice", f"{tables.layout.train}:{line}", names[line])
     labelled = set(names)
     first: dict[str, str] = {}
     for path in sorted(audio):

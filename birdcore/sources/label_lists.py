@@ -9,6 +9,8 @@ There is no recursion and no evaluation: a list that holds lists, or anything bu
 import re
 from collections.abc import Container
 
+NO_CLASS = "nocall"
+"""Stands where a label would, and says that no class is heard."""
 GAPS = frozenset({"", "nan", "none", "null", "<na>", "nat"})
 CLOSING = {"[": "]", "(": ")", "{": "}"}
 

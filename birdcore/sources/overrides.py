@@ -22,7 +22,7 @@ COLUMNS = ("recording", "action", "from", "to")
 def read_overrides(path: Path, known: Set[str]) -> dict[str, tuple[Override, ...]]:
     """Overrides by recording, in the file's order.
 
-    `known` are the recordings there are; `train_audio/` may be left out before a name. Raises
+    `known` are the recordings there are; their folder may be left out before a name. Raises
     TableError with file, line and column.
     """
     if not is_there(path):
@@ -37,11 +37,13 @@ def read_overrides(path: Path, known: Set[str]) -> dict[str, tuple[Override, ...
 
 
 def _recording(where: str, name: str, known: Set[str]) -> str:
-    for full in (nfc(name), f"train_audio/{nfc(name)}"):
+    folder = next(iter(known), "").partition("/")[0]  # all of them are in one
+    below = f"{folder}/{nfc(name)}"
+    for full in (nfc(name), below):
         if full in known:
             return full
     others = by_casefold(known)
-    near = others.get(nfc(name).casefold()) or others.get(f"train_audio/{nfc(name)}".casefold())
+    near = others.get(nfc(name).casefold()) or others.get(below.casefold())
     hint = f"; there is {near}" if near else ""
     raise TableError(f"{where}: there is no training recording {name!r}{hint}")
 

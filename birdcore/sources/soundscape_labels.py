@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from birdcore.csv_table import Problem, TableError, read_table
-from birdcore.sources.label_lists import label_list
+from birdcore.sources.label_lists import NO_CLASS, label_list
 from birdcore.unicode_names import nfc
 
 SOUNDSCAPE_LABELS = ("train_soundscapes_labels.csv", "train_soundscape_labels.csv")
@@ -22,8 +22,6 @@ NEEDS_2021: tuple[str, ...] = ("row_id", "seconds", "birds")
 NEEDS_2026: tuple[str, ...] = ("filename", "start", "end", "primary_label")
 SEGMENT_S = 5.0
 """How long a window of 2021 is, of which the table gives the end alone."""
-NO_CLASS = "nocall"
-"""Stands where a label would, and says that no class is heard."""
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,34 @@
-"""The CSV tables of a BirdCLEF+ folder, read and checked.
+"""The CSV tables of a BirdCLEF+ folder of any year, read and checked.
 
-The columns are those of the 2025 and 2026 competitions: only those that birdflow needs must be
-there, and columns that it does not know are left alone. A table that can't be used is refused
-with file, line and column; a label, file or number that does not fit is a matter for the
-catalogue.
+Only columns that birdflow needs must be there, and columns that it does not know are left alone. A
+table that can't be used is refused with file, line and column; a label, file or number that does
+not fit is a matter for the catalogue.
 """
 
 from collections.abc import Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import pandas as pd
 
 from birdcore.csv_table import Problem, TableError, is_there, read_table
-from birdcore.sources.label_lists import label_list
+from birdcore.sources.birdclef_layout import LAYOUTS, TAXONOMY, BirdclefLayout, layout_of
+from birdcore.sources.label_lists import NO_CLASS, label_list
+from birdcore.sources.source import SAMPLE
 from birdcore.unicode_names import nfc
 
-TABLES = ("train.csv", "taxonomy.csv", "sample_submission.csv")
-TRAIN_AUDIO = "train_audio"
-"""The folder that file names of train.csv are below."""
+RowForm: TypeAlias = Literal["classes", "birds", "target"]
+"""What a row of the sample is: a segment with a column for each class; a segment of a soundscape
+that is called by the first two parts of its name, `7019_COR_5` (2021); or a segment and a class,
+`soundscape_453028782_afrsil1_5` (2022)."""
 TRAIN_NEEDS = ("primary_label", "filename")
 TRAIN_TEXT = ("author", "license", "url", "collection", "scientific_name", "common_name", "type")
 TRAIN_NUMBERS = ("rating", "latitude", "longitude")
+NO_NUMBER = frozenset({"", "-", "nan", "none", "no score", "not specified"})
+"""How tables say that a rating or coordinate is not known; in lower case."""
+LONG_ROWS: dict[tuple[str, ...], RowForm] = {("birds",): "birds", ("target",): "target"}
+"""Columns beside row_id where a sample has no class columns: of 2021 and 2022."""
 TAXONOMY_TEXT = ("scientific_name", "common_name", "class_name", "inat_taxon_id")
 
 
@@ -31,8 +38,8 @@ class Tables:
     `taxonomy` one for each species.
 
     Both are indexed by the line of the file. `labels` are the classes in the order of the
-    submission's columns, `row_ids` its rows (empty where there is no sample_submission.csv), as it
-    has them. All other names are in NFC.
+    submission's columns, `row_ids` its segments (empty where there is no sample_submission.csv),
+    as it has them; `row_form` is the sample's. All other names are in NFC.
     """
 
     train: pd.DataFrame
@@ -40,29 +47,45 @@ class Tables:
     labels: tuple[str, ...]
     row_ids: tuple[str, ...]
     problems: tuple[Problem, ...] = ()
+    layout: BirdclefLayout = LAYOUTS[0]
+    row_form: RowForm = "classes"
 
 
 def read_tables(root: Path) -> Tables:
     """The tables of a data folder; raises TableError."""
-    train, problems = _train(root / "train.csv")
-    taxonomy_path, sample_path = root / "taxonomy.csv", root / "sample_submission.csv"
+    layout = layout_of(root)
+    train, problems = _train(root, layout)
+    taxonomy_path, sample_path = root / TAXONOMY, root / SAMPLE
     taxonomy = _taxonomy(taxonomy_path) if is_there(taxonomy_path) else _taxonomy_of(train)
+    read = Tables(train, taxonomy, tuple(taxonomy["primary_label"]), (), problems, layout)
     if not is_there(sample_path):
-        return Tables(train, taxonomy, tuple(taxonomy["primary_label"]), (), problems)
+        return read
     sample = read_table(sample_path, ("row_id",))
-    labels = tuple(c for c in sample.columns if c != "row_id")
-    if not labels:
+    columns = tuple(c for c in sample.columns if c not in ("row_id", NO_CLASS))
+    if not columns:
         raise TableError(f"{sample_path}: no class columns beside row_id")
     _refuse_repeats(sample_path, sample, "row_id")
-    return Tables(train, taxonomy, labels, tuple(sample["row_id"]), problems)
+    form = LONG_ROWS.get(columns, "classes")
+    rows = tuple(sample["row_id"])
+    if form == "classes":
+        return replace(read, labels=columns, row_ids=rows)
+    segments = (_without_class(row) for row in rows) if form == "target" else rows
+    return replace(read, row_ids=tuple(dict.fromkeys(segments)), row_form=form)
 
 
-def _train(path: Path) -> tuple[pd.DataFrame, tuple[Problem, ...]]:
+def _without_class(row_id: str) -> str:
+    """The segment of `soundscape_453028782_afrsil1_5`: soundscape_453028782_5."""
+    soundscape, _, end = row_id.rpartition("_")
+    return f"{soundscape.rpartition('_')[0] or soundscape}_{end}"
+
+
+def _train(root: Path, layout: BirdclefLayout) -> tuple[pd.DataFrame, tuple[Problem, ...]]:
+    path = root / layout.train
     raw = read_table(path, TRAIN_NEEDS)
     train = pd.DataFrame({column: raw[column].map(nfc) for column in TRAIN_NEEDS})
     for column in TRAIN_NEEDS:
         _refuse_empty(path, train, column)
-    train["recording"] = f"{TRAIN_AUDIO}/" + train["filename"]
+    train["recording"] = f"{layout.clips}/" + _below_clips(root / layout.clips, train)
     blank = pd.Series("", raw.index)
     secondary = raw.get("secondary_labels", blank)
     known = set(train["primary_label"])
@@ -76,12 +99,25 @@ def _train(path: Path) -> tuple[pd.DataFrame, tuple[Problem, ...]]:
     for column in TRAIN_NUMBERS:
         text = raw.get(column, blank)
         train[column] = pd.to_numeric(text, errors="coerce").astype("float64")
-        wrong = train[column].isna() & ~text.str.lower().isin(["", "nan", "none"])
+        wrong = train[column].isna() & ~text.str.lower().isin(NO_NUMBER)
         problems += [
             Problem("not a number", f"{path.name}:{line}", f"{column} {text[line]!r}")
             for line in raw.index[wrong]
         ]
     return train, tuple(problems)
+
+
+def _below_clips(folder: Path, train: pd.DataFrame) -> pd.Series:
+    """File names below the folder of clips.
+
+    In 2021's table they lack the folder of their species: it is added where no name has a folder
+    and those of the species are there.
+    """
+    names, labels = train["filename"], train["primary_label"]
+    lack = not names.str.contains("/", regex=False).any()
+    if lack and any((folder / label).is_dir() for label in labels.unique()):
+        return labels + "/" + names
+    return names
 
 
 def _taxonomy(path: Path) -> pd.DataFrame:
@@ -96,14 +132,15 @@ def _taxonomy(path: Path) -> pd.DataFrame:
 
 def _taxonomy_of(train: pd.DataFrame) -> pd.DataFrame:
     """The species that train.csv itself names, where there is no taxonomy.csv."""
-    species = train.drop_duplicates("primary_label").sort_values("primary_label")
+    species = train[train["primary_label"] != NO_CLASS]
+    species = species.drop_duplicates("primary_label").sort_values("primary_label")
     taxonomy = species[["primary_label", "scientific_name", "common_name"]].reset_index(drop=True)
     return taxonomy.assign(class_name="", inat_taxon_id="")
 
 
 def _label_list(path: Path, line: int, text: str, known: Set[str]) -> list[str]:
     try:
-        return label_list(nfc(text), known)
+        return [label for label in label_list(nfc(text), known) if label != NO_CLASS]
     except ValueError as error:
         shown = text if len(text) <= 80 else f"{text[:80]}…"
         raise TableError(

@@ -18,7 +18,7 @@ from birdcore.config import Clean, Mel
 from birdcore.features.mel import MelSpec
 from birdcore.models.input import InputSpec, save_input
 from birdcore.models.sed import ModelSpec, SedModel, save_model
-from birdcore.sources.birdclef import FOLDERS
+from birdcore.sources.birdclef_layout import LAYOUTS
 from birdcore.sources.shards import Shard
 from birdcore.sources.source import SourceFile
 from birdcore.stages import clean, mel
@@ -48,7 +48,7 @@ def shard_of() -> MadeShard:
         paths = sorted(p for p in (root / kind).rglob("*.*") if p.suffix)
         files = [SourceFile(p.relative_to(root).as_posix(), 0, _digest(p)) for p in paths]
         chosen = [f for f in files if names is None or f.path in names]
-        return Shard(kind, 0, tuple(chosen), FOLDERS.get(kind, "labelled"))
+        return Shard(kind, 0, tuple(chosen), LAYOUTS[0].folders.get(kind, "labelled"))
 
     return make
 

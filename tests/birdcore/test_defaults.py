@@ -20,7 +20,8 @@ from birdcore.config import recipe as tables
 from birdcore.config.recipe import ExternalTeacher as ExternalTeacherTable
 from birdcore.config.xeno_canto import XenoCanto
 from birdcore.features import mel as features
-from birdcore.sources.birdclef import FOLDERS, scan
+from birdcore.sources.birdclef import scan
+from birdcore.sources.birdclef_layout import LAYOUTS
 from birdcore.sources.collection import competition_of
 from birdcore.sources.shards import Shard
 from birdcore.sources.source import Source, SourceFile, Subset
@@ -88,7 +89,7 @@ def steps(recipe: Any, source: Source) -> Iterator[Step]:
     yield catalog.step(source)
     yield folds.step(REF, recipe.folds.count, recipe.seed)
     for kind in ("train_audio", "test_soundscapes"):
-        shard = Shard(kind, 0, (file,), FOLDERS[kind])
+        shard = Shard(kind, 0, (file,), LAYOUTS[0].folders[kind])
         yield clean.step(shard, recipe.clean, {}, root)
         yield mel.step(shard, REF, recipe.mel, recipe.clean, root)
     yield outside.step(shard, REF, TEACHER, recipe.external_teacher.hop_s, (), recipe.clean, root)
