@@ -10,7 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pandas as pd
 
@@ -45,7 +45,7 @@ def is_there(path: Path) -> bool:
 
 def read_table(path: Path, needs: tuple[str, ...], *, may_be_empty: bool = False) -> pd.DataFrame:
     """All of a table as stripped text, indexed by line; raises TableError."""
-    rows = _rows(path, _text(path))
+    rows = csv_rows(path, read_text(path))
     _, header = next(rows, (1, []))
     header = [nfc(name) for name in header]
     missing = [c for c in needs if c not in header]
@@ -70,7 +70,8 @@ def read_table(path: Path, needs: tuple[str, ...], *, may_be_empty: bool = False
     return table[[c for c in header if c]]  # a column without a name is a saved row number
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a table, without a byte order mark; raises TableError where it is not UTF-8."""
     try:
         if not is_there(path):
             raise TableError(f"{path}: there is no such table")
@@ -87,9 +88,23 @@ def _text(path: Path) -> str:
     return text
 
 
-def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
-    """Each row that is not blank, with the line on which it begins."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+def csv_rows(
+    path: Path, text: str, delimiter: str = ",", *, quotes: bool = True
+) -> Iterator[tuple[int, list[str]]]:
+    """Each row that is not blank, its cells stripped, with the line on which it begins.
+
+    Args:
+        path: Named in messages.
+        text: All of the table.
+        delimiter: What stands between cells.
+        quotes: Whether a cell may stand in quotes; otherwise they are part of the text.
+
+    Raises:
+        TableError: A quote does not end, or a cell is far too long.
+    """
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
+    file = io.StringIO(text, newline="")
+    reader = csv.reader(file, delimiter=delimiter, quoting=quoting, strict=True)
     begins = 1
     try:
         for row in reader:

@@ -1,0 +1,116 @@
+"""The door to formats of labels, and from a folder of tables to the labels of its recordings.
+
+To add a format, write a module with `fits` (whether a table is of it, by its head) and `read` (its
+rows as `Row`), list it in `READERS`, and allow its name in `birdcore.config.annotations`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from birdcore.annotations import raven
+from birdcore.annotations.annotation import Annotated, Annotation
+from birdcore.annotations.match import Names
+from birdcore.annotations.place import in_negative_folder, place
+from birdcore.annotations.row import Row
+from birdcore.annotations.table import Table, find_tables
+from birdcore.config import Annotations
+from birdcore.csv_table import Problem
+from birdcore.text import first_of
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A format: whether a table is of it, and its rows."""
+
+    fits: Callable[[Table], bool]
+    read: Callable[[Table, Annotations], list[Row]]
+
+
+READERS = {
+    "raven": Reader(raven.fits, raven.read),
+}
+"""Formats by the name that `annotations.format` gives; the first that fits reads a table."""
+
+
+def read_annotations(
+    root: Path,
+    recordings: Sequence[str],
+    settings: Annotations,
+    durations: Mapping[str, float] | None = None,
+) -> Annotated:
+    """What the tables below a folder say of its recordings.
+
+    Args:
+        root: The folder.
+        recordings: Audio files below it, with slashes and in NFC.
+        settings: What tables leave open.
+        durations: Seconds by recording, for those where they are known: labels are cut there.
+
+    Returns:
+        Annotations in the order of recordings and times, with what does not fit.
+
+    Raises:
+        TableError: A table can't be read, or says no labels and no setting does.
+
+    Example:
+        >>> settings = Annotations(label="noisy pitta", complete=True)
+        >>> read_annotations(root, recordings, settings).recordings  # doctest: +SKIP
+        frozenset({'pos/070005/sel.01.ch01.221101.151351.10..flac', ...})
+    """
+    tables, problems = find_tables(root)
+    names = Names(recordings)
+    made: dict[Annotation, Annotation] = {}
+    covered: set[str] = set()
+    for table in tables:
+        name = format_of(table)
+        if name is None or settings.format not in ("auto", name):
+            problems += _passed_over(table, name)
+            continue
+        rows = READERS[name].read(table, settings)
+        part = place(table, rows, names, settings, durations or {})
+        covered |= part.recordings
+        problems += part.problems
+        again = 0
+        for annotation in part.annotations:
+            again += made.setdefault(replace(annotation, source=""), annotation) != annotation
+        if again:
+            problems.append(Problem("labels that another table has too", table.name, f"{again}"))
+    heard = {each.recording for each in made.values() if each.kind != "absent"}
+    bare = sorted(set(recordings) - covered)
+    silent = {each for each in recordings if in_negative_folder(each, settings)} - heard
+    if settings.without_table == "silent":
+        silent |= set(bare)
+    elif unlabelled := sorted(set(bare) - silent):
+        many = f"{len(unlabelled)}: {first_of(unlabelled, 3)}"
+        problems.append(Problem("recordings without a table, not annotated", ".", many))
+    return Annotated(
+        tuple(sorted(made.values(), key=_place)),
+        frozenset(covered | silent),
+        tuple(problems),
+        frozenset(silent),
+    )
+
+
+def format_of(table: Table) -> str | None:
+    """The name of the first format that a table is of, by its content."""
+    return next((name for name, reader in READERS.items() if reader.fits(table)), None)
+
+
+def _passed_over(table: Table, name: str | None) -> list[Problem]:
+    if name is not None:
+        return [Problem("table of another format, left out", table.name, name)]
+    if len(table.header) < 2 or (table.path.suffix.casefold() == ".txt" and "\t" not in table.head):
+        return []  # a note, a list of files
+    columns = ", ".join(table.header)[:200]
+    return [Problem("table of no known format of labels, left out", table.name, columns)]
+
+
+def _place(annotation: Annotation) -> tuple[str, float, float, str, str]:
+    return (
+        annotation.recording,
+        annotation.start_s,
+        annotation.end_s,
+        annotation.label,
+        annotation.source,
+    )
