@@ -119,7 +119,7 @@ def open_engine(
         name: A key of `ENGINES`, or "auto".
         export: The folder with the model's `model.onnx`, which engines other than torch need;
             by default `folder`.
-        threads: How many cores it takes; 0 for all.
+        threads: How many cores it takes, of those there are; 0 for all.
 
     Raises:
         ValueError: There is no engine of this name, or no model for it in the folder.
@@ -129,7 +129,8 @@ def open_engine(
     if name not in ENGINES:
         known = ", ".join([AUTO, *ENGINES])
         raise ValueError(f"no engine is called {name!r}: choose one of {known}")
-    return ENGINES[name](folder if name == TORCH else export, threads)
+    # OpenVINO takes no more cores than there are; others would, and their threads would wait.
+    return ENGINES[name](folder if name == TORCH else export, min(threads, torch.get_num_threads()))
 
 
 def default_engine(export: Path) -> str:
