@@ -99,7 +99,8 @@ class TrainSettings(Section):
     sampler: Literal["recordings", "classes"] = "recordings"
     """Draw every recording equally often, or every class."""
     min_rating: Annotated[float, Field(ge=0)] = 0.0
-    """Recordings rated below are not trained on; those without a rating are."""
+    """Recordings rated below are not trained on; those without a rating are, or with one of 0, as
+    all of iNaturalist have."""
     max_start_s: Positive | None = None
     """Crops come from the recording's first seconds only (5th place: 60 and 30)."""
     crops: Literal["random", "overlapping"] = "random"
@@ -166,3 +167,5 @@ class TrainConfig(TrainSettings):
     """None where no teacher labelled anything."""
     out_of_fold: bool = False
     """Whether soundscapes of this model's fold are left out of its training."""
+    zero_is_unrated: bool = False
+    """Whether a rating of 0 is none; no part of the key of models that take all ratings."""

@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from birdcore.sources.label_lists import GAPS
 from birdcore.store.files import write_text
 from birdcore.teachers.external_teacher import Credit
 from birdcore.text import from_spreadsheet_cell, to_csv
@@ -76,13 +77,14 @@ def read_attribution(path: Path) -> pd.DataFrame:
 def terms(licences: Iterable[str]) -> dict[str, int]:
     """How many recordings forbid commercial use (nc) or derivatives (nd), or have no licence text.
 
-    A licence may be short (cc-by-nc 4.0), a URL, or in words, as in competitions before 2025.
+    A licence may be short (cc-by-nc 4.0, by-nc-sa), a URL, or in words, as in competitions before
+    2025; pandas writes `nan` for none.
 
     Example:
         >>> terms(["cc-by-nc 4.0", ""])
         {'nc': 1, 'nd': 0, 'unknown': 1}
     """
-    parts = [set(re.findall(r"[a-z]+", text.lower())) for text in licences]
+    parts = [set(re.findall(r"[a-z]+", text.lower())) - GAPS for text in licences]
     return {
         "nc": sum(bool(p & {"nc", "noncommercial"}) for p in parts),
         "nd": sum(bool(p & {"nd", "noderivs", "noderivatives"}) for p in parts),

@@ -111,6 +111,8 @@ def read_training_set(
     labels[rows] = hard_labels(names, files.recordings, files.classes, config.secondary_weight)
     held_out = (fold[rows] == config.fold) & (fold[rows] != EVERYWHERE)
     ratings = files.recordings["rating"].reindex(names).to_numpy(float)
+    if config.zero_is_unrated:
+        ratings = np.where(ratings == 0, np.nan, ratings)
     rated_well = ~(ratings < config.min_rating)  # true where there is no rating
     train = torch.from_numpy(rows[~held_out & rated_well])
     if not len(train):

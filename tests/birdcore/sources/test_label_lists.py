@@ -121,3 +121,7 @@ def test_any_text_is_read_or_refused_and_nothing_is_evaluated(text: str) -> None
         except ValueError:
             return
     assert all(label == label.strip() and label for label in labels)
+
+
+def test_entries_of_2026_that_begin_with_a_space_are_as_those_without() -> None:
+    assert label_list("['call', ' song']") == label_list("['call', 'song']") == ["call", "song"]

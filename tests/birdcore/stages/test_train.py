@@ -63,7 +63,7 @@ def training(store: Store, mel_of: Any, publish: Any) -> MadeStep:
             "primary_label": [Path(name).stem[0] for name in NAMES],
             "secondary_labels": [[] for _ in NAMES],
             "author": [f"author of {name}" for name in NAMES],
-            "rating": [np.nan, 5.0, *[2.0 + at for at in range(len(NAMES) - 2)]],
+            "rating": [np.nan, 0.0, *[2.0 + at for at in range(len(NAMES) - 2)]],
             **dict.fromkeys(("license", "url", "scientific_name", "common_name"), "said"),
         }
     )
@@ -116,7 +116,7 @@ def rows(artifact: Artifact) -> list[dict[str, Any]]:
     ]
 
 
-def test_recordings_rated_below_the_least_are_not_trained_on(
+def test_recordings_rated_below_the_least_are_not_trained_on_and_0_is_no_rating(
     training: MadeStep, store: Store
 ) -> None:
     every = {"epochs": 1}
@@ -124,8 +124,9 @@ def test_recordings_rated_below_the_least_are_not_trained_on(
     assert run(store, training(EVERYWHERE, min_rating=4.0, **every)).metrics["trained_on"] == 10
     held = run(store, training(ALTERNATE, min_rating=4.0, **every)).metrics["held_out"]
     assert held == 6  # what a model is validated on is as it was
+    unrated_held_out = dict.fromkeys(NAMES[:2], 0) | dict.fromkeys(NAMES[2:], -1)
     with pytest.raises(ValueError, match="min_rating = 99 leave no recording"):
-        run(store, training({NAMES[0]: 0} | dict.fromkeys(NAMES[1:], -1), min_rating=99.0))
+        run(store, training(unrated_held_out, min_rating=99.0))
 
 
 class Killed(Exception):

@@ -68,10 +68,16 @@ def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
         ("//creativecommons.org/licenses/by-nc-nd/4.0/", "nc nd"),
         ("Creative Commons Attribution-NonCommercial-ShareAlike 3.0", "nc"),
         ("Creative Commons Attribution-NonCommercial-NoDerivs 2.5", "nc nd"),
+        ("cc-by-nc", "nc"),
+        ("by-nc-sa", "nc"),
+        ("by-nc-nd", "nc nd"),
+        ("cc0", ""),
+        ("by-sa", ""),
         ("cc0 1.0", ""),
         ("cc-by 4.0", ""),
         ("", "unknown"),
         (" ", "unknown"),
+        ("nan", "unknown"),
     ],
 )
 def test_what_a_licence_forbids(licence: str, says: str) -> None:
@@ -83,6 +89,14 @@ def test_licences_of_real_recordings_are_counted(shared_data: Path) -> None:
     counts = terms(licences)
     assert counts["nc"] == licences.str.contains("-nc").sum() > 0
     assert counts["nd"] == licences.str.contains("-nd").sum()
+    assert counts["unknown"] == 0
+
+
+def test_licences_of_2026_are_counted_in_either_spelling(shared_data: Path) -> None:
+    licences = read_tables(shared_data / "birdclef-2026-mini").train["license"]
+    assert {"by-nc-sa", "cc-by-nc"} <= set(licences)
+    counts = terms(licences)
+    assert counts["nc"] == licences.str.contains("nc").sum() > 0
     assert counts["unknown"] == 0
 
 
