@@ -9,6 +9,7 @@ Held-out labels are of whole recordings, and so is this: of recordings in which 
 its threshold, the share that has it. Shapes: N recordings, K classes, L levels of precision.
 """
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -67,6 +68,11 @@ class Calibration(BaseModel):
     curves: tuple[Curve, ...]
     levels: tuple[float, ...]
     thresholds: tuple[tuple[float | None, ...], ...]
+
+    @property
+    def key(self) -> str:
+        """Names it by its content: another calibration gives other probabilities."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
     def probabilities(
         self, labels: NDArray[np.integer], confidences: NDArray[np.floating]

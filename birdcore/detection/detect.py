@@ -24,7 +24,7 @@ from birdcore.detection.files import Files
 from birdcore.detection.models import Detector
 from birdcore.detection.recorders import read_recorder
 from birdcore.detection.settings import DetectSettings, Selection, select
-from birdcore.detection.table import SCHEMA, FileRow, RecorderInfo, detections_table
+from birdcore.detection.table import SCHEMA, VERSION, FileRow, RecorderInfo, detections_table
 from birdcore.detection.threads import default_threads
 from birdcore.detection.work import Claim, Work, open_work
 from birdcore.detection.writers import check_rtypes
@@ -136,7 +136,12 @@ def detect(
     check_rtypes(rtypes)
     threads = threads or default_threads()
     selection = select(settings, detector.species, detector.window_s)
-    decides = {"model": detector.key, **settings.model_dump(mode="json")}
+    decides = {
+        "model": detector.key,
+        "schema": VERSION,
+        "calibration": None if detector.calibration is None else detector.calibration.key,
+        **settings.model_dump(mode="json"),
+    }
     work = open_work(out, files.root, files.sizes, decides)
     done, counted = Progress(0, 0, 0).of_all(work, files), time.monotonic()
     progress(done)
@@ -241,5 +246,10 @@ def _analysed(
             yield replace(row, reason=str(found)), SCHEMA.empty_table()
         else:
             row = replace(row, detections=len(found))
-            yield row, detections_table(row, found, detector.species, selection.thresholds)
+            yield (
+                row,
+                detections_table(
+                    row, found, detector.species, selection.thresholds, detector.calibration
+                ),
+            )
     yield from unreadable()

@@ -19,6 +19,8 @@ from birdcore.text import from_spreadsheet_cell, plain_text
 
 FILES = "files.csv"
 VERSION_KEY = b"birdflow.detections"
+VERSIONS = range(1, VERSION + 1)
+"""Whose tables are read: those of version 1 have no `probability`."""
 COLUMNS = (
     "file", "start_s", "end_s", "scientific_name", "common_name", "class", "confidence", "model",
     "recorded_at",
@@ -89,10 +91,13 @@ def _read_parquet(paths: Sequence[Path]) -> pd.DataFrame:
         table = pq.read_table(paths, columns=list(COLUMNS), read_dictionary=texts)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ValueError(f"{paths[0]} is no table of detections: {_first_line(error)}") from error
-    if version not in (None, str(VERSION).encode()):  # none: someone has filtered it by pandas
+    if version not in (
+        None,
+        *(str(one).encode() for one in VERSIONS),
+    ):  # none: someone has filtered it by pandas
         raise ValueError(
             f"{paths[0]} is of version {plain_text(version.decode(errors='replace'))}, this "
-            f"birdflow reads version {VERSION}: use the one that wrote it"
+            f"birdflow reads versions up to {VERSION}: use the one that wrote it"
         )
     for name in ("file", "class", *NUMBERS):
         if table[name].null_count:

@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike
 
+from birdcore.detection.calibration import Calibration
 from birdcore.detection.events import Events
 
-VERSION = 1
+VERSION = 2
 _METADATA = {b"birdflow.detections": str(VERSION).encode()}
 
 _RECORDING = [
@@ -37,6 +38,7 @@ SCHEMA = pa.schema(
         ("common_name", pa.string()),
         ("class", pa.string()),
         ("confidence", pa.float32()),
+        ("probability", pa.float32()),
         ("threshold", pa.float32()),
         ("model", pa.string()),
         *_RECORDING,
@@ -44,8 +46,9 @@ SCHEMA = pa.schema(
     _METADATA,
 )
 """A row for each detection. `file` is relative to the analysed folder, with slashes; times are
-seconds from the file's beginning; `recorded_at` (ISO 8601) is that beginning; `temperature` is in
-°C. What a recorder does not say is empty."""
+seconds from the file's beginning; `confidence` is the model's own number, to which `threshold`
+refers, and `probability` what held-out recordings make of it (calibration.py); `recorded_at` (ISO
+8601) is when the file begins; `temperature` is in °C. What a recorder does not say is empty."""
 
 FILE_SCHEMA = pa.schema(
     [
@@ -119,7 +122,11 @@ class FileRow:
 
 
 def detections_table(
-    row: FileRow, events: Events, species: Sequence[Species], thresholds: ArrayLike
+    row: FileRow,
+    events: Events,
+    species: Sequence[Species],
+    thresholds: ArrayLike,
+    calibration: Calibration | None = None,
 ) -> pa.Table:
     """The detections of one file.
 
@@ -128,6 +135,7 @@ def detections_table(
         events: What was found in it.
         species: The model's classes (K,).
         thresholds: Of each class (K,), or one for all.
+        calibration: Of the model; without it there are no probabilities.
     """
     limits = np.broadcast_to(np.asarray(thresholds, np.float32), len(species))
     found = [species[label] for label in events.label]
@@ -139,6 +147,9 @@ def detections_table(
         "common_name": [one.common_name for one in found],
         "class": [one.code for one in found],
         "confidence": events.confidence,
+        "probability": [None] * len(events)
+        if calibration is None
+        else calibration.probabilities(events.label, events.confidence),
         "threshold": limits[events.label],
     }
     arrays = [

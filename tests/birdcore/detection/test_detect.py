@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import soundfile as sf
 
 from birdcore.audio.decode import Audio, Rejected
+from birdcore.detection.calibration import calibrate
 from birdcore.detection.detect import Progress, detect
 from birdcore.detection.events import Events
 from birdcore.detection.files import find_recordings
@@ -223,3 +225,25 @@ def test_settings_of_windows_need_windows(disk: Path, tmp_path: Path) -> None:
             tmp_path / "out",
         )
     assert not (tmp_path / "out").exists()
+
+
+def test_tables_have_calibrated_probabilities_beside_confidences(
+    disk: Path, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    confidence = rng.random((400, 2))
+    truth = rng.random((400, 2)) < confidence / 2
+    detector = Loudness(calibration=calibrate(["loud", "quiet"], truth, confidence))
+    files, out = find_recordings([disk]), tmp_path / "out"
+    detect(files, detector, SETTINGS, out, rtypes=("csv", "parquet"))
+    found = pq.read_table(out / "detections.parquet").to_pandas()
+    assert found["confidence"].min() >= 0.5
+    curve = detector.calibration.curves[0]
+    np.testing.assert_allclose(found["probability"], curve(found["confidence"]), atol=1e-6)
+    written = [row["probability"] for row in rows(out / "detections.csv")]
+    np.testing.assert_allclose([float(text) for text in written], found["probability"], atol=1e-4)
+    other = Loudness(calibration=calibrate(["loud", "quiet"], ~truth, confidence))
+    with pytest.raises(ValueError, match=r"other settings \(calibration;"):
+        detect(files, other, SETTINGS, out)
+    detect(files, Loudness(), SETTINGS, tmp_path / "without", rtypes=("csv",))
+    assert {row["probability"] for row in rows(tmp_path / "without" / "detections.csv")} == {""}

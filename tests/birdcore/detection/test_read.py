@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from birdcore.detection.read import COLUMNS, read_detections, read_files, recordings_root
@@ -92,3 +93,15 @@ def test_what_holds_no_detections_is_refused(detected: Any, tmp_path: Path) -> N
     pd.DataFrame({"x": [1]}).to_parquet(other)
     with pytest.raises(ValueError, match="is no table of detections"):
         read_detections(other)
+
+
+def test_a_table_of_version_1_is_read_and_one_of_a_later_birdflow_refused(
+    detected: Any, tmp_path: Path
+) -> None:
+    table = pq.read_table(detected(EVENTS) / "detections.parquet").drop(["probability"])
+    for version in (b"1", b"3"):
+        old = table.replace_schema_metadata({b"birdflow.detections": version})
+        pq.write_table(old, tmp_path / f"{version.decode()}.parquet")
+    assert len(read_detections(tmp_path / "1.parquet")) == 3
+    with pytest.raises(ValueError, match=r"is of version 3, this birdflow reads versions up to 2"):
+        read_detections(tmp_path / "3.parquet")

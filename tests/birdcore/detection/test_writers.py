@@ -118,7 +118,7 @@ def test_each_analysed_file_has_a_row(tmp_path: Path) -> None:
 
 def test_parquet_holds_all_and_says_its_version(tmp_path: Path) -> None:
     path = written(tmp_path, "parquet") / "detections.parquet"
-    assert pq.read_schema(path).metadata[b"birdflow.detections"] == b"1"
+    assert pq.read_schema(path).metadata[b"birdflow.detections"] == b"2"
     assert pq.read_table(path).equals(pa.concat_tables([table for _, table in RESULTS]))
 
 
