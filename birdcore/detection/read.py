@@ -91,10 +91,8 @@ def _read_parquet(paths: Sequence[Path]) -> pd.DataFrame:
         table = pq.read_table(paths, columns=list(COLUMNS), read_dictionary=texts)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ValueError(f"{paths[0]} is no table of detections: {_first_line(error)}") from error
-    if version not in (
-        None,
-        *(str(one).encode() for one in VERSIONS),
-    ):  # none: someone has filtered it by pandas
+    known = {str(one).encode() for one in VERSIONS}
+    if version is not None and version not in known:  # none: someone has filtered it by pandas
         raise ValueError(
             f"{paths[0]} is of version {plain_text(version.decode(errors='replace'))}, this "
             f"birdflow reads versions up to {VERSION}: use the one that wrote it"
