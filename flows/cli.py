@@ -12,7 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from birdcore import __version__
-from flows.commands import collect, detect, export, look, run, segments, store
+from flows.commands import collect, detect, export, look, run, score, segments, store
 from flows.messages import error_message
 from flows.options import Invocation
 from flows.terminal import INTERRUPTED, STOPPED, err, out
@@ -32,7 +32,7 @@ store_app = typer.Typer(
 GROUPS: dict[str, tuple[Callable[..., int | None], ...]] = {
     "Train": (run.run, run.plan, run.retry, run.demo),
     "Use": (detect.detect, segments.segments, export.export),
-    "Look": (look.status, look.lineage, look.score),
+    "Look": (look.status, look.lineage, score.score),
     "Collect": (collect.collect, collect.archive),
     "Server": (look.ui,),
 }

@@ -40,7 +40,9 @@ def print_results(scores: dict[str, dict[str, float]] | None, target: Path) -> N
     if scores is None:
         out.print("results  none yet: the recipe has steps that were never run")
         return
-    from flows.results import not_scored, score_texts  # here: `plan` needs none of its imports
+    # Here: `plan` needs none of their imports.
+    from flows.results import score_texts
+    from flows.score_lines import not_scored
 
     if scores:
         table = Table("", "macro ROC-AUC", "95 % interval", "cmAP", box=None, pad_edge=False)

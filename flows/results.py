@@ -20,6 +20,7 @@ from flows.dag import Dag
 from flows.model_files import model_files
 from flows.problems import PROBLEMS, problems_csv
 from flows.result_folder import replace_results
+from flows.score_lines import not_scored
 
 SHOWN = 3
 SETTINGS_BYTES = 1 << 20
@@ -162,18 +163,6 @@ def score_texts(scores: Mapping[str, float]) -> tuple[str, str, str]:
     """Macro ROC-AUC, its interval and cmAP, as tables show them."""
     interval = f"{scores['macro_auc_low']:.4f} to {scores['macro_auc_high']:.4f}"
     return f"{scores['macro_auc']:.4f}", interval, f"{scores['cmap']:.4f}"
-
-
-def not_scored(scores: dict[str, Any], why: str = "; problems.csv says why") -> list[str]:
-    """What of the truth is not in the scores, in a line each."""
-    of_all = scores.get(ENSEMBLE, {})
-    missing = {name: of_all.get(f"{name}_missing", ()) for name in ("rows", "classes")}
-    return [
-        f"not scored: {len(names)} {what} of the truth: {', '.join(names[:3])}"
-        f"{' …' if len(names) > 3 else ''}{why}"
-        for what, names in missing.items()
-        if names
-    ]
 
 
 def facts_text(artifact: Artifact) -> str:

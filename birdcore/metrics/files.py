@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from birdcore.metrics.metrics import bootstrap, class_auc, cmap, mean_scored
+from birdcore.metrics.metrics import class_auc, cmap, mean_scored
+from birdcore.metrics.resampling import bootstrap
 from birdcore.unicode_names import nfc
 
 
@@ -54,6 +55,11 @@ class Matched:
     scores: NDArray[np.float64]
     rows_missing: tuple[str, ...]
     classes_missing: tuple[str, ...]
+
+    @property
+    def recordings(self) -> tuple[str, ...]:
+        """Each row's soundscape: the part of its id before the last `_`."""
+        return tuple(row_id.rpartition("_")[0] or row_id for row_id in self.row_ids)
 
 
 class NothingToScore(ValueError):
@@ -114,6 +120,22 @@ def match_files(submission: Path, truth: Path) -> Matched:
     )
 
 
+def match_scorable(submission: Path, truth: Path) -> Matched:
+    """As `match_files`; raises NothingToScore where no class of these rows can be scored."""
+    both = match_files(submission, truth)
+    if not both.truth.size:
+        raise NothingToScore(
+            f"{submission} has none of the {len(both.rows_missing) + len(both.row_ids)} rows and "
+            f"{len(both.classes_missing) + len(both.labels)} classes of {truth}"
+        )
+    if not (both.truth.any(axis=0) & ~both.truth.all(axis=0)).any():
+        raise NothingToScore(
+            f"{truth}: no class has both rows where it is and rows where it is not, among the "
+            f"{len(both.row_ids)} rows that {submission} has too"
+        )
+    return both
+
+
 def score_files(
     submission: Path,
     truth: Path,
@@ -128,21 +150,15 @@ def score_files(
     truth alone has is named. The interval resamples soundscapes, the part of a row id before its
     last `_`. Raises NothingToScore, and ValueError as `match_files` does.
     """
-    both = match_files(submission, truth)
-    if not both.truth.size:
-        raise NothingToScore(
-            f"{submission} has none of the {len(both.rows_missing) + len(both.row_ids)} rows and "
-            f"{len(both.classes_missing) + len(both.labels)} classes of {truth}"
-        )
+    both = match_scorable(submission, truth)
     per_class = class_auc(both.truth, both.scores)
-    if np.isnan(per_class).all():
-        raise NothingToScore(
-            f"{truth}: no class has both rows where it is and rows where it is not, among the "
-            f"{len(both.row_ids)} rows that {submission} has too"
-        )
-    groups = [row_id.rpartition("_")[0] or row_id for row_id in both.row_ids]
     low, high = bootstrap(
-        both.truth, both.scores, groups, generator=generator, rounds=rounds, level=level
+        both.truth,
+        both.scores,
+        both.recordings,
+        generator=generator,
+        rounds=rounds,
+        level=level,
     )
     named = zip(both.labels, per_class.tolist(), strict=True)
     scored = {label: value for label, value in named if not np.isnan(value)}

@@ -1,9 +1,8 @@
-"""The metrics of BirdCLEF, and intervals around them.
+"""The metrics of BirdCLEF and of BirdSet: how well rows are ranked.
 
 BirdCLEF is judged by the ROC-AUC of every class that occurs, averaged over those classes. Both
-metrics here need only the sorted scores of a class's positives and of its negatives: two sorts
-and a binary search instead of a curve of thresholds. Windows of one soundscape are alike, so an
-interval resamples soundscapes, not rows.
+metrics of a class need only the sorted scores of its positives and of its negatives: two sorts
+and a binary search instead of a curve of thresholds.
 """
 
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ def class_auc(truth: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
     positives or no negatives. Equal to `sklearn.metrics.roc_auc_score`. Raises ValueError on
     shapes that differ, soft truth, and NaN or infinite scores.
     """
-    return np.array([_auc(*split) for split in _by_class(*_checked(truth, scores))])
+    return np.array([_auc(*split) for split in _by_class(*checked(truth, scores))])
 
 
 def macro_auc(truth: ArrayLike, scores: ArrayLike) -> float:
@@ -35,40 +34,35 @@ def macro_auc(truth: ArrayLike, scores: ArrayLike) -> float:
 def cmap(truth: ArrayLike, scores: ArrayLike) -> float:
     """Class-mean average precision over classes with positives.
 
-    Per class equal to `sklearn.metrics.average_precision_score`. (BirdCLEF 2023 appended five rows
-    of ones to both tables.) Raises ValueError as `macro_auc` does.
+    (BirdCLEF 2023 appended five rows of ones to both tables.) Raises ValueError where no class has
+    positives, and as `class_auc` does.
     """
-    return mean_scored(
-        np.array([_average_precision(*s) for s in _by_class(*_checked(truth, scores))])
-    )
+    return mean_scored(class_average_precision(truth, scores))
 
 
-def bootstrap(
-    truth: ArrayLike,
-    scores: ArrayLike,
-    groups: ArrayLike,
-    *,
-    generator: np.random.Generator,
-    rounds: int = 1000,
-    level: float = 0.95,
-) -> tuple[float, float]:
-    """Percentile interval of `macro_auc`, resampling groups of rows with replacement.
+def class_average_precision(truth: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
+    """Average precision of each class, (C,), NaN where it has no positives.
 
-    `groups` (N,) names the group (soundscape) of each row. Draws in which no class can be scored
-    are left out. Raises what `macro_auc` raises on all the rows.
+    Equal to `sklearn.metrics.average_precision_score`. Raises ValueError as `class_auc` does.
     """
-    hits, values = _checked(truth, scores)
-    macro_auc(hits, values)
-    _, group, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
-    draws = generator.integers(len(sizes), size=(rounds, len(sizes)))
-    found = _resampled_macro_auc(hits, values, group, draws)
-    if not found.size:
-        raise ValueError(f"none of {rounds} draws of {len(sizes)} groups could be scored")
-    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return np.array([_average_precision(*s) for s in _by_class(*checked(truth, scores))])
 
 
-def _checked(truth: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
+def top1(truth: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
+    """Whether the class with a row's highest score is there, (N,); NaN in rows without any class.
+
+    BirdSet's top-1 accuracy (Rauch et al. 2024, arXiv:2403.10380) is the mean over rows with a
+    class. Of classes that tie for the highest score, the share that is there counts. Raises
+    ValueError as `class_auc` does.
+    """
+    hits, values = checked(truth, scores)
+    highest = values == values.max(axis=1, keepdims=True, initial=-np.inf)
+    right = np.count_nonzero(highest & hits, axis=1) / np.maximum(highest.sum(axis=1), 1)
+    return np.where(hits.any(axis=1), right, np.nan)
+
+
+def checked(truth: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
+    """Truth as bool and scores as floats, (N, C) both; raises ValueError as `class_auc` says."""
     marks, values = np.asarray(truth), np.asarray(scores)
     if marks.ndim != 2 or marks.shape != values.shape:
         raise ValueError(
@@ -117,40 +111,8 @@ def _average_precision(positives: NDArray[np.floating], negatives: NDArray[np.fl
     return float(np.mean(hits / (hits + false_alarms)))
 
 
-def _resampled_macro_auc(
-    hits: NDArray[np.bool_],
-    values: NDArray[np.floating],
-    group: NDArray[np.intp],
-    draws: NDArray[np.int64],
-) -> NDArray[np.float64]:
-    """`macro_auc` of each draw: pairs won, summed over the pairs of groups that were drawn.
-
-    So no row is scored twice: what each group wins against each other one is counted once.
-    """
-    groups = draws.shape[1]
-    times = np.apply_along_axis(np.bincount, 1, draws, minlength=groups).astype(np.float64)
-    total, scored = np.zeros((2, len(draws)))
-    for hit, column in zip(hits.T, values.T, strict=True):
-        order = np.flatnonzero(hit)[np.argsort(column[hit])]
-        others, of_others, of_positives = column[~hit], group[~hit], group[order]
-        # row k: twice the pairs that the k-th lowest positive wins in each group, a tie counts 1
-        table = np.zeros((len(order) + 1) * groups, np.int64)
-        for side in ("left", "right"):
-            cells = column[order].searchsorted(others, side) * groups + of_others
-            table += np.bincount(cells, minlength=len(table))
-        won = table.reshape(-1, groups)[:-1].cumsum(axis=0)
-        present, place = np.unique(of_positives, return_inverse=True)
-        between = np.zeros((len(present), groups))
-        np.add.at(between, place, won)
-        pairs = times @ np.bincount(of_positives, minlength=groups)
-        pairs *= times @ np.bincount(of_others, minlength=groups)
-        auc = ((times @ between.T) * times[:, present]).sum(axis=1) / np.maximum(2 * pairs, 1)
-        total += auc
-        scored += pairs > 0
-    return total[scored > 0] / scored[scored > 0]
-
-
 def mean_scored(per_class: NDArray[np.float64]) -> float:
+    """The mean over the classes that are not NaN; raises ValueError where all are."""
     scored = per_class[~np.isnan(per_class)]
     if not scored.size:
         raise ValueError("no class can be scored: none has the positives (and negatives) it needs")

@@ -1,13 +1,12 @@
-"""`birdflow status`, `lineage`, `score` and `ui`: look at runs, artifacts and submissions."""
+"""`birdflow status`, `lineage` and `ui`: look at runs and artifacts."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from flows.commands.store import existing_store
 from flows.options import ArtifactName, Debug, RunName, StoreUrl
-from flows.terminal import doing, err, out
+from flows.terminal import doing, out
 
 
 def status(
@@ -47,39 +46,6 @@ def lineage(artifact: ArtifactName, *, store: StoreUrl = "store", debug: Debug =
             provenance_tree(opened, find_artifact(opened, artifact), STAGES, LABEL_DEFAULTS)
         )
     out.print(text, end="")
-
-
-def score(
-    submission: Annotated[Path, typer.Argument(help="A submission.csv.", show_default=False)],
-    truth: Annotated[
-        Path, typer.Argument(help="A CSV file with the true labels.", show_default=False)
-    ],
-    *,
-    bootstrap: Annotated[
-        int, typer.Option(metavar="N", help="Bootstrap samples of the interval.")
-    ] = 1000,
-    debug: Debug = False,
-) -> None:
-    """Score a submission against true labels."""
-    from dataclasses import asdict
-
-    import numpy as np
-
-    from birdcore.metrics import score_files
-    from birdcore.stages.score import ENSEMBLE
-    from flows.results import not_scored
-
-    with doing("scoring"):
-        scores = score_files(
-            submission, truth, generator=np.random.default_rng(0), rounds=bootstrap
-        )
-    out.print(
-        f"macro ROC-AUC {scores.macro_auc:.6f} (95 % interval {scores.macro_auc_low:.4f} to "
-        f"{scores.macro_auc_high:.4f}), cmAP {scores.cmap:.6f}, "
-        f"{scores.classes_scored} classes, {scores.rows} rows"
-    )
-    for line in not_scored({ENSEMBLE: asdict(scores)}, why=""):
-        err.print(line)
 
 
 def ui(

@@ -42,3 +42,10 @@ def test_plan_imports_nothing_heavy_and_makes_nothing(
 def test_flow_imports_torch_only_where_a_step_does() -> None:
     code = "import sys, flows.pipeline; sys.exit(bool({'torch', 'timm'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_scoring_needs_no_torch(tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("row_id,a\nx_5,1\nx_10,0\n")
+    light = heavy_imports("score", table, table, "--threshold", "0.5", "--protocol", "birdset")
+    assert light == set()

@@ -12,7 +12,7 @@ from birdcore.store.artifact import Metrics, Step
 from birdcore.store.store import Job, Store
 from flows.dag import Dag
 from flows.problems import notes, write_problems
-from flows.results import not_scored
+from flows.score_lines import not_scored
 
 NAMES = {"test_soundscapes/a/s.wav": "a/s", "test_soundscapes/b/s.wav": "b/s"}
 

@@ -1,4 +1,4 @@
-"""The metrics against scikit-learn, the interval against a slow loop, and files people hand in."""
+"""The metrics against scikit-learn, and files people hand in."""
 
 import unicodedata
 from pathlib import Path
@@ -12,12 +12,13 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from birdcore.metrics import (
     NothingToScore,
-    bootstrap,
     class_auc,
+    class_average_precision,
     cmap,
     macro_auc,
     read_submission,
     score_files,
+    top1,
 )
 
 TABLE = st.tuples(st.integers(1, 30), st.integers(1, 5))
@@ -64,6 +65,36 @@ def test_cmap_equals_sklearn(rng: np.random.Generator) -> None:
     assert cmap(truth, scores) == pytest.approx(reference, abs=1e-9)
 
 
+RANKS = st.tuples(
+    arrays(np.bool_, (20, 3), elements=st.booleans()),
+    arrays(np.int64, (20, 3), elements=st.integers(-3, 3)),
+)
+
+
+@settings(deadline=None)
+@given(table=RANKS, seed=st.integers(0, 99))
+def test_metrics_are_of_ranks_alone_and_of_no_order(
+    table: tuple[np.ndarray, np.ndarray], seed: int
+) -> None:
+    truth, scores = table
+    generator = np.random.default_rng(seed)
+    rows, classes = generator.permutation(20), generator.permutation(3)
+    for metric in (class_auc, class_average_precision):
+        ours = metric(truth, scores)
+        np.testing.assert_allclose(metric(truth, np.exp(scores / 2) - 7), ours, atol=1e-12)
+        moved = metric(truth[rows][:, classes], scores[rows][:, classes])
+        np.testing.assert_allclose(moved, ours[classes], atol=1e-12)
+    ours = top1(truth, scores)
+    np.testing.assert_allclose(top1(truth, np.exp(scores / 2) - 7), ours)
+    np.testing.assert_allclose(top1(truth[rows][:, classes], scores[rows][:, classes]), ours[rows])
+
+
+def test_top1_counts_rows_with_a_class_and_shares_ties() -> None:
+    truth = np.array([[1, 0, 0], [0, 0, 0], [0, 1, 1], [1, 0, 0]])
+    scores = np.array([[0.9, 0.1, 0], [0.9, 0, 0], [0.5, 0.5, 0], [0.1, 0.2, 0.15]])
+    np.testing.assert_array_equal(top1(truth, scores), [1, np.nan, 0.5, 0])
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_scores_that_are_not_finite_are_refused(bad: float) -> None:
     truth, scores = np.eye(3), np.zeros((3, 3))
@@ -80,39 +111,6 @@ def test_soft_truth_and_unlike_shapes_are_refused() -> None:
         macro_auc(np.zeros((2, 3)), np.zeros((3, 2)))
     with pytest.raises(ValueError, match="tables"):
         macro_auc(np.zeros(3), np.zeros(3))
-
-
-@pytest.mark.parametrize("groups", [3, 12])
-def test_bootstrap_of_macro_auc_equals_scoring_each_draw(
-    rng: np.random.Generator, groups: int
-) -> None:
-    scores = rng.random((120, 6)).round(1)
-    truth = rng.random(scores.shape) < np.array([0.3, 0.3, 0.02, 0.9, 0, 1])
-    names = rng.permutation(np.repeat([f"site-{i}" for i in range(groups)], 120 // groups))
-
-    low, high = bootstrap(
-        truth, scores, names, generator=np.random.default_rng(1), rounds=50, level=0.9
-    )
-    _, group = np.unique(names, return_inverse=True)
-    rows = [np.flatnonzero(group == one) for one in range(groups)]
-    draws = np.random.default_rng(1).integers(groups, size=(50, groups))
-    picked = [np.concatenate([rows[one] for one in draw]) for draw in draws]
-    slow = np.quantile([macro_auc(truth[rows], scores[rows]) for rows in picked], [0.05, 0.95])
-    np.testing.assert_allclose((low, high), slow, atol=1e-12, rtol=0)
-    assert low < macro_auc(truth, scores) < high
-
-
-def test_bootstrap_resamples_groups_not_rows(rng: np.random.Generator) -> None:
-    truth, scores = rng.random((80, 1)) < 0.5, rng.random((80, 1))
-    one = np.zeros(80)
-    interval = bootstrap(truth, scores, one, generator=rng, rounds=20)
-    assert interval == pytest.approx((macro_auc(truth, scores),) * 2)
-
-
-def test_bootstrap_leaves_out_draws_without_positives(rng: np.random.Generator) -> None:
-    truth, scores = np.eye(8, 1, dtype=bool), np.eye(8, 1)
-    groups = np.arange(8)
-    assert bootstrap(truth, scores, groups, generator=rng, rounds=30) == (1, 1)
 
 
 def test_read_submission_takes_what_editors_write(tmp_path: Path) -> None:
