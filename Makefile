@@ -22,7 +22,7 @@ test: install
 	$(BIN)/pytest -n 3 --dist loadgroup --no-loadscope-reorder --ignore=tests/drills
 
 drills: install
-	$(BIN)/pytest tests/drills
+	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder tests/drills
 
 lint: install
 	$(BIN)/ruff check .

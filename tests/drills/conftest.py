@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TextIO
 from uuid import UUID
@@ -171,6 +171,24 @@ def places(tiny_data: Path, tiny_recipe: Path, tmp_path: Path) -> dict[str, Any]
         "store": str(tmp_path / "store"),
         "out": str(tmp_path / "out"),
     }
+
+
+@pytest.fixture(scope="session")
+def submission_of(
+    ui: Ui, tiny_data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Path], bytes]:
+    """The submission of a recipe whose run nothing happened to."""
+
+    @cache
+    def submission(recipe: Path) -> bytes:
+        folder = tmp_path_factory.mktemp("undisturbed")
+        places = {"data": tiny_data, "store": folder / "store", "out": folder / "out"}
+        asked = {name: str(path) for name, path in places.items()}
+        run = ui.ended(ui.new_run("pipeline", recipe=str(recipe), **asked))
+        assert run.state_name == "Completed", run.state
+        return (folder / "out" / "submission.csv").read_bytes()
+
+    return submission
 
 
 LISTENER = """

@@ -19,8 +19,8 @@ from birdcore.store.locks import is_locked
 from tests.support.small_run import write_run
 
 FILES, KILLS = 200, 20
-LINKS, LINKS_MB = 12_000, 200
-"""A quarter of what benchmarks/results/memory.md has, which takes many minutes."""
+LINKS, LINKS_MB = 6_000, 140
+"""An eighth of what benchmarks/results/memory.md has, which takes many minutes."""
 LONG_S, LONG_MB = 4 * 3600, 1500
 """Long enough for codes in a temporary file; a day is in benchmarks/results/memory.md."""
 RATE = 8_000

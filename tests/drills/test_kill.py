@@ -47,7 +47,7 @@ def test_a_run_that_is_killed_in_each_stage_ends_with_the_same_submission(
     store = tmp_path / "store"
     for stage in ("clean", "mel", "train", "label", "predict"):
         with start_birdflow(*command) as run:
-            until(lambda stage=stage: working(store, stage) or run.poll() is not None, 120)
+            until(lambda stage=stage: working(store, stage) or run.poll() is not None, 600)
             trainings = children(run.pid)
             run.kill()
             said = run.communicate()[0]
@@ -79,7 +79,7 @@ def test_a_kill_in_the_third_round_of_a_noisy_student_loses_at_most_one_epoch(
         said = first.communicate()[0]
     assert first.returncode == 0, said
     with run("killed") as second:
-        until(lambda: finished() >= 3 or second.poll() is not None, 120)
+        until(lambda: finished() >= 3 or second.poll() is not None, 600)
         second.kill()
         said = second.communicate()[0]
     assert second.returncode == -signal.SIGKILL, said
@@ -108,7 +108,7 @@ def test_ctrl_c_ends_a_run_and_its_trainings(
     until: Callable[..., None],
 ) -> None:
     with start_birdflow(*command, *LONG) as run:
-        until(lambda: working(tmp_path / "store", "train") or run.poll() is not None, 120)
+        until(lambda: working(tmp_path / "store", "train") or run.poll() is not None, 600)
         trainings = children(run.pid)
         os.killpg(run.pid, signal.SIGINT)  # as a terminal does
         said = run.communicate(timeout=60)[0]

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +13,18 @@ from birdcore.store.artifact import MANIFEST, Ref
 from birdcore.store.manifest import read_manifest
 from birdcore.training.checkpoint import CHECKPOINTS
 
-LONG = "round.0.epochs=40"
+LONG = Path(__file__).parents[1] / "recipes" / "tiny-long.toml"
 
 
 @pytest.fixture(scope="module")
-def undisturbed(
-    birdflow: Any, tiny_data: Path, tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory
-) -> bytes:
+def undisturbed(submission_of: Callable[[Path], bytes]) -> bytes:
     """The submission of a run that nothing happened to."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    places = ["--store", folder / "store", "--out", folder / "out"]
-    done = birdflow("run", tiny_recipe, "--data", tiny_data, *places, "--set", LONG)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return (folder / "out" / "submission.csv").read_bytes()
+    return submission_of(LONG)
 
 
 @pytest.fixture
 def asked(places: dict[str, Any]) -> dict[str, Any]:
-    return places | {"settings": [LONG]}
+    return places | {"recipe": str(LONG)}
 
 
 def training(store: Path) -> bool:
