@@ -52,7 +52,9 @@ def place(
         found[""] = names.of_table(table.name)
     if not rows:
         _remark_lost(remarks, 1, "", found[""])
-    default = _default_label(table, rows, found.get(""), settings)
+    recordings = frozenset(each for each in found.values() if isinstance(each, str))
+    labelled = rows if recordings else ()  # a table of other recordings needs no label
+    default = _default_label(table, labelled, found.get(""), settings)
     absent = {label.casefold() for label in settings.absent_labels}
     made: dict[Annotation, Annotation] = {}
     for row in rows:
@@ -67,7 +69,6 @@ def place(
                 remarks["row that is there twice, counted once"].append((row.line, ""))
             else:
                 made[same] = replace(same, source=f"{table.name}:{row.line}")
-    recordings = frozenset(each for each in found.values() if isinstance(each, str))
     return Annotated(tuple(made.values()), recordings, tuple(_problems(table, remarks)))
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 
 from birdcore.annotations.row import Row
 from birdcore.annotations.table import (
+    LABELS,
     Record,
     Table,
     first_cell,
@@ -23,11 +24,6 @@ from birdcore.unicode_names import nfc
 BEGIN, END, LENGTH, OFFSET = "begin time s", "end time s", "delta time s", "file offset s"
 RECORDING = ("begin path", "begin file", "file", "filename")
 """Columns that name the recording, the surest first."""
-LABELS = (
-    "scientific name", "species code", "species", "annotation", "annotations", "label", "class",
-    "common name", "tags", "tag", "id", "comments",
-)  # fmt: skip
-"""Columns that may hold labels, in order of trust."""
 
 
 def fits(table: Table) -> bool:

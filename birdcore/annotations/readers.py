@@ -8,7 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from birdcore.annotations import raven
+from birdcore.annotations import (
+    audacity,
+    crowsetta_formats,
+    csv_windows,
+    hoplite,
+    kaleidoscope,
+    raven,
+)
 from birdcore.annotations.annotation import Annotated, Annotation
 from birdcore.annotations.match import Names
 from birdcore.annotations.place import in_negative_folder, place
@@ -29,6 +36,12 @@ class Reader:
 
 READERS = {
     "raven": Reader(raven.fits, raven.read),
+    "kaleidoscope": Reader(kaleidoscope.fits, kaleidoscope.read),
+    "pyha": Reader(kaleidoscope.fits_pyha, kaleidoscope.read),
+    "hoplite": Reader(hoplite.fits, hoplite.read),
+    "csv": Reader(csv_windows.fits, csv_windows.read),
+    "audacity": Reader(audacity.fits, audacity.read),
+    "crowsetta": Reader(crowsetta_formats.fits, crowsetta_formats.read),
 }
 """Formats by the name that `annotations.format` gives; the first that fits reads a table."""
 
@@ -66,16 +79,18 @@ def read_annotations(
         name = format_of(table)
         if name is None or settings.format not in ("auto", name):
             problems += _passed_over(table, name)
-            continue
-        rows = READERS[name].read(table, settings)
-        part = place(table, rows, names, settings, durations or {})
-        covered |= part.recordings
-        problems += part.problems
-        again = 0
-        for annotation in part.annotations:
-            again += made.setdefault(replace(annotation, source=""), annotation) != annotation
-        if again:
-            problems.append(Problem("labels that another table has too", table.name, f"{again}"))
+        elif table.head.strip() or names.of_table(table.name):  # an empty note is no table
+            part = place(
+                table, READERS[name].read(table, settings), names, settings, durations or {}
+            )
+            covered |= part.recordings
+            problems += [*part.problems, *_detections(table)]
+            again = 0
+            for annotation in part.annotations:
+                again += made.setdefault(replace(annotation, source=""), annotation) != annotation
+            if again:
+                detail = f"{again} of {len(part.annotations)}, counted once"
+                problems.append(Problem("labels that another table has too", table.name, detail))
     heard = {each.recording for each in made.values() if each.kind != "absent"}
     bare = sorted(set(recordings) - covered)
     silent = {each for each in recordings if in_negative_folder(each, settings)} - heard
@@ -98,12 +113,24 @@ def format_of(table: Table) -> str | None:
 
 
 def _passed_over(table: Table, name: str | None) -> list[Problem]:
+    """What to say of a table that is not read: nothing of notes and lists of files."""
     if name is not None:
         return [Problem("table of another format, left out", table.name, name)]
-    if len(table.header) < 2 or (table.path.suffix.casefold() == ".txt" and "\t" not in table.head):
-        return []  # a note, a list of files
+    if "\0" in table.head or "\ufffd" in table.head:
+        return [Problem("no UTF-8 text, left out", table.name, "save it as UTF-8 if it has labels")]
+    is_note = table.path.suffix.casefold() == ".txt" and "\t" not in table.head
+    if is_note or len(table.header) < 2:
+        return []
     columns = ", ".join(table.header)[:200]
     return [Problem("table of no known format of labels, left out", table.name, columns)]
+
+
+def _detections(table: Table) -> list[Problem]:
+    found = {"confidence", "score", "top1dist"} & {*table.header}
+    if not found or "manual id" in table.header:
+        return []
+    detail = "if a program wrote it, these are no labels of a person: move it away"
+    return [Problem(f"table with a column {found.pop()}, taken as labels", table.name, detail)]
 
 
 def _place(annotation: Annotation) -> tuple[str, float, float, str, str]:

@@ -16,7 +16,13 @@ from birdcore.config import Annotations
 from birdcore.csv_table import Problem, TableError, csv_rows, read_text
 from birdcore.unicode_names import is_utf8, nfc, printable
 
-SUFFIXES = (".txt", ".csv", ".tsv", ".textgrid", ".not.mat", ".phn", "annotation.xml")
+SUFFIXES = (".txt", ".csv", ".tsv", ".textgrid", ".not.mat")
+LABELS = (
+    "scientific name", "primary label", "species code", "ebird code", "species", "label species",
+    "label", "annotation", "annotations", "class", "class name", "common name", "name", "birds",
+    "tags", "tag", "id", "comments",
+)  # fmt: skip
+"""Columns that may hold labels, in order of trust, as `column_key` spells them."""
 HEAD_BYTES = 1 << 16
 """So much of a file is enough to tell whose it is."""
 CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d*)?)", re.ASCII)
@@ -33,8 +39,11 @@ class Table:
     @cached_property
     def head(self) -> str:
         """How it begins; what is not UTF-8 is replaced, since it may be anything."""
-        with self.path.open("rb") as file:
-            return file.read(HEAD_BYTES).decode("utf-8-sig", errors="replace")
+        try:
+            with self.path.open("rb") as file:
+                return file.read(HEAD_BYTES).decode("utf-8-sig", errors="replace")
+        except OSError as error:
+            raise TableError(f"{self.path}: can't be read: {error.strerror}") from None
 
     @cached_property
     def text(self) -> str:
@@ -80,11 +89,16 @@ def find_tables(root: Path) -> tuple[list[Table], list[Problem]]:
     todo: list[tuple[Path, str, frozenset[tuple[int, int]]]] = [(root, "", frozenset())]
     while todo:
         folder, below, around = todo.pop()
-        here = folder.stat()
+        try:
+            here, listed = folder.stat(), sorted(os.listdir(folder))
+        except OSError as error:
+            why = error.strerror or str(error)
+            problems.append(Problem("folder that can't be read", printable(below), why))
+            continue
         inside = around | {(here.st_dev, here.st_ino)}
         if inside == around:
             continue  # a link that leads back to a folder around it
-        for name in sorted(os.listdir(folder)):
+        for name in listed:
             path = folder / name
             if name.startswith(".") or not is_utf8(name):
                 continue

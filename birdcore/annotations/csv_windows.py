@@ -1,0 +1,84 @@
+"""CSV tables with a recording, a start, an end and a label a row, as competitions, crowsetta,
+monitoR, warbleR and people write them.
+
+They agree on that and on no column's name. Several labels of a window may stand in one cell, with
+semicolons between them (BirdCLEF+ 2026). R's packages give frequencies in kHz.
+"""
+
+from collections.abc import Iterator
+
+from birdcore.annotations.row import Row
+from birdcore.annotations.table import (
+    LABELS,
+    Record,
+    Table,
+    first_cell,
+    hertz,
+    label_column,
+    records,
+    seconds,
+)
+from birdcore.config import Annotations
+from birdcore.unicode_names import nfc
+
+# fmt: off
+RECORDING = (
+    "audiofilename", "audio filename", "filename", "file name", "notated path", "sound files",
+    "sound file", "audio path", "audio file", "file path", "filepath", "recording", "wav", "path",
+    "file",
+)
+START = (
+    "start", "start s", "start time", "start time s", "start seconds", "start sec", "begin",
+    "begin s", "begin time", "begin time s", "onset", "onset s", "onset time", "t start", "tmin",
+)
+END = (
+    "end", "end s", "end time", "end time s", "end seconds", "end sec", "stop", "stop s",
+    "stop time", "stop seconds", "offset", "offset s", "offset time", "t end", "tmax",
+)
+LENGTH = ("duration", "duration s", "length", "length s", "delta time s")
+LOW = {
+    "low freq hz": 1, "low hz": 1, "low frequency": 1, "low freq": 1, "min frequency": 1,
+    "min freq": 1, "freq low": 1, "fmin": 1,
+    "bottom freq": 1000, "min frq": 1000, "low freq khz": 1000, "low khz": 1000,
+}
+"""Columns of the lower frequency, and how many Hz their unit is: warbleR and monitoR use kHz."""
+HIGH = {
+    "high freq hz": 1, "high hz": 1, "high frequency": 1, "high freq": 1, "max frequency": 1,
+    "max freq": 1, "freq high": 1, "fmax": 1,
+    "top freq": 1000, "max frq": 1000, "high freq khz": 1000, "high khz": 1000,
+}
+# fmt: on
+
+
+def fits(table: Table) -> bool:
+    """Whether it has columns for where a label begins, and where it ends or how long it is."""
+    header = set(table.header)
+    return bool(header & {*START} and header & {*END, *LENGTH})
+
+
+def read(table: Table, settings: Annotations) -> list[Row]:
+    """Its rows, one for each label of a cell; raises TableError where a time is none."""
+    rows = list(records(table))
+    label = label_column(table, rows, LABELS, settings)
+    return [each for row in rows for each in _labels(table, row, label)]
+
+
+def _labels(table: Table, row: Record, label: str | None) -> Iterator[Row]:
+    start = seconds(table, row, _column(row, START))
+    if (last := _column(row, END)) in row.cells:
+        end = seconds(table, row, last)
+    else:
+        end = start + seconds(table, row, _column(row, LENGTH))
+    low, high = _frequency(row, LOW), _frequency(row, HIGH)
+    names = [nfc(name).strip() for name in row.cells[label].split(";")] if label else []
+    for name in [name for name in names if name] or [""]:
+        yield Row(row.line, start, end, name, low, high, recording=first_cell(row, RECORDING))
+
+
+def _column(row: Record, names: tuple[str, ...]) -> str:
+    return next((name for name in names if name in row.cells), names[0])
+
+
+def _frequency(row: Record, units: dict[str, int]) -> float | None:
+    column = next((name for name in units if name in row.cells), "")
+    return hertz(row, column, units.get(column, 1))
