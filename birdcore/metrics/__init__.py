@@ -6,14 +6,13 @@ from birdcore.metrics.files import (
     Matched,
     NothingToScore,
     Scores,
-    Submission,
     match_files,
     match_scorable,
-    read_submission,
     score_files,
 )
 from birdcore.metrics.metrics import class_auc, class_average_precision, cmap, macro_auc, top1
 from birdcore.metrics.resampling import bootstrap
+from birdcore.metrics.submission import Submission, read_submission
 
 __all__ = [
     "Estimate",

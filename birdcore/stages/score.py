@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from birdcore.config import Score, defaults_of
 from birdcore.csv_table import is_there
-from birdcore.metrics.files import read_submission
+from birdcore.metrics.submission import read_submission
 from birdcore.sources.row_names import refuse_one_for_two, stem_of
 from birdcore.sources.soundscapes import rows_of
 from birdcore.sources.source import Source
