@@ -13,6 +13,7 @@ from birdcore.metrics.files import (
 from birdcore.metrics.metrics import class_auc, class_average_precision, cmap, macro_auc, top1
 from birdcore.metrics.resampling import bootstrap
 from birdcore.metrics.submission import Submission, read_submission
+from birdcore.metrics.truth import read_truth
 
 __all__ = [
     "Estimate",
@@ -31,6 +32,7 @@ __all__ = [
     "match_files",
     "match_scorable",
     "read_submission",
+    "read_truth",
     "score_files",
     "top1",
 ]

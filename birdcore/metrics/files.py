@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from birdcore.metrics.metrics import class_auc, cmap, mean_scored
 from birdcore.metrics.resampling import bootstrap
 from birdcore.metrics.submission import read_submission
+from birdcore.metrics.truth import read_truth
 from birdcore.unicode_names import nfc
 
 
@@ -56,14 +57,12 @@ class NothingToScore(ValueError):
 
 
 def match_files(submission: Path, truth: Path) -> Matched:
-    """A submission and a truth file of the same form with cells 0 and 1, matched by name.
+    """A submission and a truth (`read_truth`), matched by name.
 
-    Raises ValueError where the truth holds other numbers, and as `read_submission` does.
+    Raises ValueError as `read_submission` and `read_truth` do.
     """
-    given, true = read_submission(submission, may_be_empty=True), read_submission(truth)
-    for row, column in np.argwhere((true.scores != 0) & (true.scores != 1))[:1]:
-        where = f"{truth}, row {true.row_ids[row]}, column {true.labels[column]}"
-        raise ValueError(f"{where}: {true.scores[row, column]:g} is neither 0 nor 1")
+    given = read_submission(submission, may_be_empty=True)
+    true = read_truth(truth, given.labels)
     rows, of_truth, rows_missing = _positions(true.row_ids, given.row_ids)
     columns, classes, classes_missing = _positions(true.labels, given.labels)
     return Matched(
@@ -100,7 +99,7 @@ def score_files(
     rounds: int = 1000,
     level: float = 0.95,
 ) -> Scores:
-    """Score a submission against a truth file of the same form with cells 0 and 1.
+    """Score a submission against a truth file, see `read_truth`.
 
     Rows and columns are matched by name; what only one of them has is not scored, and what the
     truth alone has is named. The interval resamples soundscapes, the part of a row id before its

@@ -52,6 +52,12 @@ def read_submission(path: Path, *, may_be_empty: bool = False) -> Submission:
     return Submission(tuple(lines), labels, scores)
 
 
+def read_header(path: Path) -> list[str]:
+    """The names of a CSV's columns; raises as `read_submission` does."""
+    rows = csv.reader(io.StringIO(_text(path), newline=""))
+    return next((cells for cells in rows if cells), [])
+
+
 def _text(path: Path) -> str:
     if path.exists() and not path.is_file() and not path.is_dir():
         raise ValueError(f"{path}: a pipe or device, no table")

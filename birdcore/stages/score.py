@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from birdcore.config import Score, defaults_of
 from birdcore.csv_table import is_there
-from birdcore.metrics.submission import read_submission
+from birdcore.metrics.truth import read_truth
 from birdcore.sources.row_names import refuse_one_for_two, stem_of
 from birdcore.sources.soundscapes import rows_of
 from birdcore.sources.source import Source
@@ -29,13 +29,13 @@ def step(settings: Score, source: Source, submission: Ref) -> Step | None:
         None where the data has no truth, or none of a soundscape that is there.
 
     Raises:
-        ValueError: The truth is no table of the submission's form, or a row of it could be that of
+        ValueError: The truth is no table of true labels, or a row of it could be that of
             two soundscapes.
     """
     truth = source.root / settings.truth
     if not is_there(truth):
         return None
-    row_ids, names = read_submission(truth).row_ids, rows_of(source)
+    row_ids, names = read_truth(truth).row_ids, rows_of(source)
     refuse_one_for_two(str(truth), row_ids, names)
     if not {stem_of(row) for row in row_ids} & set(names.values()):
         return None
