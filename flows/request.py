@@ -3,21 +3,46 @@
 Kept apart from both, so that a plan and the run that follows it can't differ.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from birdcore.config import Recipe, read_recipe
+from birdcore.config.without_soundscapes import without_soundscapes
+from birdcore.csv_table import Problem
 from birdcore.sources.birdclef import scan
+from birdcore.sources.soundscapes import NO_TEST
 from birdcore.sources.source import Source, extra_sources
+from birdcore.sources.stand_ins import with_stand_ins
 from birdcore.store.run_records import Run, RunRequest
 from birdcore.store.runs import record_steps
 from birdcore.store.store import Store
 from flows.dag import Dag, build_dag
 
+NO_SOUNDSCAPE = "no unlabelled soundscape"
+OTHERWISE = (NO_TEST, NO_SOUNDSCAPE)
+"""Problems that say what a run does otherwise than it was asked to."""
+
 
 def read_inputs(request: RunRequest, store: Store) -> tuple[Recipe, Source]:
-    """The parsed recipe and the recordings that the data folder holds."""
+    """The recipe and the recordings of the data folder, as far as they fit each other.
+
+    What of the recipe the folder has no recordings for is left out, and an empty test set is stood
+    in for; the source's problems say so.
+    """
     recipe = read_recipe(Path(request.recipe), request.settings)
-    return recipe, scan(Path(request.data), store)
+    return fitted(recipe, scan(Path(request.data), store))
+
+
+def fitted(recipe: Recipe, source: Source) -> tuple[Recipe, Source]:
+    """A recipe without what a source has no soundscapes for; see `read_inputs`."""
+    source = with_stand_ins(source)
+    soundscapes = source.subset("unlabelled")
+    if soundscapes.files:
+        return recipe, source
+    recipe, asides = without_soundscapes(recipe)
+    none = f"and there are none in {source.root / soundscapes.name}"
+    said = tuple(Problem(NO_SOUNDSCAPE, where, f"{what}, {none}") for where, what in asides)
+    return recipe, replace(source, problems=(*source.problems, *said))
 
 
 def collection_is_due(recipe: Recipe, source: Source, request: RunRequest) -> bool:

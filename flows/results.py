@@ -18,7 +18,8 @@ from birdcore.text import markdown, plain_text, to_csv
 from birdcore.training.records import EXTERNAL, FILE, merged, read_attribution, terms
 from flows.dag import Dag
 from flows.model_files import model_files
-from flows.problems import PROBLEMS, problems_csv
+from flows.problems import PROBLEMS, notes, problems_csv
+from flows.request import OTHERWISE
 from flows.result_folder import replace_results
 from flows.score_lines import not_scored
 
@@ -143,8 +144,9 @@ def summary(dag: Dag, store: Store, scores: dict[str, Any]) -> str:
             "round", "macro ROC-AUC", "95 % interval", "cmAP", "classes",
             rows=((name, *score_texts(s), s["classes_scored"]) for name, s in by_round),
         )  # fmt: skip
-    for line in not_scored(scores):
-        lines += ["", line]
+    otherwise = [problem for problem in dag.problems if problem.problem in OTHERWISE]
+    for line in [*notes(otherwise), *not_scored(scores)]:
+        lines += ["", markdown(line)]
     found = ((step.name, store.find(step.ref)) for step in dag.steps)
     lines += _table(
         "step", "took", "metrics",

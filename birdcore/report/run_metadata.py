@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from birdcore.sources.catalog import read_recordings
+from birdcore.sources.source import STAND_INS
 from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.store import Store
 from birdcore.training.records import EXTERNAL, FILE, merged, read_attribution, terms
@@ -25,6 +26,7 @@ SUBSETS = {
     "train_soundscapes": "Unlabelled soundscapes",
     "unlabeled_soundscapes": "Unlabelled soundscapes",
     "test_soundscapes": "Test soundscapes",
+    STAND_INS: "Training soundscapes in place of test ones",
 }
 """Titles of those that have one; others go by their names."""
 REJECTED = 500

@@ -5,7 +5,9 @@ from pathlib import PurePosixPath
 
 from birdcore.csv_table import Problem
 from birdcore.sources.row_names import decides_rows, refuse_one_for_two, row_names, stem_of
-from birdcore.sources.source import SAMPLE, Source
+from birdcore.sources.source import SAMPLE, STAND_INS, Source
+
+NO_TEST = "no test soundscape"
 
 
 def rows_of(source: Source) -> dict[str, str]:
@@ -34,12 +36,13 @@ def _row_problems(source: Source) -> Iterator[Problem]:
     unused = {PurePosixPath(path).stem: why for path, why in _passed_over(source).items()}
     if not names:
         yield Problem(
-            "no test soundscape",
+            NO_TEST,
             source.subset("test").name,
             "the submission has a header and no rows",
         )
     if wanted and not sample_decides(source):
-        rows = f"the rows are those of the {len(names)} soundscapes in {folder}"
+        where = "that are predicted" if folder == STAND_INS else f"in {folder}"
+        rows = f"the rows are those of the {len(names)} soundscapes {where}"
         yield Problem("rows of no soundscape that is there", SAMPLE, rows)
     else:
         for stem in sorted(wanted - set(names.values())):
@@ -63,6 +66,8 @@ def _passed_over(source: Source) -> dict[str, str]:
 
 
 def _leaked(source: Source) -> Iterator[Problem]:
+    if source.subset("test").name == STAND_INS:
+        return  # said of all of them already
     trained = {
         file.sha256: file.path
         for subset in source.subsets

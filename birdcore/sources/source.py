@@ -143,6 +143,8 @@ class Layout:
         return getattr(import_module(self.module), name)
 
 
+STAND_INS = "stand_ins"
+"""The subset of training soundscapes that are predicted where there are no test ones."""
 SAMPLE = "sample_submission.csv"
 """Names the rows and classes that a submission has."""
 MAIN = "birdclef"

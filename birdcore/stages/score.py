@@ -12,7 +12,7 @@ from birdcore.csv_table import is_there
 from birdcore.metrics.truth import read_truth
 from birdcore.sources.row_names import refuse_one_for_two, stem_of
 from birdcore.sources.soundscapes import rows_of
-from birdcore.sources.source import Source
+from birdcore.sources.source import STAND_INS, Source
 from birdcore.stages.submission import ROUND
 from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.files import file_sha256, write_text
@@ -26,14 +26,14 @@ def step(settings: Score, source: Source, submission: Ref) -> Step | None:
     """The scores of a submission.
 
     Returns:
-        None where the data has no truth, or none of a soundscape that is there.
+        None where the data has no truth, or none of a test soundscape that is there.
 
     Raises:
         ValueError: The truth is no table of true labels, or a row of it could be that of
             two soundscapes.
     """
     truth = source.root / settings.truth
-    if not is_there(truth):
+    if not is_there(truth) or source.subset("test").name == STAND_INS:
         return None
     row_ids, names = read_truth(truth).row_ids, rows_of(source)
     refuse_one_for_two(str(truth), row_ids, names)
