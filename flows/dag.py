@@ -11,7 +11,7 @@ from birdcore.config.validation import EXTERNAL_TEACHER
 from birdcore.csv_table import Problem
 from birdcore.sources.shards import Shard, shards
 from birdcore.sources.soundscapes import rows_of, soundscape_problems
-from birdcore.sources.source import Source, Subset
+from birdcore.sources.source import LABELLED, Source, Subset
 from birdcore.stages import (
     catalog,
     clean,
@@ -116,8 +116,8 @@ def build_dag(
             cataloged = collection.step(each, refs(leaky))
             steps += compared
         folded = folds.step(cataloged.ref, recipe.folds.count, recipe.seed)
-        clips = recordings[each.subset("labelled").name]
-        data[each.name] = RoundData(cataloged.ref, folded.ref, clips, soundscapes)
+        clips, annotated = (recordings.get(each.subset(use).name, Prepared()) for use in LABELLED)
+        data[each.name] = RoundData(cataloged.ref, folded.ref, clips, soundscapes, annotated)
         steps += [folded] if each is source else [cataloged, folded]
     models: dict[str, Models] = {}
     exports: dict[Ref, Ref] = {}

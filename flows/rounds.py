@@ -47,6 +47,7 @@ class RoundData:
     folds: Ref
     clips: Prepared
     soundscapes: Prepared
+    annotated: Prepared = Prepared()
 
     def inputs(self, round_config: Round) -> dict[str, Refs]:
         """The inputs that every model of a round reads, by the names that training knows."""
@@ -56,6 +57,10 @@ class RoundData:
             "folds": (self.folds,),
             "mel": refs(self.clips.mels),
         }
+        of_events = round_config.annotated
+        reads_events = of_events.train or of_events.validate_on != "clips"
+        if self.annotated.mels and reads_events and not with_outputs:
+            inputs["annotated"] = refs(self.annotated.mels)
         if with_outputs:
             inputs["heard"] = refs(self.clips.outputs)
         if uses_soundscapes(round_config) or round_config.background.probability:

@@ -65,6 +65,21 @@ class LabelSelection(Section):
     """Labels of a segment are scaled down to this sum where theirs is higher (2026: .75)."""
 
 
+class AnnotatedCrops(Section):
+    """How recordings train whose labels have a beginning and an end: labelled soundscapes (2026),
+    and selection tables."""
+
+    train: bool = True
+    """Crops around each window or event that somebody annotated, as many as crops of a clip."""
+    validate_on: Literal["all", "annotated", "clips"] = "all"
+    """What of the held-out recordings chooses the best epoch: windows of annotated recordings,
+    clips, or both alike. Where there are none of a kind, the others do."""
+    event_share: Share = 0.5
+    """An event labels a crop that holds at least this share of it,"""
+    crop_share: Share = 0.2
+    """or of which it fills this share. A class of which there is less is unknown in the crop."""
+
+
 class TrainSettings(Section):
     """The settings of a round that its training loop reads."""
 
@@ -91,6 +106,7 @@ class TrainSettings(Section):
     batch: Annotated[int, Field(ge=2)] = 64
     repeat: Count = 1
     """Crops of each recording in an epoch."""
+    annotated: AnnotatedCrops = AnnotatedCrops()
     min_per_class: Annotated[int, Field(ge=0)] = 0
     """Recordings of rarer classes are repeated up to this number (5th place: 20)."""
     crop_s: Positive = 5.0

@@ -163,7 +163,8 @@ def read_members(
 
     Returns:
         A table for each member, "ROUND/BACKBONE", with arrays `targets` and `probabilities` (C,)
-        and the number of the `model`, indexed by recording; and the classes (C,).
+        and the number of the `model`, indexed by recording; and the classes (C,). Windows of which
+        a class is unknown are left out.
     """
     members: dict[str, pd.DataFrame] = {}
     classes: set[tuple[str, ...]] = set()
@@ -172,7 +173,9 @@ def read_members(
         for model in models:
             spec = load_spec(model)
             parts = tables[spec.backbone]
-            parts.append(pd.read_parquet(model / "held_out.parquet").assign(model=len(parts)))
+            table = pd.read_parquet(model / "held_out.parquet").assign(model=len(parts))
+            unknown = [bool(np.isnan(targets).any()) for targets in table["targets"]]
+            parts.append(table[~np.array(unknown, bool)])
             classes.add(spec.classes)
         for backbone, parts in tables.items():
             members[f"{name}/{backbone}"] = pd.concat(parts).set_index("recording")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from birdcore.inference.held_out import read_held_out
+from birdcore.inference.held_out import read_held_out, start_of
 from birdcore.inference.weights import EnsembleWeights
 from birdcore.metrics import class_auc, match_files
 from birdcore.sources.row_names import row_names, stem_of
@@ -101,11 +101,12 @@ def evaluate_on_held_out(
     if held_out is None:
         return None
     truth, tables = held_out.truth, held_out.members
+    windows = [start_of(name) for name in held_out.recordings]
     blended = EnsembleWeights.read(ensemble.folder).blended(tables)
     by_member = {name: class_auc(truth, table) for name, table in tables.items()}
     return Evaluation(
-        recordings=held_out.recordings,
-        starts_s=(0.0,) * len(held_out.recordings),
+        recordings=tuple(recording for recording, _ in windows),
+        starts_s=tuple(start_s for _, start_s in windows),
         duration_s=None,
         classes=held_out.classes,
         truth=truth,

@@ -9,9 +9,15 @@ import pandas as pd
 from birdcore.audio.container import AUDIO_SUFFIXES
 from birdcore.config import Recipe
 from birdcore.csv_table import Problem, TableError, is_there
+from birdcore.sources.birdclef_windows import (
+    LABELLED_SOUNDSCAPES,
+    annotated_windows,
+    labelled_windows,
+)
 from birdcore.sources.catalog import Catalog, CatalogInput
 from birdcore.sources.listing import list_audio
 from birdcore.sources.overrides import OVERRIDES, read_overrides
+from birdcore.sources.soundscape_labels import SOUNDSCAPE_LABELS
 from birdcore.sources.source import MAIN, Source, SourceFile, Subset
 from birdcore.sources.tables import TRAIN_TEXT, Tables, read_tables
 from birdcore.store.artifact import Metrics, Progress
@@ -52,33 +58,37 @@ def scan(root: Path, store: Store, progress: Progress = no_progress) -> Source:
     problems = [problem for folder in layout.folders for problem in found[folder].passed_over]
     labelled = found[layout.clips].audio
     _refuse_unfit(root, metadata, labelled.keys(), problems)
-    tables = [root / name for name in layout.tables if is_there(root / name)]
+    tables = [root / name for name in (*layout.tables, *SOUNDSCAPE_LABELS) if is_there(root / name)]
+    windows = labelled_windows(root, found[layout.soundscapes].audio)
     paths = [path for listing in found.values() for path in listing.audio.values()]
     cache = store.root / "digests.parquet" if store.is_made else None
     with store.lock("digests"):
         read = digests(paths + tables, cache, progress)
     passed_over = _passed_over(metadata, labelled.keys(), problems)
     contents = {name: read[path].sha256 for name, path in labelled.items()}
+    annotated = {window.recording for window in windows.windows}
+
+    def files(folder: str, *, with_labels: bool = False) -> tuple[SourceFile, ...]:
+        return tuple(
+            SourceFile(name, read[path].bytes, read[path].sha256)
+            for name, path in found[folder].audio.items()
+            if (name in annotated) == with_labels
+        )
+
+    subsets = [Subset(folder, use, files(folder)) for folder, use in layout.folders.items()]
+    if annotated:
+        heard = files(layout.soundscapes, with_labels=True)
+        subsets.append(Subset(LABELLED_SOUNDSCAPES, "annotated", heard))
     return Source(
         name=MAIN,
         root=root.absolute(),
-        subsets=tuple(
-            Subset(
-                folder,
-                use,
-                tuple(
-                    SourceFile(name, read[path].bytes, read[path].sha256)
-                    for name, path in found[folder].audio.items()
-                ),
-            )
-            for folder, use in layout.folders.items()
-        ),
+        subsets=tuple(subsets),
         tables={path.name: read[path].sha256 for path in tables},
         metadata=metadata,
         overrides=read_overrides(root / OVERRIDES, labelled.keys()),
         problems=tuple(problems),
         passed_over=passed_over,
-        table_problems=tuple(_problems(metadata, contents, passed_over)),
+        table_problems=(*_problems(metadata, contents, passed_over), *windows.problems),
     )
 
 
@@ -123,9 +133,14 @@ def _refuse_unfit(
 def catalog(given: CatalogInput) -> Catalog:
     """The catalogue of the folder's labelled recordings, with all that does not fit in it."""
     tables = replace(read_tables(given.root), labels=given.labels)
-    recordings, species = _recordings(tables, given.audio), _species(tables)
+    soundscapes = f"{tables.layout.soundscapes}/"
+    heard = {name: sha for name, sha in given.audio.items() if name.startswith(soundscapes)}
+    clips = {name: sha for name, sha in given.audio.items() if name not in heard}
+    recordings, species = _recordings(tables, clips, heard), _species(tables)
     usable = recordings[recordings["usable"]]
-    problems = list(_problems(tables, given.audio, given.passed_over))
+    problems = list(_problems(tables, clips, given.passed_over))
+    annotated, of_windows = annotated_windows(given.root, heard, tables.labels)
+    problems += of_windows
     metrics: Metrics = {
         "recordings": len(recordings),
         "usable": len(usable),
@@ -133,12 +148,18 @@ def catalog(given: CatalogInput) -> Catalog:
         "species_with_recordings": int(species["label"].isin(usable["primary_label"]).sum()),
         "problems": len(problems),
     }
-    return Catalog(recordings, species, tuple(problems), metrics)
+    if annotated is not None:
+        counts = {"annotated": len(heard), "annotations": len(annotated.annotations)}
+        metrics = {**metrics, **counts}
+    return Catalog(recordings, species, tuple(problems), metrics, annotated)
 
 
-def _recordings(tables: Tables, audio: Mapping[str, str]) -> pd.DataFrame:
+def _recordings(
+    tables: Tables, clips: Mapping[str, str], annotated: Mapping[str, str]
+) -> pd.DataFrame:
     """One row per audio file; training files with what the table says of them."""
     train = tables.train.drop_duplicates("recording").drop(columns="filename")
+    audio = {**clips, **annotated}
     found = pd.DataFrame({"recording": list(audio), "sha256": list(audio.values())})
     rows = found.merge(train, on="recording", how="left").sort_values("recording")
     known = set(tables.labels)
@@ -147,7 +168,8 @@ def _recordings(tables: Tables, audio: Mapping[str, str]) -> pd.DataFrame:
         for labels in rows["secondary_labels"]
     ]
     labelled = rows["primary_label"].isin(known)
-    rows["usable"] = labelled & ~rows["sha256"].where(labelled).duplicated()
+    repeated = rows["sha256"].where(labelled).duplicated()
+    rows["usable"] = labelled & ~repeated & ~rows["sha256"].isin(annotated.values())
     for column in TRAIN_TEXT:
         rows[column] = rows[column].fillna("")
     return rows.reset_index(drop=True)

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from birdcore.config.section import Section
 from birdcore.csv_table import Problem
+from birdcore.sources.annotated import AnnotatedRecordings
 from birdcore.sources.tables import TRAIN_NUMBERS, TRAIN_TEXT
 from birdcore.store.artifact import Artifact, Metrics
 
@@ -71,18 +72,23 @@ class Catalog:
         species: A row per class: label, scientific_name, common_name, class_name, inat_taxon_id.
         problems: What does not fit between tables and files.
         metrics: Counts for the manifest.
+        annotated: What is heard when, where recordings are annotated. Their rows of `recordings`
+            have no label and are not usable as clips.
     """
 
     recordings: pd.DataFrame
     species: pd.DataFrame
     problems: tuple[Problem, ...]
     metrics: Metrics
+    annotated: AnnotatedRecordings | None = None
 
     def write(self, folder: Path) -> None:
-        """Write `recordings.parquet` and `species.parquet`."""
+        """Write `recordings.parquet`, `species.parquet` and the tables of annotated recordings."""
         table = pa.Table.from_pandas(self.recordings, RECORDINGS, preserve_index=False)
         pq.write_table(table, folder / "recordings.parquet")
         self.species.to_parquet(folder / "species.parquet", index=False)
+        if self.annotated is not None:
+            self.annotated.write(folder)
 
 
 def read_recordings(catalog: Artifact) -> pd.DataFrame:

@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     from birdcore.sources.tables import Tables
     from birdcore.store.store import Store
 
-Use: TypeAlias = Literal["labelled", "unlabelled", "test"]
-"""`labelled` recordings are cleaned of speech and trained on; `unlabelled` ones get pseudo-labels;
-`test` ones are predicted. Of the latter two every second is kept."""
+Use: TypeAlias = Literal["labelled", "annotated", "unlabelled", "test"]
+"""`labelled` recordings are cleaned of speech and trained on; `annotated` ones are trained on where
+their labels say; `unlabelled` ones get pseudo-labels; `test` ones are predicted. Of all but the
+first every second is kept."""
+LABELLED: tuple[Use, ...] = ("labelled", "annotated")
+"""Those that somebody labelled: a catalogue describes them."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ train. Soundscapes are no part of it: a new one must not change the key of every
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from birdcore.sources.source import SAMPLE, SOURCES, Source
+from birdcore.sources.source import LABELLED, SAMPLE, SOURCES, Source
 from birdcore.store.artifact import Metrics, Step
 from birdcore.store.store import Job
 
@@ -37,7 +37,8 @@ def settings_of(source: Source) -> dict[str, Any]:
 def files_of(source: Source) -> dict[str, Any]:
     """The files that a catalogue's step reads: tables and labelled recordings."""
     files = {name: sha for name, sha in source.tables.items() if name != SAMPLE}
-    files |= {file.path: file.sha256 for file in source.subset("labelled").files}
+    for use in LABELLED:
+        files |= {file.path: file.sha256 for file in source.subset(use).files}
     return {"files": files, "root": str(source.root)}
 
 

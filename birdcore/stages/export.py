@@ -102,6 +102,7 @@ def _int8(
     import pandas as pd
 
     from birdcore.inference.engine import cpu_engine, open_engine
+    from birdcore.inference.held_out import SPAN
     from birdcore.inference.int8 import quantize
     from birdcore.inference.onnx_file import INT8_FILE, ONNX_FILE
     from birdcore.metrics import class_auc
@@ -113,7 +114,8 @@ def _int8(
     exact = open_engine(folder, cpu_engine())  # opened before the other lies beside it
     quantize(folder / ONNX_FILE, batches, folder / INT8_FILE)
     integer = open_engine(folder, cpu_engine())
-    table = pd.read_parquet(held_out).head(HELD_OUT)
+    table = pd.read_parquet(held_out)
+    table = table[~table["recording"].str.contains(SPAN, regex=False)].head(HELD_OUT)
     by_name = {recording.cells.name: recording for recording in recordings}
     tried = [by_name[name] for name in table["recording"]]
     if not tried:

@@ -4,6 +4,8 @@ Publishes `folds.parquet`: a fold for each usable recording. Where authors are t
 folds, recordings are spread without regard to them, and a note says so.
 """
 
+from collections import Counter
+
 from birdcore.config.section import Section
 from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job
@@ -24,6 +26,9 @@ def step(catalog: Ref, count: int, seed: int) -> Step:
 
 
 def run(job: Job) -> Metrics:
+    import pandas as pd
+
+    from birdcore.sources.annotated import annotated_folds, read_annotated
     from birdcore.sources.catalog import read_recordings
     from birdcore.sources.folds import EVERYWHERE, assign_folds
 
@@ -31,9 +36,14 @@ def run(job: Job) -> Metrics:
     recordings = read_recordings(job.input("catalog"))
     usable = recordings[recordings["usable"]]
     assigned = assign_folds(usable, settings.count, settings.seed)
-    folds = assigned.of
+    folds: pd.Series = assigned.of
+    annotated = read_annotated(job.input("catalog"))
+    if annotated is not None:
+        times = Counter(usable["primary_label"])
+        folds = pd.concat([folds, annotated_folds(annotated, times, settings.count, settings.seed)])
+        folds.index.name = "recording"
     folds.rename("fold").reset_index().to_parquet(job.folder / "folds.parquet", index=False)
-    scored = usable["primary_label"][folds != EVERYWHERE].nunique()
+    scored = usable["primary_label"][assigned.of != EVERYWHERE].nunique()
     sizes = folds.value_counts()
     return {
         "recordings": len(folds),

@@ -41,7 +41,7 @@ def step(
         backbone: one of the round's.
         fold: the fold that validates the model and does not train it.
         seed: the recipe's.
-        inputs: catalog, folds, mel; and, where the round uses them, soundscapes, labels,
+        inputs: catalog, folds, mel; and, where the round uses them, annotated, soundscapes, labels,
             clip_labels, start (the model it starts from), heard and heard_soundscapes (an external
             teacher's outputs).
     """
@@ -102,7 +102,7 @@ def run(job: Job) -> Metrics:
         **cosine,
         "loss": training.history[-1]["loss"],
         "epochs": len(training.history),
-        "trained_on": len(data.train),
+        "trained_on": len(data.trained_recordings) if data.annotated else len(data.train),
         "held_out": len(data.held_out),
         "segments": 0 if data.segments is None else len(data.segments.rows),
         "device": device.type,
@@ -117,6 +117,7 @@ def training_files(
     """The files of a training step's inputs, which have the names that `step` takes."""
     import pandas as pd
 
+    from birdcore.sources.annotated import read_annotated
     from birdcore.sources.catalog import read_labels, read_recordings
     from birdcore.training.training_set import TrainingFiles
 
@@ -130,6 +131,8 @@ def training_files(
         folds=pd.read_parquet(folds / "folds.parquet").set_index("recording")["fold"],
         fold_count=folds.manifest.config["count"] if config.out_of_fold else 0,
         mels=files("mel", "mel.parquet"),
+        annotated=files("annotated", "mel.parquet"),
+        annotations=read_annotated(catalog) if inputs.get("annotated") else None,
         soundscapes=files("soundscapes", "mel.parquet"),
         segment_labels=files("labels", "labels.parquet"),
         clip_labels=files("clip_labels", "labels.parquet"),

@@ -50,7 +50,7 @@ def make_batch(
 
     Args:
         data: what crops, labels, soundscapes and pseudo-labels are taken from.
-        rows: recordings (B,), rows of `data.clips`.
+        rows: items (B,) of the training set: clips, or segments of annotated recordings.
         crops: length of crops, and how they are drawn.
         settings: the round's.
         rng: draws on the CPU: offsets, partners, weights.
@@ -61,27 +61,30 @@ def make_batch(
         The batch on the device of the training set's clips.
     """
     noise = noise or rng
+    items, rows = rows, data.rows_of(rows)
     rows_on_device = rows.to(data.clips.device)
     if offsets is None:
         offsets = draw_offsets(data.clips, rows_on_device, crops, rng)
+        offsets = _around_segments(data, items, offsets.cpu(), rng)
     offsets = offsets.to(data.clips.device)
     power = data.clips.power(rows_on_device, offsets, crops.frames, with_floor=crops.with_floor)
-    labels = data.labels[rows]
+    labels, mask = data.labels[rows], None
     if data.clip_targets is not None:
         teacher = data.clip_targets.at(rows, offsets)
         labels = combine_targets(labels, teacher, settings.targets)
+    if data.annotated is not None:
+        labels, mask = _labels_of_events(data, items, offsets, crops.frames, labels)
     if data.teacher_outputs is not None:
         rate = data.clips.spec.frame_rate
         labels = data.teacher_outputs.embedding(rows, offsets / rate, crops.frames / rate)
     power = _distort(power, data.clips.spec, crops, settings, noise)
-    mask = None
     if data.background is not None and data.background.names:
         power = add_background(
             power, data.background, data.quiet, settings.background, crops, rng, noise
         )
     if data.segments is not None:
         power, labels, mask = mix_pseudo_labelled(
-            power, labels, data.segments, settings, crops, rng
+            power, labels, data.segments, settings, crops, rng, mask
         )
     power, labels, mask, mixed = mix_within_batch(
         power, labels, mask, settings.mixup, settings.sumix, rng
@@ -93,6 +96,31 @@ def make_batch(
     if mask is not None:
         mask = mask.to(device)
     return Batch(power, labels.to(device), mask, mixed and mixed.to(device))
+
+
+def _around_segments(data: TrainingSet, items: Tensor, offsets: Tensor, rng: Generator) -> Tensor:
+    """First frames (B,) of crops: those of annotated segments are drawn around them."""
+    is_segment, segments = data.segments_of(items)
+    if data.annotated is None or not is_segment.any():
+        return offsets
+    return torch.where(is_segment, data.annotated.draw(segments, rng), offsets)
+
+
+def _labels_of_events(
+    data: TrainingSet, items: Tensor, offsets: Tensor, frames: int, labels: Tensor
+) -> tuple[Tensor, Tensor | None]:
+    """Labels of crops, in which those of segments have the events that they hold; which count."""
+    is_segment, segments = data.segments_of(items)
+    if data.annotated is None or not is_segment.any():
+        return labels, None
+    at = is_segment.nonzero()[:, 0]
+    rows = data.annotated.rows[segments[at]]
+    of_events, known = data.annotated.labels.at(
+        rows, offsets.cpu()[at], torch.full_like(rows, frames)
+    )
+    mask = torch.ones(labels.shape, dtype=torch.bool)
+    mask[at] = known
+    return labels.index_copy(0, at, of_events), mask
 
 
 def _distort(

@@ -72,6 +72,9 @@ def epoch_rows(
     repeats = repeats.ceil().clamp(min=1).long() * repeat
     if by_class:
         shares = (present / count).sum(dim=1)
+        silent = ~present.any(dim=1)  # windows in which nothing sounds are a class of their own
+        if silent.any():
+            shares = torch.where(silent, 1 / silent.sum(), shares)
         draws = int(repeats.sum())
         return rows[torch.multinomial(shares, draws, replacement=True, generator=generator)]
     all_rows = rows.repeat_interleave(repeats)

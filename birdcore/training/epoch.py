@@ -98,9 +98,23 @@ def _plan(
     )
     if settings.crops == "random":
         return [(batch, None) for batch in batches(rows, settings.batch)]
-    rows, offsets = overlapping(data.clips, rows, crops, rng)
+    rows, offsets = _overlapping(data, rows, crops, rng)
     parts = batches(torch.arange(len(rows)), settings.batch)
     return [(rows[part], offsets[part]) for part in parts]
+
+
+def _overlapping(
+    data: TrainingSet, items: Tensor, crops: CropSampling, rng: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Items and first frames of crops that cover them; of an annotated segment it is one crop."""
+    if data.annotated is None:
+        return overlapping(data.clips, items, crops, rng)
+    is_segment, segments = data.segments_of(items)
+    rows, offsets = overlapping(data.clips, items[~is_segment], crops, rng)
+    rows = torch.cat([rows, items[is_segment]])
+    offsets = torch.cat([offsets, data.annotated.draw(segments[is_segment], rng)])
+    order = torch.randperm(len(rows), generator=rng)
+    return rows[order], offsets[order]
 
 
 def _train_step(

@@ -31,6 +31,7 @@ def mix_pseudo_labelled(
     settings: TrainSettings,
     crops: CropSampling,
     rng: Generator,
+    known: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Mix clips with pseudo-labelled segments, or replace them (`settings.mix_as`).
 
@@ -44,6 +45,7 @@ def mix_pseudo_labelled(
         settings: `mix`, `mix_share`, `mix_as` and `match_power` are read.
         crops: length of crops.
         rng: on the CPU.
+        known: which labels of the clips count (B, K); None: all of them.
 
     Returns:
         Power, labels and a mask (B, K) of the labels that count.
@@ -64,12 +66,15 @@ def mix_pseudo_labelled(
         mixed = mix_constant(power, chunks, settings.mix, match_power=settings.match_power)
         mixed_labels = torch.maximum(labels, segments.labels[drawn])
         counts = segments.mask[drawn] | (labels > 0)
+        if known is not None:
+            counts = counts & (known | (mixed_labels > 0))
     else:
         mixed, mixed_labels, counts = chunks, segments.labels[drawn], segments.mask[drawn]
+    own = torch.ones_like(counts) if known is None else known
     return (
         torch.where(chosen.to(power.device)[:, None, None], mixed, power),
         torch.where(chosen[:, None], mixed_labels, labels),
-        counts | ~chosen[:, None],
+        torch.where(chosen[:, None], counts, own),
     )
 
 

@@ -58,12 +58,13 @@ class ClipTargets:
         return rows * 1e9 + frames
 
 
-def read_clip_targets(clips: Recordings, paths: Sequence[Path]) -> ClipTargets:
+def read_clip_targets(clips: Recordings, paths: Sequence[Path], count: int) -> ClipTargets:
     """Labels of all segments of these clips.
 
     Args:
         clips: recordings, in the order of the result's rows.
         paths: `labels.parquet` of label artifacts.
+        count: how many clips, the first ones, must have labels; others have events.
 
     Raises:
         ValueError: a clip has no labelled segment.
@@ -73,14 +74,14 @@ def read_clip_targets(clips: Recordings, paths: Sequence[Path]) -> ClipTargets:
     table = table.assign(row=table["recording"].map(row_of)).dropna(subset="row")
     table = table.sort_values(["row", "start"], kind="stable")
     rows = torch.tensor(table["row"].to_numpy(np.int64))
-    count = torch.bincount(rows, minlength=len(clips.names))
-    if (count == 0).any():
-        name = clips.names[int((count == 0).nonzero()[0])]
+    segments = torch.bincount(rows, minlength=len(clips.names))
+    if (segments[:count] == 0).any():
+        name = clips.names[int((segments == 0).nonzero()[0])]
         raise ValueError(f"the teacher labelled no segment of {name}")
     starts = torch.tensor(table["start"].to_numpy(np.float64))
     return ClipTargets(
-        first=count.cumsum(0) - count,
-        count=count,
+        first=segments.cumsum(0) - segments,
+        count=segments,
         starts=starts * clips.spec.frame_rate,
         labels=torch.from_numpy(stacked(table["labels"], np.float32)),
     )

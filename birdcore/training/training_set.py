@@ -12,10 +12,12 @@ from torch import Tensor
 from birdcore.config.training import TrainConfig
 from birdcore.features.recordings import Recordings, read_mels
 from birdcore.features.shard_reader import MelShard
-from birdcore.sources.folds import EVERYWHERE, soundscape_fold
+from birdcore.sources.annotated import AnnotatedRecordings
+from birdcore.sources.folds import soundscape_fold
 from birdcore.teachers.outputs import TeacherOutputs, read_outputs
+from birdcore.training.annotated import AnnotatedSegments
 from birdcore.training.background import quiet_segments
-from birdcore.training.data import hard_labels
+from birdcore.training.items import clip_items, with_annotated
 from birdcore.training.segments import Segments, read_segments
 from birdcore.training.targets import ClipTargets, read_clip_targets
 
@@ -30,6 +32,8 @@ class TrainingFiles:
         folds: validation fold of each labelled recording, indexed by name.
         fold_count: number of folds.
         mels: shards of labelled recordings.
+        annotated: shards of annotated recordings.
+        annotations: the tables of these.
         soundscapes: shards of unlabelled soundscapes.
         segment_labels: a teacher's labels of soundscapes.
         clip_labels: a teacher's labels of the labelled recordings.
@@ -42,6 +46,8 @@ class TrainingFiles:
     folds: pd.Series
     fold_count: int
     mels: Sequence[Path]
+    annotated: Sequence[Path] = ()
+    annotations: AnnotatedRecordings | None = None
     soundscapes: Sequence[Path] = ()
     segment_labels: Sequence[Path] = ()
     clip_labels: Sequence[Path] = ()
@@ -53,11 +59,16 @@ class TrainingFiles:
 class TrainingSet:
     """What batches are made of.
 
+    What is drawn is an item: one of the R clips, or, from R on, one of S segments of annotated
+    recordings, which are clips as well.
+
     Attributes:
         clips: R recordings that crops are taken from.
-        labels: annotators' labels of the clips (R, K).
-        train: rows of the clips that train.
-        held_out: rows of the clips that validate.
+        labels: annotators' labels of the items (R + S, K).
+        train: items that train.
+        held_out: items that validate.
+        annotated: the segments.
+        known: which labels are known (R + S, K); None: all of them.
         segments: soundscapes that a teacher labelled.
         background: soundscapes that are laid under clips, without labels.
         clip_targets: a teacher's labels of the clips.
@@ -71,6 +82,8 @@ class TrainingSet:
     labels: Tensor
     train: Tensor
     held_out: Tensor
+    annotated: AnnotatedSegments | None = None
+    known: Tensor | None = None
     segments: Segments | None = None
     background: Recordings | None = None
     clip_targets: ClipTargets | None = None
@@ -82,7 +95,20 @@ class TrainingSet:
     def trained_recordings(self) -> list[str]:
         """Names of the labelled recordings that train."""
         count = len(self.clips.names) if self.labelled is None else self.labelled
-        return [self.clips.names[row] for row in self.train.tolist() if row < count]
+        rows = dict.fromkeys(self.rows_of(self.train).tolist())
+        return [self.clips.names[row] for row in rows if row < count]
+
+    def rows_of(self, items: Tensor) -> Tensor:
+        """The clip (B,) of each item."""
+        if self.annotated is None:
+            return items
+        is_segment, segments = self.segments_of(items)
+        return torch.where(is_segment, self.annotated.rows[segments], items)
+
+    def segments_of(self, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Which items are segments of annotated recordings, and which (0 for others), both (B,)."""
+        segments = items - len(self.clips.names)
+        return segments >= 0, segments.clamp(min=0)
 
 
 def read_training_set(
@@ -100,42 +126,43 @@ def read_training_set(
             passed the teacher's threshold.
     """
     # Soundscapes are clips only where there are embeddings of them to learn.
-    clips = read_mels(
-        [*files.mels, *(files.soundscapes if files.soundscape_outputs else ())], device
+    others = files.soundscapes if files.soundscape_outputs else ()
+    clips = read_mels([*files.mels, *files.annotated, *others], device)
+    with_clip_labels, annotated = (
+        sum(len(MelShard.open(path).recordings) for path in shards)
+        for shards in (files.mels, files.annotated)
     )
-    # A recording trains if it is usable and labelled, and cleaning did not reject it.
-    fold = np.array([files.folds.get(name, np.nan) for name in clips.names])
-    rows = np.flatnonzero(~np.isnan(fold))
-    names = [clips.names[row] for row in rows]
-    labels = torch.zeros(len(clips.names), len(files.classes))
-    labels[rows] = hard_labels(names, files.recordings, files.classes, config.secondary_weight)
-    held_out = (fold[rows] == config.fold) & (fold[rows] != EVERYWHERE)
-    ratings = files.recordings["rating"].reindex(names).to_numpy(float)
-    if config.zero_is_unrated:
-        ratings = np.where(ratings == 0, np.nan, ratings)
-    rated_well = ~(ratings < config.min_rating)  # true where there is no rating
-    train = torch.from_numpy(rows[~held_out & rated_well])
+    labelled = with_clip_labels + annotated
+    folds = np.array([files.folds.get(name, np.nan) for name in clips.names])
+    items = clip_items(clips, with_clip_labels, files.recordings, folds, files.classes, config)
+    if files.annotations is not None:
+        items = with_annotated(items, clips, files.annotations, folds, files.classes, config)
+    train = items.train
     if not len(train):
         raise ValueError(
             f"fold {config.fold} and min_rating = {config.min_rating:g} leave no recording to "
             "train on"
         )
-    labelled = sum(len(MelShard.open(path).recordings) for path in files.mels)
     outputs = None
     if config.objective == "embeddings":
         # No soundscape is held out: its target is no annotator's label.
         soundscapes = torch.arange(labelled, len(clips.names), dtype=train.dtype)
         train = torch.cat([train, soundscapes])
         outputs = read_outputs([*files.clip_outputs, *files.soundscape_outputs], clips.names)
+    targets = None
+    if files.clip_labels:
+        targets = read_clip_targets(clips, files.clip_labels, with_clip_labels)
     segments, background, quiet = _read_soundscapes(files, config, device)
     return TrainingSet(
         clips=clips,
-        labels=labels,
+        labels=items.labels,
         train=train,
-        held_out=torch.from_numpy(rows[held_out]),
+        held_out=items.held_out,
+        annotated=items.annotated,
+        known=items.known,
         segments=segments,
         background=background,
-        clip_targets=read_clip_targets(clips, files.clip_labels) if files.clip_labels else None,
+        clip_targets=targets,
         quiet=quiet,
         teacher_outputs=outputs,
         labelled=labelled,

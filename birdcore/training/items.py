@@ -1,0 +1,120 @@
+"""What of the labelled recordings trains and what validates one model.
+
+An item is a clip, whose labels are of all of it, or a segment of an annotated recording. Items are
+counted through: of R clips and S segments, the segments are R to R + S - 1.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import Tensor
+
+from birdcore.config.training import TrainConfig
+from birdcore.features.recordings import Recordings
+from birdcore.sources.annotated import AnnotatedRecordings
+from birdcore.sources.folds import EVERYWHERE
+from birdcore.training.annotated import AnnotatedSegments, annotated_segments
+from birdcore.training.data import hard_labels
+
+
+@dataclass(frozen=True)
+class Items:
+    """R clips and S segments.
+
+    Attributes:
+        labels: annotators' labels (R + S, K).
+        train, held_out: items that train, and that validate.
+        known: which labels are known (R + S, K); None: all of them.
+        annotated: the segments, if there are any.
+    """
+
+    labels: Tensor
+    train: Tensor
+    held_out: Tensor
+    known: Tensor | None = None
+    annotated: AnnotatedSegments | None = None
+
+
+def clip_items(
+    clips: Recordings,
+    count: int,
+    recordings: pd.DataFrame,
+    folds: npt.NDArray[np.float64],
+    classes: tuple[str, ...],
+    config: TrainConfig,
+) -> Items:
+    """The items of recordings whose labels are of all of them.
+
+    Args:
+        clips: R recordings; the first `count` may have such labels.
+        count: see `clips`.
+        recordings: the catalogue, indexed by name.
+        folds: fold of each clip (R,); NaN where it does not train.
+        classes: K labels.
+        config: the model's.
+    """
+    # A recording trains if it is usable and labelled, and cleaning did not reject it.
+    rows = np.flatnonzero(~np.isnan(folds[:count]))
+    names = [clips.names[row] for row in rows]
+    labels = torch.zeros(len(clips.names), len(classes))
+    labels[rows] = hard_labels(names, recordings, classes, config.secondary_weight)
+    held_out = (folds[rows] == config.fold) & (folds[rows] != EVERYWHERE)
+    ratings = recordings["rating"].reindex(names).to_numpy(float)
+    if config.zero_is_unrated:
+        ratings = np.where(ratings == 0, np.nan, ratings)
+    rated_well = ~(ratings < config.min_rating)  # true where there is no rating
+    return Items(
+        labels, torch.from_numpy(rows[~held_out & rated_well]), torch.from_numpy(rows[held_out])
+    )
+
+
+def with_annotated(
+    items: Items,
+    clips: Recordings,
+    annotated: AnnotatedRecordings,
+    folds: npt.NDArray[np.float64],
+    classes: tuple[str, ...],
+    config: TrainConfig,
+) -> Items:
+    """The items with those of annotated recordings.
+
+    Args:
+        items: the R clips.
+        clips: R recordings.
+        annotated: the tables of the annotated ones.
+        folds: fold of each clip (R,); NaN where it does not train.
+        classes: K labels.
+        config: the model's.
+    """
+    settings = config.annotated
+    frames = clips.spec.fixed_length(config.crop_s)
+    segments = annotated_segments(clips, annotated, classes, settings, frames)
+    if not len(segments.rows):
+        return items
+    numbers = torch.arange(len(segments.rows))
+    lengths = segments.end - segments.start
+    labels, known = segments.labels.at(segments.rows, segments.start, lengths)
+    fold = torch.from_numpy(folds)[segments.rows]
+    held_out = (fold == config.fold) & (fold != EVERYWHERE)
+    trains = ~held_out & ~fold.isnan() & settings.train
+    first = len(clips.names)
+    validating = {
+        "clips": items.held_out,
+        "annotated": first + numbers[held_out & segments.validates],
+    }
+    chosen = [
+        validating[kind] for kind in ("clips", "annotated") if settings.validate_on in (kind, "all")
+    ]
+    if not any(map(len, chosen)):
+        chosen = list(validating.values())
+    return replace(
+        items,
+        labels=torch.cat([items.labels, labels]),
+        known=torch.cat([torch.ones_like(items.labels, dtype=torch.bool), known]),
+        train=torch.cat([items.train, first + numbers[trains]]),
+        held_out=torch.cat(chosen),
+        annotated=segments,
+    )
