@@ -225,7 +225,7 @@ def _intervals(
     start = np.clip(start, 0, np.maximum(length - 1, 0))
     end = np.maximum(end, start + 1)
     order = np.lexsort([start, row])
-    count = torch.bincount(torch.from_numpy(row), minlength=len(lengths))
+    count = torch.bincount(torch.tensor(row), minlength=len(lengths))
     intervals = Intervals(
         count.cumsum(0) - count,
         count,

@@ -58,13 +58,13 @@ class ClipTargets:
         return rows * 1e9 + frames
 
 
-def read_clip_targets(clips: Recordings, paths: Sequence[Path], count: int) -> ClipTargets:
+def read_clip_targets(clips: Recordings, paths: Sequence[Path], count: int | None = None) -> ClipTargets:
     """Labels of all segments of these clips.
 
     Args:
         clips: recordings, in the order of the result's rows.
         paths: `labels.parquet` of label artifacts.
-        count: how many clips, the first ones, must have labels; others have events.
+        count: how many clips, the first ones, must have labels; all of them, if None.
 
     Raises:
         ValueError: a clip has no labelled segment.

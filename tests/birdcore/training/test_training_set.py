@@ -1,53 +1,69 @@
 """No label leaks: what a fold's model is judged by is never among what it learns from."""
 
 from pathlib import Path
+from typing import Any, TypeAlias
 
+import numpy as np
 import pandas as pd
 import pytest
+import soundfile as sf
 import torch
 
-from birdcore.config import Clean, Mel, Round
-from birdcore.config.training import TrainConfig
+from birdcore.config import Clean, Mel, Mixup, Round
+from birdcore.config.training import AnnotatedCrops, TrainConfig, TrainSettings
+from birdcore.inference.held_out import start_of
 from birdcore.sources.birdclef import scan
+from birdcore.sources.birdclef_windows import LABELLED_SOUNDSCAPES
 from birdcore.sources.shards import shards
 from birdcore.stages import catalog, clean, folds, mel, train
 from birdcore.store.artifact import Ref
 from birdcore.store.store import Store
-from birdcore.training.data import epoch_rows
-from birdcore.training.training_set import read_training_set
+from birdcore.training.batch import make_batch
+from birdcore.training.data import crop_sampling, epoch_rows
+from birdcore.training.training_set import TrainingSet, read_training_set
 
 COUNT = 3
+Inputs: TypeAlias = dict[str, tuple[Ref, ...]]
 
 
 @pytest.fixture
-def inputs(tiny_data: Path, store: Store) -> dict[str, tuple[Ref, ...]]:
+def inputs(tiny_data: Path, store: Store) -> Inputs:
     """Catalogue, folds and mels of the made-up folder, in shards of five."""
-    source = scan(tiny_data, store)
+    return prepared(tiny_data, store)
+
+
+def prepared(root: Path, store: Store) -> Inputs:
+    source = scan(root, store)
     cataloged = store.make(catalog.step(source), catalog.run).ref
     folded = store.make(folds.step(cataloged, COUNT, 0), folds.run).ref
-    mels = []
-    for shard in shards(source.subsets, store, 5, keep=True)["train_audio"]:
-        cleaned = store.make(clean.step(shard, Clean(), {}, tiny_data), clean.run).ref
-        step = mel.step(shard, cleaned, Mel(n_mels=32), Clean(), tiny_data)
-        mels.append(store.make(step, mel.run).ref)
-    return {"catalog": (cataloged,), "folds": (folded,), "mel": tuple(mels)}
+    mels: dict[str, list[Ref]] = {"mel": [], "annotated": []}
+    parts = shards(source.subsets, store, 5, keep=True)
+    for name, use in (("mel", "train_audio"), ("annotated", LABELLED_SOUNDSCAPES)):
+        for shard in parts.get(use, []):
+            cleaned = store.make(clean.step(shard, Clean(), {}, root), clean.run).ref
+            step = mel.step(shard, cleaned, Mel(n_mels=32), Clean(), root)
+            mels[name].append(store.make(step, mel.run).ref)
+    refs = {name: tuple(made) for name, made in mels.items() if made}
+    return {"catalog": (cataloged,), "folds": (folded,), **refs}
 
 
-def test_no_fold_trains_on_what_it_is_judged_by(
-    store: Store, inputs: dict[str, tuple[Ref, ...]]
-) -> None:
+def training_set(store: Store, inputs: Inputs, fold: int, **settings: Any) -> TrainingSet:
+    one = Round(name="one", backbones=("test_resnet",), min_per_class=4, **settings)
+    step = train.step(one, "test_resnet", fold, 0, inputs)
+    config = TrainConfig.model_validate(step.config)
+    artifacts = {name: [store.get(ref) for ref in refs] for name, refs in inputs.items()}
+    files = train.training_files(artifacts, config)
+    return read_training_set(files, config, torch.device("cpu"))
+
+
+def test_no_fold_trains_on_what_it_is_judged_by(store: Store, inputs: Inputs) -> None:
     table = pd.read_parquet(store.get(inputs["folds"][0]) / "folds.parquet")
     fold_of = dict(zip(table["recording"], table["fold"], strict=True))
     content = pd.read_parquet(store.get(inputs["catalog"][0]) / "recordings.parquet")
     sha_of = dict(zip(content["recording"], content["sha256"], strict=True))
     judged: list[str] = []
     for fold in range(COUNT):
-        one = Round(name="one", backbones=("test_resnet",), min_per_class=4)
-        step = train.step(one, "test_resnet", fold, 0, inputs)
-        config = TrainConfig.model_validate(step.config)
-        artifacts = {name: [store.get(ref) for ref in refs] for name, refs in inputs.items()}
-        files = train.training_files(artifacts, config)
-        data = read_training_set(files, config, torch.device("cpu"))
+        data = training_set(store, inputs, fold)
         names = data.clips.names
         held = {names[r] for r in data.held_out.tolist()}
         assert held == {name for name, f in fold_of.items() if f == fold and name in names}
@@ -59,3 +75,81 @@ def test_no_fold_trains_on_what_it_is_judged_by(
         judged += sorted(held)
     assert len(judged) == len(set(judged)) > 0
     assert set(judged) <= {name for name, f in fold_of.items() if f >= 0}
+
+
+@pytest.fixture
+def with_windows(data: Path, store: Store) -> Inputs:
+    """The made-up folder, of whose soundscapes each has two windows, and one a class of its own."""
+    label = pd.read_csv(data / "taxonomy.csv", dtype=str)["primary_label"]
+    first, *others = sorted((data / "train_soundscapes").iterdir())
+    for number in range(5):
+        others.append(first.with_stem(f"BC_{number}_S0{number}_20250601_050000"))
+        samples, rate = sf.read(first)
+        sf.write(others[-1], np.roll(samples, 1000 * number + 1), rate)
+    rows = [
+        (path.name, f"00:00:{start:02}", f"00:00:{start + 5:02}", label[number % 2])
+        for number, path in enumerate((first, *others))
+        for start in (0, 5)
+    ]
+    table = pd.DataFrame(rows, columns=["filename", "start", "end", "primary_label"])
+    table.to_csv(data / "train_soundscapes_labels.csv", index=False)
+    return prepared(data, store)
+
+
+def test_no_window_of_held_out_recording_trains(store: Store, with_windows: Inputs) -> None:
+    judged: list[str] = []
+    for fold in range(COUNT):
+        data = training_set(store, with_windows, fold)
+        learnt = {data.clips.names[row] for row in data.rows_of(data.train).tolist()}
+        held = {data.clips.names[row] for row in data.rows_of(data.held_out).tolist()}
+        assert not learnt & held
+        judged += [name for name in held if name.startswith("train_soundscapes/")]
+        assert any(name.startswith("train_soundscapes/") for name in learnt)
+        assert set(data.trained_recordings) == learnt
+    assert len(judged) == len(set(judged)) == 7
+
+
+def test_batch_of_clips_and_windows(store: Store, with_windows: Inputs) -> None:
+    data = training_set(store, with_windows, 0, crop_s=2.5)
+    settings = TrainSettings(crop_s=2.5, mixup=Mixup(probability=0.0))
+    crops = crop_sampling(settings, data.clips.spec)
+    items = data.train[torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))]
+    batch = make_batch(data, items, crops, settings, torch.Generator().manual_seed(1))
+    assert batch.mask is not None
+    is_segment, _ = data.segments_of(items)
+    assert is_segment.any()
+    assert not is_segment.all()
+    assert torch.equal(batch.labels[~is_segment], data.labels[items[~is_segment]])
+    assert batch.mask[~is_segment].all()
+    # A crop of a window lies in it, so its labels are the window's.
+    assert torch.equal(batch.labels[is_segment], data.labels[items[is_segment]])
+    assert batch.mask[is_segment].all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "trains", "validates"),
+    [
+        ({}, True, {True, False}),
+        ({"train": False}, False, {True, False}),
+        ({"validate_on": "annotated"}, True, {True}),
+        ({"validate_on": "clips"}, True, {False}),
+    ],
+)
+def test_settings(
+    store: Store, with_windows: Inputs, settings: Any, trains: bool, validates: set[bool]
+) -> None:
+    data = training_set(store, with_windows, 1, annotated=AnnotatedCrops(**settings))
+    assert bool(data.segments_of(data.train)[0].any()) == trains
+    assert set(data.segments_of(data.held_out)[0].tolist()) == validates
+
+
+def test_training_validates_windows(store: Store, with_windows: Inputs) -> None:
+    one = Round(name="one", backbones=("test_resnet",), epochs=1, crop_s=2.5)
+    made = store.make(train.step(one, "test_resnet", 0, 0, with_windows), train.run)
+    table = pd.read_parquet(made / "held_out.parquet")
+    windows = table[table["recording"].str.contains("#t=")]
+    assert len(table) > len(windows) == 4
+    assert windows["recording"].map(start_of).map(lambda found: found[1]).unique().size == 2
+    assert np.isfinite(np.stack(table["probabilities"].to_list())).all()
+    attribution = pd.read_csv(made / "ATTRIBUTION.csv")["recording"]
+    assert attribution.str.startswith("train_soundscapes/").sum() == 5

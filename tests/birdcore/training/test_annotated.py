@@ -1,0 +1,245 @@
+"""Crops of annotated recordings: their labels are those of the events that they hold."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from birdcore.annotations.annotation import EVERY_CLASS, Annotation
+from birdcore.config.training import AnnotatedCrops
+from birdcore.features.mel import MelSpec
+from birdcore.features.recordings import Recordings
+from birdcore.features.scale import Scale
+from birdcore.sources.annotated import annotated_recordings
+from birdcore.training.annotated import AnnotatedSegments, annotated_segments
+
+SPEC = MelSpec(n_mels=4, sample_rate=32_000, hop_length=320)  # 100 frames a second
+CLASSES = ("a", "b", "c")
+CROP = 500
+
+
+def clips(*seconds: float) -> Recordings:
+    lengths = torch.tensor([round(100 * one) for one in seconds])
+    return Recordings(
+        tuple(f"r{number}" for number in range(len(seconds))),
+        torch.zeros(int(lengths.sum()), 4, dtype=torch.uint8),
+        lengths.cumsum(0) - lengths,
+        lengths,
+        SPEC,
+        Scale(dtype="uint8"),
+    )
+
+
+def event(
+    start_s: float, end_s: float, label: str, kind: Any = "present", row: int = 0
+) -> Annotation:
+    return Annotation(f"r{row}", start_s, end_s, None, None, label, kind, "t.txt:2")
+
+
+def segments(
+    recordings: Recordings,
+    *events: Annotation,
+    complete: tuple[tuple[str, float, float], ...] = (),
+    crop: int = CROP,
+    **shares: Any,
+) -> AnnotatedSegments:
+    annotated = annotated_recordings(events, complete, [])
+    return annotated_segments(recordings, annotated, CLASSES, AnnotatedCrops(**shares), crop)
+
+
+def at(made: AnnotatedSegments, row: int, start_s: float, seconds: float = 5.0) -> list[str]:
+    """A letter for each class of one crop: 1, 0, or ? where it is unknown."""
+    labels, known = made.labels.at(
+        torch.tensor([row]),
+        torch.tensor([round(100 * start_s)]),
+        torch.tensor([round(100 * seconds)]),
+    )
+    return [
+        "?" if not k else str(int(v))
+        for v, k in zip(labels[0].tolist(), known[0].tolist(), strict=True)
+    ]
+
+
+def test_incomplete_recording_knows_only_what_is_named() -> None:
+    made = segments(clips(60, 60), event(10, 12, "a", row=1), event(30, 60, "b", "absent", row=1))
+    assert at(made, 1, 8) == ["1", "?", "?"]
+    assert at(made, 1, 40) == ["?", "0", "?"]
+    assert at(made, 1, 27) == ["?", "?", "?"]  # absence of b is known of a part of it only
+    assert at(made, 0, 8) == ["?", "?", "?"]
+
+
+def test_complete_recording_has_no_other_class() -> None:
+    made = segments(clips(60), event(10, 12, "a"), complete=(("r0", 0, 1e9),))
+    assert at(made, 0, 8) == ["1", "0", "0"]
+    assert at(made, 0, 30) == ["0", "0", "0"]
+
+
+def test_windows_of_2026() -> None:
+    # 5 to 10 s is not labelled: of a crop that reaches into it nothing is known but what is heard.
+    windows = (("r0", 0.0, 5.0), ("r0", 10.0, 15.0), ("r0", 15.0, 20.0))
+    made = segments(
+        clips(60), event(0, 5, "a"), event(10, 15, "b"), event(15, 20, "c"), complete=windows
+    )
+    assert at(made, 0, 0) == ["1", "0", "0"]
+    assert at(made, 0, 12.5) == ["0", "1", "1"]
+    assert at(made, 0, 2.5) == ["1", "?", "?"]
+    assert at(made, 0, 20) == ["?", "?", "?"]
+    # A segment for each window, and none twice for what is heard in it.
+    assert made.start.tolist() == [0, 1000, 1500]
+    assert made.first.tolist() == made.last.tolist() == [0, 1000, 1500]
+    assert made.validates.all()
+
+
+@pytest.mark.parametrize(
+    ("start_s", "expected"),
+    [
+        (9, "1"),
+        (10.9, "1"),
+        (11.1, "?"),
+        (11.9, "?"),
+        (12.1, "0"),
+        (6, "1"),
+        (5.9, "?"),
+        (4.9, "0"),
+    ],
+)
+def test_share_of_event(start_s: float, expected: str) -> None:
+    made = segments(
+        clips(60), event(10, 12, "a"), complete=(("r0", 0, 60),), event_share=0.5, crop_share=0.5
+    )
+    assert at(made, 0, start_s)[0] == expected
+
+
+def test_share_of_crop() -> None:
+    made = segments(
+        clips(60), event(10, 40, "a"), complete=(("r0", 0, 60),), event_share=0.5, crop_share=0.2
+    )
+    assert [at(made, 0, start)[0] for start in (4.9, 5.5, 6.5, 38.5, 39.5, 41)] == list("0?11?0")
+
+
+def test_uncertain() -> None:
+    everything = event(20, 30, EVERY_CLASS, "uncertain")
+    made = segments(
+        clips(60),
+        event(10, 12, "a", "uncertain"),
+        everything,
+        event(24, 26, "b"),
+        complete=(("r0", 0, 60),),
+    )
+    assert at(made, 0, 9) == ["?", "0", "0"]
+    assert at(made, 0, 23) == ["?", "1", "?"]
+    assert at(made, 0, 40) == ["0", "0", "0"]
+
+
+def test_recording_shorter_than_crop() -> None:
+    made = segments(
+        clips(2), event(0.5, 1, "a"), event(0, 9, "b", "absent"), complete=(("r0", 0, 2),)
+    )
+    assert at(made, 0, 0) == ["1", "0", "0"]
+    assert made.first.tolist() == made.last.tolist() == [0, 0]
+
+
+def test_segments_of_long_recording() -> None:
+    made = segments(clips(62), event(10, 11, "a"), complete=(("r0", 0, 1e9),))
+    pieces = made.start[made.validates]
+    assert len(pieces) == 13
+    assert pieces[0] == 0
+    assert made.end[made.validates].max() == 6200
+    (extra,) = (~made.validates).nonzero()[:, 0].tolist()  # the event once more, for training
+    assert (made.first[extra], made.last[extra]) == (600, 1000)
+    draws = made.draw(torch.full((500,), extra), torch.Generator().manual_seed(0))
+    assert draws.min() >= 600
+    assert draws.max() <= 1000
+    assert len(set(draws.tolist())) > 200
+
+
+def test_incomplete_events_validate_themselves() -> None:
+    made = segments(
+        clips(60), event(10, 11, "a"), event(20, 20, "b"), event(30, 31, "c", "uncertain")
+    )
+    assert made.validates.tolist() == [True, True]
+    assert made.end.sub(made.start).tolist() == [100, 1]
+
+
+def test_windows_cover_segment() -> None:
+    made = segments(clips(60), event(10, 11, "a"), complete=(("r0", 0, 7),))
+    assert made.windows(0, 250).tolist() == [0, 225, 450]
+    assert made.windows(1, 250).tolist() == [925]
+    assert segments(clips(2), event(0, 1, "a")).windows(0, 500).tolist() == [0]
+
+
+def test_labels_that_are_no_classes() -> None:
+    made = segments(clips(60), event(10, 11, "z"), complete=(("r9", 0, 7),))
+    assert len(made.rows) == 0
+
+
+times = st.tuples(st.integers(0, 90), st.integers(0, 30)).map(
+    lambda t: (t[0] / 10, (t[0] + t[1]) / 10)
+)
+
+
+@settings(max_examples=60)
+@given(
+    events=st.lists(
+        st.tuples(
+            times,
+            st.sampled_from(CLASSES),
+            st.sampled_from(["present", "absent", "uncertain"]),
+            st.integers(0, 2),
+        ),
+        max_size=8,
+    ),
+    crops=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 700)), min_size=1, max_size=5),
+    complete=st.sets(st.integers(0, 2)),
+)
+def test_labels_equal_loop(
+    events: list[Any], crops: list[tuple[int, int]], complete: set[int]
+) -> None:
+    recordings, share, frames = clips(10, 9, 12), 0.5, 300
+    made = segments(
+        recordings,
+        *(event(*span, label, kind, row) for span, label, kind, row in events),
+        complete=tuple((f"r{row}", 0.0, 99.0) for row in complete),
+        crop=frames,
+        event_share=share,
+        crop_share=1.0,
+    )
+    rows, offsets = (torch.tensor(each) for each in zip(*crops, strict=True))
+    labels, known = made.labels.at(rows, offsets, torch.full_like(rows, frames))
+    for b, (row, offset) in enumerate(crops):
+        length = int(recordings.lengths[row])
+        for k, label in enumerate(CLASSES):
+            said = {"present": 0, "unsure": 0, "absent": 0}
+            for (start_s, end_s), of, kind, where in events:
+                if (where, of) != (row, label):
+                    continue
+                start = min(start_s * 100, length - 1)
+                end = max(min(end_s * 100, length), start + 1)
+                overlap = min(end, offset + frames) - max(start, offset)
+                if overlap <= 0:
+                    continue
+                held = overlap >= share * (end - start) or overlap >= frames
+                if kind == "present" and held:
+                    said["present"] += 1
+                elif kind != "absent":
+                    said["unsure"] += 1
+                elif overlap >= min(frames, length) - 1:
+                    said["absent"] += 1
+            inside = min(length, offset + frames) - offset >= min(frames, length) - 2
+            expected_known = bool(said["present"] or said["absent"]) or (
+                row in complete and inside and not said["unsure"]
+            )
+            assert bool(known[b, k]) == expected_known
+            assert float(labels[b, k]) == float(bool(said["present"]))
+
+
+def test_tables_keep_their_columns(tmp_path: Any) -> None:
+    made = annotated_recordings([event(1, 2, "a")], [("r0", 0.0, 3.0)], [("r0", "site")])
+    made.write(tmp_path)
+    table = pd.read_parquet(tmp_path / "annotations.parquet")
+    assert table["label"].tolist() == ["a"]
+    assert np.isnan(table["low_hz"][0])
