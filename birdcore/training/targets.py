@@ -58,7 +58,9 @@ class ClipTargets:
         return rows * 1e9 + frames
 
 
-def read_clip_targets(clips: Recordings, paths: Sequence[Path], count: int | None = None) -> ClipTargets:
+def read_clip_targets(
+    clips: Recordings, paths: Sequence[Path], count: int | None = None
+) -> ClipTargets:
     """Labels of all segments of these clips.
 
     Args:
