@@ -63,6 +63,15 @@ class Annotation:
     source: str
 
 
+Said: TypeAlias = tuple[str, float, float, float | None, float | None, str, Kind]
+
+
+def said(annotation: Annotation) -> Said:
+    """All of an annotation but its source: what is the same in two rows is counted once."""
+    a = annotation
+    return a.recording, a.start_s, a.end_s, a.low_hz, a.high_hz, a.label, a.kind
+
+
 @dataclass(frozen=True)
 class Annotated:
     """What the tables of a folder say of its recordings.

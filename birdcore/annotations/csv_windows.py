@@ -29,13 +29,13 @@ RECORDING = (
 )
 START = (
     "start", "start s", "start time", "start time s", "start seconds", "start sec", "begin",
-    "begin s", "begin time", "begin time s", "onset", "onset s", "onset time", "t start", "tmin",
+    "begin s", "begin time", "onset", "onset s", "onset time", "t start", "tmin",
 )
 END = (
     "end", "end s", "end time", "end time s", "end seconds", "end sec", "stop", "stop s",
     "stop time", "stop seconds", "offset", "offset s", "offset time", "t end", "tmax",
 )
-LENGTH = ("duration", "duration s", "length", "length s", "delta time s")
+LENGTH = ("duration", "duration s", "length", "length s")
 LOW = {
     "low freq hz": 1, "low hz": 1, "low frequency": 1, "low freq": 1, "min frequency": 1,
     "min freq": 1, "freq low": 1, "fmin": 1,
@@ -64,6 +64,10 @@ def read(table: Table, settings: Annotations) -> list[Row]:
 
 
 def _labels(table: Table, row: Record, label: str | None) -> Iterator[Row]:
+    recording = first_cell(row, RECORDING)
+    if recording and not any(cell for name, cell in row.cells.items() if name not in RECORDING):
+        yield Row(row.line, 0, 0, recording=recording)
+        return
     start = seconds(table, row, _column(row, START))
     if (last := _column(row, END)) in row.cells:
         end = seconds(table, row, last)
@@ -72,7 +76,7 @@ def _labels(table: Table, row: Record, label: str | None) -> Iterator[Row]:
     low, high = _frequency(row, LOW), _frequency(row, HIGH)
     names = [nfc(name).strip() for name in row.cells[label].split(";")] if label else []
     for name in [name for name in names if name] or [""]:
-        yield Row(row.line, start, end, name, low, high, recording=first_cell(row, RECORDING))
+        yield Row(row.line, start, end, name, low, high, recording=recording)
 
 
 def _column(row: Record, names: tuple[str, ...]) -> str:

@@ -38,9 +38,10 @@ class Names:
     """
 
     def __init__(self, recordings: Iterable[str]) -> None:
-        self._by_stem: dict[str, list[str]] = defaultdict(list)
+        self._by_stem: dict[str, dict[str, Folders]] = defaultdict(dict)
         for recording in sorted(recordings):
-            self._by_stem[_stem(_spelling(recording)[-1])].append(recording)
+            parts = _spelling(recording)
+            self._by_stem[_stem(parts[-1])][recording] = parts
         self._longest = max(map(len, self._by_stem), default=0)
 
     def of_rows(self, given: Iterable[str], folder: str) -> dict[str, Found]:
@@ -53,7 +54,7 @@ class Names:
             given: Paths of any machine, or names with or without suffix.
             folder: Where the table lies, below the root.
         """
-        found = {name: self._named(name, folder) for name in given}
+        found = {name: self._named(name, folder) for name in dict.fromkeys(given)}
         closest: dict[str, int] = defaultdict(int)
         for name, recording in found.items():
             if isinstance(recording, str):
@@ -67,11 +68,11 @@ class Names:
 
     def _named(self, name: str, folder: str) -> Found:
         given, near = _spelling(name), _spelling(folder)
-        found = self._by_stem.get(_stem(given[-1]), [])
+        found = self._by_stem.get(_stem(given[-1]), {})
         return _best(
             {
-                each: (*_agreement(given, _spelling(each), near), _raw(each) == _raw(name))
-                for each in found
+                each: (*_agreement(given, parts, near), _raw(each) == _raw(name))
+                for each, parts in found.items()
             }
         )
 
@@ -90,10 +91,10 @@ class Names:
                 return _best(
                     {
                         each: (
-                            *_nearness(_spelling(each)[:-1], tuple(near)),
+                            *_nearness(parts[:-1], tuple(near)),
                             _raw(table).startswith(_raw(each).rpartition(".")[0]),
                         )
-                        for each in found
+                        for each, parts in found.items()
                     }
                 )
         return None

@@ -7,11 +7,10 @@ left out and reported, once a table: its first line, how many there are, and wha
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TypeAlias
 
-from birdcore.annotations.annotation import EVERY_CLASS, Annotated, Annotation, Kind
+from birdcore.annotations.annotation import EVERY_CLASS, Annotated, Annotation, Kind, Said, said
 from birdcore.annotations.match import Ambiguous, Found, Names
 from birdcore.annotations.row import Row
 from birdcore.annotations.table import Table
@@ -56,19 +55,18 @@ def place(
     labelled = rows if recordings else ()  # a table of other recordings needs no label
     default = _default_label(table, labelled, found.get(""), settings)
     absent = {label.casefold() for label in settings.absent_labels}
-    made: dict[Annotation, Annotation] = {}
+    made: dict[Said, Annotation] = {}
     for row in rows:
         recording = found[row.recording]
         if not isinstance(recording, str):
             _remark_lost(remarks, row.line, row.recording, recording)
-        elif span := _span(row, durations.get(recording), remarks):
+        elif not row.says_nothing and (span := _span(row, durations.get(recording), remarks)):
             label, kind = _label(row, default, absent, remarks)
             low, high = _band(row, remarks)
-            same = Annotation(recording, *span, low, high, label, kind, "")
-            if same in made:
+            source = f"{table.name}:{row.line}"
+            annotation = Annotation(recording, *span, low, high, label, kind, source)
+            if made.setdefault(said(annotation), annotation) is not annotation:
                 remarks["row that is there twice, counted once"].append((row.line, ""))
-            else:
-                made[same] = replace(same, source=f"{table.name}:{row.line}")
     return Annotated(tuple(made.values()), recordings, tuple(_problems(table, remarks)))
 
 
@@ -82,7 +80,7 @@ def _default_label(
     table: Table, rows: Sequence[Row], own: Found, settings: Annotations
 ) -> tuple[str, Kind]:
     """Label and kind of rows without a label: of a whole table without them it is a setting's."""
-    if not rows or any(row.label for row in rows):
+    if all(row.says_nothing for row in rows) or any(row.label for row in rows):
         return EVERY_CLASS, "uncertain"
     if in_negative_folder(table.name, settings):
         return EVERY_CLASS, "absent"

@@ -5,7 +5,7 @@ rows as `Row`), list it in `READERS`, and allow its name in `birdcore.config.ann
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from birdcore.annotations import (
@@ -16,7 +16,7 @@ from birdcore.annotations import (
     kaleidoscope,
     raven,
 )
-from birdcore.annotations.annotation import Annotated, Annotation
+from birdcore.annotations.annotation import Annotated, Annotation, Said, said
 from birdcore.annotations.match import Names
 from birdcore.annotations.place import in_negative_folder, place
 from birdcore.annotations.row import Row
@@ -44,6 +44,8 @@ READERS = {
     "crowsetta": Reader(crowsetta_formats.fits, crowsetta_formats.read),
 }
 """Formats by the name that `annotations.format` gives; the first that fits reads a table."""
+
+AUTO = Annotations()
 
 
 def read_annotations(
@@ -73,48 +75,48 @@ def read_annotations(
     """
     tables, problems = find_tables(root)
     names = Names(recordings)
-    made: dict[Annotation, Annotation] = {}
+    made: dict[Said, Annotation] = {}
     covered: set[str] = set()
     for table in tables:
-        name = format_of(table)
-        if name is None or settings.format not in ("auto", name):
-            problems += _passed_over(table, name)
+        name = format_of(table, settings)
+        if name is None:
+            problems += _passed_over(table)
         elif table.head.strip() or names.of_table(table.name):  # an empty note is no table
             part = place(
                 table, READERS[name].read(table, settings), names, settings, durations or {}
             )
             covered |= part.recordings
             problems += [*part.problems, *_detections(table)]
-            again = 0
-            for annotation in part.annotations:
-                again += made.setdefault(replace(annotation, source=""), annotation) != annotation
-            if again:
-                detail = f"{again} of {len(part.annotations)}, counted once"
+            new = {said(each): each for each in part.annotations}
+            if again := len(made.keys() & new.keys()):
+                detail = f"{again} of {len(new)}, counted once"
                 problems.append(Problem("labels that another table has too", table.name, detail))
+            made |= {key: each for key, each in new.items() if key not in made}
     heard = {each.recording for each in made.values() if each.kind != "absent"}
-    bare = sorted(set(recordings) - covered)
     silent = {each for each in recordings if in_negative_folder(each, settings)} - heard
-    if settings.without_table == "silent":
-        silent |= set(bare)
-    elif unlabelled := sorted(set(bare) - silent):
-        many = f"{len(unlabelled)}: {first_of(unlabelled, 3)}"
-        problems.append(Problem("recordings without a table, not annotated", ".", many))
+    if bare := sorted({*recordings} - covered - silent):
+        if settings.without_table == "silent":
+            silent.update(bare)
+        else:
+            many = f"{len(bare)}: {first_of(bare, 3)}"
+            problems.append(Problem("recordings without a table, not annotated", ".", many))
     return Annotated(
-        tuple(sorted(made.values(), key=_place)),
-        frozenset(covered | silent),
-        tuple(problems),
-        frozenset(silent),
+        annotations=tuple(sorted(made.values(), key=_place)),
+        recordings=frozenset(covered | silent),
+        problems=tuple(problems),
+        silent=frozenset(silent),
     )
 
 
-def format_of(table: Table) -> str | None:
-    """The name of the first format that a table is of, by its content."""
-    return next((name for name, reader in READERS.items() if reader.fits(table)), None)
+def format_of(table: Table, settings: Annotations = AUTO) -> str | None:
+    """The name of the format that a table is of: the one that is set, or the first that fits."""
+    formats = READERS if settings.format == "auto" else (settings.format,)
+    return next((name for name in formats if READERS[name].fits(table)), None)
 
 
-def _passed_over(table: Table, name: str | None) -> list[Problem]:
+def _passed_over(table: Table) -> list[Problem]:
     """What to say of a table that is not read: nothing of notes and lists of files."""
-    if name is not None:
+    if (name := format_of(table)) is not None and table.head.strip():
         return [Problem("table of another format, left out", table.name, name)]
     if "\0" in table.head or "\ufffd" in table.head:
         return [Problem("no UTF-8 text, left out", table.name, "save it as UTF-8 if it has labels")]

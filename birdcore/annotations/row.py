@@ -29,3 +29,8 @@ class Row:
     high_hz: float | None = None
     kind: Kind = "present"
     recording: str = ""
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether it says only that its recording was looked through."""
+        return self.start_s == self.end_s == 0 and not self.label

@@ -134,6 +134,16 @@ def test_several_labels_of_a_window_negatives_and_none(write: Write, read: Read)
     ]
 
 
+def test_a_row_without_times_says_that_its_recording_was_looked_through(
+    write: Write, read: Read
+) -> None:
+    root = write({"t.csv": "file,start,end,label\na.wav,,,\n", "a.wav": "", "b.wav": ""})
+    found = read(root)
+    assert found.recordings == {"a.wav"}
+    assert found.annotations == ()
+    assert [each.where for each in found.problems] == ["."]
+
+
 def test_one_hot_and_damaged_tables_are_refused(write: Write, read: Read) -> None:
     root = write({"t.csv": "file,start_time,end_time,amered\na.wav,0,5,1\n", "a.wav": ""})
     with pytest.raises(TableError, match=r"t\.csv:1: no column of labels.*amered.*label_column"):
