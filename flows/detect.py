@@ -22,6 +22,8 @@ from tasks.stop import end_with_starter, report_crash, stopping
 
 SPECIES_SHOWN = 200
 BAR = "▁▂▃▄▅▆▇█"
+BAR_CELLS = 24
+"""Length of the longest bar of an hour."""
 
 
 def _title() -> str:
@@ -103,24 +105,26 @@ def species_rows(found: Activity) -> list[dict[str, Any]]:
 
 
 def hours_chart(found: Activity) -> str:
-    """Detections an hour of audio for each hour of the day, as a chart in Mermaid."""
+    """Detections an hour of audio for each hour of the day: a table with bars, in Markdown.
+
+    Prefect's first UI shows charts of Mermaid as their source, so bars are text.
+    """
     counts = pd.DataFrame([one.hours for one in found.species]).sum() if found.species else None
     if counts is None or not counts.sum():
         return "No detections at a known time."
     rates = [
-        round(float(count) / hours, 2) if hours else 0.0
+        float(count) / hours if hours else None
         for count, hours in zip(counts, found.hours_of_audio, strict=True)
     ]
+    most = max(rate for rate in rates if rate is not None)
+    rows = [
+        f"| {hour} | {rate:.1f} | {'█' * round(BAR_CELLS * rate / most)} |"
+        if rate is not None
+        else f"| {hour} | no audio | |"
+        for hour, rate in enumerate(rates)
+    ]
     return "\n".join(
-        [
-            "```mermaid",
-            "xychart-beta",
-            '  title "Detections an hour of audio, by hour of the day"',
-            f"  x-axis [{', '.join(map(str, range(24)))}]",
-            '  y-axis "detections"',
-            f"  bar [{', '.join(map(str, rates))}]",
-            "```",
-        ]
+        ["| hour of the day | detections an hour of audio | |", "|--:|--:|:--|", *rows]
     )
 
 

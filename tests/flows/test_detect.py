@@ -111,3 +111,10 @@ def test_folder_without_a_recording_fails_with_its_reason(run: Run, recordings: 
         file.unlink()
     with pytest.raises(ValueError, match="there is no recording"):
         run()
+
+
+def test_hours_are_a_table_that_every_ui_draws(run: Run) -> None:
+    shown = run()[1]["hours"].splitlines()
+    assert len(shown) == 2 + 24
+    assert shown[2 + 1].startswith("| 1 | ") and "█" in shown[2 + 1]  # noqa: PT018
+    assert shown[2 + 12] == "| 12 | no audio | |"
