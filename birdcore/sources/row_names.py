@@ -33,6 +33,11 @@ def _name(path: str, level: int) -> str:
     return (inner.stem, str(inner.with_suffix("")), str(inner))[level]
 
 
+def number_and_site(path: str) -> str:
+    """What 2021's rows call a soundscape: `7019_COR` for 7019_COR_20190904.ogg."""
+    return "_".join(PurePosixPath(path).stem.split("_")[:2])
+
+
 def stem_of(row_id: str) -> str:
     """The soundscape's name in a row's, in NFC; all of it where there is no `_`."""
     return nfc(row_id.rpartition("_")[0] or row_id)

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from birdcore.csv_table import Problem, TableError, read_table
 from birdcore.sources.label_lists import NO_CLASS, label_list
+from birdcore.sources.row_names import number_and_site
 from birdcore.unicode_names import nfc
 
 SOUNDSCAPE_LABELS = ("train_soundscapes_labels.csv", "train_soundscape_labels.csv")
@@ -162,8 +163,7 @@ def _by_name(recordings: Iterable[str]) -> Mapping[str, set[str]]:
     known: dict[str, set[str]] = defaultdict(set)
     for recording in recordings:
         path = PurePosixPath(recording)
-        number_and_site = "_".join(path.stem.split("_")[:2])
-        for name in (recording, path.name, path.stem, number_and_site):
+        for name in (recording, path.name, path.stem, number_and_site(recording)):
             known[name].add(recording)
     return known
 

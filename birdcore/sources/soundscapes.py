@@ -4,7 +4,13 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from birdcore.csv_table import Problem
-from birdcore.sources.row_names import decides_rows, refuse_one_for_two, row_names, stem_of
+from birdcore.sources.row_names import (
+    decides_rows,
+    number_and_site,
+    refuse_one_for_two,
+    row_names,
+    stem_of,
+)
 from birdcore.sources.source import SAMPLE, STAND_INS, Source
 
 NO_TEST = "no test soundscape"
@@ -12,7 +18,17 @@ NO_TEST = "no test soundscape"
 
 def rows_of(source: Source) -> dict[str, str]:
     """The name of each test soundscape's rows, by recording."""
-    return row_names(file.path for file in source.subset("test").files)
+    paths = [file.path for file in source.subset("test").files]
+    if _by_number_and_site(source):
+        names = {path: number_and_site(path) for path in paths}
+        if len(set(names.values())) == len(names):
+            return names
+    return row_names(paths)
+
+
+def _by_number_and_site(source: Source) -> bool:
+    """Whether rows are called as in 2021, by the first two parts of a soundscape's name."""
+    return source.metadata is not None and source.metadata.row_form == "birds"
 
 
 def sample_decides(source: Source) -> bool:
@@ -51,7 +67,7 @@ def _row_problems(source: Source) -> Iterator[Problem]:
             else:
                 yield Problem("rows without a soundscape", SAMPLE, stem)
     for path, name in names.items():
-        if name != PurePosixPath(path).stem:
+        if name not in (PurePosixPath(path).stem, number_and_site(path)):
             yield Problem("name of two soundscapes", path, f"its rows are called {name}_…")
 
 

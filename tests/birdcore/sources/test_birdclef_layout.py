@@ -6,6 +6,8 @@ import pytest
 from birdcore.csv_table import TableError
 from birdcore.sources.birdclef import scan
 from birdcore.sources.birdclef_layout import layout_of
+from birdcore.sources.soundscapes import rows_of, sample_decides, soundscape_problems
+from birdcore.sources.stand_ins import with_stand_ins
 from birdcore.sources.tables import read_tables
 from birdcore.store.store import Store
 
@@ -58,6 +60,11 @@ def test_2021_names_files_without_their_folder(tmp_path: Path, shared_data: Path
     assert source.row_ids == ("3575_COR_5", "3575_COR_10")
     assert source.metadata.row_form == "birds"
     assert set(source.tables) == {"train_metadata.csv", "sample_submission.csv"}
+    # The test set is empty, and what stands in has rows of 2021's form.
+    fitted = with_stand_ins(source)
+    assert list(rows_of(fitted).values()) == ["7019_COR"]
+    assert not sample_decides(fitted)
+    assert "name of two soundscapes" not in {each.problem for each in soundscape_problems(fitted)}
 
 
 def test_2021_says_in_words_what_is_not_known(tmp_path: Path) -> None:
@@ -116,6 +123,23 @@ def test_2025_has_classes_of_digits_in_the_order_of_the_sample(
     assert tables.labels[:4] == ("1139490", "1192948", "1194042", "126247")
     assert tables.row_ids[0] == "soundscape_8358733_5"
     assert tables.row_form == "classes"
+
+
+def test_2026_has_its_classes_from_a_sample_of_placeholders(tmp_path: Path) -> None:
+    digits = [str(22930 + n) for n in range(47)]
+    sonotypes = [f"47158son{n:02d}" for n in range(1, 26)]
+    others = [f"spec{n}" for n in range(234 - 47 - 25)]
+    labels = [*sonotypes, *digits, *others]  # not in the order of the alphabet
+    taxonomy = "primary_label,inat_taxon_id\n" + "".join(f"{label},47158\n" for label in labels)
+    cells = "".join(f",{1 / 234}" for _ in labels)
+    rows = "".join(f"BC2026_Test_0001_S05_20250227_010002_{end}{cells}\n" for end in (5, 10, 15))
+    train = "primary_label,filename,rating,collection\n22930,22930/iNat1.ogg,0.0,iNat\n"
+    root = write(tmp_path, train=train, taxonomy=taxonomy)
+    write(root, sample_submission=f"row_id,{','.join(labels)}\n{rows}")
+    tables = read_tables(root)
+    assert tables.labels == tuple(labels)
+    assert tables.train["primary_label"].tolist() == ["22930"]
+    assert len(tables.row_ids) == 3
 
 
 def test_2026_mini_is_read(tmp_path: Path, shared_data: Path) -> None:
