@@ -43,6 +43,8 @@ class Names:
             parts = _spelling(recording)
             self._by_stem[_stem(parts[-1])][recording] = parts
         self._longest = max(map(len, self._by_stem), default=0)
+        everywhere = (parts for found in self._by_stem.values() for parts in found.values())
+        self._folders = {parts[:-1] for parts in everywhere}
 
     def of_rows(self, given: Iterable[str], folder: str) -> dict[str, Found]:
         """The recordings that the rows of a table name.
@@ -66,16 +68,6 @@ class Names:
                 found[name] = recording if agreed == closest[recording] else None
         return found
 
-    def _named(self, name: str, folder: str) -> Found:
-        given, near = _spelling(name), _spelling(folder)
-        found = self._by_stem.get(_stem(given[-1]), {})
-        return _best(
-            {
-                each: (*_agreement(given, parts, near), _raw(each) == _raw(name))
-                for each, parts in found.items()
-            }
-        )
-
     def of_table(self, table: str) -> Found:
         """The recording that a table belongs to, by the longest stem that its name begins with.
 
@@ -85,19 +77,40 @@ class Names:
         Returns:
             The recording, in the table's folder if there is one; None where none fits.
         """
-        *near, name = _spelling(table)
+        *folder, name = _spelling(table)
+        near = tuple(folder)
         for length in range(min(len(name), self._longest), 0, -1):
-            if (found := self._by_stem.get(name[:length])) and _ends_there(name, length):
+            found = self._in_reach(self._by_stem.get(name[:length], {}), near)
+            if found and _ends_there(name, length):
                 return _best(
                     {
                         each: (
-                            *_nearness(parts[:-1], tuple(near)),
-                            _raw(table).startswith(_raw(each).rpartition(".")[0]),
+                            *_nearness(parts[:-1], near),
+                            _raw(table).startswith(_raw_stem(each)),
                         )
                         for each, parts in found.items()
                     }
                 )
         return None
+
+    def _named(self, name: str, folder: str) -> Found:
+        given, near = _spelling(name), _spelling(folder) if folder else ()
+        found = self._by_stem.get(_stem(given[-1]), {})
+        if len(given) == 1:
+            found = self._in_reach(found, near)
+        return _best(
+            {
+                each: (*_agreement(given, parts, near), _raw(each) == _raw(name))
+                for each, parts in found.items()
+            }
+        )
+
+    def _in_reach(self, found: dict[str, Folders], near: Folders) -> dict[str, Folders]:
+        """Recordings in or below a table's folder, if it holds any: that of another site, which may
+        have the same name, is not meant then."""
+        if near not in self._folders:
+            return found
+        return {each: parts for each, parts in found.items() if parts[: len(near)] == near}
 
 
 def _folders_agreed(name: str, recording: str) -> int:
@@ -121,6 +134,10 @@ def _spelling(path: str) -> Folders:
 def _raw(path: str) -> str:
     """A file's name as it is written, to tell names apart that differ in spelling alone."""
     return nfc(path).replace("\\", "/").rpartition("/")[2]
+
+
+def _raw_stem(recording: str) -> str:
+    return _raw(recording).rpartition(".")[0]
 
 
 def _stem(name: str) -> str:

@@ -53,6 +53,17 @@ def test_a_row_of_another_site_does_not_get_the_recording_that_is_there() -> Non
     assert named("site1/a.wav", "", ("audio/a.wav",)) == "audio/a.wav"  # where no row fits better
 
 
+def test_a_table_beside_recordings_is_of_one_of_them() -> None:
+    names = Names(["site1/1.wav", "site2/0500.wav", "site1/day/0600.wav", "labels.wav"])
+    assert names.of_table("site1/0500.txt") is None
+    assert names.of_rows(["0500.wav", "site2/0500.wav"], "site1") == {
+        "0500.wav": None,
+        "site2/0500.wav": "site2/0500.wav",
+    }
+    assert names.of_table("site1/0600.txt") == "site1/day/0600.wav"
+    assert names.of_table("labels/0500.txt") == names.of_table("0500.txt") == "site2/0500.wav"
+
+
 def test_spelling_decides_where_nothing_else_does() -> None:
     for recordings in (("A.wav", "a.wav"), ("a%20b.wav", "a b.wav")):
         for name in recordings:
@@ -87,7 +98,7 @@ def test_a_longer_stem_and_a_nearer_folder_win() -> None:
     names = Names(["a.wav", "a_2.wav", "x/a_2.wav", "x/b.wav", "y/b.wav"])
     assert names.of_table("a_2.txt") == "a_2.wav"
     assert names.of_table("x/a_2_call.txt") == "x/a_2.wav"
-    assert names.of_table("y/a.txt") == "a.wav"
+    assert names.of_table("z/a.txt") == "a.wav"
     assert names.of_table("b.txt") == Ambiguous(("x/b.wav", "y/b.wav"))
 
 

@@ -1,4 +1,5 @@
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from birdcore.annotations.annotation import EVERY_CLASS, Annotated
 from birdcore.annotations.readers import READERS, format_of
-from birdcore.annotations.table import Table, column_key
+from birdcore.annotations.table import LABELS, Table, column_key
 from birdcore.config import Annotations
 from birdcore.csv_table import TableError
 
@@ -171,3 +172,12 @@ def test_a_column_of_confidence_is_remarked(write: Write, read: Read) -> None:
 def test_the_key_of_a_column_has_no_case_and_no_signs(name: str) -> None:
     key = column_key(name)
     assert column_key(key) == key == column_key(f" {name}_")
+
+
+def test_the_docs_name_all_formats_and_columns() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "annotations.md").read_text()
+    named = {column_key(each) for each in re.findall(r"`([^`\n]+)`", text)}
+    assert {column_key(each) for each in LABELS} | {*READERS} <= named
+    assert {*Annotations().absent_labels} <= named
+    settings = [each.split(" = ")[0] for each in re.findall(r"`([a-z_]+ = [^`]+)`", text)]
+    assert {*settings} == {*Annotations.model_fields}
