@@ -17,6 +17,8 @@ ATTRIBUTION_FILE = "ATTRIBUTION.csv"
 FORBIDS_DERIVATIVES = {"nd", "noderivs", "noderivatives"}
 OPEN_LICENCES = {"cc", "creativecommons", "creative", "public", "publicdomain", "pddl", "odbl"}
 """Words of which texts of licences that allow giving away have at least one."""
+SHORT_TERMS = {"by", "nc", "sa", "nd"}
+"""A text of these alone is a Creative Commons licence: 2026's table has by-nc-sa."""
 
 
 def check_licences(run: Path, *, accept: bool) -> dict[str, int]:
@@ -59,7 +61,7 @@ def reason_to_refuse(licence: str) -> str | None:
     """Why models trained on recordings of a licence are not given away; None where they may be.
 
     Args:
-        licence: Short (cc-by-nc 4.0), a URL, or in words.
+        licence: Short (cc-by-nc 4.0, by-nc-sa), a URL, or in words.
 
     Example:
         >>> reason_to_refuse("cc-by-nc-nd 4.0")
@@ -72,6 +74,6 @@ def reason_to_refuse(licence: str) -> str | None:
         return "have no licence"
     if words & FORBIDS_DERIVATIVES:
         return "forbid derivatives (ND)"
-    if not words & OPEN_LICENCES:
+    if not words & OPEN_LICENCES and not {"by"} <= words <= SHORT_TERMS:
         return f"have the unknown licence '{plain_text(licence)[:60]}'"
     return None

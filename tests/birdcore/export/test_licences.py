@@ -14,10 +14,10 @@ def listed(folder: Path, *licences: str) -> Path:
 
 
 def test_licences_that_allow_derivatives_are_counted(tmp_path: Path) -> None:
-    allowed = ["cc-by-nc-sa 4.0", "cc0", "//creativecommons.org/licenses/by/4.0/", "cc0",
-               "Creative Commons Attribution-NonCommercial-ShareAlike 3.0"]  # fmt: skip
+    allowed = ["cc-by-nc-sa 4.0", "by-nc-sa", "cc0", "//creativecommons.org/licenses/by/4.0/",
+               "cc0", "Creative Commons Attribution-NonCommercial-ShareAlike 3.0"]  # fmt: skip
     counts = check_licences(listed(tmp_path, *allowed), accept=False)
-    assert sum(counts.values()) == 5
+    assert sum(counts.values()) == 6
     assert counts["cc0"] == 2
 
 
@@ -28,6 +28,8 @@ def test_licences_that_allow_derivatives_are_counted(tmp_path: Path) -> None:
         ("https://creativecommons.org/licenses/by-nc-nd/4.0/", "1 forbid derivatives"),
         ("Creative Commons Attribution-NonCommercial-NoDerivs 3.0", "1 forbid derivatives"),
         ("", "1 have no licence"),
+        ("by-nc-nd", "1 forbid derivatives"),
+        ("sung by Ada", "1 have the unknown licence 'sung by Ada'"),
         ("All rights reserved", "1 have the unknown licence 'All rights reserved'"),
     ],
 )
