@@ -24,6 +24,7 @@ from birdcore.annotations.table import Table, find_tables
 from birdcore.config import Annotations
 from birdcore.csv_table import Problem
 from birdcore.text import first_of
+from birdcore.unicode_names import nfc
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def read_annotations(
     """What the tables below a folder say of its recordings.
 
     Args:
-        root: The folder.
+        root: The folder, or one table in it.
         recordings: Audio files below it, with slashes and in NFC.
         settings: What tables leave open.
         durations: Seconds by recording, for those where they are known: labels are cut there.
@@ -73,7 +74,7 @@ def read_annotations(
         >>> read_annotations(root, recordings, settings).recordings  # doctest: +SKIP
         frozenset({'pos/070005/sel.01.ch01.221101.151351.10..flac', ...})
     """
-    tables, problems = find_tables(root)
+    tables, problems = ([Table(root, nfc(root.name))], []) if root.is_file() else find_tables(root)
     names = Names(recordings)
     made: dict[Said, Annotation] = {}
     covered: set[str] = set()

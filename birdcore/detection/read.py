@@ -6,7 +6,7 @@ that are months old, that were shared by several processes, or that someone has 
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 import pyarrow as pa
@@ -29,13 +29,26 @@ COLUMNS = (
 NEEDED = ("file", "start_s", "end_s", "scientific_name", "confidence")
 """What a CSV must have; tables of BirdNET-Analyzer do."""
 NUMBERS = ("start_s", "end_s", "confidence")
+RAVEN = ".selection.table.txt"
+RAVEN_NAMES = {
+    "Begin Path": "file",
+    "Begin Time (s)": "start_s",
+    "End Time (s)": "end_s",
+    "File Offset (s)": "offset_s",
+    "Scientific Name": "scientific_name",
+    "Common Name": "common_name",
+    "Species Code": "class",
+    "Confidence": "confidence",
+    "Model": "model",
+}
+"""Columns of a selection table of ours; all but the last are BirdNET's too."""
 
 
 def read_detections(path: Path) -> pd.DataFrame:
     """A row for each detection, with `COLUMNS`; texts are categories.
 
     Args:
-        path: The output folder of a detection, or its `detections.parquet` or `.csv`.
+        path: The output folder of a detection, or its `detections.parquet`, `.csv` or Raven table.
 
     Raises:
         ValueError: There is no such table, or it is none of detections.
@@ -43,7 +56,7 @@ def read_detections(path: Path) -> pd.DataFrame:
     """
     if path.is_dir():
         parts = sorted((path / FOLDER / "parts").glob("*.parquet"))
-        whole = [path / f"{ALL_FILES}{suffix}" for suffix in (".parquet", ".csv")]
+        whole = [path / f"{ALL_FILES}{suffix}" for suffix in (".parquet", ".csv", RAVEN)]
         found = [one for one in whole if one.is_file()][:1] or parts
         if not found:
             raise ValueError(
@@ -54,7 +67,19 @@ def read_detections(path: Path) -> pd.DataFrame:
         found = [path]
     else:
         raise ValueError(f"{path} is not there")
+    if found[0].suffix in (".txt", ".tsv"):
+        return _read_raven(found[0], recordings_root(path))
     return _read_csv(found[0]) if found[0].suffix == ".csv" else _read_parquet(found)
+
+
+def are_detections(path: Path) -> bool:
+    """Whether a path is one that `read_detections` is for, by its kind and its header."""
+    if path.is_dir() or path.suffix in (".parquet", ".txt", ".tsv"):
+        return True
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return CSV_NAMES["start_s"].encode() in file.readline(1 << 16)
 
 
 def read_files(out: Path) -> pd.DataFrame:
@@ -118,16 +143,48 @@ def _read_csv(path: Path) -> pd.DataFrame:
     return frame[list(COLUMNS)]
 
 
+def _read_raven(path: Path, root: Path | None) -> pd.DataFrame:
+    """A selection table; recordings are named below `root` where that is known."""
+    fields = [pa.field("offset_s", pa.float64()), *SCHEMA]
+    needed = [name for name in RAVEN_NAMES.values() if name not in ("class", "model")]
+    frame = _csv(path, RAVEN_NAMES, pa.schema(fields), needed, "\t")
+    for name in (*NUMBERS, "offset_s"):
+        if frame[name].isna().any():
+            raise ValueError(f"{path} has detections without {name}: leave them out")
+    length = frame["end_s"] - frame["start_s"]
+    frame["start_s"], frame["end_s"] = frame["offset_s"], frame["offset_s"] + length
+    if root is not None:
+        frame["file"] = frame["file"].cat.rename_categories(
+            {name: _below(name, root) for name in frame["file"].cat.categories}
+        )
+    if "class" not in frame:
+        frame["class"] = frame["scientific_name"]
+    for name in ("model", "recorded_at"):
+        if name not in frame:
+            frame[name] = pd.Categorical([""] * len(frame))
+    return frame[list(COLUMNS)]
+
+
+def _below(name: str, root: Path) -> str:
+    path = PurePosixPath(name)
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else name
+
+
 def _csv(
-    path: Path, names: dict[str, str], schema: pa.Schema, needed: Sequence[str]
+    path: Path,
+    names: dict[str, str],
+    schema: pa.Schema,
+    needed: Sequence[str],
+    separator: str = ",",
 ) -> pd.DataFrame:
-    """A CSV of ours; texts are categories.
+    """A table of ours; texts are categories.
 
     Args:
         path: The file.
         names: Our name of each of its columns that is read.
         schema: The types of our names.
         needed: Those of them without which it is another table.
+        separator: What stands between cells.
     """
     types = {
         theirs: "str" if pa.types.is_string(schema.field(ours).type) else "float64"
@@ -136,6 +193,7 @@ def _csv(
     try:
         frame = pd.read_csv(
             path,
+            sep=separator,
             dtype=types,
             usecols=lambda name: name in names,
             keep_default_na=False,

@@ -3,116 +3,192 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
 
 from flows.options import Debug
 from flows.terminal import doing, err, out
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from birdcore.metrics import Evaluation, Matched
-
 PER_CLASS = "per-class"
 ON_THIS_TRUTH = (
     "each class has the threshold that is best on this truth: precision, recall and F1 are upper "
     "bounds. --by-class writes the thresholds, and --threshold FILE scores other recordings by them"
 )
+EVENTS = "Detections against labels with times"
 
 
+def _option(name: str, panel: str | None = None, **more: Any) -> Any:
+    return typer.Option(name, rich_help_panel=panel, show_default=False, **more)
+
+
+# fmt: off
 def score(
-    predictions: Annotated[Path, typer.Argument(help="A submission.csv.", show_default=False)],
-    truth: Annotated[
-        Path, typer.Argument(help="A CSV file with the true labels.", show_default=False)
-    ],
+    predictions: Annotated[Path, typer.Argument(
+        help="A submission.csv, or what `birdflow detect` wrote: its folder, CSV, Parquet or Raven "
+        "table.", show_default=False)],
+    truth: Annotated[Path, typer.Argument(
+        help="For a submission a CSV with the true labels, wide (row_id, a column for each class) "
+        "or long (row_id or filename, start, end; labels). For detections a table of labels with "
+        "times (Raven and others), or a folder of them.", show_default=False)],
     *,
-    threshold: Annotated[
-        str | None,
-        typer.Option(
-            metavar="T",
-            help="Report precision, recall and F1 of what scores at least T: a number, the best of "
-            f"each class on this truth ({PER_CLASS}), or a CSV with columns class and threshold.",
-            show_default=False,
-        ),
-    ] = None,
-    protocol: Annotated[
-        Literal["birdset"] | None,
-        typer.Option(
-            help="Report what a benchmark does: BirdSet's cmAP, AUROC and top-1.",
-            show_default=False,
-        ),
-    ] = None,
-    by_class: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Write each class's scores to a CSV.", show_default=False
-        ),
-    ] = None,
-    bootstrap: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Bootstrap samples of the intervals.")
-    ] = 1000,
+    threshold: Annotated[str | None, _option(
+        "--threshold", metavar="T", help="Report precision, recall and F1 of what scores at least "
+        f"T: a number, the best of each class on this truth ({PER_CLASS}), or a CSV with columns "
+        "class and threshold.")] = None,
+    protocol: Annotated[Literal["birdset"] | None, _option(
+        "--protocol", help="Report what a benchmark does: cmAP, AUROC and top-1.")] = None,
+    by_class: Annotated[Path | None, _option(
+        "--by-class", metavar="FILE", help="Write each class's scores to a CSV.")] = None,
+    bootstrap: Annotated[int, typer.Option(
+        metavar="N", min=1, help="Bootstrap samples of the intervals.")] = 1000,
+    min_overlap: Annotated[float, typer.Option(
+        metavar="SHARE", rich_help_panel=EVENTS,
+        help="The least overlap of a detection and a true event that are the same.")] = 0.5,
+    overlap_of: Annotated[Literal["union", "event"], typer.Option(
+        rich_help_panel=EVENTS, help="What the overlap is a share of: what both cover together, or "
+        "the true event alone, for detections in windows longer than a call.")] = "union",
+    label: Annotated[str | None, _option(
+        "--label", EVENTS, metavar="NAME", help="The label of tables without one; `folder` and "
+        "`table` take the name of the folder or table.")] = None,
+    label_column: Annotated[str | None, _option(
+        "--label-column", EVENTS, metavar="NAME", help="The column of labels.")] = None,
+    silent: Annotated[bool, _option(
+        "--silent", EVENTS, help="In a recording without a table nothing is heard; else it is not "
+        "scored.")] = False,
     debug: Debug = False,
 ) -> None:
+    # fmt: on
     """Score predictions against true labels. Intervals (95 %) resample recordings."""
-    import numpy as np
-
-    from birdcore.metrics import evaluate_rows, match_scorable
-    from birdcore.metrics.class_table import write_classes
-    from birdcore.stages.score import ENSEMBLE
-    from flows.score_lines import not_scored, score_table
+    from birdcore.detection.read import are_detections
 
     with doing("scoring"):
-        both = match_scorable(predictions, truth)
-        found = evaluate_rows(
-            both.truth,
-            both.scores,
-            both.recordings,
-            generator=np.random.default_rng(0),
-            rounds=bootstrap,
-            thresholds=_thresholds(threshold, both),
-            birdset=protocol == "birdset",
-        )
-        if by_class is not None:
-            write_classes(by_class, both.labels, found.by_class)
-    out.print(_in_one_line(found, len(both.row_ids)))
-    if threshold is not None or protocol is not None:
-        for line in score_table(found.estimates):
-            out.print(line)
-    if threshold == PER_CLASS:
-        err.print(ON_THIS_TRUTH)
-    missing = {"rows_missing": both.rows_missing, "classes_missing": both.classes_missing}
-    for line in not_scored({ENSEMBLE: missing}, why=""):
+        if are_detections(predictions):
+            if protocol is not None or threshold == PER_CLASS:
+                option = "--protocol" if protocol else f"--threshold {PER_CLASS}"
+                raise typer.BadParameter(
+                    "it is for submissions, not for detections", param_hint=option
+                )
+            said = _events(
+                predictions, truth, by_class, bootstrap, threshold=_limit(threshold),
+                min_overlap=min_overlap, of=overlap_of,
+                settings={"label": label, "label_column": label_column}
+                | ({"without_table": "silent"} if silent else {}),
+            )
+        else:
+            said = _rows(predictions, truth, by_class, bootstrap, threshold, protocol)
+    for line in said.lines:
+        out.print(line)
+    for line in said.notes:
         err.print(line)
 
 
-def _thresholds(given: str | None, both: Matched) -> float | NDArray[np.float64] | None:
-    """One for all or (C,): what `--threshold` says."""
-    from birdcore.metrics import best_thresholds
-    from birdcore.metrics.class_table import read_thresholds
+class _Said(NamedTuple):
+    """What a command prints: scores, and what was not scored."""
 
-    if given is None:
-        return None
-    if given == PER_CLASS:
-        return best_thresholds(both.truth, both.scores)
+    lines: list[str]
+    notes: list[str]
+
+
+def _rows(
+    predictions: Path,
+    truth: Path,
+    by_class: Path | None,
+    bootstrap: int,
+    threshold: str | None,
+    protocol: str | None,
+) -> _Said:
+    """Score a submission by rows."""
+    import numpy as np
+
+    from birdcore.metrics import best_thresholds, evaluate_rows, match_scorable
+    from birdcore.metrics.class_table import read_thresholds, write_classes
+    from birdcore.stages.score import ENSEMBLE
+    from flows.score_lines import not_scored, score_table
+
+    both = match_scorable(predictions, truth)
+    best = threshold == PER_CLASS
+    limits = best_thresholds(both.truth, both.scores) if best else _limit(threshold)
+    found = evaluate_rows(
+        both.truth,
+        both.scores,
+        both.recordings,
+        generator=np.random.default_rng(0),
+        rounds=bootstrap,
+        thresholds=read_thresholds(limits, both.labels) if isinstance(limits, Path) else limits,
+        birdset=protocol == "birdset",
+    )
+    if by_class is not None:
+        write_classes(by_class, both.labels, found.by_class)
+    auc, precision = sorted(found.estimates[:2], key=lambda one: one.name == "cmAP")
+    lines = [
+        f"macro ROC-AUC {auc.value:.6f} (95 % interval {auc.low:.4f} to {auc.high:.4f}), "
+        f"cmAP {precision.value:.6f}, {auc.over}, {len(both.row_ids)} rows"
+    ]
+    if threshold is not None or protocol is not None:
+        lines += score_table(found.estimates)
+    notes = [ON_THIS_TRUTH] if best else []
+    missing = {"rows_missing": both.rows_missing, "classes_missing": both.classes_missing}
+    return _Said(lines, notes + not_scored({ENSEMBLE: missing}, why=""))
+
+
+def _events(
+    predictions: Path,
+    truth: Path,
+    by_class: Path | None,
+    bootstrap: int,
+    *,
+    threshold: float | Path | None,
+    min_overlap: float,
+    of: Literal["union", "event"],
+    settings: dict[str, str | None],
+) -> _Said:
+    """Score detections by events."""
+    import numpy as np
+
+    from birdcore.config import Annotations
+    from birdcore.detection.scoring import score_events
+    from birdcore.metrics.class_table import write_classes
+    from birdcore.text import first_of
+    from flows.score_lines import score_table
+
+    scores = score_events(
+        predictions,
+        truth,
+        Annotations.model_validate(settings | {"complete": True}),
+        generator=np.random.default_rng(0),
+        rounds=bootstrap,
+        threshold=threshold,
+        min_overlap=min_overlap,
+        of=of,
+    )
+    if by_class is not None:
+        write_classes(by_class, scores.labels, scores.evaluation.by_class)
+    f1 = next(one for one in scores.evaluation.estimates if one.name == "F1, micro")
+    lines = [
+        f"event F1 {f1.value:.6f} (95 % interval {f1.low:.4f} to {f1.high:.4f}), {scores.true} "
+        f"events, {scores.found} detections, {scores.recordings} recordings, overlap at least "
+        f"{min_overlap:g} of the {of}",
+        *score_table(scores.evaluation.estimates),
+    ]
+    notes = [f"{each.where}: {each.problem}: {each.detail}" for each in scores.problems]
+    if scores.outside:
+        notes.append(f"not scored: {scores.outside} detections in recordings without labels")
+    if scores.never_found:
+        notes.append(f"no detection anywhere of {first_of(scores.never_found, 5)}")
+    return _Said(lines, notes)
+
+
+def _limit(given: str | None) -> float | Path | None:
+    """A threshold, or the table that has them."""
     try:
-        number = float(given)
+        number = None if given is None else float(given)
     except ValueError:
-        if not Path(given).exists():
+        if not Path(given or "").is_file():
             raise typer.BadParameter(
                 f"{given!r} is no number, no file, and not {PER_CLASS}", param_hint="--threshold"
             ) from None
-        return read_thresholds(Path(given), both.labels)
-    if number != number:
+        return Path(given or "")
+    if number is not None and number != number:
         raise typer.BadParameter("it is no number", param_hint="--threshold")
     return number
-
-
-def _in_one_line(found: Evaluation, rows: int) -> str:
-    auc, precision = sorted(found.estimates[:2], key=lambda one: one.name == "cmAP")
-    return (
-        f"macro ROC-AUC {auc.value:.6f} (95 % interval {auc.low:.4f} to {auc.high:.4f}), "
-        f"cmAP {precision.value:.6f}, {auc.over}, {rows} rows"
-    )

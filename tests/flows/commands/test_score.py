@@ -87,3 +87,48 @@ def test_a_threshold_that_is_none_is_refused(
 ) -> None:
     said = score(capsys, submission, truth, "--threshold", "best", code=2)
     assert "'best' is no number, no file, and not per-class" in said[-1]
+
+
+@pytest.fixture
+def detections(shared_data: Path, tmp_path: Path) -> Path:
+    """BirdNET's table of a pitta in windows of 3 s, in recordings with Raven's tables."""
+    lines = ["Start (s),End (s),Scientific name,Common name,Confidence,File"]
+    for path in sorted((shared_data / "field" / "raven-noisy-pitta").rglob("*.flac")):
+        lines += [
+            f"{start},{start + 3},Pitta versicolor,Noisy Pitta,{0.2 + 0.07 * at},{path}"
+            for at, start in enumerate((0, 3, 6))
+        ]
+    table = tmp_path / "detections.csv"
+    table.write_text("\n".join(lines) + "\n")
+    return table
+
+
+def test_detections_are_scored_by_events(
+    detections: Path, shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = shared_data / "field" / "raven-noisy-pitta"
+    (line,) = score(capsys, detections, truth, code=1)
+    assert "txt:1: no column of labels" in line
+    named = (detections, truth, "--label", "Noisy Pitta")
+    first, *table = score(capsys, *named, "--overlap-of", "event", "--by-class", tmp_path / "c.csv")
+    assert first.startswith("event F1 0.")
+    assert first.endswith("overlap at least 0.5 of the event")
+    names = [line.split("  ")[0] for line in table[1:]]
+    assert names == [
+        "precision, macro", "recall, macro", "F1, macro", "precision, micro", "recall, micro",
+        "F1, micro",
+    ]  # fmt: skip
+    assert pd.read_csv(tmp_path / "c.csv")["class"].tolist() == ["Pitta versicolor"]
+    strict = score(capsys, *named, "--min-overlap", "0.9", "--threshold", "0.3")
+    assert float(strict[0].split()[2]) < float(first.split()[2])
+
+
+def test_options_of_rows_are_refused_for_detections(
+    detections: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = shared_data / "field" / "raven-noisy-pitta"
+    for options in (("--protocol", "birdset"), ("--threshold", "per-class")):
+        said = score(capsys, detections, truth, *options, code=2)
+        assert "it is for submissions, not for detections" in said[-1]
+    said = score(capsys, detections, truth, "--label", "x", "--min-overlap", "0", code=1)
+    assert "the least overlap is 0: give one above 0" in said[-1]
