@@ -11,12 +11,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from birdcore.csv_table import Problem, is_there
-from birdcore.sources.soundscape_labels import (
-    SOUNDSCAPE_LABELS,
-    LabelledWindow,
-    read_soundscape_labels,
-)
+from birdcore.csv_table import Problem
+from birdcore.sources.birdclef_windows import labelled_windows
+from birdcore.sources.soundscape_labels import LabelledWindow
 from birdcore.sources.soundscapes import NO_TEST
 from birdcore.sources.source import STAND_INS, Source, Subset
 
@@ -34,21 +31,23 @@ def with_stand_ins(source: Source) -> Source:
     Raises:
         TableError: The table of labelled soundscapes can't be read.
     """
-    test, others = source.subset("test"), source.subset("unlabelled")
+    test = source.subset("test")
+    subsets = (source.subset("unlabelled"), source.subset("annotated"))
+    others = {file.path: file for subset in subsets for file in subset.files}
     passed_over = any(each.where.startswith(f"{test.name}/") for each in source.problems)
-    if test.files or passed_over or not others.files:
+    if test.files or passed_over or not others:
         return source
-    names = [file.path for file in others.files]
-    chosen = frozenset(stand_ins(names, _labelled(source, names)))
-    files = tuple(file for file in others.files if file.path in chosen)
+    names = list(others)
+    windows = labelled_windows(source.root, names).windows
+    files = tuple(others[name] for name in stand_ins(names, windows))
     detail = (
-        f"{len(files)} of {others.name} are predicted in their place: a dry run of what models "
+        f"{len(files)} training soundscapes are predicted in their place: a dry run of what models "
         "may have been trained on, which is not scored"
     )
-    subsets = [each for each in source.subsets if each is not test]
+    kept = [each for each in source.subsets if each is not test]
     return replace(
         source,
-        subsets=(*subsets, Subset(STAND_INS, "test", files)),
+        subsets=(*kept, Subset(STAND_INS, "test", files)),
         problems=(*source.problems, Problem(NO_TEST, test.name, detail)),
     )
 
@@ -81,13 +80,3 @@ def stand_ins(
         return rank, hashlib.sha256(name.encode()).hexdigest()
 
     return sorted(sorted(names, key=place)[:count])
-
-
-def _labelled(source: Source, names: Sequence[str]) -> tuple[LabelledWindow, ...]:
-    tables = (source.root / name for name in SOUNDSCAPE_LABELS)
-    return tuple(
-        window
-        for table in tables
-        if is_there(table)
-        for window in read_soundscape_labels(table, names).windows
-    )

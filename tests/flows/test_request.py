@@ -37,7 +37,7 @@ def test_without_soundscapes_the_rounds_that_need_none_train(
     assert {step.name.split()[1] for step in dag.of("train")} == {"first"}
     assert not dag.of("label")
     told = [(each.where, each.detail) for each in dag.problems]
-    none = f"and there are none in {data / 'train_soundscapes'}"
+    none = f"and none in {data / 'train_soundscapes'} are unlabelled"
     assert ("round second", f"left out: the teacher labels soundscapes, {none}") in told
     off = f"background is off: it is taken from soundscapes, {none}"
     assert ("round first", off) in told

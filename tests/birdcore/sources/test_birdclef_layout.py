@@ -145,7 +145,12 @@ def test_2026_has_its_classes_from_a_sample_of_placeholders(tmp_path: Path) -> N
 def test_2026_mini_is_read(tmp_path: Path, shared_data: Path) -> None:
     source = scan(shared_data / "birdclef-2026-mini", Store(tmp_path / "store"))
     counts = {name: len(files) for name, files in source.audio.items()}
-    assert counts == {"train_audio": 75, "train_soundscapes": 28, "test_soundscapes": 16}
+    assert counts == {
+        "train_audio": 75,
+        "train_soundscapes": 16,
+        "labelled_soundscapes": 12,
+        "test_soundscapes": 16,
+    }
     assert source.labels[:4] == ("1139504", "1139525", "1139546", "1139567")
     assert len(source.row_ids) == 3
 
