@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from birdcore.annotations.annotation import EVERY_CLASS, Annotated, Annotation, Kind
-from birdcore.annotations.readers import read_annotations
+from birdcore.annotations.readers import format_of, read_annotations
+from birdcore.annotations.table import Table
 from birdcore.config import Annotations
 from birdcore.csv_table import Problem
 from birdcore.detection.read import FILES, read_detections, read_files
@@ -39,6 +40,7 @@ class EventScores:
         true: The number of true events.
         found: The number of detections in those recordings.
         outside: The number of detections in other recordings.
+        all_known: Whether recordings without a detection are known, by `files.csv`.
         never_found: Classes of the truth of which there is no detection anywhere.
         problems: What of the truth does not fit and was left out.
     """
@@ -49,6 +51,7 @@ class EventScores:
     true: int
     found: int
     outside: int
+    all_known: bool
     never_found: tuple[str, ...]
     problems: tuple[Problem, ...]
 
@@ -87,10 +90,10 @@ def score_events(
         OSError: A file can't be read.
     """
     table = read_detections(detections)
-    seconds = _analysed(detections, table)
+    seconds = analysed(detections, table)
     known = {name: length for name, length in seconds.items() if length > 0}
-    annotated = read_annotations(truth, sorted(seconds), settings, known)
-    class_of = _class_names(table)
+    annotated = read_labels(truth, sorted(seconds), settings, known)
+    class_of = class_names(table)
     present = _of_kind("present", annotated, class_of)
     if not present:
         raise NothingToScore(
@@ -128,39 +131,61 @@ def score_events(
         true=len(true),
         found=len(found),
         outside=len(table) - len(inside),
+        all_known=_files(detections).is_file(),
         never_found=tuple(sorted({label for _, label in present} - {*class_of.values()})),
         problems=annotated.problems,
     )
 
 
-def _analysed(detections: Path, table: pd.DataFrame) -> dict[str, float]:
+def read_labels(
+    truth: Path,
+    recordings: Sequence[str],
+    settings: Annotations,
+    durations: Mapping[str, float] | None = None,
+) -> Annotated:
+    """As `read_annotations`, of a folder or a table; raises ValueError where it is neither."""
+    if not truth.exists():
+        raise ValueError(f"{truth} is not there")
+    if truth.is_file() and format_of(Table(truth, truth.name)) is None:
+        raise ValueError(
+            f"{truth}:1: no true labels: neither of rows (row_id, or filename, start, end and "
+            "primary_label) nor a table of labels with times that is known (Raven, Audacity, CSV)"
+        )
+    return read_annotations(truth, recordings, settings, durations)
+
+
+def analysed(detections: Path, table: pd.DataFrame) -> dict[str, float]:
     """Seconds of each analysed recording, 0 where unknown."""
-    folder = detections if detections.is_dir() else detections.parent
     seconds = dict.fromkeys(map(str, table["file"].unique()), 0.0)
-    if (folder / FILES).is_file():
-        files = read_files(folder)
+    if (path := _files(detections)).is_file():
+        files = read_files(path.parent)
         seconds |= dict(zip(files["file"].astype(str), files["seconds"].fillna(0.0), strict=True))
     return seconds
 
 
-def _class_names(table: pd.DataFrame) -> dict[str, str]:
+def _files(detections: Path) -> Path:
+    return (detections if detections.is_dir() else detections.parent) / FILES
+
+
+def class_names(table: pd.DataFrame) -> dict[str, str]:
     """The class that each name means, whether it is a code, a scientific or a common name."""
     names = table[["class", "scientific_name", "common_name"]].drop_duplicates().astype(str)
     classes: dict[str, str] = {}
     for column in names:
         for name, label in zip(names[column], names["class"], strict=True):
             if name:
-                classes.setdefault(_key(name), label)
+                classes.setdefault(name_key(name), label)
     return classes
 
 
-def _key(name: str) -> str:
+def name_key(name: str) -> str:
+    """A name of a class without what differs between tables: case, and how accents are written."""
     return nfc(name).casefold().strip()
 
 
 def _of_kind(kind: Kind, annotated: Annotated, class_of: Mapping[str, str]) -> list[Labelled]:
     return [
-        (each, class_of.get(_key(each.label), each.label))
+        (each, class_of.get(name_key(each.label), each.label))
         for each in annotated.annotations
         if each.kind == kind
     ]

@@ -83,12 +83,17 @@ def match_scorable(submission: Path, truth: Path) -> Matched:
             f"{submission} has none of the {len(both.rows_missing) + len(both.row_ids)} rows and "
             f"{len(both.classes_missing) + len(both.labels)} classes of {truth}"
         )
+    check_scorable(both, submission, truth)
+    return both
+
+
+def check_scorable(both: Matched, submission: Path, truth: Path) -> None:
+    """Raise NothingToScore where no class has both rows where it is and rows where it is not."""
     if not (both.truth.any(axis=0) & ~both.truth.all(axis=0)).any():
         raise NothingToScore(
             f"{truth}: no class has both rows where it is and rows where it is not, among the "
             f"{len(both.row_ids)} rows that {submission} has too"
         )
-    return both
 
 
 def score_files(

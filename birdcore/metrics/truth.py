@@ -5,6 +5,7 @@ BirdCLEF's of 2021 by `row_id`, that of 2026 by file and times, with each row tw
 no row names is not labelled: it is no negative, and is not scored.
 """
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -19,6 +20,16 @@ LABELS = {"birds": " ", "primary_label": ";", "labels": ";", "label": ";"}
 """Columns of labels, and what stands between two of them."""
 NOTHING = "nocall"
 """What a row says in which no class is heard."""
+
+
+def has_rows(path: Path) -> bool:
+    """Whether a truth is one that `read_truth` is for, by its header."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        first = file.readline(1 << 20).decode("utf-8-sig", errors="replace")
+    header = set(next(csv.reader([first]), []))
+    return "row_id" in header or {"filename", "start", "end", "primary_label"} <= header
 
 
 def read_truth(path: Path, classes: Sequence[str] = ()) -> Submission:

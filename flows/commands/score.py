@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
 from flows.options import Debug
 from flows.terminal import doing, err, out
 
+if TYPE_CHECKING:
+    from birdcore.csv_table import Problem
+    from birdcore.metrics import Matched
+
 PER_CLASS = "per-class"
 ON_THIS_TRUTH = (
     "each class has the threshold that is best on this truth: precision, recall and F1 are upper "
     "bounds. --by-class writes the thresholds, and --threshold FILE scores other recordings by them"
 )
-EVENTS = "Detections against labels with times"
+UNDETECTED = (
+    "each window scores its surest detection, or 0: what was below the detector's threshold ties"
+)
+EVENTS = "Labels with times"
 
 
 def _option(name: str, panel: str | None = None, **more: Any) -> Any:
@@ -28,9 +35,9 @@ def score(
         help="A submission.csv, or what `birdflow detect` wrote: its folder, CSV, Parquet or Raven "
         "table.", show_default=False)],
     truth: Annotated[Path, typer.Argument(
-        help="For a submission a CSV with the true labels, wide (row_id, a column for each class) "
-        "or long (row_id or filename, start, end; labels). For detections a table of labels with "
-        "times (Raven and others), or a folder of them.", show_default=False)],
+        help="A CSV of labelled rows, wide (row_id, a column for each class) or long (row_id, or "
+        "filename, start and end; labels), or a table of labels with times (Raven and others), or "
+        "a folder of such tables.", show_default=False)],
     *,
     threshold: Annotated[str | None, _option(
         "--threshold", metavar="T", help="Report precision, recall and F1 of what scores at least "
@@ -61,22 +68,24 @@ def score(
     # fmt: on
     """Score predictions against true labels. Intervals (95 %) resample recordings."""
     from birdcore.detection.read import are_detections
+    from birdcore.metrics.truth import has_rows
 
+    found = are_detections(predictions)
+    settings = {"label": label, "label_column": label_column, "complete": True}
+    settings |= {"without_table": "silent"} if silent else {}
     with doing("scoring"):
-        if are_detections(predictions):
+        if found and not has_rows(truth):
             if protocol is not None or threshold == PER_CLASS:
                 option = "--protocol" if protocol else f"--threshold {PER_CLASS}"
-                raise typer.BadParameter(
-                    "it is for submissions, not for detections", param_hint=option
-                )
+                raise typer.BadParameter("it is for rows, not for events", param_hint=option)
             said = _events(
                 predictions, truth, by_class, bootstrap, threshold=_limit(threshold),
-                min_overlap=min_overlap, of=overlap_of,
-                settings={"label": label, "label_column": label_column}
-                | ({"without_table": "silent"} if silent else {}),
+                min_overlap=min_overlap, of=overlap_of, settings=settings,
             )
         else:
-            said = _rows(predictions, truth, by_class, bootstrap, threshold, protocol)
+            both, notes = _matched(predictions, truth, found, settings)
+            said = _rows(both, by_class, bootstrap, threshold, protocol)
+            said.notes.extend(notes)
     for line in said.lines:
         out.print(line)
     for line in said.notes:
@@ -90,23 +99,48 @@ class _Said(NamedTuple):
     notes: list[str]
 
 
+def _matched(
+    predictions: Path, truth: Path, are_detections: bool, settings: dict[str, Any]
+) -> tuple[Matched, list[str]]:
+    """Predictions and truth by rows, and what of them does not fit."""
+    from birdcore.config import Annotations
+    from birdcore.detection.window_scores import label_windows, score_windows
+    from birdcore.metrics import match_scorable
+    from birdcore.metrics.files import check_scorable
+    from birdcore.metrics.truth import has_rows
+
+    notes: list[str] = []
+    if are_detections:
+        both = score_windows(predictions, truth)
+        notes.append(UNDETECTED)
+    elif truth.exists() and not has_rows(truth):
+        both, problems = label_windows(predictions, truth, Annotations.model_validate(settings))
+        notes += map(_line, problems)
+    else:
+        return match_scorable(predictions, truth), notes
+    check_scorable(both, predictions, truth)
+    return both, notes
+
+
+def _line(problem: Problem) -> str:
+    return f"{problem.where}: {problem.problem}: {problem.detail}"
+
+
 def _rows(
-    predictions: Path,
-    truth: Path,
+    both: Matched,
     by_class: Path | None,
     bootstrap: int,
     threshold: str | None,
     protocol: str | None,
 ) -> _Said:
-    """Score a submission by rows."""
+    """Score rows."""
     import numpy as np
 
-    from birdcore.metrics import best_thresholds, evaluate_rows, match_scorable
+    from birdcore.metrics import best_thresholds, evaluate_rows
     from birdcore.metrics.class_table import read_thresholds, write_classes
     from birdcore.stages.score import ENSEMBLE
     from flows.score_lines import not_scored, score_table
 
-    both = match_scorable(predictions, truth)
     best = threshold == PER_CLASS
     limits = best_thresholds(both.truth, both.scores) if best else _limit(threshold)
     found = evaluate_rows(
@@ -141,7 +175,7 @@ def _events(
     threshold: float | Path | None,
     min_overlap: float,
     of: Literal["union", "event"],
-    settings: dict[str, str | None],
+    settings: dict[str, Any],
 ) -> _Said:
     """Score detections by events."""
     import numpy as np
@@ -155,7 +189,7 @@ def _events(
     scores = score_events(
         predictions,
         truth,
-        Annotations.model_validate(settings | {"complete": True}),
+        Annotations.model_validate(settings),
         generator=np.random.default_rng(0),
         rounds=bootstrap,
         threshold=threshold,
@@ -171,7 +205,11 @@ def _events(
         f"{min_overlap:g} of the {of}",
         *score_table(scores.evaluation.estimates),
     ]
-    notes = [f"{each.where}: {each.problem}: {each.detail}" for each in scores.problems]
+    notes = [_line(each) for each in scores.problems]
+    if not scores.all_known:
+        notes.append(
+            "no files.csv beside the detections: recordings without any are not known, nor scored"
+        )
     if scores.outside:
         notes.append(f"not scored: {scores.outside} detections in recordings without labels")
     if scores.never_found:

@@ -129,6 +129,26 @@ def test_options_of_rows_are_refused_for_detections(
     truth = shared_data / "field" / "raven-noisy-pitta"
     for options in (("--protocol", "birdset"), ("--threshold", "per-class")):
         said = score(capsys, detections, truth, *options, code=2)
-        assert "it is for submissions, not for detections" in said[-1]
+        assert "it is for rows, not for events" in said[-1]
     said = score(capsys, detections, truth, "--label", "x", "--min-overlap", "0", code=1)
     assert "the least overlap is 0: give one above 0" in said[-1]
+
+
+def test_each_side_may_have_rows_or_events(
+    detections: Path, shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pitta = shared_data / "field" / "raven-noisy-pitta"
+    stems = [path.stem for path in sorted(pitta.rglob("*.flac"))]
+    windows = [f"{stem}_{end}" for stem in stems for end in (5, 10)]
+    given = tmp_path / "submission.csv"
+    rows = [f"{row},{at / 100}" for at, row in enumerate(windows)]
+    given.write_text("\n".join(["row_id,noisy pitta", *rows]) + "\n")
+    (line,) = score(capsys, given, pitta, "--label", "noisy pitta", "--silent")
+    assert line.endswith(f"1 class, {len(windows)} rows")
+    truth = tmp_path / "truth.csv"
+    rows = [f"{row},{'Noisy Pitta' if at % 3 else 'nocall'}" for at, row in enumerate(windows)]
+    truth.write_text("\n".join(["row_id,birds", *rows]) + "\n")
+    truth.write_text(truth.read_text().replace("birds", "labels"))
+    lines = score(capsys, detections, truth, "--protocol", "birdset")
+    assert lines[0].endswith(f"1 class, {len(windows)} rows")
+    assert lines[-1].startswith("top-1")
