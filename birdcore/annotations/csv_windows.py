@@ -5,6 +5,7 @@ They agree on that and on no column's name. Several labels of a window may stand
 semicolons between them (BirdCLEF+ 2026). R's packages give frequencies in kHz.
 """
 
+import re
 from collections.abc import Iterator
 
 from birdcore.annotations.row import Row
@@ -19,9 +20,11 @@ from birdcore.annotations.table import (
     seconds,
 )
 from birdcore.config import Annotations
+from birdcore.csv_table import TableError
 from birdcore.unicode_names import nfc
 
 # fmt: off
+DATE = re.compile(r"\d+[-/.]\d+[-/.]\d+", re.ASCII)
 RECORDING = (
     "audiofilename", "audio filename", "filename", "file name", "notated path", "sound files",
     "sound file", "audio path", "audio file", "file path", "filepath", "recording", "wav", "path",
@@ -51,9 +54,16 @@ HIGH = {
 
 
 def fits(table: Table) -> bool:
-    """Whether it has columns for where a label begins, and where it ends or how long it is."""
+    """Whether it has columns for where a label begins, and where it ends or how long it is; a table
+    of dates (when a recorder was out) is another matter."""
     header = set(table.header)
-    return bool(header & {*START} and header & {*END, *LENGTH})
+    if not (header & {*START} and header & {*END, *LENGTH}):
+        return False
+    try:
+        first = next(records(table), None)
+    except TableError:
+        return True  # `read` says what is wrong
+    return first is None or not DATE.match(first.cells[_column(first, START)])
 
 
 def read(table: Table, settings: Annotations) -> list[Row]:

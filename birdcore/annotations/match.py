@@ -10,13 +10,14 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 from urllib.parse import unquote
 
 from birdcore.audio.container import AUDIO_SUFFIXES
 from birdcore.unicode_names import nfc
 
 Folders: TypeAlias = tuple[str, ...]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -50,22 +51,20 @@ class Names:
         """The recordings that the rows of a table name.
 
         Two sites' recordings of one name are not the same: where only one of them is there, it is
-        that of the row whose folders fit it better.
+        that of the rows whose folders fit it best, and of none where they fit equally.
 
         Args:
             given: Paths of any machine, or names with or without suffix.
             folder: Where the table lies, below the root.
         """
         found = {name: self._named(name, folder) for name in dict.fromkeys(given)}
-        closest: dict[str, int] = defaultdict(int)
+        places: dict[str, dict[Folders, int]] = defaultdict(dict)
         for name, recording in found.items():
-            if isinstance(recording, str):
-                closest[recording] = max(closest[recording], _folders_agreed(name, recording))
+            if isinstance(recording, str) and (folders := _folders(name)):
+                places[recording][folders] = _tail(folders, _folders(recording))
         for name, recording in found.items():
-            says_folder = len(_spelling(name)) > 1
-            if isinstance(recording, str) and says_folder:
-                agreed = _folders_agreed(name, recording)
-                found[name] = recording if agreed == closest[recording] else None
+            if isinstance(recording, str) and (folders := _folders(name)):
+                found[name] = recording if _best(places[recording]) == [folders] else None
         return found
 
     def of_table(self, table: str) -> Found:
@@ -82,7 +81,7 @@ class Names:
         for length in range(min(len(name), self._longest), 0, -1):
             found = self._in_reach(self._by_stem.get(name[:length], {}), near)
             if found and _ends_there(name, length):
-                return _best(
+                return _recording(
                     {
                         each: (
                             *_nearness(parts[:-1], near),
@@ -98,7 +97,7 @@ class Names:
         found = self._by_stem.get(_stem(given[-1]), {})
         if len(given) == 1:
             found = self._in_reach(found, near)
-        return _best(
+        return _recording(
             {
                 each: (*_agreement(given, parts, near), _raw(each) == _raw(name))
                 for each, parts in found.items()
@@ -113,15 +112,18 @@ class Names:
         return {each: parts for each, parts in found.items() if parts[: len(near)] == near}
 
 
-def _folders_agreed(name: str, recording: str) -> int:
-    """How many folders a name shares with a recording's path, from the file outwards."""
-    return _tail(_spelling(name)[:-1], _spelling(recording)[:-1])
+def _folders(path: str) -> Folders:
+    return _spelling(path)[:-1]
 
 
-def _best(scores: dict[str, tuple[int, ...]]) -> Found:
-    most = max(scores.values(), default=())
-    best = [recording for recording, score in scores.items() if score == most]
+def _recording(scores: dict[str, tuple[int, ...]]) -> Found:
+    best = _best(scores)
     return Ambiguous(tuple(best)) if len(best) > 1 else next(iter(best), None)
+
+
+def _best(scores: dict[T, int] | dict[T, tuple[int, ...]]) -> list[T]:
+    most = max(scores.values(), default=None)
+    return [each for each, score in scores.items() if score == most]
 
 
 def _spelling(path: str) -> Folders:

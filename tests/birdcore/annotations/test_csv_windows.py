@@ -144,6 +144,15 @@ def test_a_row_without_times_says_that_its_recording_was_looked_through(
     assert [each.where for each in found.problems] == ["."]
 
 
+def test_when_a_recorder_was_out_is_no_label(write: Write, read: Read) -> None:
+    dates = "name,start,end\na,2026-05-01,2026-06-01\n"
+    found = read(write({"a.wav": "", "periods.csv": dates}))
+    assert found.annotations == ()
+    assert found.problems[0] == (
+        "table of no known format of labels, left out", "periods.csv", "name, start, end"
+    )  # fmt: skip
+
+
 def test_one_hot_and_damaged_tables_are_refused(write: Write, read: Read) -> None:
     root = write({"t.csv": "file,start_time,end_time,amered\na.wav,0,5,1\n", "a.wav": ""})
     with pytest.raises(TableError, match=r"t\.csv:1: no column of labels.*amered.*label_column"):

@@ -50,6 +50,11 @@ def test_a_name_at_two_sites_is_that_of_the_nearest_or_not_decided() -> None:
 def test_a_row_of_another_site_does_not_get_the_recording_that_is_there() -> None:
     rows = ["site1/a.wav", "site3/a.wav"]
     assert Names(["x/site3/a.wav"]).of_rows(rows, "") == {rows[0]: None, rows[1]: "x/site3/a.wav"}
+    assert Names(["a.wav"]).of_rows([*rows, "a"], "") == {
+        rows[0]: None,
+        rows[1]: None,
+        "a": "a.wav",
+    }
     assert named("site1/a.wav", "", ("audio/a.wav",)) == "audio/a.wav"  # where no row fits better
 
 

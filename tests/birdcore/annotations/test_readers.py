@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdcore.annotations.annotation import EVERY_CLASS, Annotated
-from birdcore.annotations.readers import READERS, format_of
+from birdcore.annotations.annotation import EVERY_CLASS, Annotated, said
+from birdcore.annotations.readers import READERS, format_of, read_annotations
 from birdcore.annotations.table import LABELS, Table, column_key
 from birdcore.config import Annotations
 from birdcore.csv_table import TableError
@@ -181,3 +181,41 @@ def test_the_docs_name_all_formats_and_columns() -> None:
     assert {*Annotations().absent_labels} <= named
     settings = [each.split(" = ")[0] for each in re.findall(r"`([a-z_]+ = [^`]+)`", text)]
     assert {*settings} == {*Annotations.model_fields}
+
+
+HEADERS = (
+    "Selection\tView\tBegin Time (s)\tEnd Time (s)\tSpecies\tBegin File\tFile Offset (s)",
+    "filename,start,end,label,min.frq,max.frq",
+    "FOLDER,IN FILE,OFFSET,DURATION,MANUAL ID,INDIR",
+    "FOLDER,IN FILE,OFFSET,DURATION,MANUAL ID,CLIP LENGTH",
+    "recording,start_offset_s,end_offset_s,label,label_type",
+    "1\t2\tamered",
+)
+CELL = st.sampled_from(["", "a", "a.wav", "b/a.WAV", "noise", "1", "2.5", "-1", "0:07", "x;y", '"'])
+ROWS = st.lists(st.lists(CELL, max_size=9), max_size=5)
+
+
+@given(st.sampled_from(HEADERS), ROWS, st.sampled_from(["raw", "label"]))
+def test_any_table_makes_sound_annotations_or_is_refused_with_its_place(
+    tmp_path_factory: pytest.TempPathFactory, header: str, rows: list[list[str]], label: str
+) -> None:
+    root = tmp_path_factory.getbasetemp() / "any"
+    root.mkdir(exist_ok=True)
+    delimiter = "\t" if "\t" in header else ","
+    (root / "a.txt").write_text("\n".join([header, *map(delimiter.join, rows)]))
+    settings = Annotations(label=label if label == "label" else None)
+    durations = {"a.wav": 3.0}
+    try:
+        found = read_annotations(root, ["a.wav", "b/a.wav"], settings, durations)
+    except TableError as error:
+        assert str(error).startswith(f"{root / 'a.txt'}:")  # noqa: PT017
+        return
+    for each in found.annotations:
+        assert each.recording in found.recordings
+        assert 0 <= each.start_s < each.end_s <= durations.get(each.recording, 1e12)
+        assert (each.low_hz is None) == (each.high_hz is None)
+        assert each.low_hz is None or each.low_hz < (each.high_hz or 0)
+        assert each.label != EVERY_CLASS or each.kind != "present"
+        assert each.source.startswith("a.txt:")
+    assert found.silent <= found.recordings
+    assert len({*map(said, found.annotations)}) == len(found.annotations)
