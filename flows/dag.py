@@ -11,7 +11,7 @@ from birdcore.config.validation import EXTERNAL_TEACHER
 from birdcore.csv_table import Problem
 from birdcore.sources.shards import Shard, shards
 from birdcore.sources.soundscapes import rows_of, soundscape_problems
-from birdcore.sources.source import LABELLED, Source, Subset
+from birdcore.sources.source import LABELLED, STAND_INS, Source, Subset
 from birdcore.stages import (
     catalog,
     clean,
@@ -157,12 +157,11 @@ def _leak_steps(source: Source, extra: Source, parts: Mapping[str, Sequence[Shar
 
     Fingerprints of all audio tell which recordings are the same.
     """
+    subsets = [subset for subset in source.subsets if subset.name != STAND_INS]  # in others too
     known = [
-        fingerprint.step(part, source.root)
-        for subset in source.subsets
-        for part in parts[subset.name]
+        fingerprint.step(part, source.root) for subset in subsets for part in parts[subset.name]
     ]
-    files = [file for subset in source.subsets for file in subset.files]
+    files = [file for subset in subsets for file in subset.files]
     steps = list(known)
     for part in parts[extra.subset("labelled").name]:
         own = fingerprint.step(part, extra.root)

@@ -5,6 +5,7 @@ import pytest
 
 from birdcore.config import read_recipe
 from birdcore.sources.birdclef import scan
+from birdcore.sources.source import Source, SourceFile, Subset
 from birdcore.store.store import Store
 from flows.dag import Dag, build_dag
 from flows.request import fitted
@@ -72,6 +73,26 @@ teacher = "external_teacher"
     (tmp_path / "student.toml").write_text(text)
     with pytest.raises(ValueError, match="teacher of round 'student' labels soundscapes, and"):
         dag_of(data, tmp_path / "student.toml", Store(tmp_path / "store"))
+
+
+def test_soundscapes_that_stand_in_are_fingerprinted_once(
+    data: Path, tmp_path: Path, pretrain_recipe: Path
+) -> None:
+    shutil.rmtree(data / "test_soundscapes")
+    store = Store(tmp_path / "store")
+    audio = (SourceFile("recordings/XC1.mp3", 9, "sound"),)
+    collected = Source(
+        "xeno-canto",
+        tmp_path / "collection",
+        (Subset("xeno_canto", "labelled", audio),),
+        {"chosen.parquet": "a record"},
+    )
+    recipe, source = fitted(read_recipe(pretrain_recipe), scan(data, store))
+    dag = build_dag(recipe, source, store, [collected], keep_shards=False)
+    by_ref = {step.ref: step for step in dag.of("fingerprint")}
+    (compared,) = dag.of("leaks")
+    read = [file for ref in compared.reads if ref in by_ref for file in by_ref[ref].files]
+    assert len(read) == len(set(read)) > 0
 
 
 def test_an_empty_test_set_is_stood_in_for_and_never_scored(
