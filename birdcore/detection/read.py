@@ -157,7 +157,7 @@ def _read_raven(path: Path, root: Path | None) -> pd.DataFrame:
         frame["file"] = frame["file"].cat.rename_categories(
             {name: _below(name, root) for name in frame["file"].cat.categories}
         )
-    if "class" not in frame:
+    if "class" not in frame or (frame["class"] == "").any():
         frame["class"] = frame["scientific_name"]
     for name in ("model", "recorded_at"):
         if name not in frame:

@@ -5,6 +5,7 @@ A window has the labels of the events that it overlaps, and a detection is heard
 it overlaps.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -86,15 +87,16 @@ def score_windows(detections: Path, truth: Path) -> Matched:
     columns = [class_of.get(name_key(label), label) for label in true.labels]
     names, windows = _windows(truth, true.row_ids)
     places = {name: at for at, name in enumerate(names)}
-    stems: dict[str, str] = {}
-    for file in analysed(detections, table):
-        if stems.setdefault(stem := nfc(PurePosixPath(file).stem), file) != file and stem in places:
-            raise ValueError(f"{truth}: rows {stem}_… may be of {stems[stem]} and of {file}")
-    files = table["file"].astype(str).map(lambda file: places.get(nfc(PurePosixPath(file).stem)))
+    files = {file: _row_name(file, places) for file in analysed(detections, table)}
+    owners: dict[str, str] = {}
+    for file, name in files.items():
+        if name is not None and owners.setdefault(name, file) != file:
+            raise ValueError(f"{truth}: rows {name}_… may be of {owners[name]} and of {file}")
+    recordings = table["file"].astype(str).map(files).map(places)
     numbers = table["class"].astype(str).map({name: at for at, name in enumerate(columns)})
-    here = table[files.notna() & numbers.notna()]
+    here = table[recordings.notna() & numbers.notna()]
     events = TimedLabels(
-        np.array(files[here.index], np.intp),
+        np.array(recordings[here.index], np.intp),
         np.zeros(len(here), np.intp),
         here["start_s"].to_numpy(np.float64),
         here["end_s"].to_numpy(np.float64),
@@ -103,11 +105,17 @@ def score_windows(detections: Path, truth: Path) -> Matched:
     scores = np.zeros(true.scores.shape)
     label, confidence = np.array(numbers[here.index], np.intp), here["confidence"].to_numpy()
     np.maximum.at(scores, (rows, label[found]), confidence[found])
-    kept = np.isin(windows.recording, [places[stem] for stem in stems if stem in places])
+    kept = np.isin(windows.recording, [places[name] for name in owners])
     if not kept.any():
         raise NothingToScore(f"{detections} has no recording whose rows are in {truth}")
     both = Matched(true.row_ids, true.labels, true.scores == 1, scores, (), ())
     return _rows_of(both, kept)
+
+
+def _row_name(file: str, places: Mapping[str, int]) -> str | None:
+    """What the rows of a recording are called: its stem, or with its folders where those decide."""
+    path = PurePosixPath(nfc(file))
+    return next((name for name in (str(path.with_suffix("")), path.stem) if name in places), None)
 
 
 def _rows_of(both: Matched, kept: NDArray[np.bool_]) -> Matched:

@@ -88,3 +88,27 @@ def test_detections_score_the_windows_of_2026(shared_data: Path, detected: Any) 
     twice = detected(left | {first.replace("site", "other"): []}, species=species, folder="two")
     with pytest.raises(ValueError, match=r"rows .* may be of"):
         score_windows(twice, path)
+
+
+def test_rows_may_be_named_with_folders(tmp_path: Path, detected: Any) -> None:
+    truth = tmp_path / "truth.csv"
+    truth.write_text("row_id,comchi1\na/x_5,1\nb/x_5,0\n")
+    out = detected({"a/x.wav": [(1.0, 2.0, 1, 0.75)], "b/x.wav": []})
+    assert score_windows(out, truth).scores.tolist() == [[0.75], [0.0]]
+
+
+def test_selections_without_codes_are_of_scientific_names(tmp_path: Path) -> None:
+    cells = {
+        "Selection": "1", "View": "Spectrogram 1", "Channel": "1", "Begin Time (s)": "63",
+        "End Time (s)": "66", "Common Name": "Eurasian Blackbird", "Scientific Name":
+        "Turdus merula", "Species Code": "", "Confidence": "0.5", "Begin Path": "/far/x.wav",
+        "File Offset (s)": "3",
+    }  # fmt: skip
+    table = tmp_path / "BirdNET_SelectionTable.txt"
+    table.write_text("\n".join("\t".join(row) for row in (cells.keys(), cells.values())) + "\n")
+    truth = tmp_path / "truth.csv"
+    truth.write_text("row_id,birds\nx_5,eurbla\nx_10,nocall\n")
+    wide = tmp_path / "wide.csv"
+    wide.write_text("row_id,Turdus merula\nx_5,1\nx_10,0\n")
+    assert score_windows(table, wide).scores.tolist() == [[0.5], [0.5]]
+    assert score_windows(table, truth).scores.tolist() == [[0.0], [0.0]]  # no name of this class

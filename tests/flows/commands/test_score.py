@@ -147,8 +147,7 @@ def test_each_side_may_have_rows_or_events(
     assert line.endswith(f"1 class, {len(windows)} rows")
     truth = tmp_path / "truth.csv"
     rows = [f"{row},{'Noisy Pitta' if at % 3 else 'nocall'}" for at, row in enumerate(windows)]
-    truth.write_text("\n".join(["row_id,birds", *rows]) + "\n")
-    truth.write_text(truth.read_text().replace("birds", "labels"))
+    truth.write_text("\n".join(["row_id,labels", *rows]) + "\n")
     lines = score(capsys, detections, truth, "--protocol", "birdset")
     assert lines[0].endswith(f"1 class, {len(windows)} rows")
     assert lines[-1].startswith("top-1")
