@@ -60,9 +60,7 @@ class MelSpec(BaseModel):
                 f"({self.sample_rate / 2:g} Hz): lower f_max or raise sample_rate"
             )
         if empty := _empty_filters(self, self.n_fft):
-            n_fft = self.n_fft
-            while _empty_filters(self, n_fft):
-                n_fft *= 2
+            n_fft = enough_n_fft(self, self.n_fft)
             raise ValueError(
                 f"{empty} of {self.n_mels} mel bins are empty: they are narrower than the "
                 f"{self.sample_rate / self.n_fft:g} Hz between FFT bins. Raise n_fft "
@@ -138,6 +136,13 @@ def _to_mel(hz: float, mel_scale: Literal["htk", "slaney"]) -> float:
     if mel_scale == "htk":
         return 2595.0 * math.log10(1.0 + hz / 700.0)
     return hz * 3.0 / 200.0 if hz < 1000.0 else 15.0 + 27.0 * math.log(hz / 1000.0, 6.4)
+
+
+def enough_n_fft(spec: MelSpec, n_fft: int) -> int:
+    """`n_fft`, doubled until none of the filters is empty."""
+    while _empty_filters(spec, n_fft):
+        n_fft *= 2
+    return n_fft
 
 
 def _empty_filters(spec: MelSpec, n_fft: int) -> int:
