@@ -9,7 +9,7 @@ from pathlib import Path
 from birdcore.config import Recipe, read_recipe
 from birdcore.config.without_soundscapes import without_soundscapes
 from birdcore.csv_table import Problem
-from birdcore.sources.birdclef import scan
+from birdcore.sources.data_folder import read_data
 from birdcore.sources.soundscapes import NO_TEST
 from birdcore.sources.source import Source, extra_sources
 from birdcore.sources.stand_ins import with_stand_ins
@@ -30,7 +30,7 @@ def read_inputs(request: RunRequest, store: Store) -> tuple[Recipe, Source]:
     in for; the source's problems say so.
     """
     recipe = read_recipe(Path(request.recipe), request.settings)
-    return fitted(recipe, scan(Path(request.data), store))
+    return fitted(recipe, read_data(Path(request.data), store, recipe))
 
 
 def fitted(recipe: Recipe, source: Source) -> tuple[Recipe, Source]:

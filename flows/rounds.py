@@ -160,8 +160,8 @@ def steps_of_round(
 
 
 def export_steps(trained: Sequence[Step], data: RoundData, settings: Export) -> list[Step]:
-    """The export of each model that a round's steps train."""
-    mels = refs(data.clips.mels)
+    """The export of each model that a round's steps train, compared on recordings it reads."""
+    mels = refs(data.clips.mels) or refs(data.annotated.mels)
     return [
         export.step(step.name.removeprefix("train "), step.ref, mels, settings)
         for step in trained

@@ -46,7 +46,7 @@ def read(table: Table, settings: Annotations) -> list[Row]:
     if grid and settings.label_column and column_key(settings.label_column) not in tiers:
         raise TableError(
             f"{table.path}:1: no tier {settings.label_column!r}; there are {', '.join(tiers)}: "
-            "set annotations.label_column to one of them"
+            "set data.annotations.label_column to one of them"
         )
     wanted = column_key(settings.label_column) if grid and settings.label_column else None
     return [

@@ -1,7 +1,7 @@
 """Tables of Kaleidoscope and of PyHa, which borrows its columns: folder, file, offset, duration.
 
 Labels are those that a person gave (`MANUAL ID`). What the program believes (`TOP1MATCH`) is no
-label: it is taken only where `annotations.label_column` names it.
+label: it is taken only where `data.annotations.label_column` names it.
 """
 
 from birdcore.annotations.row import Row

@@ -88,8 +88,9 @@ def _default_label(
     if label is None:
         columns = f" (there are {', '.join(table.header)[:300]})" if len(table.header) > 1 else ""
         raise TableError(
-            f"{table.path}:1: no column of labels, or an empty one{columns}: set annotations."
-            'label_column to the column, or annotations.label to "folder", "table" or the label'
+            f"{table.path}:1: no column of labels, or an empty one{columns}: set "
+            'data.annotations.label_column to the column, or data.annotations.label to "folder", '
+            '"table" or the label'
         )
     if label == "folder":
         label = table.folder.rpartition("/")[2]
@@ -101,7 +102,7 @@ def _default_label(
     if not label:
         raise TableError(
             f"{table.path}:1: nothing is left of the {settings.label}'s name to be the label: "
-            "set annotations.label to the label itself"
+            "set data.annotations.label to the label itself"
         )
     return label, "present"
 

@@ -44,7 +44,7 @@ READERS = {
     "audacity": Reader(audacity.fits, audacity.read),
     "crowsetta": Reader(crowsetta_formats.fits, crowsetta_formats.read),
 }
-"""Formats by the name that `annotations.format` gives; the first that fits reads a table."""
+"""Formats by the name that `data.annotations.format` gives; the first that fits reads a table."""
 
 AUTO = Annotations()
 

@@ -165,7 +165,7 @@ def label_column(
         return key
     raise TableError(
         f"{table.path}:1: no column {settings.label_column!r}; there are "
-        f"{', '.join(table.header)[:400]}: set annotations.label_column to one of them"
+        f"{', '.join(table.header)[:400]}: set data.annotations.label_column to one of them"
     )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from birdcore.audio.rules import CleaningRules
+from birdcore.config.data import Data
 from birdcore.config.round import Round
 from birdcore.config.section import Count, Name, Output, Positive, Seconds, Section, Share
 from birdcore.config.validation import check_rounds
@@ -172,6 +173,7 @@ class Recipe(Section):
     renamed: ClassVar[dict[str, str]] = {"outside": "external_teacher"}
     name: Name = "recipe"
     seed: Annotated[int, Field(ge=0)] = 0
+    data: Data = Data()
     shards: Shards = Shards()
     clean: Clean = Clean()
     mel: Mel = Mel(preset="config_128")

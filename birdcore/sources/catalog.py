@@ -6,6 +6,7 @@ Every layout makes the same two tables (`Catalog`), so that whatever reads them 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -40,6 +41,7 @@ class CatalogSettings(Section):
     """Those of the step's files that are tables; all others are recordings."""
     labels: tuple[str, ...] = ()
     passed_over: Mapping[str, str] = Field(default_factory=dict)
+    settings: Mapping[str, Any] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class CatalogInput:
         tables: Files below `root` that describe the recordings.
         labels: The classes where they are known, else they are those of the recordings.
         passed_over: Files that a table names and that are no recordings, with the reason.
+        settings: What of the recipe says how labels are to be read.
         leaked: sha256 of recordings that the main source has as well: they are not usable.
     """
 
@@ -60,6 +63,7 @@ class CatalogInput:
     tables: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     passed_over: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     leaked: frozenset[str] = frozenset()
 
 

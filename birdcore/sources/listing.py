@@ -33,7 +33,7 @@ class Listing:
 
 
 def list_audio(root: Path, kind: str) -> Listing:
-    """The recordings below `root / kind`, in the order of their names."""
+    """The recordings below `root / kind`, or `root` where it is empty, in the order of names."""
     listing = Listing()
     paths: dict[str, list[str]] = {}
     if os.path.lexists(root / kind):
@@ -79,10 +79,11 @@ def _walk(folder: str, name: str) -> Iterator[tuple[str, What]]:
             continue
         for entry in found:
             what, detail = _what(entry)
+            below = f"{name}/{entry.name}" if name else entry.name
             if what == FOLDER:
-                todo.append((entry.path, f"{name}/{entry.name}", inside))
+                todo.append((entry.path, below, inside))
             elif what != NOTHING:
-                yield f"{name}/{entry.name}", (what, detail)
+                yield below, (what, detail)
 
 
 def _what(entry: os.DirEntry[str]) -> What:

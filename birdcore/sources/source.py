@@ -58,7 +58,9 @@ class Source:
     """The recordings of one layout as they are now.
 
     Attributes:
-        name: What a round's `data` and `SOURCES` call it.
+        name: What a round's `data` calls it.
+        layout: Its layout in `SOURCES`, where that has another name.
+        settings: What of the recipe says how its labels are to be read.
         root: Folder that the paths of `subsets` and `tables` start from.
         subsets: Recordings by use, at most one subset each.
         tables: sha256 of the tables that describe the labelled recordings, by path.
@@ -78,6 +80,8 @@ class Source:
     problems: "tuple[Problem, ...]" = ()
     passed_over: Mapping[str, str] = field(default_factory=dict)
     table_problems: "tuple[Problem, ...]" = ()
+    layout: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def subset(self, use: Use) -> Subset:
         """The recordings of a use; an empty subset without a name where there are none."""
@@ -151,11 +155,15 @@ STAND_INS = "stand_ins"
 SAMPLE = "sample_submission.csv"
 """Names the rows and classes that a submission has."""
 MAIN = "birdclef"
+"""What a round's `data` calls the data folder, of whatever layout."""
+FOLDERS, TABLES = "folders", "tables"
 SOURCES = {
     MAIN: Layout("birdcore.sources.birdclef", "the competition's recordings"),
     "xeno-canto": Layout("birdcore.sources.collection", "Xeno-canto's recordings"),
+    FOLDERS: Layout("birdcore.sources.class_folders", "a folder for each class"),
+    TABLES: Layout("birdcore.sources.annotated_folder", "recordings with tables of labels"),
 }
-"""All layouts, by the name that a round's `data` gives."""
+"""All layouts, by the names that a round's `data` and the recipe's `data.layout` give."""
 
 
 def extra_sources(

@@ -26,11 +26,15 @@ def step(source: Source) -> Step:
 def settings_of(source: Source) -> dict[str, Any]:
     """The config of a catalogue's step, as `CatalogSettings` reads it."""
     settings: dict[str, Any] = {
-        "layout": source.name,
+        "layout": source.layout or source.name,
         "tables": [name for name in source.tables if name != SAMPLE],
     }
     # The sample submission gives the classes and their order; its rows are no matter of training.
-    given = {"labels": list(source.labels), "passed_over": dict(source.passed_over)}
+    given = {
+        "labels": list(source.labels),
+        "passed_over": dict(source.passed_over),
+        "settings": dict(source.settings),
+    }
     return settings | {name: value for name, value in given.items() if value}
 
 
@@ -68,6 +72,7 @@ def make_catalog(job: Job, leaked: frozenset[str] = frozenset()) -> "Catalog":
         tables=settings.tables,
         labels=settings.labels,
         passed_over=settings.passed_over,
+        settings=settings.settings,
         leaked=leaked,
     )
     return SOURCES[settings.layout].catalog(given)

@@ -52,8 +52,8 @@ def test_its_folder_names_it_and_no_setting_is_refused(shared_data: Path, read: 
         TableError, match=r"selections\.txt:1: no column of labels.*high freq hz"
     ) as error:
         read(root)
-    assert "annotations.label_column" in str(error.value)
-    assert "annotations.label " in str(error.value)
+    assert "data.annotations.label_column" in str(error.value)
+    assert "data.annotations.label " in str(error.value)
 
 
 def test_real_tables_with_columns_of_labels_and_without_rows(
