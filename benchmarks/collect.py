@@ -13,11 +13,11 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from benchmarks.peak import peak_mb
+from birdcore.archives.client import open_archive
+from birdcore.archives.search import fresh_search, queries_of
+from birdcore.archives.selection import Competition
+from birdcore.archives.selection_state import SEARCHES, update_selection
 from birdcore.config import XenoCanto
-from birdcore.xeno_canto.client import open_archive
-from birdcore.xeno_canto.search import fresh_search, queries_of
-from birdcore.xeno_canto.selection import Competition
-from birdcore.xeno_canto.selection_state import SEARCHES, update_selection
 from tests.support.archive import KEY, serve
 from tests.support.records import generated
 

@@ -13,20 +13,20 @@ from prefect.futures import wait
 from prefect.runtime import deployment, flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from birdcore.config import XenoCanto, read_recipe
-from birdcore.sources.collection import competition_of
-from birdcore.sources.tables import read_tables
-from birdcore.text import plain_text
-from birdcore.xeno_canto.folder import failures
-from birdcore.xeno_canto.partial import sweep
-from birdcore.xeno_canto.search import queries_of
-from birdcore.xeno_canto.selection_state import (
+from birdcore.archives.folder import failures
+from birdcore.archives.partial import sweep
+from birdcore.archives.search import queries_of
+from birdcore.archives.selection_state import (
     chosen_path,
     missing,
     tables_of,
     update_selection,
     write_failed,
 )
+from birdcore.config import XenoCanto, read_recipe
+from birdcore.sources.collection import competition_of
+from birdcore.sources.tables import read_tables
+from birdcore.text import plain_text
 from flows.messages import failure_of
 from tasks.archive import download, search, set_limit
 from tasks.stop import end_with_starter, report_crash, stopping

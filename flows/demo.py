@@ -6,10 +6,10 @@ from contextlib import ExitStack, contextmanager
 from importlib.resources import files
 from pathlib import Path
 
+from birdcore.archives.errors import KEY_NAME
 from birdcore.demo.archive import KEY, serve
 from birdcore.demo.folder import DemoSettings, write_folder
 from birdcore.demo.uploads import write_uploads
-from birdcore.xeno_canto.errors import KEY_NAME
 
 RECIPE = Path(str(files("recipes") / "demo.toml"))
 PORT = 8347

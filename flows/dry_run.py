@@ -10,14 +10,14 @@ from pathlib import Path
 
 from rich.table import Table
 
+from birdcore.archives.client import Refused, open_archive, pace
+from birdcore.archives.errors import KEY_NAME
+from birdcore.archives.record import Record
+from birdcore.archives.search import fresh_search
+from birdcore.archives.selection_state import SEARCHES, missing, stale, update_selection
 from birdcore.config import XenoCanto
 from birdcore.sources.collection import competition_of
 from birdcore.sources.tables import Tables
-from birdcore.xeno_canto.client import Refused, open_archive, pace
-from birdcore.xeno_canto.errors import KEY_NAME
-from birdcore.xeno_canto.record import Record
-from birdcore.xeno_canto.search import fresh_search
-from birdcore.xeno_canto.selection_state import SEARCHES, missing, stale, update_selection
 from flows.environment import use_users_server, users_server
 
 BYTES_PER_S = 32_000

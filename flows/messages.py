@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from birdcore.xeno_canto.quota import FULL
+from birdcore.archives.quota import FULL
 from flows.terminal import err, out
 
 if TYPE_CHECKING:

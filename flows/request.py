@@ -49,8 +49,8 @@ def collection_is_due(recipe: Recipe, source: Source, request: RunRequest) -> bo
     """Whether recordings have to be searched for or downloaded before the run."""
     if recipe.collects is None:
         return False
+    from birdcore.archives.selection_state import due
     from birdcore.sources.collection import competition_of  # these import an HTTP client
-    from birdcore.xeno_canto.selection_state import due
 
     return due(Path(request.collection), recipe.collects, competition_of(source.metadata))
 

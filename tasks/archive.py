@@ -17,12 +17,12 @@ from prefect.concurrency.sync import rate_limit
 from prefect.exceptions import ObjectNotFound
 from prefect.tasks import exponential_backoff
 
-from birdcore.xeno_canto.client import Archive, open_archive
-from birdcore.xeno_canto.download import fetch_all
-from birdcore.xeno_canto.errors import KEY_NAME
-from birdcore.xeno_canto.record_table import read_records
-from birdcore.xeno_canto.search import fresh_search
-from birdcore.xeno_canto.selection_state import SEARCHES
+from birdcore.archives.client import Archive, open_archive
+from birdcore.archives.download import fetch_all
+from birdcore.archives.errors import KEY_NAME
+from birdcore.archives.record_table import read_records
+from birdcore.archives.search import fresh_search
+from birdcore.archives.selection_state import SEARCHES
 from tasks.progress import progress_of
 from tasks.stage import can_recover
 

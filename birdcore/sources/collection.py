@@ -4,6 +4,17 @@ from pathlib import Path
 
 import pandas as pd
 
+from birdcore.archives.folder import RECORDINGS, collected, recording_path
+from birdcore.archives.record import Record, rating, xeno_canto_id
+from birdcore.archives.record_table import read_records
+from birdcore.archives.selection import Competition
+from birdcore.archives.selection_state import (
+    CHOSEN,
+    FAILED,
+    LEFT_OUT,
+    chosen_records,
+    selection_folder,
+)
 from birdcore.config import Recipe, XenoCanto
 from birdcore.sources.catalog import Catalog, CatalogInput
 from birdcore.sources.source import Source, SourceFile, Subset
@@ -12,17 +23,6 @@ from birdcore.store.artifact import Metrics
 from birdcore.store.digests import digests
 from birdcore.store.files import file_sha256
 from birdcore.store.store import Store
-from birdcore.xeno_canto.folder import RECORDINGS, collected, recording_path
-from birdcore.xeno_canto.record import Record, rating, xeno_canto_id
-from birdcore.xeno_canto.record_table import read_records
-from birdcore.xeno_canto.selection import Competition
-from birdcore.xeno_canto.selection_state import (
-    CHOSEN,
-    FAILED,
-    LEFT_OUT,
-    chosen_records,
-    selection_folder,
-)
 
 DIGESTS = "digests.parquet"
 SUBSET = "xeno_canto"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from birdcore.xeno_canto.record import xeno_canto_id
+from birdcore.archives.record import xeno_canto_id
 
 if TYPE_CHECKING:  # its module imports SciPy, and `by_id` and `by_content` need no sound
     from birdcore.audio.fingerprints import Fingerprints

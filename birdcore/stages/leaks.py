@@ -6,13 +6,13 @@ recording, the data folder's recording that is the same, why (id, content or aud
 
 from collections.abc import Iterable
 
+from birdcore.archives.record import xeno_canto_id
 from birdcore.config.section import Section
 from birdcore.sources.duplicates import Leak, by_content, by_id
 from birdcore.sources.shards import Shard
 from birdcore.sources.source import SourceFile
 from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job
-from birdcore.xeno_canto.record import xeno_canto_id
 
 VERSION = 1
 

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, create_model
 
+from birdcore.archives import selection_state as wanted
+from birdcore.archives.selection_state import chosen_path
 from birdcore.config import Mixup, Recipe, Round
 from birdcore.config import recipe as tables
 from birdcore.config.recipe import ExternalTeacher as ExternalTeacherTable
@@ -48,8 +50,6 @@ from birdcore.stages.training_process import step_from_json, step_to_json
 from birdcore.store.artifact import Ref, Step, differing
 from birdcore.store.store import Store
 from birdcore.teachers.external_teacher import Credit, ExternalTeacher
-from birdcore.xeno_canto import selection_state as wanted
-from birdcore.xeno_canto.selection_state import chosen_path
 
 FILE = Path(__file__).with_name("defaults.json")
 REF = Ref("stage", "0" * 64)

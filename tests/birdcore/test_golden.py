@@ -25,6 +25,8 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile as sf
 
+from birdcore.archives.record import Record
+from birdcore.archives.record_table import write_records
 from birdcore.audio.trim import Override
 from birdcore.config import Clean, Ensemble, Export, Mel, Predict, Recipe, Round, Score
 from birdcore.features.scale import decode_db
@@ -57,8 +59,6 @@ from birdcore.store.store import Store
 from birdcore.teachers import TEACHERS
 from birdcore.teachers.external_teacher import Credit, ExternalTeacher, Floats, Infer
 from birdcore.teachers.outputs import read_outputs
-from birdcore.xeno_canto.record import Record
-from birdcore.xeno_canto.record_table import write_records
 
 GOLDEN = Path(__file__).with_name("golden.json")
 RATE = 32_000

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from birdcore.xeno_canto.folder import collected, failures, recording_path
-from birdcore.xeno_canto.partial import sweep
-from birdcore.xeno_canto.record import parse_record
-from birdcore.xeno_canto.record_table import write_records
+from birdcore.archives.folder import collected, failures, recording_path
+from birdcore.archives.partial import sweep
+from birdcore.archives.record import parse_record
+from birdcore.archives.record_table import write_records
 from tests.support.archive import Faults, Served, serve
 
 KILLS = 3
@@ -28,9 +28,9 @@ RESTRICTED, MISSING, NOISE = 551456, 999_999_998, 999_999_999
 DOWNLOADER = """
 import sys, time
 from pathlib import Path
-from birdcore.xeno_canto.download import fetch_all
-from birdcore.xeno_canto.client import ArchiveError, open_archive, pace
-from birdcore.xeno_canto.record_table import read_records
+from birdcore.archives.download import fetch_all
+from birdcore.archives.client import ArchiveError, open_archive, pace
+from birdcore.archives.record_table import read_records
 
 site, records, folder = sys.argv[1:]
 def soon(seconds):

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from birdcore.archives import pacing
+from birdcore.archives.errors import KEY_NAME
 from birdcore.demo.folder import DemoSettings
 from birdcore.demo.uploads import write_uploads
 from birdcore.store.files import write_text
-from birdcore.xeno_canto import pacing
-from birdcore.xeno_canto.errors import KEY_NAME
 from tests.support.archive import KEY, Faults, Served, serve
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "tiny-pretrain.toml"
@@ -111,7 +111,7 @@ def in_haste(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 HASTY = """
 import json, os, shutil, sys
-from birdcore.xeno_canto import pacing, quota
+from birdcore.archives import pacing, quota
 from flows import cli, terminal
 from flows.commands import execute
 

@@ -11,6 +11,9 @@ from typing import Any, TypeAlias
 import pandas as pd
 import pytest
 
+from birdcore.archives.errors import KEY_NAME
+from birdcore.archives.folder import collected, failures
+from birdcore.archives.search import PER_PAGE
 from birdcore.config import read_recipe
 from birdcore.demo.archive import KEY
 from birdcore.demo.uploads import LEAKS
@@ -18,9 +21,6 @@ from birdcore.sources.birdclef import scan
 from birdcore.sources.source import extra_sources
 from birdcore.store.artifact import MANIFEST, Ref
 from birdcore.store.store import Store
-from birdcore.xeno_canto.errors import KEY_NAME
-from birdcore.xeno_canto.folder import collected, failures
-from birdcore.xeno_canto.search import PER_PAGE
 from flows.cli import main
 from flows.dag import Dag, build_dag
 from flows.plan import plan

@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from birdcore.archives.errors import KEY_NAME
+from birdcore.archives.folder import collected
+from birdcore.archives.record import parse_record
 from birdcore.demo.archive import KEY
-from birdcore.xeno_canto.errors import KEY_NAME
-from birdcore.xeno_canto.folder import collected
-from birdcore.xeno_canto.record import parse_record
 from flows import terminal
 from flows.cli import main
 from flows.dry_run import about_bytes

@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from birdcore.xeno_canto.errors import KEY_NAME
+from birdcore.archives.errors import KEY_NAME
 from flows.cli import main
 from tests.support.archive import Fault, Kind
 

@@ -9,7 +9,7 @@ from prefect.blocks.system import Secret
 from prefect.client.orchestration import get_client
 from prefect.concurrency._asyncio import ConcurrencySlotAcquisitionError
 
-from birdcore.xeno_canto.errors import KEY_NAME
+from birdcore.archives.errors import KEY_NAME
 from tasks.archive import LIMIT, SECRET, archive_key, archive_of, set_limit
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

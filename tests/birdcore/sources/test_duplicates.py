@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from birdcore.archives.record import xeno_canto_id
 from birdcore.audio.decode import decode
 from birdcore.audio.fingerprints import RATE, Fingerprint, Fingerprints, fingerprint, gather
 from birdcore.audio.resample import resample
 from birdcore.sources import duplicates as room
 from birdcore.sources.duplicates import Leak, by_audio, by_content, by_id, match
-from birdcore.xeno_canto.record import xeno_canto_id
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from birdcore.archives.record import Record, parse_record
+from birdcore.archives.record_table import write_records
 from birdcore.sources.birdclef import scan
 from birdcore.sources.catalog import read_labels, read_recordings
 from birdcore.sources.duplicates import Leak
@@ -17,8 +19,6 @@ from birdcore.stages import catalog, collection, folds
 from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.files import file_sha256
 from birdcore.store.store import Store
-from birdcore.xeno_canto.record import Record, parse_record
-from birdcore.xeno_canto.record_table import write_records
 
 Published = Callable[..., Ref]
 Made = Callable[..., Artifact]

@@ -19,11 +19,11 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from birdcore.xeno_canto.client import Archive, ArchiveError, Refused, chunks, get, open_archive
-from birdcore.xeno_canto.folder import set_up
-from birdcore.xeno_canto.partial import Partial, held
-from birdcore.xeno_canto.quota import DiskQuota
-from birdcore.xeno_canto.receive import download, request
+from birdcore.archives.client import Archive, ArchiveError, Refused, chunks, get, open_archive
+from birdcore.archives.folder import set_up
+from birdcore.archives.partial import Partial, held
+from birdcore.archives.quota import DiskQuota
+from birdcore.archives.receive import download, request
 
 Send: TypeAlias = Callable[[bytes], None]
 Script: TypeAlias = Callable[[Send], None]
@@ -231,7 +231,7 @@ TOO_MUCH: dict[str, Script] = {
 
 @pytest.mark.parametrize("kind", TOO_MUCH)
 def test_no_answer_is_taken_beyond_its_bound(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("birdcore.xeno_canto.client.PAGE_BYTES", 1 << 20)
+    monkeypatch.setattr("birdcore.archives.client.PAGE_BYTES", 1 << 20)
     tracemalloc.start()
     try:
         with (

@@ -19,7 +19,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
-from birdcore.xeno_canto.errors import ArchiveError, reason
+from birdcore.archives.errors import ArchiveError, reason
 
 CHUNK = 1 << 16
 

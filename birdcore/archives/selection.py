@@ -12,8 +12,8 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from birdcore.archives.record import Record, rating
 from birdcore.config.xeno_canto import XenoCanto
-from birdcore.xeno_canto.record import Record, rating
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass, replace
 from io import FileIO
 from pathlib import Path
 
+from birdcore.archives.folder import FAILED, FETCHED, LARGEST_NOTE, PARTIAL, failure, find
 from birdcore.store.files import open_content, read_regular, write_text
-from birdcore.xeno_canto.folder import FAILED, FETCHED, LARGEST_NOTE, PARTIAL, failure, find
 
 OURS = re.compile(r"XC([0-9]+)\.(?:part|json)|\.XC([0-9]+)\.json\..*")
 TORN = re.compile(r"\.XC[0-9]+\.json\.")

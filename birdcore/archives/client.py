@@ -22,8 +22,8 @@ from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
 from urllib3.exceptions import HTTPError
 
 from birdcore import __version__
-from birdcore.xeno_canto.connection import CHUNK, chunks, new_session, read_body
-from birdcore.xeno_canto.errors import (
+from birdcore.archives.connection import CHUNK, chunks, new_session, read_body
+from birdcore.archives.errors import (
     ArchiveError,
     Refused,
     error_text,
@@ -31,7 +31,7 @@ from birdcore.xeno_canto.errors import (
     redact_keys_in_logs,
     status_error,
 )
-from birdcore.xeno_canto.pacing import backoff_s, pace, retry_after_s
+from birdcore.archives.pacing import backoff_s, pace, retry_after_s
 
 __all__ = ["Archive", "ArchiveError", "Refused", "chunks", "get", "is_api", "open_archive", "pace"]
 

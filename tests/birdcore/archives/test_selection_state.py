@@ -8,17 +8,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from birdcore.config import XenoCanto
-from birdcore.sources.collection import collected_part
-from birdcore.store.files import file_sha256
-from birdcore.xeno_canto import search as room
-from birdcore.xeno_canto.client import open_archive
-from birdcore.xeno_canto.folder import Failed, Fetched, note_failed, note_fetched, set_up
-from birdcore.xeno_canto.record import Record
-from birdcore.xeno_canto.record_table import read_records, write_records
-from birdcore.xeno_canto.search import known_search, queries_of
-from birdcore.xeno_canto.selection import Competition
-from birdcore.xeno_canto.selection_state import (
+from birdcore.archives import search as room
+from birdcore.archives.client import open_archive
+from birdcore.archives.folder import Failed, Fetched, note_failed, note_fetched, set_up
+from birdcore.archives.record import Record
+from birdcore.archives.record_table import read_records, write_records
+from birdcore.archives.search import known_search, queries_of
+from birdcore.archives.selection import Competition
+from birdcore.archives.selection_state import (
     SEARCHES,
     chosen_path,
     chosen_records,
@@ -29,6 +26,9 @@ from birdcore.xeno_canto.selection_state import (
     update_selection,
     write_failed,
 )
+from birdcore.config import XenoCanto
+from birdcore.sources.collection import collected_part
+from birdcore.store.files import file_sha256
 
 WANTED = XenoCanto(areas=("europe", "asia"), search_age_h=2, min_quality="B")
 NONE = Competition()

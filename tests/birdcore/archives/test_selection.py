@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from birdcore.archives.record import Record, parse_record
+from birdcore.archives.selection import Competition, select, spread
 from birdcore.config.xeno_canto import XenoCanto
 from birdcore.sources.collection import competition_of
 from birdcore.sources.duplicates import by_id
 from birdcore.sources.tables import read_tables
-from birdcore.xeno_canto.record import Record, parse_record
-from birdcore.xeno_canto.selection import Competition, select, spread
 
 NO_COMPETITION = Competition()
 FINE = Record(

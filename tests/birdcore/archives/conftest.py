@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from birdcore.xeno_canto.client import Archive, open_archive
-from birdcore.xeno_canto.record import Record
+from birdcore.archives.client import Archive, open_archive
+from birdcore.archives.record import Record
 from tests.support.archive import Faults, Served, serve
 
 KEY = "a-key-that-nobody-may-read"

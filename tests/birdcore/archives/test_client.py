@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, quote, quote_plus, urlsplit
 import pytest
 
 from birdcore import __version__
-from birdcore.xeno_canto.client import Archive, ArchiveError, Refused, chunks, get, open_archive
+from birdcore.archives.client import Archive, ArchiveError, Refused, chunks, get, open_archive
 
 KEY = "k3y/with+odd=&letters"
 API = "/api/3/recordings"

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from birdcore.xeno_canto import folder as collection
-from birdcore.xeno_canto.client import ArchiveError
-from birdcore.xeno_canto.download import fetch, fetch_all
-from birdcore.xeno_canto.folder import collected, failures
-from birdcore.xeno_canto.partial import held
+from birdcore.archives import folder as collection
+from birdcore.archives.client import ArchiveError
+from birdcore.archives.download import fetch, fetch_all
+from birdcore.archives.folder import collected, failures
+from birdcore.archives.partial import held
 from tests.support.archive import Fault
 
 

@@ -13,20 +13,20 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from birdcore.archives import folder as collection
+from birdcore.archives import publish
+from birdcore.archives.client import Archive, is_api
+from birdcore.archives.errors import ArchiveError, Refused, Unusable
+from birdcore.archives.folder import Failed, Fetched
+from birdcore.archives.pacing import backoff_s
+from birdcore.archives.partial import Partial, held
+from birdcore.archives.quota import DiskQuota
+from birdcore.archives.receive import download, request
+from birdcore.archives.record import Record
 from birdcore.audio.decode import Rejected
 from birdcore.store.artifact import Metrics, Progress
 from birdcore.store.files import file_sha256
 from birdcore.store.store import no_progress
-from birdcore.xeno_canto import folder as collection
-from birdcore.xeno_canto import publish
-from birdcore.xeno_canto.client import Archive, is_api
-from birdcore.xeno_canto.errors import ArchiveError, Refused, Unusable
-from birdcore.xeno_canto.folder import Failed, Fetched
-from birdcore.xeno_canto.pacing import backoff_s
-from birdcore.xeno_canto.partial import Partial, held
-from birdcore.xeno_canto.quota import DiskQuota
-from birdcore.xeno_canto.receive import download, request
-from birdcore.xeno_canto.record import Record
 
 KEEP_FREE_BYTES = 1 << 30
 PATIENCE_S = 60.0

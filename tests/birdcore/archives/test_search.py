@@ -14,12 +14,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from birdcore.archives.client import Archive, open_archive
+from birdcore.archives.errors import ArchiveError, Refused
+from birdcore.archives.record import Record
+from birdcore.archives.record_table import read_notes
+from birdcore.archives.search import fresh_search, queries_of, search
 from birdcore.config import XenoCanto
-from birdcore.xeno_canto.client import Archive, open_archive
-from birdcore.xeno_canto.errors import ArchiveError, Refused
-from birdcore.xeno_canto.record import Record
-from birdcore.xeno_canto.record_table import read_notes
-from birdcore.xeno_canto.search import fresh_search, queries_of, search
 
 KEY = "k3yk3yk3y"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -329,12 +329,12 @@ def test_pages_end_when_nothing_new_comes(pages: object) -> None:
 
 
 def test_pages_end_though_something_new_comes_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("birdcore.xeno_canto.search.MOST_PAGES", 5)
+    monkeypatch.setattr("birdcore.archives.search.MOST_PAGES", 5)
     answer = lambda asked: (200, page([int(asked["page"])], 10**8, count=5))  # noqa: E731
     with asking(answer) as (archive, site):
         assert numbers(search(archive, "q:A")) == [1, 2, 3, 4, 5]
     assert len(site.asked) == 5
-    monkeypatch.setattr("birdcore.xeno_canto.search.MOST_RECORDS", 3)
+    monkeypatch.setattr("birdcore.archives.search.MOST_RECORDS", 3)
     with asking(answer) as (archive, _), pytest.raises(ArchiveError, match="more than 3 rec"):
         search(archive, "q:A")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from birdcore.xeno_canto.folder import (
+from birdcore.archives.folder import (
     FAILED,
     FETCHED,
     RECORDINGS,

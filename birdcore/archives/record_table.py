@@ -11,8 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from birdcore.archives.record import Record
 from birdcore.store.files import parquet_bytes, write_bytes
-from birdcore.xeno_canto.record import Record
 
 _TYPES: dict[object, pa.DataType] = {
     int | None: pa.int64(),

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from birdcore.xeno_canto.client import ArchiveError, Refused
-from birdcore.xeno_canto.download import Unusable, fetch, fetch_all
-from birdcore.xeno_canto.folder import Failed, failures, note_failed
+from birdcore.archives.client import ArchiveError, Refused
+from birdcore.archives.download import Unusable, fetch, fetch_all
+from birdcore.archives.folder import Failed, failures, note_failed
 from tests.support.archive import Fault
 
 

@@ -10,11 +10,11 @@ import pytest
 import requests
 from urllib3 import HTTPResponse
 
-from birdcore.xeno_canto import receive
-from birdcore.xeno_canto.client import ArchiveError, Refused
-from birdcore.xeno_canto.folder import set_up
-from birdcore.xeno_canto.partial import Origin, Partial, held
-from birdcore.xeno_canto.quota import DiskQuota
+from birdcore.archives import receive
+from birdcore.archives.client import ArchiveError, Refused
+from birdcore.archives.folder import set_up
+from birdcore.archives.partial import Origin, Partial, held
+from birdcore.archives.quota import DiskQuota
 
 URL = "https://a.example/1/download"
 FILE = bytes(range(256)) * 4

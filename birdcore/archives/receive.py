@@ -9,9 +9,9 @@ import re
 
 import requests
 
-from birdcore.xeno_canto.client import Archive, ArchiveError, Refused, chunks, get
-from birdcore.xeno_canto.partial import Origin, Partial
-from birdcore.xeno_canto.quota import DiskQuota
+from birdcore.archives.client import Archive, ArchiveError, Refused, chunks, get
+from birdcore.archives.partial import Origin, Partial
+from birdcore.archives.quota import DiskQuota
 
 SLOWEST = 20_000  # bytes per second
 UNSAID_BYTES = 10_000_000  # for the time that an answer of unknown length may take

@@ -6,12 +6,12 @@ without a note was published by a process that was killed between the rename and
 
 from pathlib import Path
 
+from birdcore.archives import folder as collection
+from birdcore.archives.folder import RECORDINGS, Fetched
+from birdcore.archives.partial import Partial
+from birdcore.archives.record import Record
 from birdcore.audio.decode import Rejected, decode
 from birdcore.store.files import file_sha256, sync
-from birdcore.xeno_canto import folder as collection
-from birdcore.xeno_canto.folder import RECORDINGS, Fetched
-from birdcore.xeno_canto.partial import Partial
-from birdcore.xeno_canto.record import Record
 
 
 def check(record: Record, path: Path) -> None:

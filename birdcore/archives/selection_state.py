@@ -17,16 +17,16 @@ from pathlib import Path
 
 import pandas as pd
 
+from birdcore.archives.folder import collected, failures
+from birdcore.archives.record import Record
+from birdcore.archives.record_table import read_records, write_records
+from birdcore.archives.search import is_known, known_search, queries_of
+from birdcore.archives.selection import Competition, Selected, select
 from birdcore.config.section import defaults_of
 from birdcore.config.xeno_canto import XenoCanto
 from birdcore.store.artifact import differing
 from birdcore.store.files import write_text
 from birdcore.text import to_csv
-from birdcore.xeno_canto.folder import collected, failures
-from birdcore.xeno_canto.record import Record
-from birdcore.xeno_canto.record_table import read_records, write_records
-from birdcore.xeno_canto.search import is_known, known_search, queries_of
-from birdcore.xeno_canto.selection import Competition, Selected, select
 
 SEARCHES, SELECTIONS, CHOSEN, LEFT_OUT, FAILED = (
     "searches", "selections", "chosen.parquet", "left_out.csv", "failed.csv",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from birdcore.xeno_canto.folder import (
+from birdcore.archives.folder import (
     FETCHED,
     PARTIAL,
     RECORDINGS,
@@ -16,7 +16,7 @@ from birdcore.xeno_canto.folder import (
     note_fetched,
     set_up,
 )
-from birdcore.xeno_canto.partial import Origin, held, sweep
+from birdcore.archives.partial import Origin, held, sweep
 
 ORIGIN = Origin("https://a.example/1/download", '"tag"', 10)
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from birdcore.xeno_canto import folder as collection
-from birdcore.xeno_canto import publish
-from birdcore.xeno_canto.client import ArchiveError
-from birdcore.xeno_canto.download import fetch
-from birdcore.xeno_canto.folder import collected, failures, recording_path
-from birdcore.xeno_canto.partial import Origin, Partial, held
+from birdcore.archives import folder as collection
+from birdcore.archives import publish
+from birdcore.archives.client import ArchiveError
+from birdcore.archives.download import fetch
+from birdcore.archives.folder import collected, failures, recording_path
+from birdcore.archives.partial import Origin, Partial, held
 from tests.support.archive import Fault
 
 
@@ -95,7 +95,7 @@ def test_a_partial_of_another_address_is_not_gone_on_with(site: Any) -> None:
 
 
 def test_a_drip_that_takes_too_long_is_left(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("birdcore.xeno_canto.receive.SLOWEST", 1e9)
+    monkeypatch.setattr("birdcore.archives.receive.SLOWEST", 1e9)
     site.faults.add(Fault("drip", drip_s=20.0))
     with pytest.raises(ArchiveError, match="not done within"):
         fetch(site.impatient(), site.record(1), site.folder, patience_s=1.2)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from birdcore.archives.record import OTHER_SUFFIX, Record, RecordError, parse_record, rating
+from birdcore.archives.record_table import read_notes, read_records, write_records
 from birdcore.audio.container import AUDIO_SUFFIXES
-from birdcore.xeno_canto.record import OTHER_SUFFIX, Record, RecordError, parse_record, rating
-from birdcore.xeno_canto.record_table import read_notes, read_records, write_records
 
 
 def parsed(**raw: Any) -> Record:

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import requests
 
+from birdcore.archives.answer import parse_answer, parse_count
+from birdcore.archives.client import Archive, get
+from birdcore.archives.errors import KEY_NAME, ArchiveError, Refused, error_text
+from birdcore.archives.record import Record, RecordError, parse_record
+from birdcore.archives.record_table import read_notes, read_records, write_records
 from birdcore.config.xeno_canto import XenoCanto
 from birdcore.store.artifact import Progress
 from birdcore.store.store import no_progress
-from birdcore.xeno_canto.answer import parse_answer, parse_count
-from birdcore.xeno_canto.client import Archive, get
-from birdcore.xeno_canto.errors import KEY_NAME, ArchiveError, Refused, error_text
-from birdcore.xeno_canto.record import Record, RecordError, parse_record
-from birdcore.xeno_canto.record_table import read_notes, read_records, write_records
 
 PER_PAGE = 500
 NEARLY_ALL = 0.9

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from birdcore.xeno_canto.download import fetch, fetch_all
-from birdcore.xeno_canto.folder import failures
-from birdcore.xeno_canto.partial import Partial
+from birdcore.archives.download import fetch, fetch_all
+from birdcore.archives.folder import failures
+from birdcore.archives.partial import Partial
 
 
 def test_no_request_is_made_where_there_is_no_room(site: Any) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from birdcore.archives.client import ArchiveError, open_archive
+from birdcore.archives.download import Unusable, fetch
+from birdcore.archives.folder import collected, failures, find, recording_path
 from birdcore.store.files import file_sha256
-from birdcore.xeno_canto.client import ArchiveError, open_archive
-from birdcore.xeno_canto.download import Unusable, fetch
-from birdcore.xeno_canto.folder import collected, failures, find, recording_path
 from tests.support.archive import KINDS, Fault
 
 

@@ -18,9 +18,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+from birdcore.archives.record import OTHER_SUFFIX
 from birdcore.audio.container import AUDIO_SUFFIXES
 from birdcore.store.files import open_content, write_text
-from birdcore.xeno_canto.record import OTHER_SUFFIX
 
 RECORDINGS, FETCHED, FAILED, PARTIAL = "recordings", "fetched", "failed", "partial"
 SUFFIXES = AUDIO_SUFFIXES | {OTHER_SUFFIX}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdcore.xeno_canto.pacing import LONGEST_S, backoff_s, pace, retry_after_s
+from birdcore.archives.pacing import LONGEST_S, backoff_s, pace, retry_after_s
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 

@@ -17,8 +17,8 @@ from urllib.parse import quote, quote_plus, urlsplit
 
 import requests
 
+from birdcore.archives.folder import Failed
 from birdcore.text import plain_text
-from birdcore.xeno_canto.folder import Failed
 
 KEY_NAME = "XENO_CANTO_KEY"
 URLLIB3_LOGS = ("connection", "connectionpool", "poolmanager", "response", "util.retry")
