@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLOCK = 1 << 18
-LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000
+LOWEST_RATE, HIGHEST_RATE = 100, 1_000_000
+"""Hz: from infrasound to ultrasound, and what is beyond is a damaged header."""
 MOST_CHANNELS = 256
 
 Frames = NDArray[np.float32]

@@ -16,6 +16,9 @@ from birdcore.features.scale import Scale
 
 Floats = npt.NDArray[np.float32]
 
+ENOUGH_FOR = 8192
+"""Samples of a window up to which one scale holds all energies."""
+
 
 class MelSpec(BaseModel):
     """A centred mel spectrogram with a Hann window of `n_fft` samples (see `FrontEnd`).
@@ -108,7 +111,10 @@ class MelSpec(BaseModel):
     def scale(self, dtype: Literal["uint8", "float16"] = "uint8") -> Scale:
         """The scale that holds all energies of samples with a peak of 1."""
         # Magnitudes of tones in wide filters reach ten decibels more than powers do.
-        return Scale(ceiling_db=45.0 if self.power == 1 else 35.0, dtype=dtype)
+        ceiling_db = 45.0 if self.power == 1 else 35.0
+        # A tone's energy grows with the window, and passes 35 dB above 12,000 samples of it.
+        ceiling_db += max(0.0, 10 * math.log10(self.n_fft / ENOUGH_FOR))
+        return Scale(ceiling_db=ceiling_db, dtype=dtype)
 
     def energies(self, blocks: Iterable[Floats]) -> Iterator[Floats]:
         """Mel energies (t, n_mels): see `mel_blocks`."""

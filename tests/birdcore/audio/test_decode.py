@@ -195,8 +195,8 @@ def test_pipes_sockets_and_devices_are_rejected_at_once(tmp_path: Path) -> None:
     ("rate", "channels", "reason"),
     [
         (1, 1, "sample rate of 1 Hz"),
-        (999, 1, "sample rate of 999 Hz"),
-        (1_000_001, 1, "outside 1000 to 1000000 Hz"),
+        (99, 1, "sample rate of 99 Hz"),
+        (1_000_001, 1, "outside 100 to 1000000 Hz"),
         (2**31 - 1, 2, "sample rate"),
         (32_000, 1_000, "1000 channels"),
     ],
@@ -209,7 +209,7 @@ def test_rates_and_channels_that_no_recorder_has_are_rejected(
         decode(tmp_path / "odd.wav")
 
 
-@pytest.mark.parametrize(("rate", "channels"), [(1_000, 1), (1_000_000, 2), (32_000, 256)])
+@pytest.mark.parametrize(("rate", "channels"), [(100, 1), (1_000_000, 2), (32_000, 256)])
 def test_rates_and_channels_at_the_bounds_decode(tmp_path: Path, rate: int, channels: int) -> None:
     (tmp_path / "odd.wav").write_bytes(wav(np.ones((50, channels)), rate))
     audio = decode(tmp_path / "odd.wav")

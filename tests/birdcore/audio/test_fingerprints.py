@@ -26,6 +26,8 @@ from birdcore.audio.fingerprints import (
     write_fingerprints,
 )
 from birdcore.audio.resample import resample
+from birdcore.sources.duplicates import match
+from tests.support.chirps import chirps
 
 
 def noise(seconds: float, seed: int = 0) -> np.ndarray:
@@ -185,6 +187,19 @@ def test_fingerprint_survives_noise(
 
 
 LANDMARKS = st.lists(st.tuples(st.integers(0, 2**24 - 1), st.integers(0, 2**31 - 1)), max_size=6)
+
+
+@pytest.mark.parametrize("rate", [100, 1_000, 384_000])
+def test_duplicates_are_found_at_rates_beyond_hearing(rate: int) -> None:
+    seconds = 60 if rate <= 1_000 else 12
+    known = [chirps(rate, seconds, 0.1 * rate, 0.4 * rate, seed) for seed in range(3)]
+    louder = np.round(known[1] * 20_000).astype(np.float32) / 32_768
+    other = chirps(rate, seconds, 0.1 * rate, 0.4 * rate, seed=9)
+    found = match(
+        gather({"copy": fingerprint([louder], rate), "other": fingerprint([other], rate)}),
+        gather({f"{i}": fingerprint([samples], rate) for i, samples in enumerate(known)}),
+    )
+    assert [(each.recording, each.same_as) for each in found] == [("copy", "1")]
 
 
 def landmarks(rows: list[tuple[int, int]]) -> Fingerprint:

@@ -9,15 +9,17 @@ import pandas as pd
 import pytest
 import torch
 
-from birdcore.config import Predict
+from birdcore.config import Mel, Predict
 from birdcore.features.columns import stacked
 from birdcore.features.scale import Scale
+from birdcore.features.shard_reader import read_shards
 from birdcore.inference.smooth import smooth_recording
 from birdcore.inference.trained_model import ENSEMBLE_FILE, EnsembleSpec, load_model
 from birdcore.models.input import load_input, save_input
 from birdcore.stages import predict
 from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.store import Store
+from tests.support.chirps import chirps
 
 MadeMel = Callable[..., Artifact]
 MadeModel = Callable[..., Ref]
@@ -51,6 +53,39 @@ def test_one_model_predicts_a_file_as_its_stage(
     assert list(table.columns) == ["recording", "start", "end", "a", "b", "c"]
     assert list(table["end"]) == [5.0 * (row + 1) for row in range(len(expected))]
     np.testing.assert_allclose(table[["a", "b", "c"]], expected, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("rate", "front_end"),
+    [
+        (100, Mel(sample_rate=100, n_fft=256, hop_length=16, n_mels=32, f_max=50)),
+        (2_000, Mel(sample_rate=1_000, n_fft=512, hop_length=128, n_mels=32, f_max=500)),
+        (192_000, Mel(sample_rate=192_000, n_mels=32, f_min=9_000, f_max=96_000)),
+        (256_000, Mel(sample_rate=250_000, n_mels=32, f_min=9_000, f_max=120_000)),
+        (384_000, Mel(sample_rate=500_000, n_fft=4096, n_mels=32, f_max=250_000)),
+        (500_000, Mel(sample_rate=500_000, n_fft=16384, n_mels=32, f_max=250_000)),
+    ],
+)
+def test_recordings_beyond_hearing_are_predicted_as_by_their_stage(
+    store: Store,
+    mel_of: MadeMel,
+    model_of: MadeModel,
+    tmp_path: Path,
+    rate: int,
+    front_end: Mel,
+) -> None:
+    spec = front_end.spec()
+    top = min(rate, spec.sample_rate) / 2
+    samples = chirps(rate, 21.0 if rate <= 2_000 else 6.0, 0.3 * top, 0.8 * top)
+    mel = mel_of({"a": samples}, settings=front_end, rate=rate)
+    model = model_of(spec=spec, frames=60)
+    table = load_model(store.get(model).folder).predict(tmp_path / "test_soundscapes" / "a.wav")
+    np.testing.assert_allclose(table[["a", "b", "c"]], stage_rows(store, model, mel), atol=1e-7)
+    # What is heard is where the calls are, and nothing is cut off at the scale's top.
+    mels = read_shards([mel / "mel.parquet"])
+    loud = np.quantile(mels.codes, 0.99, axis=0)
+    assert 0.25 * top < spec.centres()[loud.argmax()] < 0.85 * top
+    assert mels.codes.max() < 255
 
 
 def test_samples_predict_as_their_file(

@@ -21,6 +21,7 @@ from birdcore.sources.shards import Shard
 from birdcore.stages import clean
 from birdcore.store.artifact import Artifact
 from birdcore.store.store import Store
+from tests.support.chirps import chirps
 
 MadeShard = Callable[..., Shard]
 Overrides = dict[str, tuple[Override, ...]]
@@ -110,6 +111,18 @@ def test_bad_files_are_rejected_with_their_reason_and_the_others_are_used(
         len(USED),
         len(REJECTED),
     )
+
+
+@pytest.mark.parametrize("rate", [100, 2_000, 256_000, 500_000])
+def test_recordings_beyond_hearing_are_cleaned(
+    store: Store, tmp_path: Path, shard_of: MadeShard, rate: int
+) -> None:
+    (tmp_path / "train_audio").mkdir()
+    samples = chirps(rate, 6.0, 0.1 * rate, 0.4 * rate)
+    sf.write(tmp_path / "train_audio" / "a.wav", samples, rate)
+    artifact = cleaned(store, shard_of(tmp_path, "train_audio"), tmp_path, Clean())
+    assert table(artifact, "rejected").empty
+    assert table(artifact, "kept")[["from", "to"]].to_numpy().tolist() == [[0.0, 6.0]]
 
 
 def test_soundscapes_keep_every_second_that_can_be_read(
