@@ -40,7 +40,8 @@ def fitted(recipe: Recipe, source: Source) -> tuple[Recipe, Source]:
     if soundscapes.files:
         return recipe, source
     recipe, asides = without_soundscapes(recipe)
-    none = f"and none in {source.root / soundscapes.name} are unlabelled"
+    folder = source.root if source.layout else source.root / soundscapes.name
+    none = f"and none in {folder} are unlabelled"
     said = tuple(Problem(NO_SOUNDSCAPE, where, f"{what}, {none}") for where, what in asides)
     return recipe, replace(source, problems=(*source.problems, *said))
 

@@ -51,11 +51,9 @@ def _row_problems(source: Source) -> Iterator[Problem]:
     wanted = {stem_of(row) for row in source.row_ids}
     unused = {PurePosixPath(path).stem: why for path, why in _passed_over(source).items()}
     if not names:
-        yield Problem(
-            NO_TEST,
-            source.subset("test").name,
-            "the submission has a header and no rows",
-        )
+        # Only a competition's folder has a place for them.
+        where = "data.test sets none aside" if source.layout else folder
+        yield Problem(NO_TEST, where, "the submission has a header and no rows")
     if wanted and not sample_decides(source):
         where = "that are predicted" if folder == STAND_INS else f"in {folder}"
         rows = f"the rows are those of the {len(names)} soundscapes {where}"
