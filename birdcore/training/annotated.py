@@ -5,15 +5,12 @@ recording is trained on in segments: the windows or events that somebody annotat
 around a segment has the labels of all events that it holds, and where the recording is completely
 annotated, all other classes are absent from it. Elsewhere they are unknown, and do not count.
 
-Letters in names: B crops, E events, I intervals, K classes, R recordings, S segments.
+Letters in names: B crops, E events, K classes, R recordings, S segments.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
-import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -21,6 +18,7 @@ from birdcore.annotations.annotation import EVERY_CLASS
 from birdcore.config.training import AnnotatedCrops
 from birdcore.features.recordings import Recordings
 from birdcore.sources.annotated import AnnotatedRecordings
+from birdcore.training.intervals import Intervals, intervals, rows_of_table
 
 KINDS = {"present": 1, "absent": 0, "uncertain": -1}
 PIECE_S, WHOLE = 5.0, 1.5
@@ -29,42 +27,12 @@ crop is shorter, each such piece is a segment."""
 
 
 @dataclass(frozen=True)
-class Intervals:
-    """I stretches of R recordings, sorted by recording and beginning.
-
-    Recording r has the count[r] that begin at first[r] (both int64, R); start and end (I,) are in
-    frames, float64.
-    """
-
-    first: Tensor
-    count: Tensor
-    start: Tensor
-    end: Tensor
-
-    def of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """All intervals of recordings (B,): which of the B, and which interval (both J,)."""
-        count = self.count[rows]
-        which = torch.arange(len(rows)).repeat_interleave(count)
-        within = torch.arange(len(which)) - (count.cumsum(0) - count)[which]
-        return which, self.first[rows][which] + within
-
-    def overlap(
-        self, rows: Tensor, offsets: Tensor, frames: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Which crop, which interval, and how many frames of it are in the crop (all J,)."""
-        which, interval = self.of(rows)
-        begin = offsets[which].double()
-        stop = torch.minimum(self.end[interval], begin + frames[which])
-        return which, interval, stop - torch.maximum(self.start[interval], begin)
-
-
-@dataclass(frozen=True)
 class EventLabels:
     """E events of recordings, and where nothing but these sounds.
 
     Attributes:
         events: when.
-        column: class of each (E,); -1 for all classes, where kind is uncertain.
+        column: class of each (E,); -1 for all classes, of which none is present.
         kind: a value of `KINDS` (E,).
         complete: where what is not named is absent; they do not overlap.
         lengths: frames of each recording (R,).
@@ -98,21 +66,22 @@ class EventLabels:
         labels = torch.zeros(len(rows), self.classes)
         known = self._covered(rows, offsets, frames)[:, None].repeat(1, self.classes)
         which, event, overlap = self.events.overlap(rows, offsets, frames)
+        inside = overlap > 0
+        which, event, overlap = which[inside], event[inside], overlap[inside]
         length = self.events.end[event] - self.events.start[event]
         kind, column = self.kind[event], self.column[event]
-        touched = overlap > 0
-        filled = overlap >= self.crop_share * frames[which]
-        held = (overlap >= self.event_share * length) | filled
-        present = touched & held & (kind == KINDS["present"])
-        unsure = touched & (kind != KINDS["absent"]) & ~present
-        # Absence is known where the crop, or the recording if shorter, lies in its interval.
+        held = (overlap >= self.event_share * length) | (overlap >= self.crop_share * frames[which])
+        present = held & (kind == KINDS["present"])
+        unsure = (kind != KINDS["absent"]) & ~present
         heard = torch.minimum(self.lengths[rows], frames)[which]
-        absent = (kind == KINDS["absent"]) & (overlap >= heard - 1)
-        of_all = unsure & (column < 0)
-        known[which[of_all]] = False
-        unsure &= ~of_all
-        known[which[unsure], column[unsure]] = False
+        absent = (kind == KINDS["absent"]) & (overlap >= _nearly(heard, 1))
+        # What is said of a class goes before what is said of all, and doubt before absence.
+        of_all = column < 0
+        known[which[absent & of_all]] = True
+        known[which[unsure & of_all]] = False
+        absent, unsure = absent & ~of_all, unsure & ~of_all
         known[which[absent], column[absent]] = True
+        known[which[unsure], column[unsure]] = False
         known[which[present], column[present]] = True
         labels[which[present], column[present]] = 1.0
         return labels, known
@@ -120,9 +89,14 @@ class EventLabels:
     def _covered(self, rows: Tensor, offsets: Tensor, frames: Tensor) -> Tensor:
         """Whether crops (B,) lie, but for a frame at each end, where annotations are complete."""
         which, _, overlap = self.complete.overlap(rows, offsets, frames)
-        heard = torch.zeros(len(rows), dtype=torch.float64)
-        heard.index_add_(0, which, overlap.clamp(min=0))
-        return heard >= torch.minimum(self.lengths[rows], frames) - 2
+        covered = torch.zeros(len(rows), dtype=torch.float64)
+        covered.index_add_(0, which, overlap.clamp(min=0))
+        return covered >= _nearly(torch.minimum(self.lengths[rows], frames), 2)
+
+
+def _nearly(frames: Tensor, less: int) -> Tensor:
+    """So many frames but for `less`, since times are rounded; at least half of the frames."""
+    return torch.maximum(frames - less, frames / 2)
 
 
 @dataclass(frozen=True)
@@ -179,21 +153,18 @@ def annotated_segments(
         frames: length of a crop.
     """
     row_of = {name: row for row, name in enumerate(clips.names)}
-    column_of = {label: column for column, label in enumerate(classes)}
-    table, complete = annotated.annotations, annotated.complete
-    column_of[EVERY_CLASS] = -1
-    annotations = table[table["recording"].isin(row_of) & table["label"].isin(column_of)]
-    complete = complete[complete["recording"].isin(row_of)]
+    column_of = {label: column for column, label in enumerate(classes)} | {EVERY_CLASS: -1}
     rate, lengths = clips.spec.frame_rate, clips.lengths.cpu()
-    events, order = _intervals(annotations, row_of, lengths, rate)
-    column = torch.tensor([column_of[label] for label in annotations["label"]], dtype=torch.int64)
-    kind = torch.tensor([KINDS[kind] for kind in annotations["kind"]], dtype=torch.int64)
-    everywhere, _ = _intervals(complete, row_of, lengths, rate)
+    named = annotated.annotations[annotated.annotations["label"].isin(column_of)]
+    annotations, rows = rows_of_table(named, row_of, lengths, rate)
+    complete, complete_rows = rows_of_table(annotated.complete, row_of, lengths, rate)
     labels = EventLabels(
-        events=events,
-        column=column[order],
-        kind=kind[order],
-        complete=everywhere,
+        events=intervals(rows, annotations, lengths, rate),
+        column=torch.tensor(
+            [column_of[label] for label in annotations["label"]], dtype=torch.int64
+        ),
+        kind=torch.tensor([KINDS[kind] for kind in annotations["kind"]], dtype=torch.int64),
+        complete=intervals(complete_rows, complete, lengths, rate),
         lengths=lengths,
         event_share=settings.event_share,
         crop_share=settings.crop_share,
@@ -214,49 +185,33 @@ def annotated_segments(
     )
 
 
-def _intervals(
-    table: pd.DataFrame, row_of: dict[str, int], lengths: Tensor, rate: float
-) -> tuple[Intervals, Tensor]:
-    """The table's stretches in frames, at least one long, and the order of its rows in them."""
-    row = table["recording"].map(row_of).to_numpy(np.int64)
-    start = table["start_s"].to_numpy(np.float64) * rate
-    length = lengths.numpy()[row].astype(np.float64)
-    end = np.minimum(table["end_s"].to_numpy(np.float64) * rate, length)
-    start = np.clip(start, 0, np.maximum(length - 1, 0))
-    end = np.maximum(end, start + 1)
-    order = np.lexsort([start, row])
-    count = torch.bincount(torch.tensor(row), minlength=len(lengths))
-    intervals = Intervals(
-        count.cumsum(0) - count,
-        count,
-        torch.from_numpy(start[order]),
-        torch.from_numpy(end[order]),
-    )
-    return intervals, torch.from_numpy(order)
-
-
 def _segments(labels: EventLabels, piece: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Rows, first and last frames of segments, and whether they validate (all S,)."""
-    found: list[tuple[int, float, float, bool]] = []
-    for row in (labels.complete.count + labels.events.count).nonzero()[:, 0].tolist():
-        one = torch.tensor([row])
-        _, complete = labels.complete.of(one)
-        begins, stops = labels.complete.start[complete], labels.complete.end[complete]
-        for start, end in zip(begins.tolist(), stops.tolist(), strict=True):
-            pieces = 1 if end - start <= WHOLE * piece else -(-int(end - start) // piece)
-            edges = np.linspace(start, end, pieces + 1)
-            found += [(row, a, b, True) for a, b in pairwise(edges.tolist())]
-        _, events = labels.events.of(one)
-        for event in events.tolist():
-            start, end = labels.events.start[event], labels.events.end[event]
-            alone = not bool(((begins <= start + 1) & (end <= stops + 1)).any())
-            window = bool(((begins - start).abs() + (stops - end).abs() < 2).any())
-            if not window and labels.kind[event] >= 0:
-                found.append((row, float(start), float(end), alone))
-    rows, starts, ends, validates = zip(*found, strict=True) if found else ((), (), (), ())
-    return (
-        torch.tensor(rows, dtype=torch.int64),
-        torch.tensor(starts, dtype=torch.float64).round().long(),
-        torch.tensor(ends, dtype=torch.float64).round().long(),
-        torch.tensor(validates, dtype=torch.bool),
-    )
+    """Rows, first and last frames of segments, and whether they validate (all S,).
+
+    Events that two annotators, or two classes, have at one time are one segment.
+    """
+    complete, events = labels.complete, labels.events
+    length = complete.end - complete.start
+    pieces = torch.where(length <= WHOLE * piece, 1, (length / piece).ceil()).long()
+    which = torch.arange(len(pieces)).repeat_interleave(pieces)
+    part = torch.arange(len(which)) - (pieces.cumsum(0) - pieces)[which]
+    size = (length / pieces)[which]
+    begin = complete.start[which] + part * size
+    # A window that has a label is a piece already; an event in one is not judged a second time.
+    near, at = complete.around(events.rows, events.start, events.end)
+    early, late = events.start[near] - complete.start[at], complete.end[at] - events.end[near]
+    window, inside = torch.zeros(2, len(events.rows), dtype=torch.bool)
+    window[near[early.abs() + late.abs() < 2]] = True
+    inside[near[(early >= -1) & (late >= -1)]] = True
+    drawn = ~window & (labels.kind >= 0)
+    table = torch.stack([
+        torch.cat([complete.rows[which], events.rows[drawn]]),
+        torch.cat([begin, events.start[drawn]]).round().long(),
+        torch.cat([begin + size, events.end[drawn]]).round().long(),
+    ])  # fmt: skip
+    table[2] = table[2].maximum(table[1] + 1)
+    validates = torch.cat([torch.ones_like(which, dtype=torch.bool), ~inside[drawn]])
+    (rows, starts, ends), same = table.unique(dim=1, return_inverse=True)
+    judged = torch.zeros(len(rows), dtype=torch.bool)
+    judged[same[validates]] = True
+    return rows, starts, ends, judged
