@@ -137,7 +137,9 @@ def build_dag(
 def _prepare(recipe: Recipe, source: Source, subset: Subset, parts: Sequence[Shard]) -> Prepared:
     """The steps that prepare the recordings of a source that have one use."""
     root, overrides = source.root, dict(source.overrides)
-    cleaned = tuple(clean.step(part, recipe.clean, overrides, root) for part in parts)
+    cleaned = tuple(
+        clean.step(part, recipe.clean, overrides, root, source.groups) for part in parts
+    )
     both = list(zip(parts, refs(cleaned), strict=True))
     mels = tuple(mel.step(part, ref, recipe.mel, recipe.clean, root) for part, ref in both)
     settings = recipe.external_teacher

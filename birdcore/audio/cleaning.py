@@ -4,7 +4,7 @@ No audio is written. What is cut is a table of seconds, so that it can be looked
 whoever needs the sound decodes it again and trims it on the way (`kept_recordings`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -52,6 +52,7 @@ def clean_recordings(
     rules: CleaningRules | None,
     overrides: Mapping[str, Sequence[Override]],
     progress: Progress,
+    unsearched: Collection[str] = (),
 ) -> CleanedTables:
     """Decide for each recording what of it is used.
 
@@ -61,9 +62,11 @@ def clean_recordings(
             decoded is kept, since the names of their rows are times of the clock.
         overrides: decisions made by hand, by recording.
         progress: is called with how many recordings are done, how many there are, and a name.
+        unsearched: recordings in which no speech is looked for.
     """
     tables = CleanedTables()
-    for measured, speech in _with_speech(_measured(recordings, tables.rejected, progress), rules):
+    readable = _measured(recordings, tables.rejected, progress, frozenset(unsearched))
+    for measured, speech in _with_speech(readable, rules):
         name, found = measured.recording.name, measured.quality
         by_hand = overrides.get(name, ())
         if rules is None:
@@ -124,9 +127,13 @@ def _trimmed(audio: Audio, kept: Sequence[Interval], fade_s: float, rate: int) -
 
 
 def _measured(
-    recordings: Sequence[Recording], rejected: dict[str, str], progress: Progress
+    recordings: Sequence[Recording],
+    rejected: dict[str, str],
+    progress: Progress,
+    unsearched: Set[str],
 ) -> Iterator[tuple[_Measured, Iterable[Block]]]:
-    """Recordings that can be decoded with their quality, and their blocks at SPEECH_RATE."""
+    """Recordings that can be decoded with their quality, and their blocks at SPEECH_RATE: none
+    where speech is not looked for."""
     for done, recording in enumerate(recordings):
         progress(done, len(recordings), recording.name)
         try:
@@ -136,7 +143,8 @@ def _measured(
             continue
         about = audio.rate, audio.channels, audio.truncated, audio.problem, audio.note
         measured = _Measured(recording, *about, quality(audio.blocks, audio.rate))
-        yield measured, resample_blocks(audio.blocks(), audio.rate, SPEECH_RATE)
+        searched = () if recording.name in unsearched else audio.blocks()
+        yield measured, resample_blocks(searched, audio.rate, SPEECH_RATE)
         del audio
     progress(len(recordings), len(recordings), "")
 

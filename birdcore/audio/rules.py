@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from birdcore.audio.quality import Quality
 from birdcore.audio.trim import Interval, Override, kept_intervals
+from birdcore.taxa import AMPHIBIA, INSECTA
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0)]
@@ -36,6 +37,10 @@ class CleaningRules(BaseModel):
     """Pieces between cuts that are shorter than this go with the cuts."""
     min_duration_s: Seconds = 0.5
     """A training recording with less left after cleaning is rejected."""
+    no_speech_in: tuple[str, ...] = (INSECTA, AMPHIBIA)
+    """Groups of classes (class_name of the taxonomy, group of classes.csv) in whose recordings no
+    speech is looked for: what finds it takes a bush cricket or a frog for a person. What a person
+    said there can be cut by overrides.csv."""
     max_rejected: Share = 0.5
     """A shard of which more is rejected fails: then something else is wrong."""
 

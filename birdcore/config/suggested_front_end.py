@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from birdcore.config.recipe import Mel
 from birdcore.features.mel import MelSpec, enough_n_fft
+from birdcore.taxa import AMPHIBIA, AVES, CHIROPTERA, INSECTA, group_of
 
 REACHED = 0.8
 """Share of the recordings that have the suggested rate or a higher one; others are resampled up and
@@ -47,16 +48,9 @@ BATS = _Band(9_000.0, 125_000.0, 0.004)
 BROAD = _Band(50.0, None, 0.032)
 LOW = _Band(5.0, None, 0.25)
 
-GROUPS = {
-    **dict.fromkeys(("aves", "bird", "birds"), BIRDS),
-    **dict.fromkeys(("insecta", "insect", "insects", "orthoptera", "cicadidae"), INSECTS),
-    **dict.fromkeys(("cricket", "crickets", "grasshopper", "grasshoppers"), INSECTS),
-    **dict.fromkeys(("cicada", "cicadas", "bush cricket", "bush crickets"), INSECTS),
-    **dict.fromkeys(("amphibia", "amphibian", "amphibians", "anura", "frog", "frogs"), FROGS),
-    **dict.fromkeys(("chiroptera", "bat", "bats"), BATS),
-}
-"""Groups by the names that taxonomies give them, in lower case. Any other is treated as birds, and
-over the whole band at rates that nobody chooses for birds."""
+BANDS = {AVES: BIRDS, INSECTA: INSECTS, AMPHIBIA: FROGS, CHIROPTERA: BATS}
+"""Any other group is treated as birds, and over the whole band at rates that nobody chooses for
+birds."""
 
 
 def suggest_front_end(rates: Mapping[int, int], groups: Collection[str]) -> Mel:
@@ -113,7 +107,7 @@ def _reached(rates: Mapping[int, int]) -> int:
 
 def _band(group: str, reached: int) -> _Band:
     other = BROAD if reached >= ULTRASONIC else LOW if reached <= INFRASONIC else BIRDS
-    return GROUPS.get(group.strip().lower(), other)
+    return BANDS.get(group_of(group), other)
 
 
 def _needed(bands: Iterable[_Band]) -> list[int]:

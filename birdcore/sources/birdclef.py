@@ -86,10 +86,19 @@ def scan(root: Path, store: Store, progress: Progress = no_progress) -> Source:
         tables={path.name: read[path].sha256 for path in tables},
         metadata=metadata,
         overrides=read_overrides(root / OVERRIDES, labelled.keys()),
+        groups=_groups(metadata),
         problems=tuple(problems),
         passed_over=passed_over,
         table_problems=(*_problems(metadata, contents, passed_over), *windows.problems),
     )
+
+
+def _groups(tables: Tables) -> dict[str, str]:
+    """The group of each recording's primary class, where the taxonomy has one."""
+    taxonomy = tables.taxonomy
+    of_class = dict(zip(taxonomy["primary_label"], taxonomy["class_name"], strict=True))
+    of_recording = zip(tables.train["recording"], tables.train["primary_label"], strict=True)
+    return {name: group for name, label in of_recording if (group := of_class.get(label))}
 
 
 def _passed_over(tables: Tables, labelled: Set[str], problems: Sequence[Problem]) -> dict[str, str]:

@@ -7,6 +7,7 @@ are named as negatives (noise, background, ...) are no classes: nothing is heard
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from birdcore.config import Recipe
@@ -50,7 +51,10 @@ def read(folder: Path, store: Store, recipe: Recipe, main: Source | None) -> Sou
         "unlabelled": loose,
         "test": test,
     }
-    return folder_source(folder, store, FOLDERS, by_use, paths, (), recipe.data, problems)
+    source = folder_source(folder, store, FOLDERS, by_use, paths, (), recipe.data, problems)
+    named = species_table(sorted(classes), folder)
+    group_of = dict(zip(named["label"], named["class_name"], strict=True))
+    return replace(source, groups={n: g for n, label in labels.items() if (g := group_of[label])})
 
 
 def folder_labels(names: Iterable[str], data: Data) -> tuple[dict[str, str], set[str]]:

@@ -65,6 +65,7 @@ class Source:
         subsets: Recordings by use, at most one subset each.
         tables: sha256 of the tables that describe the labelled recordings, by path.
         metadata: These tables as read; None where only the stage reads them.
+        groups: What labelled recordings are of (`Insecta`, "frogs"), where tables say it.
         overrides: Intervals that a person decided to keep or cut, by recording.
         problems: What was passed over, with the reason.
         passed_over: Files that a table names and that exist but are no recordings, with the reason.
@@ -82,6 +83,7 @@ class Source:
     table_problems: "tuple[Problem, ...]" = ()
     layout: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
 
     def subset(self, use: Use) -> Subset:
         """The recordings of a use; an empty subset without a name where there are none."""

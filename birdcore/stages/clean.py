@@ -17,6 +17,7 @@ from birdcore.config import Clean, defaults_of
 from birdcore.sources.shards import Shard
 from birdcore.store.artifact import Metrics, Step
 from birdcore.store.store import Job
+from birdcore.taxa import group_of
 
 VERSION = 2
 
@@ -28,6 +29,8 @@ class Settings(Clean):
     overrides: Mapping[str, tuple[tuple[Action, float, float | None], ...]] | None = None
     """Rows (action, start, end) in seconds by recording; an end of None is the recording's. No
     mapping where nothing is cut."""
+    unsearched: tuple[str, ...] = ()
+    """Recordings in which no speech is looked for, by `no_speech_in`."""
 
     def overrides_by_recording(self) -> dict[str, list[Override]]:
         return {
@@ -37,13 +40,33 @@ class Settings(Clean):
 
 
 def step(
-    shard: Shard, clean: Clean, overrides: Mapping[str, tuple[Override, ...]], root: Path
+    shard: Shard,
+    clean: Clean,
+    overrides: Mapping[str, tuple[Override, ...]],
+    root: Path,
+    groups: Mapping[str, str] | None = None,
 ) -> Step:
-    """Cleaning of one shard; only the overrides of its own recordings are part of its key."""
+    """Cleaning of one shard; only what concerns its own recordings is part of its key.
+
+    Args:
+        shard: The recordings.
+        clean: The settings.
+        overrides: Decisions made by hand, by recording.
+        root: Where recordings lie.
+        groups: What recordings are of (`Source.groups`), as far as that is known.
+    """
     # Only training recordings are cut, so no setting of cutting concerns a soundscape.
     config: dict[str, Any] = {"kind": shard.kind}
     if shard.use == "labelled":
-        config |= clean.model_dump()
+        # In which recordings no speech is looked for concerns a shard that has such ones.
+        config |= clean.model_dump(exclude={"no_speech_in"})
+        skipped = {group_of(group) for group in clean.no_speech_in}
+        unsearched = [
+            file.path
+            for file in shard.files
+            if group_of((groups or {}).get(file.path, "")) in skipped
+        ]
+        config |= {"unsearched": unsearched} if unsearched else {}
         config["overrides"] = {
             file.path: [
                 [row.action, row.start_s, None if math.isinf(row.end_s) else row.end_s]
@@ -71,11 +94,13 @@ def run(job: Job) -> Metrics:
     rules = None if settings.overrides is None else settings
     files = job.step.files
     recordings = [Recording(name, job.source(name), sha256) for name, sha256 in files.items()]
-    tables = clean_recordings(recordings, rules, settings.overrides_by_recording(), job.progress)
+    by_hand, skipped = settings.overrides_by_recording(), settings.unsearched
+    tables = clean_recordings(recordings, rules, by_hand, job.progress, skipped)
     tables.write(job.folder, list(files))
     if rules is not None:
         check_rejected(tables.rejected, files, job.step.name, rules)
     measured = tables.recordings
+    unsearched: Metrics = {"not_searched_for_speech": len(skipped)} if skipped else {}
     return {
         "recordings": len(measured),
         "rejected": len(tables.rejected),
@@ -83,4 +108,5 @@ def run(job: Job) -> Metrics:
         "hours": round(sum(row["duration_s"] for row in measured) / 3600, 4),
         "with_speech": sum(row["speech_s"] > 0 for row in measured),
         "cut_s": round(sum(row["to"] - row["from"] for row in tables.cuts), 2),
+        **unsearched,
     }

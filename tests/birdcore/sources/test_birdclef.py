@@ -52,6 +52,8 @@ def test_every_audio_file_is_found_with_its_content(data: Path, store: Store) ->
 def test_real_recordings_are_found(shared_data: Path, store: Store) -> None:
     source = scan(shared_data / "birdclef-mini", store)
     assert [len(source.audio[kind]) for kind in LAYOUTS[0].folders] == [148, 48, 24]
+    assert set(source.groups.values()) == {"Aves"}
+    assert set(source.groups) == {file.path for file in source.audio["train_audio"]}
 
 
 def test_hidden_files_other_files_and_folders_are_no_audio(data: Path, store: Store) -> None:

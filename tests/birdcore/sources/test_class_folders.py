@@ -114,6 +114,7 @@ def test_class_names(tmp_path: Path, store: Store) -> None:
     species = made(read_data(root, store, recipe()), store).species.set_index("label")
     assert species.loc["trotro"].tolist() == ["Troglodytes troglodytes", "Wren", "Aves", ""]
     assert species.loc["parmaj"].tolist() == ["parmaj", "", "", ""]
+    assert read_data(root, store, recipe()).groups == {"trotro/1.wav": "Aves"}
     (root / "classes.csv").write_text(f"{text}trotro,x,y,z\n")
     with pytest.raises(TableError, match=r"classes\.csv:3: 'trotro' is there twice"):
         made(read_data(root, store, recipe()), store)

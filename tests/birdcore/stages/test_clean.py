@@ -324,6 +324,30 @@ def test_a_person_keeps_what_was_cut_and_cuts_what_was_kept(
     )
 
 
+def test_speech_is_not_looked_for_in_groups_that_are_taken_for_it(
+    store: Store, shared_data: Path, shard_of: MadeShard
+) -> None:
+    root, shard = spoken(shared_data, shard_of, SPOKEN)
+    groups = {SPOKEN[0]: "Insecta", SPOKEN[1]: "frogs", SPOKEN[2]: "Aves"}
+    plain = clean.step(shard, Clean(), {}, root)
+    assert clean.step(shard, Clean(), {}, root, {SPOKEN[2]: "Aves"}).key == plain.key
+    assert clean.step(shard, Clean(no_speech_in=()), {}, root, groups).key == plain.key
+    insects = clean.step(shard, Clean(no_speech_in=("insects",)), {}, root, groups)
+    assert insects.config["unsearched"] == [SPOKEN[0]]
+
+    by_hand = {SPOKEN[1]: (Override("cut", 1.0, 3.0),)}
+    step = clean.step(shard, Clean(), by_hand, root, groups)
+    artifact = store.make(step, clean.run)
+    cuts = table(artifact, "cuts")
+    assert cuts.set_index("recording")["by"].to_dict().keys() == {SPOKEN[1], SPOKEN[2]}
+    assert set(cuts[cuts["recording"] == SPOKEN[1]]["by"]) == {"override"}
+    assert artifact.metrics["not_searched_for_speech"] == 2
+    # Order and measurements are as ever.
+    measured = table(artifact, "recordings").set_index("recording")
+    assert list(measured.index) == [file.path for file in shard.files]
+    assert measured["speech_s"][SPOKEN[0]] == 0
+
+
 def test_overrides_and_settings_change_the_key_only_where_they_matter(
     tmp_path: Path, shard_of: MadeShard
 ) -> None:
