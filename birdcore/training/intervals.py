@@ -20,13 +20,11 @@ class Intervals:
     Attributes:
         rows: recording of each (I,).
         start, end: in frames (I,), float64.
-        count: how many each recording has (R,).
     """
 
     rows: Tensor
     start: Tensor
     end: Tensor
-    count: Tensor
 
     def around(self, rows: Tensor, begin: Tensor, stop: Tensor) -> tuple[Tensor, Tensor]:
         """The intervals that touch stretches of recordings, or come within a frame of them.
@@ -39,15 +37,17 @@ class Intervals:
         Returns:
             Which stretch, and which interval (both J,); some that touch nothing may be among them.
         """
-        last = self.count.cumsum(0)[rows]
-        first = last - self.count[rows]
-        key = rows * self._apart
-        low = torch.searchsorted(self._latest_end, key + begin - 1, right=True).maximum(first)
-        high = torch.searchsorted(self._beginning, key + stop + 1).minimum(last)
-        count = (high - low).clamp(min=0)
-        which = torch.arange(len(rows)).repeat_interleave(count)
-        within = torch.arange(len(which)) - (count.cumsum(0) - count)[which]
-        return which, low[which] + within
+        found = []
+        key, stop = rows * self._apart, stop.clamp(max=self._last_end + 1)
+        for of_length, longest in self._by_length:
+            starts = self._key[of_length]
+            low = torch.searchsorted(starts, key + begin - longest - 1)
+            count = (torch.searchsorted(starts, key + stop + 1) - low).clamp(min=0)
+            which = torch.arange(len(rows)).repeat_interleave(count)
+            within = torch.arange(len(which)) - (count.cumsum(0) - count)[which]
+            found.append(torch.stack([which, of_length[low[which] + within]]))
+        which, interval = torch.cat(found or [torch.zeros(2, 0, dtype=torch.int64)], dim=1)
+        return which, interval
 
     def overlap(
         self, rows: Tensor, offsets: Tensor, frames: Tensor
@@ -62,18 +62,29 @@ class Intervals:
         return which, interval, stop - torch.maximum(self.start[interval], begin[which])
 
     @cached_property
+    def _last_end(self) -> float:
+        return float(self.end.max()) if len(self.end) else 0.0
+
+    @property
     def _apart(self) -> float:
-        """Frames by which recordings lie apart on one axis for all of them."""
-        return float(self.end.max()) + 4.0 if len(self.end) else 4.0
+        """Frames between the beginnings of recordings on one axis for all of them."""
+        return 2 * self._last_end + 4
 
     @cached_property
-    def _beginning(self) -> Tensor:
+    def _key(self) -> Tensor:
         return self.rows * self._apart + self.start
 
     @cached_property
-    def _latest_end(self) -> Tensor:
-        """Of all intervals up to each."""
-        return (self.rows * self._apart + self.end).cummax(0).values
+    def _by_length(self) -> list[tuple[Tensor, float]]:
+        """Intervals of similar length, and that of the longest.
+
+        Of these the ones that begin up to a length before a crop are looked at, so that a chorus of
+        a whole night does not bring along each call of it.
+        """
+        length = self.end - self.start
+        size = length.log2().div(2).floor()
+        parts = [(size == each).nonzero()[:, 0] for each in size.unique()]
+        return [(part, float(length[part].max())) for part in parts]
 
 
 def intervals(rows: Tensor, table: pd.DataFrame, lengths: Tensor, rate: float) -> Intervals:
@@ -92,7 +103,6 @@ def intervals(rows: Tensor, table: pd.DataFrame, lengths: Tensor, rate: float) -
         rows,
         torch.from_numpy(start),
         torch.from_numpy(np.maximum(end, start + 1)),
-        torch.bincount(rows, minlength=len(lengths)),
     )
 
 
