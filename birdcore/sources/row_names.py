@@ -15,10 +15,14 @@ from birdcore.unicode_names import nfc
 
 
 def row_names(soundscapes: Iterable[str]) -> dict[str, str]:
-    """The name of each soundscape's rows, by recording; no two are alike."""
+    """The name of each soundscape's rows, by recording; no two are alike.
+
+    A first folder that all of them are in, such as test_soundscapes, is no part of a name.
+    """
     level = dict.fromkeys(soundscapes, 0)
+    shared = int(len({PurePosixPath(path).parts[0] for path in level}) == 1)
     while True:
-        names = {path: _name(path, at) for path, at in level.items()}
+        names = {path: _name(path, at, shared) for path, at in level.items()}
         times = Counter(names.values())
         alike = [path for path, name in names.items() if times[name] > 1 and level[path] < 2]
         if not alike:
@@ -27,9 +31,9 @@ def row_names(soundscapes: Iterable[str]) -> dict[str, str]:
             level[path] += 1
 
 
-def _name(path: str, level: int) -> str:
-    """Of `test_soundscapes/a/b.ogg`: b, a/b, a/b.ogg."""
-    inner = PurePosixPath(*PurePosixPath(path).parts[1:] or (path,))
+def _name(path: str, level: int, shared: int) -> str:
+    """Of `test_soundscapes/a/b.ogg`: b, a/b, a/b.ogg; `shared`: folders that all are in."""
+    inner = PurePosixPath(*PurePosixPath(path).parts[shared:] or (path,))
     return (inner.stem, str(inner.with_suffix("")), str(inner))[level]
 
 

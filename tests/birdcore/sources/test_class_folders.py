@@ -12,7 +12,7 @@ from birdcore.csv_table import TableError
 from birdcore.sources.catalog import Catalog
 from birdcore.sources.class_folders import folder_labels
 from birdcore.sources.data_folder import layout_name, read_data
-from birdcore.sources.soundscapes import soundscape_problems
+from birdcore.sources.soundscapes import rows_of, soundscape_problems
 from birdcore.sources.source import FOLDERS, Source
 from birdcore.stages import catalog, folds
 from birdcore.store.store import Store
@@ -129,7 +129,7 @@ def test_set_aside_for_test(tmp_path: Path, store: Store) -> None:
         "wren/late/2.wav",
     ]
     assert len(source.subset("labelled").files) == 2
-    assert soundscape_problems(source) == []
+    assert rows_of(source) == {"tit/late/2.wav": "tit/late/2", "wren/late/2.wav": "wren/late/2"}
     (none,) = soundscape_problems(read_data(root, store, recipe()))
     assert none.where == "data.test sets none aside"
     with pytest.raises(ValueError, match=r"no recording of .* fits 'late/\*'"):

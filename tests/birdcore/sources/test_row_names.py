@@ -6,7 +6,7 @@ from birdcore.csv_table import TableError
 from birdcore.sources.row_names import decides_rows, refuse_one_for_two, row_names, stem_of
 
 PATHS = st.lists(
-    st.from_regex(r"test_soundscapes(/[ab]){0,2}/[ab](\.wav|\.mp3){0,2}\.ogg", fullmatch=True),
+    st.from_regex(r"[ab](/[ab]){0,2}/[ab](\.wav|\.mp3){0,2}\.ogg", fullmatch=True),
     unique=True,
 )
 
@@ -27,6 +27,7 @@ def test_no_two_soundscapes_share_a_name(paths: list[str]) -> None:
         (["x/a.wav", "x/a.mp3"], ["a.wav", "a.mp3"]),
         (["x/a.wav", "x/a.mp3", "x/a.wav.ogg"], ["a.wav", "a.mp3", "a.wav.ogg"]),
         (["x/s/a.wav", "x/s/a.WAV", "x/t/a.wav"], ["s/a.wav", "s/a.WAV", "t/a"]),
+        (["s/a.wav", "t/a.wav", "t/b.wav"], ["s/a", "t/a", "b"]),  # no folder that all are in
     ],
 )
 def test_names_say_no_more_than_they_must(paths: list[str], names: list[str]) -> None:
