@@ -25,13 +25,13 @@ from birdcore.sources.plain_folder import (
 )
 from birdcore.sources.source import TABLES, Source, Use
 from birdcore.store.artifact import Metrics
-from birdcore.store.store import Store
+from birdcore.store.digests import Digester
 
 Stretch: TypeAlias = tuple[str, float, float]
 """A recording, and seconds from and to."""
 
 
-def read(folder: Path, store: Store, recipe: Recipe, main: Source | None) -> Source:
+def read(folder: Path, store: Digester, recipe: Recipe, main: Source | None) -> Source:
     """The recordings of a folder with tables of labels.
 
     Raises:

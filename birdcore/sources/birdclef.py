@@ -21,18 +21,17 @@ from birdcore.sources.soundscape_labels import SOUNDSCAPE_LABELS
 from birdcore.sources.source import MAIN, Source, SourceFile, Subset
 from birdcore.sources.tables import TRAIN_TEXT, Tables, read_tables
 from birdcore.store.artifact import Metrics, Progress
-from birdcore.store.digests import digests
+from birdcore.store.digests import Digester
 from birdcore.store.job import no_progress
-from birdcore.store.store import Store
 from birdcore.unicode_names import by_casefold, is_utf8, nfc, printable
 
 
-def read(folder: Path, store: Store, recipe: Recipe, main: Source | None) -> Source:
+def read(folder: Path, store: Digester, recipe: Recipe, main: Source | None) -> Source:
     """See `birdcore.sources.source.Layout.read`; a recipe asks for nothing of a data folder."""
     return scan(folder, store)
 
 
-def scan(root: Path, store: Store, progress: Progress = no_progress) -> Source:
+def scan(root: Path, store: Digester, progress: Progress = no_progress) -> Source:
     """The data folder's audio files, tables and overrides.
 
     Args:
@@ -61,9 +60,7 @@ def scan(root: Path, store: Store, progress: Progress = no_progress) -> Source:
     tables = [root / name for name in (*layout.tables, *SOUNDSCAPE_LABELS) if is_there(root / name)]
     windows = labelled_windows(root, found[layout.soundscapes].audio)
     paths = [path for listing in found.values() for path in listing.audio.values()]
-    cache = store.root / "digests.parquet" if store.is_made else None
-    with store.lock("digests"):
-        read = digests(paths + tables, cache, progress)
+    read = store.digests(paths + tables, progress)
     passed_over = _passed_over(metadata, labelled.keys(), problems)
     contents = {name: read[path].sha256 for name, path in labelled.items()}
     annotated = {window.recording for window in windows.windows}

@@ -24,10 +24,10 @@ from birdcore.sources.plain_folder import (
 )
 from birdcore.sources.source import FOLDERS, Source, Use
 from birdcore.store.artifact import Metrics
-from birdcore.store.store import Store
+from birdcore.store.digests import Digester
 
 
-def read(folder: Path, store: Store, recipe: Recipe, main: Source | None) -> Source:
+def read(folder: Path, store: Digester, recipe: Recipe, main: Source | None) -> Source:
     """The recordings of a folder for each class.
 
     Raises:

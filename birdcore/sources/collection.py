@@ -20,9 +20,8 @@ from birdcore.sources.catalog import Catalog, CatalogInput
 from birdcore.sources.source import Source, SourceFile, Subset
 from birdcore.sources.tables import Tables
 from birdcore.store.artifact import Metrics
-from birdcore.store.digests import digests
+from birdcore.store.digests import Digester, digests
 from birdcore.store.files import file_sha256
-from birdcore.store.store import Store
 
 DIGESTS = "digests.parquet"
 SUBSET = "xeno_canto"
@@ -39,7 +38,7 @@ def competition_of(tables: Tables | None) -> Competition:
     return Competition(frozenset(names), frozenset(ids))
 
 
-def read(folder: Path, store: Store, recipe: Recipe, main: Source | None) -> Source:
+def read(folder: Path, store: Digester, recipe: Recipe, main: Source | None) -> Source:
     """What the collection has of the last selection for a recipe's [xeno_canto].
 
     Raises:

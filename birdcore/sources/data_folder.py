@@ -6,10 +6,10 @@ from birdcore.config import Recipe
 from birdcore.csv_table import TableError, is_there
 from birdcore.sources.birdclef_layout import LAYOUTS
 from birdcore.sources.source import FOLDERS, MAIN, SOURCES, TABLES, Source
-from birdcore.store.store import Store
+from birdcore.store.digests import Digester
 
 
-def read_data(folder: Path, store: Store, recipe: Recipe) -> Source:
+def read_data(folder: Path, store: Digester, recipe: Recipe) -> Source:
     """The source in a data folder.
 
     Args:

@@ -17,8 +17,7 @@ from birdcore.sources.class_names import CLASSES
 from birdcore.sources.listing import list_audio
 from birdcore.sources.overrides import OVERRIDES, read_overrides
 from birdcore.sources.source import MAIN, Source, SourceFile, Subset, Use
-from birdcore.store.digests import digests
-from birdcore.store.store import Store
+from birdcore.store.digests import Digester
 
 SUBSETS: dict[Use, str] = {
     "labelled": "clips",
@@ -64,7 +63,7 @@ def split_test(names: Sequence[str], data: Data, root: Path) -> tuple[list[str],
 
 def folder_source(
     root: Path,
-    store: Store,
+    store: Digester,
     layout: str,
     by_use: Mapping[Use, Sequence[str]],
     paths: Mapping[str, Path],
@@ -86,9 +85,7 @@ def folder_source(
     """
     tables = [*tables, *([CLASSES] if is_there(root / CLASSES) and CLASSES not in tables else [])]
     named = [name for names in by_use.values() for name in names]
-    cache = store.root / "digests.parquet" if store.is_made else None
-    with store.lock("digests"):
-        read = digests([*(paths[name] for name in named), *(root / t for t in tables)], cache)
+    read = store.digests([*(paths[name] for name in named), *(root / t for t in tables)])
     labelled = {*by_use.get("labelled", ()), *by_use.get("annotated", ())}
     return Source(
         name=MAIN,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from birdcore.csv_table import Problem
     from birdcore.sources.catalog import Catalog, CatalogInput
     from birdcore.sources.tables import Tables
+    from birdcore.store.digests import Digester
     from birdcore.store.store import Store
 
 Use: TypeAlias = Literal["labelled", "annotated", "unlabelled", "test"]
@@ -133,7 +134,9 @@ class Layout:
         made: Catalog = self._load("catalog")(given)
         return made
 
-    def read(self, folder: Path, store: "Store", recipe: "Recipe", main: Source | None) -> Source:
+    def read(
+        self, folder: Path, store: "Digester", recipe: "Recipe", main: Source | None
+    ) -> Source:
         """The source in a folder.
 
         Args:

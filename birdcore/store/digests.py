@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -51,6 +52,16 @@ class Digest:
     @property
     def bytes(self) -> int:
         return self.seen.bytes
+
+
+class Digester(Protocol):
+    """What tells files of different content apart, such as a `Store`."""
+
+    def digests(
+        self, paths: Iterable[Path], progress: Progress = no_progress
+    ) -> dict[Path, Digest]:
+        """A digest of each file; two are equal where the contents are."""
+        ...
 
 
 def digests(

@@ -12,11 +12,12 @@ The folder on each machine then holds what that machine has made or fetched.
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from birdcore.store.artifact import Artifact, Manifest, Progress, Ref, Step
+from birdcore.store.digests import Digest, digests
 from birdcore.store.files import Irregular, publish, read_regular, refuse_links, remove, write_bytes
 from birdcore.store.format import StoreError, is_store, mark
 from birdcore.store.job import Job, StageFunction, execute, no_progress
@@ -198,6 +199,14 @@ class Store:
             self.remote.write(content, name)
         else:
             write_bytes(self.root / name, content)
+
+    def digests(
+        self, paths: Iterable[Path], progress: Progress = no_progress
+    ) -> dict[Path, Digest]:
+        """The sha256 of raw files; the store remembers those of files that did not change."""
+        cache = self.root / "digests.parquet" if self.is_made else None
+        with self.lock("digests"):
+            return digests(paths, cache, progress)
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
