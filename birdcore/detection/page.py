@@ -20,7 +20,7 @@ from birdcore.detection.activity import activity, clock_time
 from birdcore.detection.examples import FOLDER, Example, Recording, choose_examples, draw_example
 from birdcore.detection.read import FILES, read_detections, read_files, recordings_root
 from birdcore.detection.writers import ALL_FILES, RTYPES
-from birdcore.pages.template import count, environment
+from birdcore.pages.template import environment
 from birdcore.store.files import write_text
 from birdcore.text import first_of, plain_text
 
@@ -60,7 +60,7 @@ def write_page(out: Path, root: Path | None = None) -> Path:
     (out / FOLDER).mkdir(exist_ok=True)
     examples = _examples(out, root, detections, files, [one.code for one in found.species])
     drawn = [one for pair in examples.values() for kind in pair for one in kind]
-    filters = (audio, few, charts.spark)
+    filters = (few, charts.spark)
     template = environment(Path(__file__).parent, *filters).get_template("page.html")
     page = template.render(
         name="" if root is None else plain_text(root.name),
@@ -181,20 +181,6 @@ def _remove_others(folder: Path, drawn: Sequence[Example]) -> None:
     for path in folder.iterdir():
         if OURS.fullmatch(path.name) and path.name not in shown:
             path.unlink(missing_ok=True)  # processes that share a detection each write its page
-
-
-def audio(hours: float) -> str:
-    """How much audio.
-
-    Example:
-        >>> audio(7840.2), audio(0.5)
-        ('7\u202f840 h', '30 min')
-    """
-    if hours >= 100:
-        return f"{count(round(hours))} h"
-    if hours >= 1:
-        return f"{hours:.1f} h"
-    return f"{hours * 60:.0f} min" if hours * 60 >= 1 else f"{hours * 3600:.0f} s"
 
 
 def few(value: float) -> str:

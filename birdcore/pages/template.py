@@ -17,7 +17,8 @@ def environment(folder: Path, *filters: Filter) -> Environment:
 
     Args:
         folder: The page's own templates.
-        filters: What the page's templates use beside `share`, `count` and `clock`, by its name.
+        filters: What the page's templates use beside `share`, `count`, `clock` and `audio`, by
+            its name.
     """
     made = Environment(
         loader=FileSystemLoader([folder, Path(__file__).parent]),
@@ -26,7 +27,7 @@ def environment(folder: Path, *filters: Filter) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {one.__name__: one for one in (share, count, clock, *filters)}
+    made.filters |= {one.__name__: one for one in (share, count, clock, audio, *filters)}
     return made
 
 
@@ -42,3 +43,17 @@ def clock(seconds: float) -> str:
     """Seconds into a recording, as a player shows them."""
     minutes, rest = divmod(seconds, 60)
     return f"{int(minutes)}:{rest:04.1f}"
+
+
+def audio(hours: float) -> str:
+    """How much audio.
+
+    Example:
+        >>> audio(7840.2), audio(0.5)
+        ('7\u202f840 h', '30 min')
+    """
+    if hours >= 100:
+        return f"{count(round(hours))} h"
+    if hours >= 1:
+        return f"{hours:.1f} h"
+    return f"{hours * 60:.0f} min" if hours * 60 >= 1 else f"{hours * 3600:.0f} s"

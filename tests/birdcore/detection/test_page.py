@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from birdcore.detection.page import audio, few, write_page
+from birdcore.detection.page import few, write_page
+from birdcore.pages.template import audio
 
 NAMES = ["S4A03895_20190522_060000.flac", "S4A03895_20190522_073000.flac"]
 EVENTS = {
