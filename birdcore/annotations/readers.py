@@ -81,7 +81,7 @@ def read_annotations(
     for table in tables:
         name = format_of(table, settings)
         if name is None:
-            problems += _passed_over(table)
+            problems += passed_over(table)
         elif table.head.strip() or names.of_table(table.name):  # an empty note is no table
             part = place(
                 table, READERS[name].read(table, settings), names, settings, durations or {}
@@ -115,7 +115,7 @@ def format_of(table: Table, settings: Annotations = AUTO) -> str | None:
     return next((name for name in formats if READERS[name].fits(table)), None)
 
 
-def _passed_over(table: Table) -> list[Problem]:
+def passed_over(table: Table) -> list[Problem]:
     """What to say of a table that is not read: nothing of notes and lists of files."""
     if (name := format_of(table)) is not None and table.head.strip():
         return [Problem("table of another format, left out", table.name, name)]

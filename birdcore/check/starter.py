@@ -1,0 +1,164 @@
+"""A starter recipe: one of birdflow's own, with what the data and the machine make different.
+
+Each line that it writes has its reason beside it, so that a person can disagree with it.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+from statistics import median
+from typing import Any
+
+from birdcore.audio.header import Header
+from birdcore.check.facts import ClassFacts, Groups
+from birdcore.check.machine import Machine
+from birdcore.check.reading import Reading
+from birdcore.config.suggested_front_end import ULTRASONIC, suggest_front_end
+from birdcore.sources.source import MAIN, TABLES
+from birdcore.text import first_of, plain_text
+
+BIG_ENOUGH = 6 * 2**30
+"""Bytes of a GPU on which recipes/gpu.toml trains, in batches of `SMALL_BATCH` below `ROOMY`."""
+ROOMY = 14 * 2**30
+SMALL_BATCH = 32
+NO_GROUPS = "birds, as no table names groups (classes.csv, column group)"
+ULTRASONIC_CROP_S = 1.0
+"""Bats call for milliseconds, several times a second."""
+SHORTEST_CROP_S = 0.5
+MOST_FOLDS = 5
+MOST_REPEATS = 30
+MANY = 2_000
+"""Recordings of which a shard may hold more than those of a small recipe."""
+
+
+@dataclass(frozen=True)
+class _Base:
+    """A shipped recipe, and what of it depends on the amount of data.
+
+    crops: of an epoch, which a small set reaches by repetition. epochs: with these. folds: how many
+    are trained.
+    """
+
+    name: str
+    crop_s: float
+    crops: int
+    epochs: int
+    folds: int
+
+
+SMALL = _Base("mini", 2.5, 2_200, 10, 2)
+LARGE = _Base("gpu", 5.0, 6_400, 30, MOST_FOLDS)
+
+
+def starter_recipe(
+    reading: Reading,
+    classes: Sequence[ClassFacts],
+    groups: Groups,
+    headers: Mapping[str, Header],
+    machine: Machine,
+) -> str:
+    """A recipe for a folder, as TOML that `read_recipe` accepts.
+
+    Args:
+        reading: What the folder holds.
+        classes: Its classes.
+        groups: What folds can keep together.
+        headers: Of the recordings that can be read.
+        machine: Where it is to train.
+    """
+    assert reading.source is not None
+    memory = max((memory for _, memory in machine.gpus), default=0)
+    base = LARGE if memory >= BIG_ENOUGH else SMALL
+    used = [
+        headers[file.path]
+        for use in ("labelled", "annotated")
+        for file in reading.source.subset(use).files
+        if file.path in headers
+    ]
+    soundscapes = bool(reading.source.subset("unlabelled").files)
+    taxa = {each.group for each in classes} - {""}
+    mel = _mel(used or list(headers.values()), taxa, base)
+    crop_s = _crop(used, mel["sample_rate"], base)
+    many = f"{len(classes)} {'class' if len(classes) == 1 else 'classes'}"
+    name = plain_text(reading.source.root.name)
+    lines = [
+        f"# A starter recipe for {name}: {plain_text(reading.layout)}, {many},",
+        f"# {len(used)} labelled recordings; for {plain_text(str(machine))}.",
+        f'base = "{base.name}"',
+    ]
+    if not soundscapes:
+        lines.append(
+            'drop_rounds = ["student"]  # no unlabelled recordings that it could learn from'
+        )
+    lines += _data(reading)
+    if len(used) > MANY and base is SMALL:
+        lines += ["", "[shards]", "recordings = 128"]
+    assumed = first_of(sorted(taxa), 3) if taxa else NO_GROUPS
+    rates = Counter(header.rate for header in used)
+    lines += ["", f"# For {plain_text(assumed)}; recordings of {_rates(rates)}.", "[mel]"]
+    lines += [f"{key} = {value}" for key, value in mel.items()]
+    lines += _folds(classes, groups, base)
+    lines += ["", "[train]", f"crop_s = {crop_s:g}"]
+    repeat = min(MOST_REPEATS, max(1, ceil(base.crops / max(1, len(used)))))
+    lines.append(f"repeat = {repeat}  # crops of each recording in an epoch")
+    if base is LARGE and memory < ROOMY:
+        lines.append(f"batch = {SMALL_BATCH}")
+    if not soundscapes:
+        lines.append("background = { probability = 0.0 }  # it is taken from unlabelled recordings")
+    epochs = (
+        base.epochs if len(used) <= base.crops else max(3, base.epochs * base.crops // len(used))
+    )
+    epochs = max(epochs, base.epochs // 2) if base is LARGE else epochs
+    lines += ["", "[[round]]", 'name = "supervised"', f"epochs = {epochs}"]
+    if crop_s < SMALL.crop_s:
+        lines += ["", "[predict]", f"step_s = {crop_s / 2:g}  # half a window"]
+    return "\n".join(lines) + "\n"
+
+
+def _mel(headers: Sequence[Header], taxa: set[str], base: _Base) -> dict[str, Any]:
+    """Front end settings; on a CPU with half the bins and half the frames."""
+    suggested = suggest_front_end(Counter(header.rate for header in headers), taxa)
+    mel = suggested.model_dump(
+        include={"sample_rate", "n_fft", "hop_length", "n_mels", "f_min", "f_max"}
+    )
+    if base is SMALL:
+        mel |= {"n_mels": min(64, mel["n_mels"]), "hop_length": mel["n_fft"] // 2}
+    return mel
+
+
+def _crop(headers: Sequence[Header], sample_rate: int, base: _Base) -> float:
+    """As long as the base's crops, unless most recordings are shorter or the calls are."""
+    longest = ULTRASONIC_CROP_S if sample_rate >= ULTRASONIC else base.crop_s
+    lengths = [header.seconds for header in headers if header.seconds]
+    typical = median(lengths) if lengths else longest
+    return min(longest, max(SHORTEST_CROP_S, int(typical * 2) / 2))
+
+
+def _rates(rates: Mapping[int, int]) -> str:
+    return first_of([f"{rate / 1000:g} kHz" for rate in sorted(rates)], 4)
+
+
+def _data(reading: Reading) -> Iterator[str]:
+    """The table [data], where the folder leaves something open."""
+    assert reading.source is not None
+    if reading.source.name == MAIN and reading.source.metadata is not None:
+        return
+    yield from ("", "[data]")
+    if not reading.data.test:
+        yield '# test = ["site3/*"]  # recordings to predict and never to train on, by their paths'
+    if reading.source.layout == TABLES:
+        yield from ("", "[data.annotations]")
+        if (label := reading.data.annotations.label) is not None:
+            written = json.dumps(plain_text(label), ensure_ascii=False)
+            yield f"label = {written}  # tables name no label: say what they mark"
+        yield "# complete = true  # where tables mark all that is heard of these classes"
+
+
+def _folds(classes: Sequence[ClassFacts], groups: Groups, base: _Base) -> Iterator[str]:
+    """As many folds as a typical class has groups, five at most."""
+    several = [each.groups for each in classes if each.groups > 1]
+    count = max(2, min(MOST_FOLDS, int(median(several)))) if several else 2
+    yield from ("", f"# Kept together: {groups}.", "[folds]", f"count = {count}")
+    yield f"train = {list(range(min(count, base.folds)))}"
