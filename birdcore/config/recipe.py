@@ -115,6 +115,9 @@ class Ensemble(Section):
     said, of probabilities; under weights = "auto" of ranks, where these surely hold out better."""
     power: Positive = 2.0
     """What blend = "power" takes: the higher, the more the surest member says."""
+    held_out: Literal["all", "annotated", "clips"] = "all"
+    """What weights are fitted and judged on: windows of annotated recordings, clips, or both alike.
+    Where there are none of a kind, all are."""
 
     @field_validator("weights", mode="before")
     @classmethod

@@ -64,20 +64,26 @@ class Evaluation:
 
 
 def evaluate(
-    truth: NDArray[np.bool_], candidates: Mapping[str, NDArray[np.floating]]
+    truth: NDArray[np.bool_],
+    candidates: Mapping[str, NDArray[np.floating]],
+    groups: NDArray[np.intp] | None = None,
 ) -> dict[str, Evaluation]:
     """Evaluate candidates on the same recordings; gains are paired, over bootstrap samples.
 
     Args:
         truth: (N, C), which classes are in which recording.
         candidates: Predictions (N, C) by each candidate, the simplest first.
+        groups: Which rows are drawn together (N,), numbered from 0: windows of one recording are
+            alike. Each by itself, if None.
     """
     auc = {name: _mean(class_auc(truth, table)) for name, table in candidates.items()}
     first, *others = candidates
     evaluations = {first: Evaluation(_number(auc[first]))}
     if others:
-        rng, rows = np.random.default_rng(0), len(truth)
-        drawn = rng.multinomial(rows, np.full(rows, 1 / rows), size=DRAWS)
+        rng = np.random.default_rng(0)
+        groups = np.arange(len(truth)) if groups is None else groups
+        count = len(np.unique(groups))
+        drawn = rng.multinomial(count, np.full(count, 1 / count), size=DRAWS)[:, groups]
         first_auc = resampled_auc(truth, candidates[first], drawn)
     for name in others:
         gains = resampled_auc(truth, candidates[name], drawn) - first_auc
@@ -124,7 +130,12 @@ def candidates(settings: Ensemble, members: int) -> list[Candidate]:
     return [*(Candidate("mean", how) for how in blends), Candidate("nnls", blends[0])]
 
 
-def fit_ensemble(members: Mapping[str, Table], truth: Truth, settings: Ensemble) -> FittedEnsemble:
+def fit_ensemble(
+    members: Mapping[str, Table],
+    truth: Truth,
+    settings: Ensemble,
+    groups: NDArray[np.intp] | None = None,
+) -> FittedEnsemble:
     """Fit, evaluate and choose among the ensembles that the settings allow.
 
     Args:
@@ -132,7 +143,9 @@ def fit_ensemble(members: Mapping[str, Table], truth: Truth, settings: Ensemble)
             be none.
         truth: (N, C), which classes are in which recording.
         settings: `weights`, `blend` and `power` of a recipe's [ensemble].
+        groups: Which rows are of one recording (N,), numbered from 0; each of its own, if None.
     """
+    groups = np.arange(len(truth)) if groups is None else groups
     choices = candidates(settings, len(members))
     weights = np.full(len(members), 1 / len(members))
     if not len(truth):
@@ -141,9 +154,10 @@ def fit_ensemble(members: Mapping[str, Table], truth: Truth, settings: Ensemble)
     aucs = {name: _macro_auc(truth, table) for name, table in members.items()}
     aucs["mean"] = _macro_auc(truth, blend(predictions, weights))
     cross_fitted = {
-        choice.name: _cross_fitted(choice, settings.power, predictions, truth) for choice in choices
+        choice.name: _cross_fitted(choice, settings.power, predictions, truth, groups % PARTS)
+        for choice in choices
     }
-    evaluations = evaluate(truth, cross_fitted)
+    evaluations = evaluate(truth, cross_fitted, groups)
     name = choose_candidate(evaluations, int(truth.sum()), len(members))
     aucs["ensemble"] = evaluations[name].auc
     candidate = next(choice for choice in choices if choice.name == name)
@@ -214,12 +228,13 @@ def _fit_weights(how: str, predictions: Table, truth: Truth) -> NDArray[np.float
     return fit(predictions, np.where(scored, truth, np.nan))
 
 
-def _cross_fitted(candidate: Candidate, power: float, predictions: Table, truth: Truth) -> Table:
-    """Predictions for each part of the recordings, with weights fitted on the other parts."""
+def _cross_fitted(
+    candidate: Candidate, power: float, predictions: Table, truth: Truth, part: NDArray[np.intp]
+) -> Table:
+    """Predictions for each part of the recordings (N,), with weights fitted on the other parts."""
     how = candidate.blend
     if candidate.weights == "mean":
         return blend(predictions, np.ones(len(predictions)), how, power)
-    part = np.arange(len(truth)) % PARTS
     inputs = np.stack([ranks(member) for member in predictions]) if how == "rank" else predictions
     blended: Table = np.empty_like(predictions[0])
     for number in np.unique(part):

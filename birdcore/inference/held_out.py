@@ -3,12 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from birdcore.features.columns import stacked
 from birdcore.inference.ensemble import PARTS, Table, Truth, read_members
+
+HeldOutKind: TypeAlias = Literal["all", "annotated", "clips"]
 
 SPAN = "#t="
 """Between a recording's name and the seconds of a window (W3C Media Fragments)."""
@@ -39,6 +42,29 @@ def start_of(name: str) -> tuple[str, float]:
     return (recording, float(span.split(",")[0])) if found else (name, 0.0)
 
 
+def groups_of(names: Sequence[str]) -> NDArray[np.intp]:
+    """Which of held-out recordings and windows (N,) are of one recording, numbered from 0.
+
+    Example:
+        >>> groups_of(["a.ogg#t=0,5", "a.ogg#t=5,10", "b.ogg"])
+        array([0, 0, 1])
+    """
+    number: dict[str, int] = {}
+    return np.array([number.setdefault(start_of(name)[0], len(number)) for name in names], np.intp)
+
+
+def held_out_names(names: Sequence[str], kind: HeldOutKind) -> tuple[list[str], str | None]:
+    """Those of one kind, windows of annotated recordings or clips, and a note where all are taken
+    since there are none of it."""
+    if kind == "all" or not names:
+        return list(names), None
+    of_kind = [name for name in names if (SPAN in name) == (kind == "annotated")]
+    if of_kind:
+        return of_kind, None
+    what = "windows of annotated recordings" if kind == "annotated" else "clips"
+    return list(names), f"no {what} are held out from all members: all that is, counts"
+
+
 @dataclass(frozen=True)
 class HeldOut:
     """Recordings and windows that no model of an ensemble was trained on.
@@ -62,7 +88,7 @@ class HeldOut:
         """Which recordings to leave out together (N,): folds, or fifths where there is one fold."""
         if len(np.unique(self.folds)) > 1:
             return self.folds
-        return np.arange(len(self.recordings)) % PARTS
+        return groups_of(self.recordings) % PARTS
 
 
 def read_held_out(rounds: Mapping[str, Sequence[Path]]) -> HeldOut | None:

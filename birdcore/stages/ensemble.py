@@ -47,7 +47,7 @@ def step(
         external: The name of an external teacher that is a member too, its outputs for the
             recordings, and the catalogue.
     """
-    config = settings.model_dump(include={"weights", "blend"})
+    config = settings.model_dump(include={"weights", "blend", "held_out"})
     if settings.blend == "power":
         config["power"] = settings.power
     inputs = dict(members)
@@ -62,6 +62,7 @@ def run(job: Job) -> Metrics:
 
     from birdcore.features.columns import stacked
     from birdcore.inference.ensemble import fit_ensemble, read_members
+    from birdcore.inference.held_out import SPAN, groups_of, held_out_names
     from birdcore.inference.weights import WEIGHTS_FILE
 
     settings = Settings.model_validate(job.config)
@@ -71,7 +72,10 @@ def run(job: Job) -> Metrics:
         if name not in (OUTPUTS, CATALOG)
     }
     tables, classes = read_members(rounds)
-    common = sorted(set.intersection(*(set(table.index) for table in tables.values())))
+    everything = sorted(set.intersection(*(set(table.index) for table in tables.values())))
+    if settings.teacher is not None:  # its outputs are of clips
+        everything = [name for name in everything if SPAN not in name]
+    common, note = held_out_names(everything, settings.held_out)
     truth = np.zeros((0, len(classes)), bool)
     if common:
         truth = stacked(next(iter(tables.values())).loc[common, "targets"], np.float32) >= 1
@@ -83,7 +87,7 @@ def run(job: Job) -> Metrics:
         else np.zeros((0, len(classes)), np.float32)
         for name, table in tables.items()
     }
-    fitted = fit_ensemble(members, truth, settings)
+    fitted = fit_ensemble(members, truth, settings, groups_of(common))
     weights = dict(zip(members, fitted.weights.tolist(), strict=True))
     how: dict[str, Any] = {"chosen": fitted.candidate.name, "blend": fitted.candidate.blend}
     how |= {"power": settings.power} if fitted.candidate.blend == "power" else {}
@@ -94,6 +98,7 @@ def run(job: Job) -> Metrics:
     return {
         "members": len(members),
         "held_out_recordings": len(common),
+        **({} if note is None else {"held_out_note": note}),
         "chosen": fitted.candidate.name,
         "compared": {
             name: {key: value and round(value, 4) for key, value in asdict(one).items()}

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from birdcore.inference.held_out import read_held_out
+from birdcore.inference.held_out import groups_of, held_out_names, read_held_out
 from birdcore.models.sed import ModelSpec
 
 CLASSES = ("a", "b")
@@ -42,3 +42,25 @@ def test_one_fold_is_parted_in_fifths(tmp_path: Path) -> None:
     assert held_out is not None
     np.testing.assert_array_equal(held_out.parts, [0, 1, 2, 3, 4, 0, 1])
     assert read_held_out({"one": [trained(tmp_path / "none", [])]}) is None
+
+
+def test_windows_of_a_recording_are_one_part(tmp_path: Path) -> None:
+    names = [f"{r}#t={at},{at + 5}" for r in "abcdefg" for at in (0, 5, 10)]
+    held_out = read_held_out({"one": [trained(tmp_path / "one", [*names, "h", "a"])]})
+    assert held_out is not None
+    part_of = dict(zip(held_out.recordings, held_out.parts.tolist(), strict=True))
+    assert {part_of[f"a#t={at},{at + 5}"] for at in (0, 5, 10)} == {part_of["a"]}
+    assert len(set(part_of.values())) == 5
+    assert groups_of(["b", "a#1#t=0,5", "a#1#t=5,10", "b"]).tolist() == [0, 1, 1, 0]
+
+
+def test_held_out_of_one_kind() -> None:
+    names = ["a.ogg", "b.ogg#t=0,5"]
+    assert held_out_names(names, "all") == (names, None)
+    assert held_out_names(names, "clips") == (["a.ogg"], None)
+    assert held_out_names(names, "annotated") == (["b.ogg#t=0,5"], None)
+    kept, note = held_out_names(names[:1], "annotated")
+    assert kept == names[:1]
+    assert note is not None
+    assert "no windows of annotated recordings" in note
+    assert held_out_names([], "annotated") == ([], None)

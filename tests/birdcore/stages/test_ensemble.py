@@ -41,8 +41,9 @@ def weighed(
     members: dict[str, tuple[Ref, ...]],
     how: str = "nnls",
     blend: Blend | None = "mean",
+    **others: Any,
 ) -> tuple[Artifact, dict[str, Any]]:
-    settings = Ensemble(weights=how, blend=blend, power=3.0)  # type: ignore[arg-type]
+    settings = Ensemble(weights=how, blend=blend, power=3.0, **others)  # type: ignore[arg-type]
     artifact = store.make(ensemble.step(settings, members), ensemble.run)
     return artifact, json.loads((artifact / "weights.json").read_text())
 
@@ -322,3 +323,50 @@ def test_members_that_say_nothing_are_no_error(
     assert {one["auc"] for one in content["compared"].values()} == {0.5}
     some = rounds_of([tables[0], all_silent[1]], model_of, 10)
     assert weighed(store, some, "auto", None)[1]["chosen"] == "mean"  # a constant shifts no order
+
+
+def of_windows(table: pd.DataFrame, windows: int) -> pd.DataFrame:
+    """The table, whose last recordings are windows of some recordings, four of each."""
+    names = table["recording"].tolist()
+    named = [f"s{at // 4}.ogg#t={at % 4 * 5},{at % 4 * 5 + 5}" for at in range(windows)]
+    return table.assign(recording=[*names[: len(names) - windows], *named])
+
+
+@pytest.mark.parametrize(("kind", "rows"), [("all", 40), ("annotated", 24), ("clips", 16)])
+def test_weights_of_one_kind_of_held_out(
+    store: Store, model_of: MadeModel, kind: str, rows: int
+) -> None:
+    tables = [of_windows(out_of_fold(RECORDINGS, noise, at), 24) for at, noise in enumerate((1, 2))]
+    artifact, content = weighed(store, rounds_of(tables, model_of), held_out=kind)
+    assert artifact.metrics["held_out_recordings"] == rows
+    assert "held_out_note" not in artifact.metrics
+    own = {"all": slice(None), "annotated": slice(16, 40), "clips": slice(16)}[kind]
+    columns = [np.stack(table["probabilities"][own]) for table in tables]
+    expected = nnls(
+        np.stack([column[:, :3].ravel() for column in columns], axis=1),
+        (TARGETS >= 1)[own, :3].ravel().astype(float),
+    )[0]
+    weights = list(content["weights"].values())
+    np.testing.assert_allclose(weights, expected / expected.sum(), atol=1e-6)
+    # The ensemble is judged on recordings none of whose windows its weights were fitted on.
+    recording = [name.partition("#t=")[0] for name in sorted(tables[0]["recording"][own])]
+    order = np.argsort(tables[0]["recording"][own].to_numpy())
+    part = pd.factorize(np.array(recording))[0] % 5
+    truth, unseen = (TARGETS >= 1)[own, :3][order], np.zeros((rows, 3))
+    for number in range(5):
+        held = part == number
+        fitted = nnls(
+            np.stack([c[order][~held, :3].ravel() for c in columns], axis=1),
+            truth[~held].ravel().astype(float),
+        )[0]
+        unseen[held] = np.tensordot(fitted, [c[order][held, :3] for c in columns], 1) / fitted.sum()
+    auc = roc_auc_score(truth, unseen, average="macro")
+    assert content["held_out_auc"]["ensemble"] == pytest.approx(auc, abs=1e-6)
+
+
+def test_weights_of_a_kind_that_is_not_held_out(store: Store, model_of: MadeModel) -> None:
+    tables = [out_of_fold(RECORDINGS, 0.7, 0), out_of_fold(RECORDINGS, 1.0, 1)]
+    members = rounds_of(tables, model_of)
+    artifact, content = weighed(store, members, held_out="annotated")
+    assert "no windows of annotated recordings" in artifact.metrics["held_out_note"]
+    assert content["weights"] == weighed(store, members)[1]["weights"]
