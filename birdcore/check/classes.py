@@ -20,11 +20,12 @@ def class_facts(catalog: Catalog, lengths: Mapping[str, float]) -> tuple[ClassFa
 
     Args:
         catalog: Recordings and classes.
-        lengths: Seconds by recording.
+        lengths: Seconds by recording, of those that can be read; others do not count.
     """
     clips: dict[str, set[str]] = defaultdict(set)
     groups: dict[str, set[str]] = defaultdict(set)
-    usable = catalog.recordings[catalog.recordings["usable"]]
+    readable = catalog.recordings["recording"].isin(lengths.keys())
+    usable = catalog.recordings[catalog.recordings["usable"] & readable]
     recordist = _recordists(usable)
     for name, label, group in zip(
         usable["recording"], usable["primary_label"], recordist, strict=True
@@ -36,7 +37,7 @@ def class_facts(catalog: Catalog, lengths: Mapping[str, float]) -> tuple[ClassFa
     if catalog.annotated is not None:
         group_of = dict(catalog.annotated.groups.itertuples(index=False, name=None))
         rows = catalog.annotated.annotations
-        present = rows[rows["kind"] == "present"]
+        present = rows[(rows["kind"] == "present") & rows["recording"].isin(lengths.keys())]
         for name, label in zip(present["recording"], present["label"], strict=True):
             events[label] += 1
             annotated[label].add(name)

@@ -10,7 +10,7 @@ from birdcore.check.reading import Reading
 from birdcore.config.data import Data
 from birdcore.csv_table import Problem
 from birdcore.sources.class_folders import folder_labels
-from birdcore.sources.source import FOLDERS, Source, Use
+from birdcore.sources.source import FOLDERS, TABLES, Source, Use
 from birdcore.store.artifact import Progress
 
 if TYPE_CHECKING:  # its module imports SciPy
@@ -20,7 +20,10 @@ NEGATIVES = "negatives"
 
 
 def labels_of(reading: Reading) -> dict[str, str]:
-    """The class of each clip, copies among them; recordings of other kinds have none."""
+    """The class of each clip, copies among them.
+
+    Of recordings with tables: whether anything is heard in them.
+    """
     source, catalog = reading.source, reading.catalog
     if source is None or catalog is None:
         return {}
@@ -29,7 +32,13 @@ def labels_of(reading: Reading) -> dict[str, str]:
         labels, silent = folder_labels(sorted(names), Data.model_validate(source.settings))
         return labels | dict.fromkeys(silent, NEGATIVES)
     clips = catalog.recordings[catalog.recordings["primary_label"].notna()]
-    return dict(zip(clips["recording"], clips["primary_label"], strict=True))
+    named = dict(zip(clips["recording"], clips["primary_label"], strict=True))
+    if source.layout == TABLES and catalog.annotated is not None:
+        rows = catalog.annotated.annotations
+        heard = set(rows[rows["kind"] == "present"]["recording"])
+        silent = set(catalog.annotated.complete["recording"]) - heard
+        named |= dict.fromkeys(heard, "positives") | dict.fromkeys(silent, NEGATIVES)
+    return named
 
 
 def copies_by_content(source: Source, labels: Mapping[str, str]) -> list[Problem]:

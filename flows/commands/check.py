@@ -51,15 +51,20 @@ def check(
     """
     with doing(f"checking {data}"):
         from birdcore.check.inspect import check_folder
+        from birdcore.check.page import page_path, write_page
         from birdcore.check.text import lines
         from birdcore.store.files import write_text
 
         if write is not None and (write.exists() or write.is_symlink()):
             message = f"{write} is there already: name another file, or move it away"
             raise typer.BadParameter(message, param_hint="--write")
+        page = None if html is None else page_path(html)
         found = check_folder(data, by_sound=by_sound)
     for line in lines(found):
         out.print(line)
+    if page is not None:
+        write_page(found, page)
+        out.print(f"page       {page}")
     if write is not None and found.recipe:
         write.parent.mkdir(parents=True, exist_ok=True)
         write_text(write, found.recipe)

@@ -195,7 +195,9 @@ def test_problems_of_tables_are_named(copied: Copied) -> None:
     assert f"{recording.name}" in found["label beyond its recording's end"]
     assert found["table of a recording that is not there"].startswith("pos/060000/sel.02")
     assert "data.annotations.label" in found["tables without a label"]
-    assert "a copy.flac" in found["same content twice"]
+    assert (
+        "positives; the same as neg/a copy.flac, negatives" in found["same content in two classes"]
+    )
     assert found["can't be read"].endswith("empty file (0 bytes)")
     assert "cut off" in found["not whole"]
     assert 'label = "raven-noisy-pitta"' in check.recipe

@@ -24,6 +24,18 @@ def test_a_starter_recipe_is_written_once(
     assert recipe.read_text() == "mine"
 
 
+def test_a_page_is_written(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page" / "index.html"
+    assert main(["check", str(tiny_data), "--html", str(page.parent)]) == 0
+    assert f"page       {page}" in capsys.readouterr().out
+    assert "<title>birdflow check: data</title>" in page.read_text()
+    page.write_text("mine")
+    assert main(["check", str(tiny_data), "--html", str(page)]) == 1
+    assert "is no page of a check" in capsys.readouterr().err
+
+
 def test_a_folder_that_cant_be_used_has_exit_code_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
