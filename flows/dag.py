@@ -11,16 +11,12 @@ from birdcore.config.validation import EXTERNAL_TEACHER
 from birdcore.csv_table import Problem
 from birdcore.sources.shards import Shard, shards
 from birdcore.sources.soundscapes import rows_of, soundscape_problems
-from birdcore.sources.source import LABELLED, STAND_INS, Source, Subset
+from birdcore.sources.source import LABELLED, MAIN, Source, Subset, Use
 from birdcore.stages import (
-    catalog,
     clean,
-    collection,
     ensemble,
     external_teacher,
-    fingerprint,
     folds,
-    leaks,
     mel,
     predict,
     report,
@@ -30,6 +26,7 @@ from birdcore.stages import (
 from birdcore.store.artifact import Artifact, Ref, Step
 from birdcore.store.store import Store
 from birdcore.teachers import teacher_named
+from flows.catalogs import catalog_steps, collection_steps
 from flows.rounds import (
     Models,
     Prepared,
@@ -41,6 +38,7 @@ from flows.rounds import (
     refuse_missing,
     steps_of_round,
     subsets_with_outputs,
+    together,
 )
 
 
@@ -79,6 +77,7 @@ def build_dag(
     source: Source,
     store: Store,
     extra: Sequence[Source] = (),
+    further: Sequence[Source] = (),
     *,
     keep_shards: bool,
 ) -> Dag:
@@ -89,6 +88,8 @@ def build_dag(
         source: The data folder: its classes, test recordings and rows are what a run is for.
         store: Where the ledger of shards is.
         extra: Other sources (`birdcore.sources.source.extra_sources`).
+        further: Those that lie beside the data folder
+            (`birdcore.sources.further.further_sources`).
         keep_shards: Write new shards to the ledger.
 
     Raises:
@@ -96,29 +97,34 @@ def build_dag(
     """
     for round_config in recipe.round:
         refuse_missing(round_config, source)
-    sources = (source, *extra)
+    beside = (source, *further)
+    sources = (*beside, *extra)
     subsets = [subset for each in sources for subset in each.subsets]
     parts = shards(subsets, store, recipe.shards.recordings, keep=keep_shards)
     recordings = {
-        subset.name: _prepare(recipe, each, subset, parts[subset.name])
+        subset.name: _prepare(recipe, each, subset, parts[subset.name], source.species)
         for each in sources
         for subset in each.subsets
     }
-    steps = [catalog.step(source)]
+    cataloged, read = catalog_steps(recipe, source, further, parts)
+    steps = cataloged[:1]
     steps += [step for prepared in recordings.values() for step in prepared.steps]
+    steps += [*cataloged[1:], *read]
     soundscapes = recordings.get(source.subset("unlabelled").name, Prepared())
-    data: dict[str, RoundData] = {}
-    for each in sources:
-        cataloged = steps[0]
-        if each is not source:
-            compared = _leak_steps(source, each, parts)
-            leaky = [step for step in compared if step.stage == "leaks"]
-            cataloged = collection.step(each, refs(leaky))
-            steps += compared
-        folded = folds.step(cataloged.ref, recipe.folds.count, recipe.seed)
-        clips, annotated = (recordings.get(each.subset(use).name, Prepared()) for use in LABELLED)
-        data[each.name] = RoundData(cataloged.ref, folded.ref, clips, soundscapes, annotated)
-        steps += [folded] if each is source else [cataloged, folded]
+
+    def prepared_of(some: Sequence[Source], use: Use) -> Prepared:
+        return together([recordings.get(one.subset(use).name, Prepared()) for one in some])
+
+    described, folded = refs(read)
+    clips, annotated = (prepared_of(beside, use) for use in LABELLED)
+    data = {source.name: RoundData(described, folded, clips, soundscapes, annotated)}
+    for each in extra:
+        of_extra = collection_steps(beside, each, parts)
+        described = of_extra[-1].ref
+        of_extra.append(folds.step(described, recipe.folds.count, recipe.seed))
+        clips, annotated = (prepared_of([each], use) for use in LABELLED)
+        data[each.name] = RoundData(described, of_extra[-1].ref, clips, soundscapes, annotated)
+        steps += of_extra
     models: dict[str, Models] = {}
     exports: dict[Ref, Ref] = {}
     for round_config in recipe.round:
@@ -131,11 +137,22 @@ def build_dag(
         exports |= {step.inputs["model"][0]: step.ref for step in exported}
         steps += [*added, *exported]
     results = _results(recipe, source, recordings, data, models, exports)
-    return replace(results, steps=_unique([*steps, *results.steps]))
+    problems = [problem for one in further for problem in one.problems]
+    problems += results.problems
+    return replace(results, steps=_unique([*steps, *results.steps]), problems=tuple(problems))
 
 
-def _prepare(recipe: Recipe, source: Source, subset: Subset, parts: Sequence[Shard]) -> Prepared:
-    """The steps that prepare the recordings of a source that have one use."""
+def _prepare(
+    recipe: Recipe,
+    source: Source,
+    subset: Subset,
+    parts: Sequence[Shard],
+    species: tuple[str, ...],
+) -> Prepared:
+    """The steps that prepare the recordings of a source that have one use.
+
+    An external teacher is asked for species, those of the data folder.
+    """
     root, overrides = source.root, dict(source.overrides)
     cleaned = tuple(
         clean.step(part, recipe.clean, overrides, root, source.groups) for part in parts
@@ -145,30 +162,13 @@ def _prepare(recipe: Recipe, source: Source, subset: Subset, parts: Sequence[Sha
     settings = recipe.external_teacher
     if settings is None or (source.name, subset.use) not in subsets_with_outputs(recipe):
         return Prepared(cleaned, mels)
-    # Without classes of their own (a collection) only embeddings of recordings are read.
-    teacher, species = teacher_named(settings.teacher), source.species
+    # Of a collection, which has other classes, only embeddings of recordings are read.
+    teacher, species = teacher_named(settings.teacher), species if source.name == MAIN else ()
     outputs = tuple(
         external_teacher.step(part, ref, teacher, settings.hop_s, species, recipe.clean, root)
         for part, ref in both
     )
     return Prepared(cleaned, mels, outputs)
-
-
-def _leak_steps(source: Source, extra: Source, parts: Mapping[str, Sequence[Shard]]) -> list[Step]:
-    """What of another source the data folder has as well, a step for each shard.
-
-    Fingerprints of all audio tell which recordings are the same.
-    """
-    subsets = [subset for subset in source.subsets if subset.name != STAND_INS]  # in others too
-    known = [
-        fingerprint.step(part, source.root) for subset in subsets for part in parts[subset.name]
-    ]
-    files = [file for subset in subsets for file in subset.files]
-    steps = list(known)
-    for part in parts[extra.subset("labelled").name]:
-        own = fingerprint.step(part, extra.root)
-        steps += [own, leaks.step(part, own.ref, refs(known), files, source.urls)]
-    return steps
 
 
 def _results(

@@ -88,6 +88,7 @@ def _models(weighed: Step) -> dict[str, tuple[Ref, ...]]:
 
 def _classes(dag: Dag, store: Store) -> str:
     """What the classes are called, as CSV: class, scientific_name, common_name."""
-    species = pd.read_parquet(store.get(dag.of("catalog")[0].ref) / "species.parquet")
+    (cataloged,) = dag.of("joined") or dag.of("catalog")
+    species = pd.read_parquet(store.get(cataloged.ref) / "species.parquet")
     names = species[["label", "scientific_name", "common_name"]]
     return to_csv(names.rename(columns={"label": "class"}))

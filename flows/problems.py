@@ -70,6 +70,7 @@ def found_by_steps(dag: Dag, store: Store) -> Iterator[Problem]:
             rejected = pd.read_parquet(artifact / "rejected.parquet")
             for name, reason in rejected[["recording", "reason"]].itertuples(index=False):
                 why[dag.names.get(name, name)] = reason
+    yield from _found_in_sources(dag, store)
     for step, artifact in dag.made("folds", store):
         if note := artifact.metrics.get("note"):
             yield Problem("folds", step.name, str(note))
@@ -88,6 +89,22 @@ def found_by_steps(dag: Dag, store: Store) -> Iterator[Problem]:
             yield Problem("rows of the truth not scored", where, f"{rows} rows: {reason}")
         for label in scores[ENSEMBLE]["classes_missing"]:
             yield Problem("class of the truth not scored", truth, f"{label} is no class of the run")
+
+
+def _found_in_sources(dag: Dag, store: Store) -> Iterator[Problem]:
+    """What of the recipe's [[source]] tables is not used, and why."""
+    for step, artifact in dag.made("collection", store):
+        if not step.config.get("folder"):
+            continue  # what is left out of a collection is not listed
+        leaks = pd.read_parquet(artifact / "left_out.parquet").drop_duplicates("recording")
+        for leak in leaks.itertuples():
+            detail = f"the same as {leak.same_as}, by {leak.why}: {leak.evidence}"
+            yield Problem("recording of an earlier source", str(leak.recording), detail)
+    known = set(dag.problems)
+    for _, artifact in dag.made("joined", store):
+        table = pd.read_parquet(artifact / "problems.parquet")
+        problems = [Problem(*row) for row in table.itertuples(index=False, name=None)]
+        yield from (problem for problem in problems if problem not in known)
 
 
 def _by_soundscape(

@@ -10,6 +10,7 @@ from birdcore.config import Recipe, read_recipe
 from birdcore.config.without_soundscapes import without_soundscapes
 from birdcore.csv_table import Problem
 from birdcore.sources.data_folder import read_data
+from birdcore.sources.further import further_sources
 from birdcore.sources.soundscapes import NO_TEST
 from birdcore.sources.source import Source, extra_sources
 from birdcore.sources.stand_ins import with_stand_ins
@@ -76,7 +77,8 @@ def requested_dag(
         keep_shards: Write new shards to the ledger.
     """
     found = extra_sources(recipe, source, Path(request.collection), store)
-    dag = build_dag(recipe, source, store, found, keep_shards=keep_shards)
+    further = further_sources(recipe, source, store)
+    dag = build_dag(recipe, source, store, found, further, keep_shards=keep_shards)
     # On record before the store is searched: from then on no clean-up removes what is found.
     if run is not None:
         record_steps(store, run, dag.steps)

@@ -70,6 +70,15 @@ class RoundData:
         return inputs
 
 
+def together(parts: Sequence[Prepared]) -> Prepared:
+    """Recordings of several sources as one."""
+    return Prepared(
+        tuple(step for part in parts for step in part.cleaned),
+        tuple(step for part in parts for step in part.mels),
+        tuple(step for part in parts for step in part.outputs),
+    )
+
+
 def refs(steps: Sequence[Step]) -> Refs:
     """The artifacts that steps make, in their order."""
     return tuple(step.ref for step in steps)

@@ -80,6 +80,7 @@ def read_layers(path: Path, above: Sequence[Path] = ()) -> Layer:
     def refusal(key: str, message: str) -> RecipeError:
         return RecipeError(f"{lines()[(key,)]}: {key}{message}")
 
+    _place(tree, path.parent)
     base, dropped = tree.pop(BASE, None), tree.pop(DROP, None)
     if base is None:
         if dropped is not None:
@@ -115,6 +116,15 @@ def read_layers(path: Path, above: Sequence[Path] = ()) -> Layer:
                 f"There are {', '.join(known)}",
             )
     return _laid_over(under, Layer(tree, lines), dropped)
+
+
+def _place(tree: Tree, folder: Path) -> None:
+    """Have paths of further sources start from the folder of the recipe that names them."""
+    sources = tree.get("source")
+    for table in sources if isinstance(sources, list) else ():
+        for key in ("path", "synonyms"):
+            if isinstance(table, dict) and isinstance(table.get(key), str) and table[key].strip():
+                table[key] = str(folder / table[key])
 
 
 def _laid_over(under: Layer, over: Layer, dropped: Sequence[str]) -> Layer:

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from birdcore.audio.rules import CleaningRules
-from birdcore.config.data import Data
+from birdcore.config.data import Data, FurtherSource
 from birdcore.config.round import Round
 from birdcore.config.section import Count, Name, Output, Positive, Seconds, Section, Share
 from birdcore.config.validation import check_rounds
@@ -177,6 +177,9 @@ class Recipe(Section):
     name: Name = "recipe"
     seed: Annotated[int, Field(ge=0)] = 0
     data: Data = Data()
+    source: tuple[FurtherSource, ...] = Field(
+        default=(), description="a list of tables, each under its own [[source]]"
+    )
     shards: Shards = Shards()
     clean: Clean = Clean()
     mel: Mel = Mel(preset="config_128")

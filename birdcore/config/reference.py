@@ -56,8 +56,8 @@ init_from = "supervised"
 """
 
 
-ROUND = "round"
-"""The list of tables."""
+LISTS = ("round", "source")
+"""The lists of tables."""
 
 
 def markdown() -> str:
@@ -77,7 +77,7 @@ def _section(model: type[BaseModel], path: str) -> Iterator[str]:
     yield "|---|---|---|---|"
     for name, field in model.model_fields.items():
         if name in tables:
-            words = "tables" if name == ROUND else "a table"
+            words = "tables" if name in LISTS else "a table"
             anchor = f"{path}{name}".replace(".", "")
             default = "required" if field.is_required() else "none" if field.default is None else ""
             yield _row(name, f"{words}, [below](#{anchor})", default, texts.get(name, ""))
@@ -122,7 +122,7 @@ def _table(field: FieldInfo) -> type[Section] | None:
 def _title(path: str) -> str:
     if not path:
         return "The recipe"
-    return f"`[[{path}]]`" if path == ROUND else f"`[{path}]`"
+    return f"`[[{path}]]`" if path in LISTS else f"`[{path}]`"
 
 
 def _toml(value: object) -> str:

@@ -1,6 +1,6 @@
 """Annotated recordings of a catalogue: what is heard in them when, and which belong together."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -36,8 +36,31 @@ class AnnotatedRecordings:
     groups: pd.DataFrame
 
     def write(self, folder: Path) -> None:
-        for table, name in zip((self.annotations, self.complete, self.groups), FILES, strict=True):
+        for table, name in zip(self.tables, FILES, strict=True):
             table.to_parquet(folder / name, index=False)
+
+    @property
+    def tables(self) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+        """The three tables, in the order of `FILES`."""
+        return self.annotations, self.complete, self.groups
+
+    def below(self, folder: str) -> "AnnotatedRecordings":
+        """The same with names, of recordings and groups, that begin with a folder's."""
+        moved = (
+            table.assign(
+                **{
+                    name: f"{folder}/" + table[name]
+                    for name in ("recording", "group")
+                    if name in table
+                }
+            )
+            for table in self.tables
+        )
+        return AnnotatedRecordings(*moved)
+
+    def without(self, names: Set[str]) -> "AnnotatedRecordings":
+        """What is left without some recordings."""
+        return AnnotatedRecordings(*(t[~t["recording"].isin(names)] for t in self.tables))
 
 
 def annotated_recordings(

@@ -3,8 +3,8 @@
 Every layout makes the same two tables (`Catalog`), so that whatever reads them works on any source.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ class CatalogSettings(Section):
     """Those of the step's files that are tables; all others are recordings."""
     labels: tuple[str, ...] = ()
     passed_over: Mapping[str, str] = Field(default_factory=dict)
+    folder: str = ""
+    """Of a further source: files' names begin with it."""
     settings: Mapping[str, Any] = Field(default_factory=dict)
 
 
@@ -86,13 +88,40 @@ class Catalog:
     metrics: Metrics
     annotated: AnnotatedRecordings | None = None
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, schema: pa.Schema = RECORDINGS) -> None:
         """Write `recordings.parquet`, `species.parquet` and the tables of annotated recordings."""
-        table = pa.Table.from_pandas(self.recordings, RECORDINGS, preserve_index=False)
+        table = pa.Table.from_pandas(self.recordings, schema, preserve_index=False)
         pq.write_table(table, folder / "recordings.parquet")
         self.species.to_parquet(folder / "species.parquet", index=False)
         if self.annotated is not None:
             self.annotated.write(folder)
+
+    def write_problems(self, folder: Path) -> None:
+        """Write `problems.parquet`."""
+        schema = pa.schema([(name, pa.string()) for name in Problem._fields])
+        table = pa.Table.from_pylist([problem._asdict() for problem in self.problems], schema)
+        pq.write_table(table, folder / "problems.parquet")
+
+    def below(self, folder: str) -> "Catalog":
+        """The same recordings with names that begin with a folder's."""
+        return replace(
+            self,
+            recordings=self.recordings.assign(
+                recording=f"{folder}/" + self.recordings["recording"]
+            ),
+            problems=tuple(p._replace(where=f"{folder}/{p.where}") for p in self.problems),
+            annotated=None if self.annotated is None else self.annotated.below(folder),
+        )
+
+    def without(self, leaked: Set[str]) -> "Catalog":
+        """The catalogue in which no recording of these contents (sha256) is used."""
+        found = self.recordings["sha256"].isin(leaked)
+        usable, annotated = self.recordings["usable"] & ~found, self.annotated
+        if annotated is not None:
+            annotated = annotated.without(set(self.recordings["recording"][found]))
+        metrics = {**self.metrics, "usable": int(usable.sum()), "leaks": int(found.sum())}
+        recordings = self.recordings.assign(usable=usable)
+        return replace(self, recordings=recordings, annotated=annotated, metrics=metrics)
 
 
 def read_recordings(catalog: Artifact) -> pd.DataFrame:

@@ -62,6 +62,7 @@ class Source:
         name: What a round's `data` calls it.
         layout: Its layout in `SOURCES`, where that has another name.
         settings: What of the recipe says how its labels are to be read.
+        folder: Of a further source: all of these paths begin with the name of this folder.
         root: Folder that the paths of `subsets` and `tables` start from.
         subsets: Recordings by use, at most one subset each.
         tables: sha256 of the tables that describe the labelled recordings, by path.
@@ -85,6 +86,7 @@ class Source:
     layout: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)
+    folder: str = ""
 
     def subset(self, use: Use) -> Subset:
         """The recordings of a use; an empty subset without a name where there are none."""

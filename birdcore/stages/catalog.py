@@ -33,6 +33,7 @@ def settings_of(source: Source) -> dict[str, Any]:
     given = {
         "labels": list(source.labels),
         "passed_over": dict(source.passed_over),
+        "folder": source.folder,
         "settings": dict(source.settings),
     }
     return settings | {name: value for name, value in given.items() if value}
@@ -47,16 +48,9 @@ def files_of(source: Source) -> dict[str, Any]:
 
 
 def run(job: Job) -> Metrics:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from birdcore.csv_table import Problem
-
     made = make_catalog(job)
     made.write(job.folder)
-    schema = pa.schema([(name, pa.string()) for name in Problem._fields])
-    problems = pa.Table.from_pylist([problem._asdict() for problem in made.problems], schema)
-    pq.write_table(problems, job.folder / "problems.parquet")
+    made.write_problems(job.folder)
     return made.metrics
 
 
@@ -66,13 +60,15 @@ def make_catalog(job: Job, leaked: frozenset[str] = frozenset()) -> "Catalog":
 
     settings = CatalogSettings.model_validate(job.config)
     audio = {path: sha for path, sha in job.step.files.items() if path not in settings.tables}
+    below = f"{settings.folder}/" if settings.folder else ""
     given = CatalogInput(
-        root=Path(job.step.root),
-        audio=audio,
-        tables=settings.tables,
+        root=Path(job.step.root) / settings.folder,
+        audio={path.removeprefix(below): sha for path, sha in audio.items()},
+        tables=tuple(path.removeprefix(below) for path in settings.tables),
         labels=settings.labels,
         passed_over=settings.passed_over,
         settings=settings.settings,
         leaked=leaked,
     )
-    return SOURCES[settings.layout].catalog(given)
+    made = SOURCES[settings.layout].catalog(given)
+    return made.below(settings.folder) if settings.folder else made

@@ -16,7 +16,8 @@ VERSION = 1
 def step(source: Source, leaks: tuple[Ref, ...]) -> Step:
     """The catalogue of a source; `leaks` are the tables of its shards by the stage `leaks`."""
     config, files = settings_of(source), files_of(source)
-    return Step("collection", VERSION, "collection", config, {"leaks": leaks}, **files)
+    name = f"collection {source.folder}".rstrip()
+    return Step("collection", VERSION, name, config, {"leaks": leaks}, **files)
 
 
 def run(job: Job) -> Metrics:
@@ -25,7 +26,9 @@ def run(job: Job) -> Metrics:
     leaks = pd.concat([pd.read_parquet(a / "leaks.parquet") for a in job.inputs("leaks")])
     # By content and not by name: a copy of a leak is a leak as well.
     leaked = frozenset(job.step.files[path] for path in leaks["recording"])
-    made = make_catalog(job, leaked)
+    made = make_catalog(job, leaked).without(leaked)
     made.write(job.folder)
+    if job.config.get("folder"):  # of a further source, whose problems its run tells
+        made.write_problems(job.folder)
     leaks.to_parquet(job.folder / "left_out.parquet", index=False)
     return made.metrics

@@ -59,8 +59,13 @@ def step(
 def settings_of(recipe: Recipe) -> dict[str, Any]:
     """The settings that decide results: no names, paths or sizes of shards."""
     settings = recipe.model_dump(
-        mode="json", exclude={"name", "shards", "xeno_canto", "external_teacher"}
+        mode="json", exclude={"name", "shards", "source", "xeno_canto", "external_teacher"}
     )
+    if recipe.source:
+        told = {"weight", "classes", "annotations"}
+        settings["source"] = {
+            Path(one.path).name: one.model_dump(mode="json", include=told) for one in recipe.source
+        }
     settings["mel"] = to_settings(recipe.mel.spec()) | {"dtype": recipe.mel.dtype}
     settings["folds"]["train"] = list(recipe.folds.trained)
     settings["ensemble"]["members"] = list(recipe.members)

@@ -47,6 +47,7 @@ STAGES: Mapping[str, Stage] = {
         Stage("fingerprint", sharded=True),
         Stage("leaks", sharded=True, counts={"recordings": "leaks"}),
         Stage("collection", counts=USABLE),
+        Stage("joined", counts=USABLE),
         Stage("folds"),
         Stage("external_teacher", sharded=True, counts=RECORDINGS | {"windows": "windows"}),
         Stage(

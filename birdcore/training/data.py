@@ -51,6 +51,7 @@ def epoch_rows(
     generator: torch.Generator,
     *,
     by_class: bool = False,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """The recordings of one epoch, shuffled: each `repeat` times, those of rare classes more often.
 
@@ -62,6 +63,7 @@ def epoch_rows(
             (5th place 2025: 20); a recording of several classes as often as its rarest.
         generator: on the CPU.
         by_class: draw as many rows with replacement, each class equally often.
+        weights: how often each recording (R,) is drawn, relative to what is said above; None: 1.
 
     Returns:
         Rows (N,), with repetitions.
@@ -76,7 +78,14 @@ def epoch_rows(
         if silent.any():
             shares = torch.where(silent, 1 / silent.sum(), shares)
         draws = int(repeats.sum())
+        if weights is not None:
+            shares = shares * weights[rows]
         return rows[torch.multinomial(shares, draws, replacement=True, generator=generator)]
+    if weights is not None:
+        times = repeats * weights[rows]
+        part = torch.rand(len(rows), generator=generator) < times.frac()
+        # An epoch of none, where all are drawn seldom, is one of each.
+        repeats = weighted if (weighted := times.floor().long() + part).any() else repeats
     all_rows = rows.repeat_interleave(repeats)
     return all_rows[torch.randperm(len(all_rows), generator=generator)]
 

@@ -95,6 +95,7 @@ def _plan(
         settings.min_per_class,
         rng,
         by_class=settings.sampler == "classes",
+        weights=data.weights,
     )
     if settings.crops == "random":
         return [(batch, None) for batch in batches(rows, settings.batch)]

@@ -76,6 +76,7 @@ class TrainingSet:
         teacher_outputs: an external teacher's outputs, where crops learn its embeddings (B, D).
         labelled: how many of the clips, the first ones, are labelled recordings; the others are
             soundscapes.
+        weights: how often items are drawn (R + S,), relative to each other; None: all alike.
     """
 
     clips: Recordings
@@ -90,6 +91,7 @@ class TrainingSet:
     quiet: tuple[Tensor, Tensor] | None = None
     teacher_outputs: TeacherOutputs | None = None
     labelled: int | None = None
+    weights: Tensor | None = None
 
     @property
     def trained_recordings(self) -> list[str]:
@@ -166,7 +168,19 @@ def read_training_set(
         quiet=quiet,
         teacher_outputs=outputs,
         labelled=labelled,
+        weights=_weights(clips, items.annotated, files.recordings),
     )
+
+
+def _weights(
+    clips: Recordings, annotated: AnnotatedSegments | None, recordings: pd.DataFrame
+) -> Tensor | None:
+    """How often items are drawn, as the catalogue of several sources says it."""
+    if "weight" not in recordings or (recordings["weight"] == 1.0).all():
+        return None
+    of_clips = recordings["weight"].reindex(clips.names).fillna(1.0).to_numpy(np.float32, copy=True)
+    weights = torch.from_numpy(of_clips)
+    return weights if annotated is None else torch.cat([weights, weights[annotated.rows]])
 
 
 def _read_soundscapes(

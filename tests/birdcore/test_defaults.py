@@ -19,6 +19,7 @@ from birdcore.archives import selection_state as wanted
 from birdcore.archives.selection_state import chosen_path
 from birdcore.config import Mixup, Recipe, Round
 from birdcore.config import recipe as tables
+from birdcore.config.data import FurtherSource
 from birdcore.config.recipe import ExternalTeacher as ExternalTeacherTable
 from birdcore.config.xeno_canto import XenoCanto
 from birdcore.features import mel as features
@@ -35,6 +36,7 @@ from birdcore.stages import (
     export,
     fingerprint,
     folds,
+    joined,
     label,
     leaks,
     mel,
@@ -98,6 +100,8 @@ def steps(recipe: Any, source: Source) -> Iterator[Step]:
     yield collection.step(
         Source("xeno-canto", root, (Subset("xeno_canto", "labelled", (file,)),), {"t": "0"}), (REF,)
     )
+    table = FurtherSource(path="beside", synonyms="synonyms.csv")
+    yield joined.step(REF, (REF,), ("beside",), (table,), ({"avis vetus": "avis una"},))
     for one in recipe.round:
         yield train.step(one, "resnet10t", 0, recipe.seed, {"catalog": (REF,)})
     yield export.step("one", REF, (REF,), recipe.export)

@@ -29,11 +29,12 @@ from birdcore.archives.record import Record
 from birdcore.archives.record_table import write_records
 from birdcore.audio.trim import Override
 from birdcore.config import Clean, Ensemble, Export, Mel, Predict, Recipe, Round, Score
+from birdcore.config.data import FurtherSource
 from birdcore.features.scale import decode_db
 from birdcore.features.shard_reader import read_shards
 from birdcore.sources.birdclef import scan
 from birdcore.sources.shards import shards
-from birdcore.sources.source import Source, SourceFile, Subset
+from birdcore.sources.source import FOLDERS, MAIN, Source, SourceFile, Subset
 from birdcore.stages import (
     catalog,
     clean,
@@ -42,6 +43,7 @@ from birdcore.stages import (
     export,
     fingerprint,
     folds,
+    joined,
     label,
     leaks,
     mel,
@@ -132,6 +134,17 @@ def write_collection(root: Path, competition: Path) -> Source:
     return Source("xeno-canto", root, (subset,), {chosen.path: chosen.sha256})
 
 
+def write_beside(root: Path) -> Source:
+    """A folder of two classes, one of which is the other folder's."""
+    rng = np.random.default_rng(2)
+    names = ["beside/duo/1.wav", "beside/new/1.wav"]
+    for name in names:
+        write(root / name, 2, [2_500], rng)
+    files = tuple(SourceFile(name, 0, file_sha256(root / name)) for name in names)
+    subset = Subset("beside_clips", "labelled", files)
+    return Source(MAIN, root, (subset,), {}, layout=FOLDERS, folder="beside")
+
+
 def out_of_fold(seed: int) -> pd.DataFrame:
     """What a model would say of recordings it never saw."""
     rng = np.random.default_rng(seed)
@@ -199,6 +212,13 @@ def all_stages(root: Path, store: Store, model_of: MadeModel) -> Iterator[Artifa
     leaking = make(leaks, shard, sound.ref, known, source.audio["train_audio"], [])
     yield leaking
     yield make(collection, collected, (leaking.ref,))
+    further = write_beside(root.parent / "further")
+    (shard,) = shards(further.subsets, store, 50, keep=True)["beside_clips"]
+    sound = make(fingerprint, shard, further.root)
+    leaking = make(leaks, shard, sound.ref, known, source.audio["train_audio"], [])
+    described = make(collection, further, (leaking.ref,))
+    beside = FurtherSource(path="beside", classes="all", weight=0.5)
+    yield make(joined, cataloged.ref, (described.ref,), ("beside",), (beside,), ({"duo": "b"},))
     folded = make(folds, cataloged.ref, 2, 0)
     yield folded
     models = {

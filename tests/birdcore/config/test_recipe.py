@@ -653,6 +653,27 @@ def test_a_recipe_is_laid_over_its_base(tmp_path: Path) -> None:
     assert [one.name for one in read_recipe(tmp_path / "under.toml").round] == ["one"]
 
 
+def test_paths_of_sources_start_from_the_recipe_that_names_them(tmp_path: Path) -> None:
+    (tmp_path / "lab").mkdir()
+    under = '[[source]]\npath = "field"\nsynonyms = "field/names.csv"\nweight = 0.5\n'
+    (tmp_path / "lab/under.toml").write_text(under + '[[source]]\npath = "/far"\n' + ONE_ROUND)
+    (tmp_path / "over.toml").write_text('base = "lab/under.toml"\n')
+    recipe = read_recipe(tmp_path / "over.toml", ["source.1.classes=all"])
+    near, far = recipe.source
+    assert (near.path, near.weight) == (str(tmp_path / "lab/field"), 0.5)
+    assert near.synonyms == str(tmp_path / "lab/field/names.csv")
+    assert (far.path, far.classes) == ("/far", "all")
+
+
+def test_mistake_in_a_source_is_named_with_its_line(refuse: Refuse) -> None:
+    text = f'{GOOD}[[source]]\npath = ""\nwieght = 2\n[[source]]\nweight = 0\n'
+    wrong = refuse(text)
+    assert any("r.toml:18: unknown key source.0.wieght; did you mean 'weight'?" in w for w in wrong)
+    assert any("r.toml:17: source.0.path" in line for line in wrong)
+    assert any("r.toml:20: source.1.weight = 0" in line for line in wrong)
+    assert len(wrong) == 4
+
+
 def test_rounds_of_a_name_are_merged_and_others_added_where_they_are_written(
     tmp_path: Path,
 ) -> None:

@@ -225,3 +225,22 @@ def test_crops_are_measured_in_frames() -> None:
     assert crop_sampling(one, MelSpec()) == CropSampling(313, 1876, 0.2)
     whole = Round(name="one", backbones=("x",))
     assert crop_sampling(whole, MelSpec()).first_frames is None
+
+
+def test_weights_say_how_often_a_recording_is_drawn() -> None:
+    rng = torch.Generator().manual_seed(0)
+    labels = torch.ones(400, 1)
+    weights = torch.tensor([1.0, 0.5, 2.25, 0.0]).repeat_interleave(100)
+    drawn = epoch_rows(labels, torch.arange(400), 2, 0, rng, weights=weights)
+    times = torch.bincount(drawn, minlength=400).reshape(4, 100)
+    assert [set(part.tolist()) for part in times] == [{2}, {1}, {4, 5}, {0}]
+    assert 430 < int(times[2].sum()) < 470
+    by_class = epoch_rows(labels, torch.arange(400), 10, 0, rng, by_class=True, weights=weights)
+    shares = torch.bincount(by_class // 100, minlength=4) / len(by_class)
+    assert torch.allclose(shares, torch.tensor([4, 2, 9, 0]) / 15, atol=0.03)
+
+
+def test_an_epoch_is_never_empty() -> None:
+    rng = torch.Generator().manual_seed(0)
+    drawn = epoch_rows(torch.ones(2, 1), torch.arange(2), 1, 0, rng, weights=torch.full((2,), 1e-9))
+    assert sorted(drawn.tolist()) == [0, 1]
