@@ -48,6 +48,7 @@ def pytest_runtest_makereport(
     return report
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Which tests share a process where there are several (`--dist loadgroup`): those of a file,
     and all that need Prefect's server or `birdflow ui`, which begin first. To start a server and
@@ -61,7 +62,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=needs, reverse=True)  # the drills of `ui` take longest
     for item in items:
         if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(needs(item) or item.path.stem))
+            item.add_marker(pytest.mark.xdist_group(needs(item) or item.nodeid.split("::")[0]))
 
 
 @pytest.fixture(scope="session")
