@@ -71,6 +71,8 @@ def _by_libsndfile(file: FileIO, container: Container) -> Header:
         check_form(sound.samplerate, sound.channels)
         known = 0 <= sound.frames < UNKNOWN_LENGTH
         there = sound.frames if known else None
+        if there == 0:
+            raise Rejected("no samples can be read from it")
         promised = there if container.promised is None else container.promised
         problem = container.broken_off and f"cut off: {container.broken_off}"
         if not problem and promised is not None and there is not None:

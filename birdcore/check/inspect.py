@@ -30,9 +30,9 @@ TOLERANCE_S = 0.1
 """A label may end so much after its recording: rates and codecs round."""
 USES: dict[Use, str] = {
     "labelled": "labelled clips",
-    "annotated": "recordings with labelled times",
-    "unlabelled": "unlabelled recordings",
-    "test": "test recordings",
+    "annotated": "with labelled times",
+    "unlabelled": "unlabelled",
+    "test": "test",
 }
 SAID_BETTER = (
     "content there twice",
@@ -72,6 +72,7 @@ def check_folder(
     listing = list_audio(folder, "")
     headers, damaged = _headers(listing.audio, progress)
     reading = read_folder(folder, listing)
+    places = places_of(reading, listing.audio)
     forms = Counter(Form(h.format, h.rate, h.channels) for h in headers.values())
     check = {
         "folder": str(folder),
@@ -80,6 +81,7 @@ def check_folder(
         "refused": reading.refused or _nothing_whole(listing.audio, headers),
         "forms": tuple(forms.most_common()),
         "damaged": findings(damaged),
+        "places": places,
     }
     if reading.source is None or reading.catalog is None:
         ignored = findings(reading.problems)
@@ -98,7 +100,6 @@ def check_folder(
         **check,  # type: ignore[arg-type]
         uses=_uses(reading, lengths),
         classes=classes,
-        places=places_of(reading, listing.audio),
         ignored=findings(problems),
         copies=findings(copies),
         imbalances=imbalances(classes),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
+from birdcore.check.copies import uses_of
 from birdcore.check.facts import Places
 from birdcore.check.reading import Reading
 from birdcore.detection.recorders import from_name, read_recorder
@@ -15,25 +16,26 @@ WITH_METADATA = (".wav", ".wave")
 
 
 def places_of(reading: Reading, audio: Mapping[str, Path]) -> Places:
-    """Times, sites and positions of the recordings that are read.
+    """Times, sites and positions of the recordings that are read; of all, where none are.
 
     Args:
         reading: Its catalogue has positions of clips.
         audio: All recordings by name.
     """
-    assert reading.source is not None
-    assert reading.catalog is not None
-    names = [file.path for subset in reading.source.subsets for file in subset.files]
+    source, catalog = reading.source, reading.catalog
+    used = audio.keys() if source is None else uses_of(source).keys()
+    names = [name for name in audio if name in used]
     with ThreadPoolExecutor(8, "metadata") as pool:
         infos = dict(zip(names, pool.map(_info, (audio[name] for name in names)), strict=True))
     # What precedes a date in a clip's name is its species or recordist as often as a site.
-    clips = {file.path for file in reading.source.subset("labelled").files}
+    clips = set() if source is None else {file.path for file in source.subset("labelled").files}
     sites = [_site(name, infos[name]) for name in names if name not in clips]
     days = sorted(info.recorded_at[:10] for info in infos.values() if info.recorded_at)
-    table = reading.catalog.recordings[["latitude", "longitude"]].dropna()
     positions = [(each.latitude, each.longitude) for each in infos.values()]
     known = [(lat, lon) for lat, lon in positions if lat is not None and lon is not None]
-    known += list(table.itertuples(index=False, name=None))
+    if catalog is not None:
+        table = catalog.recordings[["latitude", "longitude"]].dropna()
+        known += list(table.itertuples(index=False, name=None))
     latitudes, longitudes = zip(*known, strict=True) if known else ((), ())
     return Places(
         sites=tuple(sorted({*sites} - {""})),

@@ -4,6 +4,7 @@ A run reads the folder by the same functions, so that what it would pass over is
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from birdcore.sources.source import FOLDERS, MAIN, SAMPLE, SOURCES, TABLES, Sour
 from birdcore.sources.stand_ins import with_stand_ins
 from birdcore.store.same_content import SameContent
 
+NO_AUDIO = ("suffix of no known audio", True)
+NO_LAYOUT = "none that is known"
 SOUND_ALONE = (
     "To train on it, say what is heard: recordings in a folder for each class, or tables of labels "
     "beside them (docs/annotations.md)"
@@ -79,18 +82,20 @@ def read_folder(folder: Path, listing: Listing) -> Reading:
             said = refused.removeprefix(f"{folder}/")
             problems.append(Problem("tables without a label", "data.annotations.label", said))
         why = _why(layout, source, tables)
-        once = tuple(dict.fromkeys(problems))
+        once = _once(problems, tables)
         return Reading(_title(layout, source), why, data, source, catalog, "", once)
-    if (
-        layout == MAIN
-        and listing.audio
-        and not any(is_there(folder / each.train) for each in LAYOUTS)
-    ):
+    competition = any(is_there(folder / each.train) for each in LAYOUTS)
+    if layout == MAIN and listing.audio and not competition:
         problems += _tables_not_read(tables)
         refused = f"{refused}. {SOUND_ALONE}"
-    why = "nothing in it tells another one" if layout == MAIN else ""
-    once = tuple(dict.fromkeys(problems))
-    return Reading(SOURCES[layout].title, why, Data(), None, None, refused, once)
+    title = NO_LAYOUT if layout == MAIN and not competition else SOURCES[layout].title
+    return Reading(title, "", Data(), None, None, refused, _once(problems, tables))
+
+
+def _once(problems: Iterable[Problem], tables: Iterable[Table]) -> tuple[Problem, ...]:
+    """Each problem once; that a table of labels has no suffix of audio is none."""
+    named = {table.name for table in tables}
+    return tuple(p for p in dict.fromkeys(problems) if (p.problem, p.where in named) != NO_AUDIO)
 
 
 def _ways(layout: str, folder: Path) -> list[Data]:
@@ -133,7 +138,7 @@ def _why(layout: str, source: Source, tables: list[Table]) -> str:
         return "recordings lie in folders, and no table has labels"
     formats = Counter(filter(None, map(format_of, tables)))
     many = [f"{times} of {name}" for name, times in formats.most_common()]
-    return f"tables of labels: {', '.join(many)}"
+    return f"labels lie in tables: {', '.join(many)}"
 
 
 def _tables_not_read(tables: list[Table]) -> list[Problem]:

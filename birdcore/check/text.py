@@ -16,7 +16,7 @@ def lines(check: Check) -> list[str]:
     said = [f"layout     {check.layout}{f' ({check.why})' * bool(check.why)}"]
     if check.refused:
         said.append(f"unusable   {check.refused}")
-    said += [f"{use.recordings:>6} {use.name}, {audio(use.hours)}" for use in check.uses]
+    said += [f"recordings {use.name}: {use.recordings:,}, {audio(use.hours)}" for use in check.uses]
     said += _forms(check)
     said += _places(check)
     said += _classes(check.classes)

@@ -90,36 +90,44 @@ def test_what_soundscapes_of_2026_say(shared_data: Path) -> None:
     assert check.groups.annotated == 12
 
 
-def test_problems_in_a_competition_are_named(copied: Copied) -> None:
-    root = copied("birdclef-mini")
-    clips = files(root, "train_audio/amered/*.ogg")
-    add_line(root / "train.csv", "amered,[],,amered/XC0.ogg,XC,3,,,,Setophaga ruticilla,x,,")
-    add_line(root / "train.csv", "dodo,[],,amered/XC1.ogg,XC,3,,,,Raphus cucullatus,Dodo,,")
-    shutil.copy(clips[3], root / "train_audio" / "amered" / "XC1.ogg")
+@pytest.mark.parametrize("name", ["birdclef-mini", "birdclef-2026-mini"])
+def test_problems_in_a_competition_are_named(copied: Copied, name: str) -> None:
+    root = copied(name)
+    table, folder = root / "train.csv", root / "train_audio" / "yelwar"
+    clips = files(folder, "*.ogg")
+
+    def add_row(label: str, file: str) -> None:
+        header = table.read_text().splitlines()[0].split(",")
+        cells = {"primary_label": label, "filename": file, "secondary_labels": "[]"}
+        add_line(table, ",".join(cells.get(column, "") for column in header))
+
+    add_row("yelwar", "yelwar/XC0.ogg")
+    add_row("dodo", "yelwar/XC1.ogg")
+    shutil.copy(clips[3], folder / "XC1.ogg")
     shutil.copy(clips[0], root / "train_audio" / "bawwar" / "copy.ogg")
-    add_line(root / "train.csv", "bawwar,[],,bawwar/copy.ogg,XC,3,,,,Mniotilta varia,x,,")
+    add_row("bawwar", "bawwar/copy.ogg")
     clips[1].write_bytes(b"")
     cut(clips[2])
     test = files(root, "test_soundscapes/*.ogg")[0]
-    shutil.copy(test, root / "train_audio" / "amered" / "heard.ogg")
-    (root / "train_audio" / "amered" / "nobody's.ogg").write_bytes(b"<html>not found</html>")
-    (root / "train_audio" / "amered" / ".XC9.ogg").write_bytes(b"x")
+    shutil.copy(test, folder / "heard.ogg")
+    (folder / "nobody's.ogg").write_bytes(b"<html>not found</html>")
+    (folder / ".XC9.ogg").write_bytes(b"x")
     (root / "extra").mkdir()
     shutil.copy(clips[4], root / "extra" / "é [x] $(y).ogg")
     check = look(root)
     found = all_named(check)
     last = len((root / "train.csv").read_text().splitlines())
-    assert found["row without a file"] == f"train.csv:{last - 2} train_audio/amered/XC0.ogg"
+    assert found["row without a file"] == f"train.csv:{last - 2} train_audio/yelwar/XC0.ogg"
     assert found["unknown label"] == f"train.csv:{last - 1} dodo"
     copies = [problem for each in check.copies for problem in each.first]
-    both = {"train_audio/bawwar/copy.ogg", f"train_audio/amered/{clips[0].name}"}
+    both = {"train_audio/bawwar/copy.ogg", f"train_audio/yelwar/{clips[0].name}"}
     assert any({each.where, each.detail.split()[4].rstrip(",")} == both for each in copies)
     assert "heard.ogg" in found["test recording in the training data, by content"]
     unread = {p.where: p.detail for each in check.damaged for p in each.first}
-    assert unread[f"train_audio/amered/{clips[1].name}"] == "empty file (0 bytes)"
-    assert "cut off" in unread[f"train_audio/amered/{clips[2].name}"]
-    assert "not a readable sound file" in unread["train_audio/amered/nobody's.ogg"]
-    assert found["hidden file"].startswith("train_audio/amered/.XC9.ogg")
+    assert unread[f"train_audio/yelwar/{clips[1].name}"] == "empty file (0 bytes)"
+    assert "cut off" in unread[f"train_audio/yelwar/{clips[2].name}"]
+    assert "not a readable sound file" in unread["train_audio/yelwar/nobody's.ogg"]
+    assert found["hidden file"].startswith("train_audio/yelwar/.XC9.ogg")
     assert "extra/é [x] $(y).ogg" in found["recordings where the layout has none"]
     assert "file without a row" in found
 
@@ -246,3 +254,21 @@ def test_why_a_folder_cant_be_used(
 def test_no_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no such folder"):
         look(tmp_path / "none")
+
+
+def test_loose_recordings_have_no_layout_and_times(shared_data: Path) -> None:
+    check = look(shared_data / "field" / "recorder-day")
+    assert check.layout == "none that is known"
+    assert "The nearest layout is" in check.refused
+    assert check.places.days == ("2019-05-22", "2019-05-22")
+    assert check.places.recorders == ("Song Meter S4A03895",)
+
+
+def test_recordings_without_a_sample_are_named(shared_data: Path) -> None:
+    check = look(shared_data / "field" / "recorders")
+    assert named(check.damaged) == {"can't be read": "empty_2c.wav no samples can be read from it"}
+
+
+def test_tables_of_unusual_suffixes_are_no_unknown_audio(shared_data: Path) -> None:
+    check = look(shared_data / "field" / "other-formats")
+    assert named(check.ignored) == {"suffix of no known audio": "sa1.phn .phn"}
