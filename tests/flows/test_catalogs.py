@@ -13,6 +13,7 @@ from birdcore.config import Recipe, read_recipe
 from birdcore.csv_table import TableError
 from birdcore.sources.birdclef import scan
 from birdcore.sources.further import further_sources
+from birdcore.sources.source import Source, SourceFile, Subset
 from birdcore.stages.table import make
 from birdcore.store.artifact import Artifact
 from birdcore.store.job import no_progress
@@ -179,6 +180,91 @@ def test_two_sources_share_nothing_either(
     (leaks,) = [step for step in dag.of("leaks") if step.name == "leaks other_clips/0000"]
     assert [row[:3] for row in leaks.config["found"]] == [
         ["other/Demoavis_celer/also.wav", "crickets/whistler/1.wav", "content"]
+    ]
+
+
+DESCRIBED = ("catalog", "fingerprint", "leaks", "collection", "joined", "folds")
+LAYOUTS = """
+[[source]]
+path = "field/competition"
+
+[[source]]
+path = "field/events"
+classes = "all"
+annotations = { complete = true }
+"""
+
+
+def write_layouts(field: Path, data: Path) -> None:
+    """A competition's folder, and recordings with tables of labels."""
+    earlier = field / "competition"
+    for seed, name in enumerate(("train_audio/x/1.wav", "train_audio/x/XC77.wav")):
+        noise(earlier / name, 30 + seed)
+    noise(earlier / "train_soundscapes/s.wav", 32)
+    (earlier / "train.csv").write_text(
+        "primary_label,filename,author,scientific_name,rating\n"
+        "x,x/1.wav,Ada Formula,Demoavis sinus,4\nx,x/XC77.wav,Bea,Demoavis sinus,4\n"
+    )
+    noise(field / "events/site/1.wav", 33)
+    shutil.copyfile(data / "test_soundscapes/D003_20250602_060000.ogg", field / "events/site/2.ogg")
+    for name in ("1", "2"):
+        labels = "0.5\t1.0\tDemoavis sinus\n1.0\t2.0\tnew cricket\n"
+        (field / f"events/site/{name}.txt").write_text(labels)
+
+
+def test_sources_of_other_layouts(data: Path, tiny_recipe: Path, tmp_path: Path) -> None:
+    write_layouts(tmp_path / "field", data)
+    table = data / "train.csv"
+    table.write_text(table.read_text().replace("https://example.org/demo/0", "https://a.org/XC77"))
+    recipe = read_recipe(write_recipe(tmp_path / "three.toml", tiny_recipe, LAYOUTS), SETTINGS)
+    store = Store(tmp_path / "store")
+    dag = dag_of(recipe, data, store)
+    assert any(p.where == "competition" and p.detail == "1: not used" for p in dag.problems)
+    some = [step for step in dag.steps if step.stage in DESCRIBED]
+    artifacts = {step.name: make(step, store, no_progress, refresh=False) for step in some}
+    rows = Made(dag, store, artifacts).recordings()
+    assert rows.loc["competition/train_audio/x/1.wav", "usable"]
+    assert rows.loc["competition/train_audio/x/1.wav", "author"] == "Ada Formula"
+    why = {
+        problem.where: problem.detail
+        for problem in found_by_steps(dag, store)
+        if problem.problem == "recording of an earlier source"
+    }
+    assert why.keys() == {"competition/train_audio/x/XC77.wav", "events/site/2.ogg"}
+    assert why["competition/train_audio/x/XC77.wav"].endswith("by id: XC77")
+    labels = pd.read_parquet(artifacts["joined"] / "species.parquet")["label"]
+    assert list(labels) == ["plawhi", "ratrob", "swefin", "new cricket"]
+    annotations = pd.read_parquet(artifacts["joined"] / "annotations.parquet")
+    kinds = annotations.groupby("recording")[["label", "kind"]].agg(list).to_dict("index")
+    assert kinds == {
+        "events/site/1.wav": {
+            "label": ["plawhi", "new cricket", "ratrob", "swefin"],
+            "kind": ["present", "present", "uncertain", "uncertain"],
+        }
+    }
+    folds = set(pd.read_parquet(artifacts["folds"] / "folds.parquet")["recording"])
+    assert {name for name in folds if not name.startswith("train_audio/")} == {
+        "competition/train_audio/x/1.wav",
+        "events/site/1.wav",
+    }
+
+
+def test_a_collection_is_compared_with_all_sources(
+    tiny_data: Path, tiny_recipe: Path, tmp_path: Path
+) -> None:
+    write_field(tmp_path / "field", tiny_data)
+    store = Store(tmp_path / "store")
+    recipe = read_recipe(write_recipe(tmp_path / "two.toml", tiny_recipe), SETTINGS)
+    source = scan(tiny_data, store)
+    further = further_sources(recipe, source, store)
+    (copied, *_) = further[0].subset("labelled").files
+    audio = (SourceFile("recordings/XC1.mp3", 9, copied.sha256),)
+    subset = Subset("xeno_canto", "labelled", audio)
+    collected = Source("xeno-canto", tmp_path / "collection", (subset,), {"chosen.parquet": "1"})
+    dag = build_dag(recipe, source, store, [collected], further, keep_shards=False)
+    (leaks,) = [step for step in dag.of("leaks") if step.name == "leaks xeno_canto/0000"]
+    assert [row[:3] for row in leaks.config["found"]] == [
+        ["recordings/XC1.mp3", copied.path, "content"]
     ]
 
 
