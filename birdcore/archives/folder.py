@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from birdcore.archives.record import OTHER_SUFFIX
+from birdcore.archives.fields import OTHER_SUFFIX
 from birdcore.audio.container import AUDIO_SUFFIXES
 from birdcore.store.files import open_content, write_text
 

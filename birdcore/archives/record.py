@@ -5,30 +5,30 @@ as `1998-06-00`, numbers as text and text with HTML entities, licences as addres
 be read is taken as not said; only a record without an id is none.
 """
 
-import html
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
-from urllib.parse import urlsplit
 
-from birdcore.audio.container import AUDIO_SUFFIXES
-from birdcore.text import plain_text
+from birdcore.archives.fields import (
+    OTHER_SUFFIX,
+    RecordError,
+    address_of,
+    date_of,
+    id_of,
+    number_of,
+    suffix_of,
+    text_of,
+    texts_of,
+)
 
 PAGE = "https://xeno-canto.org"
-OTHER_SUFFIX = ".audio"
-LONGEST_TEXT, LONGEST_ADDRESS = 10_000, 2000
 LONGEST_S = 7 * 86_400.0
 """A length beyond a week is not said."""
 RESTRICTED = "restricted_species"
 RATINGS = {"A": 5.0, "B": 4.0, "C": 3.0, "D": 2.0, "E": 1.0}
 NO_SPECIES = frozenset({"sonus", "mystery"})
 XENO_CANTO_ID = re.compile(r"(?:\bXC|xeno-canto\.org/)(\d+)", re.ASCII | re.IGNORECASE)
-
-
-class RecordError(ValueError):
-    """A record of the archive that can't be used at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,38 +80,38 @@ def parse_record(raw: object) -> Record:
     """A record of the archive's JSON; raises RecordError where it has no usable id."""
     if not isinstance(raw, Mapping):
         raise RecordError("a record that is no table of fields")
-    number = _id(raw.get("id"))
-    genus, epithet = _text(raw.get("gen")), _text(raw.get("sp"))
-    group, file = _text(raw.get("grp")), _text(raw.get("file"))
-    status = _text(raw.get("status")).lower()
-    day, year, month = _date(_text(raw.get("date")))
+    number = id_of(raw.get("id"))
+    genus, epithet = text_of(raw.get("gen")), text_of(raw.get("sp"))
+    group, file = text_of(raw.get("grp")), text_of(raw.get("file"))
+    status = text_of(raw.get("status")).lower()
+    day, year, month = date_of(text_of(raw.get("date")))
     return Record(
         id=number,
         scientific_name=f"{genus} {epithet}".strip(),
-        subspecies=_text(raw.get("ssp")),
-        common_name=_text(raw.get("en")),
+        subspecies=text_of(raw.get("ssp")),
+        common_name=text_of(raw.get("en")),
         group=group,
-        recordist=_text(raw.get("rec")),
-        country=_text(raw.get("cnt")),
-        locality=_text(raw.get("loc")),
-        latitude=_number(raw.get("lat"), 90.0),
-        longitude=_number(raw.get("lon"), 180.0),
-        types=tuple(dict.fromkeys(t.lower() for t in _list(raw.get("type")))),
-        sex=_text(raw.get("sex")),
-        stage=_text(raw.get("stage")),
-        method=_text(raw.get("method")),
-        quality=q if (q := _text(raw.get("q")).upper()) in RATINGS else "",
-        length_s=_seconds(_text(raw.get("length"))),
+        recordist=text_of(raw.get("rec")),
+        country=text_of(raw.get("cnt")),
+        locality=text_of(raw.get("loc")),
+        latitude=number_of(raw.get("lat"), 90.0),
+        longitude=number_of(raw.get("lon"), 180.0),
+        types=tuple(dict.fromkeys(t.lower() for t in texts_of(raw.get("type")))),
+        sex=text_of(raw.get("sex")),
+        stage=text_of(raw.get("stage")),
+        method=text_of(raw.get("method")),
+        quality=q if (q := text_of(raw.get("q")).upper()) in RATINGS else "",
+        length_s=_seconds(text_of(raw.get("length"))),
         date=day,
         year=year,
         month=month,
-        licence=_licence(_text(raw.get("lic"))),
-        url=_address(_text(raw.get("url"))) or f"{PAGE}/{number}",
-        file_url=_address(file),
-        suffix=_suffix(_text(raw.get("file-name"))),
+        licence=_licence(text_of(raw.get("lic"))),
+        url=address_of(text_of(raw.get("url"))) or f"{PAGE}/{number}",
+        file_url=address_of(file),
+        suffix=suffix_of(text_of(raw.get("file-name"))),
         sample_rate=_rate(raw.get("smp")),
-        also=tuple(dict.fromkeys(_list(raw.get("also")))),
-        remarks=_text(raw.get("rmk")),
+        also=tuple(dict.fromkeys(texts_of(raw.get("also")))),
+        remarks=text_of(raw.get("rmk")),
         status=status,
         restricted=file == RESTRICTED or _is_redacted(raw.get("_meta")),
         pseudo_species=not (genus and epithet)
@@ -126,37 +126,8 @@ def rating(quality: str) -> float | None:
     return RATINGS.get(quality)
 
 
-def _id(value: object) -> int:
-    text = _text(value)
-    match = re.fullmatch(r"(?:XC)?([0-9]{1,15})", text, re.IGNORECASE)
-    if match is None or not int(match[1]):
-        raise RecordError(f"a record with the id {text[:40]!r}, which is no number above 0")
-    return int(match[1])
-
-
-def _text(value: object) -> str:
-    """One line of text; "" for what is none."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return ""
-    return plain_text(html.unescape(str(value)[:LONGEST_TEXT]))
-
-
-def _list(value: object) -> list[str]:
-    """The parts of `call, song`, or of a list."""
-    parts = value if isinstance(value, list) else _text(value).split(",")
-    return [text for part in parts if (text := _text(part))]
-
-
-def _number(value: object, most: float) -> float | None:
-    try:
-        number = float(_text(value))
-    except ValueError:
-        return None
-    return number if abs(number) <= most else None
-
-
 def _rate(value: object) -> int | None:
-    rate = _number(value, 10e6)
+    rate = number_of(value, 10e6)
     return int(rate) if rate is not None and rate >= 1 else None
 
 
@@ -169,24 +140,6 @@ def _seconds(length: str) -> float | None:
     return seconds if seconds <= LONGEST_S else None
 
 
-def _date(text: str) -> tuple[str, int | None, int | None]:
-    """A date to the precision to which it is one, its year and its month."""
-    match = re.match(r"([0-9]{4})(?:-([0-9]{1,2})(?:-([0-9]{1,2}))?)?(?![0-9])", text)
-    if match is None:
-        return "", None, None
-    year, month, day = (int(part or 0) for part in match.groups())
-    known_year = year if 1800 <= year < 2200 else None
-    known_month = month if 1 <= month <= 12 else None
-    if known_year is None:
-        return "", None, known_month
-    if known_month is None:
-        return f"{year:04d}", year, None
-    try:
-        return date(year, month, day).isoformat(), year, month
-    except ValueError:
-        return f"{year:04d}-{month:02d}", year, month
-
-
 def _licence(text: str) -> str:
     """`//creativecommons.org/licenses/by-nc-sa/4.0/` as `cc-by-nc-sa 4.0`; others as they are."""
     match = re.search(r"creativecommons\.org/(licenses|publicdomain)/(.+)", text, re.IGNORECASE)
@@ -196,22 +149,6 @@ def _licence(text: str) -> str:
     version = [part for part in rest if not part.startswith(("deed", "legalcode"))]
     short = {"zero": "cc0", "mark": "pdm"}.get(name, name)
     return " ".join([short if match[1].lower() == "publicdomain" else f"cc-{name}", *version])
-
-
-def _address(text: str) -> str | None:
-    """An http(s) address without a password; `//` in front is taken as https."""
-    address = f"https:{text}" if text.startswith("//") else text
-    try:
-        parts = urlsplit(address)
-    except ValueError:
-        return None
-    usable = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
-    return address if usable and len(address) <= LONGEST_ADDRESS else None
-
-
-def _suffix(name: str) -> str:
-    suffix = f".{name.rpartition('.')[2].lower()}"
-    return suffix if suffix in AUDIO_SUFFIXES else OTHER_SUFFIX
 
 
 def _is_redacted(meta: object) -> bool:

@@ -17,7 +17,8 @@ import requests
 from birdcore.archives.answer import parse_answer, parse_count
 from birdcore.archives.client import Archive, get
 from birdcore.archives.errors import KEY_NAME, ArchiveError, Refused, error_text
-from birdcore.archives.record import Record, RecordError, parse_record
+from birdcore.archives.fields import RecordError
+from birdcore.archives.record import Record, parse_record
 from birdcore.archives.record_table import read_notes, read_records, write_records
 from birdcore.config.xeno_canto import XenoCanto
 from birdcore.store.artifact import Progress

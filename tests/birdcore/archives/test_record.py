@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdcore.archives.record import OTHER_SUFFIX, Record, RecordError, parse_record, rating
+from birdcore.archives.fields import OTHER_SUFFIX, RecordError
+from birdcore.archives.record import Record, parse_record, rating
 from birdcore.archives.record_table import read_notes, read_records, write_records
 from birdcore.audio.container import AUDIO_SUFFIXES
 
