@@ -1,4 +1,4 @@
-"""The flow `collect`: downloads what a recipe selects from Xeno-canto into a folder.
+"""The flow `collect`: downloads what a recipe selects from public archives into a folder.
 
 Search, select, download; each only as far as it is not done already. Run alone or before the
 pipeline, by hand or every night.
@@ -13,7 +13,7 @@ from prefect.futures import wait
 from prefect.runtime import deployment, flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from birdcore.archives.folder import failures
+from birdcore.archives.folder import failures, folder_of, name_of
 from birdcore.archives.partial import sweep
 from birdcore.archives.search import queries_of
 from birdcore.archives.selection_state import (
@@ -23,11 +23,12 @@ from birdcore.archives.selection_state import (
     update_selection,
     write_failed,
 )
-from birdcore.config import XenoCanto, read_recipe
+from birdcore.config import Criteria, read_recipe
 from birdcore.sources.collection import competition_of
-from birdcore.sources.tables import read_tables
+from birdcore.sources.tables import Tables, read_tables
 from birdcore.text import plain_text
 from flows.messages import failure_of
+from flows.request import archives_of
 from tasks.archive import download, search, set_limit
 from tasks.stop import end_with_starter, report_crash, stopping
 
@@ -64,41 +65,55 @@ def collect(
     """
     if deployment.id:
         end_with_starter(lambda: report_crash(flow_run.id))
-    criteria = read_recipe(Path(recipe), settings).xeno_canto
-    if criteria is None:
-        raise ValueError(
-            f"{recipe} has no table [xeno_canto], which selects the recordings to download"
-        )
+    archives = archives_of(read_recipe(Path(recipe), settings), recipe)
     stopping.clear()
     try:
-        return _collect(criteria, Path(data), Path(collection))
+        tables = read_tables(Path(data))
+        counts, failed = [], []
+        for criteria in archives:
+            folder = folder_of(Path(collection), criteria.table)
+            try:
+                counts.append(_collect(criteria, tables, folder))
+            except CollectFailed as error:  # another archive may be there
+                failed.append(str(error))
+        if failed:
+            raise CollectFailed("\n".join(failed))
+        return _sums(counts)
     except BaseException:
         stopping.set()
         raise
 
 
-def _collect(criteria: XenoCanto, data: Path, folder: Path) -> dict[str, Any]:
-    log = get_run_logger()
-    set_limit(criteria.per_second)
+def _sums(counts: list[dict[str, Any]]) -> dict[str, Any]:
+    """The counts of all archives together, and where all of their tables are."""
+    numbers = ("wanted", "left_out", "fetched", "bytes", "not_there")
+    sums = {name: sum(each[name] for each in counts) for name in numbers}
+    return sums | {"tables": ", ".join(each["tables"] for each in counts)}
+
+
+def _collect(criteria: Criteria, tables: Tables, folder: Path) -> dict[str, Any]:
+    log, source = get_run_logger(), criteria.data()
+    set_limit(source, criteria.per_second)
+    age_s = 3600 * criteria.search_age_h
     searches = [
-        search.submit(
-            query, criteria.site, str(folder), 3600 * criteria.search_age_h, criteria.per_page
-        )
+        search.submit(query, source, criteria.site, str(folder), age_s, criteria.per_page)
         for query in queries_of(criteria)
     ]
     wait(searches)
     _refuse_failed(searches)
-    competition = competition_of(read_tables(data))
+    competition = competition_of(tables, criteria)
     selected = update_selection(folder, criteria, competition)
     sweep(folder)
     todo = [record.id for record in missing(folder, selected.chosen)]
     log.info(
-        "%d recordings wanted, %d left out, %d to fetch",
+        "%s: %d recordings wanted, %d left out, %d to fetch", criteria.title,
         len(selected.chosen), len(selected.left_out), len(todo),
     )  # fmt: skip
     chosen = str(chosen_path(folder, criteria, competition))
     downloads = [
-        download.submit(at // SHARD, todo[at : at + SHARD], chosen, criteria.site, str(folder))
+        download.submit(
+            at // SHARD, todo[at : at + SHARD], chosen, source, criteria.site, str(folder)
+        )
         for at in range(0, len(todo), SHARD)
     ]
     wait(downloads)
@@ -107,7 +122,8 @@ def _collect(criteria: XenoCanto, data: Path, folder: Path) -> dict[str, Any]:
     for why, count in not_there.items():
         log.warning("%d not to be had: %s", count, plain_text(why))
     failed = [
-        {"recording": f"XC{f.id}", "why": plain_text(f.reason)} for f in failures(folder).values()
+        {"recording": name_of(folder, f.id), "why": plain_text(f.reason)}
+        for f in failures(folder).values()
     ]
     if failed:
         create_table_artifact(failed, key="failed", description="Recordings that can't be had")

@@ -12,10 +12,11 @@ from rich.table import Table
 
 from birdcore.archives.client import Refused, open_archive, pace
 from birdcore.archives.errors import KEY_NAME
+from birdcore.archives.folder import folder_of
 from birdcore.archives.record import Record
 from birdcore.archives.search import fresh_search
 from birdcore.archives.selection_state import SEARCHES, missing, stale, update_selection
-from birdcore.config import XenoCanto
+from birdcore.config import Criteria, XenoCanto
 from birdcore.sources.collection import competition_of
 from birdcore.sources.tables import Tables
 from flows.environment import use_users_server, users_server
@@ -30,14 +31,23 @@ SLACK_S = 0.4
 """Measured time of a request beyond the rate: the call to the server that limits it."""
 
 
-def dry_run(criteria: XenoCanto, tables: Tables | None, folder: Path) -> Table:
+def dry_run(criteria: Criteria, tables: Tables | None, collection: Path) -> Table:
     """A table by species of what would be fetched, with what it all comes to in its caption."""
+    folder = folder_of(collection, criteria.table)
     if queries := stale(folder, criteria):
-        with open_archive(criteria.site, _key(), pace(criteria.per_second)) as archive:
+        key = _key() if isinstance(criteria, XenoCanto) else ""
+        with open_archive(criteria.site, key, pace(criteria.per_second)) as archive:
             for query in queries:
                 age_s = 3600 * criteria.search_age_h
-                fresh_search(archive, query, folder / SEARCHES, age_s, per_page=criteria.per_page)
-    selected = update_selection(folder, criteria, competition_of(tables))
+                fresh_search(
+                    archive,
+                    query,
+                    folder / SEARCHES,
+                    age_s,
+                    per_page=criteria.per_page,
+                    source=criteria.data(),
+                )
+    selected = update_selection(folder, criteria, competition_of(tables, criteria))
     todo = missing(folder, selected.chosen)
     by_species: dict[str, list[Record]] = defaultdict(list)
     for record in todo:

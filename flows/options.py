@@ -55,7 +55,8 @@ StoreUrl: TypeAlias = Annotated[
     typer.Option("--store", metavar="URL", help="Artifact store: a folder, or s3://bucket/prefix."),
 ]
 Collection: TypeAlias = Annotated[
-    Path, typer.Option("--collection", metavar="DIR", help="Folder of Xeno-canto recordings.")
+    Path,
+    typer.Option("--collection", metavar="DIR", help="Folder of recordings of public archives."),
 ]
 Settings: TypeAlias = Annotated[
     list[str],

@@ -71,7 +71,7 @@ def pipeline(
         store: Folder of the artifact store, or the URL of one that machines share.
         out: Folder for submission, scores and tables.
         settings: KEY=VALUE over the recipe's own, such as seed=1.
-        collection: Folder of Xeno-canto recordings.
+        collection: Folder of recordings of public archives.
         only: Run what is missing of this stage alone.
         until: Run this stage and all that it needs.
         from_stage: This stage and what follows it, made again.

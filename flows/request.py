@@ -6,7 +6,7 @@ Kept apart from both, so that a plan and the run that follows it can't differ.
 from dataclasses import replace
 from pathlib import Path
 
-from birdcore.config import Recipe, read_recipe
+from birdcore.config import Criteria, Recipe, read_recipe
 from birdcore.config.without_soundscapes import without_soundscapes
 from birdcore.csv_table import Problem
 from birdcore.sources.data_folder import read_data
@@ -47,14 +47,32 @@ def fitted(recipe: Recipe, source: Source) -> tuple[Recipe, Source]:
     return recipe, replace(source, problems=(*source.problems, *said))
 
 
+def archives_of(recipe: Recipe, path: str) -> tuple[Criteria, ...]:
+    """What a recipe selects of public archives; raises ValueError where that is nothing."""
+    if not recipe.archives:
+        raise ValueError(
+            f"{path} has no table [xeno_canto] or [inaturalist], which select the recordings to "
+            "download"
+        )
+    return recipe.archives
+
+
 def collection_is_due(recipe: Recipe, source: Source, request: RunRequest) -> bool:
     """Whether recordings have to be searched for or downloaded before the run."""
-    if recipe.collects is None:
+    if not recipe.collects:
         return False
+    from birdcore.archives.folder import folder_of
     from birdcore.archives.selection_state import due
     from birdcore.sources.collection import competition_of  # these import an HTTP client
 
-    return due(Path(request.collection), recipe.collects, competition_of(source.metadata))
+    return any(
+        due(
+            folder_of(Path(request.collection), criteria.table),
+            criteria,
+            competition_of(source.metadata, criteria),
+        )
+        for criteria in recipe.collects
+    )
 
 
 def requested_dag(

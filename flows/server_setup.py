@@ -22,7 +22,7 @@ from prefect.workers.process import ProcessWorker
 from flows.deployments import read_deployments, register
 from flows.environment import ROOT
 from flows.server import ServerError
-from tasks.archive import have_archive_limit
+from tasks.archive import have_archive_limits
 from tasks.train import have_gpu_limit
 
 YAML = ROOT / "deployments" / "prefect.yaml"
@@ -53,7 +53,7 @@ def set_up(say: Callable[[str], object] = lambda _: None) -> None:
     with get_client(sync_client=True) as client:
         for pool in POOLS:
             _ensure_pool(client, pool)
-        have_archive_limit()
+        have_archive_limits()
         have_gpu_limit()
         try:
             for title, deployment in read_deployments(YAML, ROOT).items():

@@ -1,4 +1,4 @@
-"""Tasks that query the archive: searches and downloads, its key, and one rate limit for all.
+"""Tasks that query an archive: searches and downloads, its key, and one rate limit for all.
 
 Results are cached by the collection's folder, which has each recording once: a retry or a later run
 requests what is missing, whatever Prefect remembers.
@@ -23,17 +23,20 @@ from birdcore.archives.errors import KEY_NAME
 from birdcore.archives.record_table import read_records
 from birdcore.archives.search import fresh_search
 from birdcore.archives.selection_state import SEARCHES
+from birdcore.config import INaturalist, XenoCanto
 from tasks.progress import progress_of
 from tasks.stage import can_recover
 
-LIMIT = "xeno-canto"
+SOURCES = (XenoCanto.data(), INaturalist.data())
+"""What a round's `data` calls the archives; their rate limits have these names."""
 SECRET = "xeno-canto-key"
 
 
 @contextmanager
-def archive_of(site: str) -> Iterator[Archive]:
-    """The archive, queried no faster than the limit allows. The key never leaves the task."""
-    with open_archive(site, archive_key(), lambda: rate_limit(LIMIT, strict=True)) as archive:
+def archive_of(site: str, source: str) -> Iterator[Archive]:
+    """An archive, queried no faster than its limit allows. The key never leaves the task."""
+    key = archive_key() if source == XenoCanto.data() else ""
+    with open_archive(site, key, lambda: rate_limit(source, strict=True)) as archive:
         yield archive
 
 
@@ -49,20 +52,21 @@ def archive_key() -> str:
     return str(block.get())
 
 
-def have_archive_limit() -> None:
-    """A limit on a server that has none: polite until a recipe says how fast."""
+def have_archive_limits() -> None:
+    """Limits on a server that has none: polite until a recipe says how fast."""
     with get_client(sync_client=True) as client:
-        try:
-            client.read_global_concurrency_limit_by_name(LIMIT)
-        except ObjectNotFound:
-            set_limit(1.0)
+        for source in SOURCES:
+            try:
+                client.read_global_concurrency_limit_by_name(source)
+            except ObjectNotFound:
+                set_limit(source, 1.0)
 
 
-def set_limit(per_second: float) -> None:
-    """The limit on the server: one request at a time, `per_second` of them in the long run."""
+def set_limit(source: str, per_second: float) -> None:
+    """An archive's limit on the server: one request at a time, `per_second` in the long run."""
     with get_client(sync_client=True) as client:
         client.upsert_global_concurrency_limit_by_name(
-            LIMIT, limit=1, slot_decay_per_second=per_second
+            source, limit=1, slot_decay_per_second=per_second
         )
 
 
@@ -75,13 +79,28 @@ def set_limit(per_second: float) -> None:
     retry_jitter_factor=0.5,
     retry_condition_fn=can_recover,
 )
-def search(query: str, site: str, collection: str, max_age_s: float, per_page: int) -> int:
-    """How many recordings the archive lists; queried only where the last answer is older."""
-    folder = Path(collection) / SEARCHES
-    with archive_of(site) as archive, progress_of(f"search {query}") as progress:
-        return len(
-            fresh_search(archive, query, folder, max_age_s, progress=progress, per_page=per_page)
+def search(query: str, source: str, site: str, folder: str, max_age_s: float, per_page: int) -> int:
+    """How many recordings an archive lists; queried only where the last answer is older.
+
+    Args:
+        query: In the archive's own terms.
+        source: What a round's `data` calls the archive.
+        site: Its address.
+        folder: Its recordings'.
+        max_age_s: Of an answer that is used again.
+        per_page: Records of a page.
+    """
+    with archive_of(site, source) as archive, progress_of(f"search {query}") as progress:
+        found = fresh_search(
+            archive,
+            query,
+            Path(folder) / SEARCHES,
+            max_age_s,
+            progress=progress,
+            per_page=per_page,
+            source=source,
         )
+    return len(found)
 
 
 @task(
@@ -94,10 +113,10 @@ def search(query: str, site: str, collection: str, max_age_s: float, per_page: i
     retry_condition_fn=can_recover,
 )
 def download(
-    number: int, ids: Sequence[int], chosen: str, site: str, collection: str
+    number: int, ids: Sequence[int], chosen: str, source: str, site: str, folder: str
 ) -> dict[str, Any]:
-    """What came of the recordings `ids` of the table `chosen`: counts, bytes and failures."""
+    """What came of the recordings `ids` of the selection `chosen`: counts, bytes and failures."""
     chosen_ids = set(ids)
     records = [record for record in read_records(Path(chosen)) if record.id in chosen_ids]
-    with archive_of(site) as archive, progress_of(f"download {number:04d}") as progress:
-        return dict(fetch_all(archive, records, Path(collection), progress).metrics)
+    with archive_of(site, source) as archive, progress_of(f"download {number:04d}") as progress:
+        return dict(fetch_all(archive, records, Path(folder), progress).metrics)

@@ -17,7 +17,7 @@ from birdcore.archives import folder as collection
 from birdcore.archives import publish
 from birdcore.archives.client import Archive, is_api
 from birdcore.archives.errors import ArchiveError, Refused, Unusable
-from birdcore.archives.folder import Failed, Fetched
+from birdcore.archives.folder import Failed, Fetched, name_of
 from birdcore.archives.pacing import backoff_s
 from birdcore.archives.partial import Partial, held
 from birdcore.archives.quota import DiskQuota
@@ -44,13 +44,14 @@ class DownloadResult:
     fetched: tuple[Fetched, ...]
     there: tuple[Fetched, ...]
     unusable: tuple[Failed, ...]
+    folder: Path
 
     @property
     def metrics(self) -> Metrics:
         return {
             "fetched": len(self.fetched),
             "there": len(self.there),
-            "unusable": {f"XC{f.id}": f.reason for f in self.unusable},
+            "unusable": {name_of(self.folder, f.id): f.reason for f in self.unusable},
             "bytes": sum(f.bytes for f in self.fetched),
         }
 
@@ -135,11 +136,11 @@ def fetch_all(
             else:
                 in_a_row = 0
             done = len(fetched) + len(there) + len(unusable) + len(setbacks)
-            progress(done, total, f"XC{record.id}")
+            progress(done, total, name_of(folder, record.id))
         waiting = busy
     if setbacks:
         raise _unavailable(setbacks, total)
-    return DownloadResult(tuple(fetched), tuple(there), tuple(unusable))
+    return DownloadResult(tuple(fetched), tuple(there), tuple(unusable), folder)
 
 
 def _unavailable(setbacks: list[str], total: int) -> ArchiveError:
@@ -167,7 +168,7 @@ def _fetch(context: _Context, record: Record, wait: bool) -> tuple[Fetched, bool
 
 @contextmanager
 def _recording_failure(record: Record, context: _Context, partial: Partial) -> Iterator[None]:
-    folder = context.folder
+    folder, name = context.folder, name_of(context.folder, record.id)
     try:
         yield
     except Refused as error:
@@ -181,7 +182,7 @@ def _recording_failure(record: Record, context: _Context, partial: Partial) -> I
         # The first time stays, so that it is seen how long it has been so.
         failed = replace(before, permanent=before.permanent or gone)
         collection.note_failed(folder, failed)
-        raise Unusable(failed) from None
+        raise Unusable(failed, name) from None
     except Unusable as why:
         partial.remove()
         collection.note_failed(folder, why.failed)
@@ -193,7 +194,7 @@ def _recording_failure(record: Record, context: _Context, partial: Partial) -> I
         met = before.sha256 if before else ""
         note = Failed(record.id, str(error), False, collection.now(), met)
         collection.note_failed(folder, note)
-        raise ArchiveError(f"XC{record.id}: {error}") from None
+        raise ArchiveError(f"{name}: {error}") from None
 
 
 def _age_s(failed: Failed) -> float:
@@ -210,12 +211,13 @@ def _download(context: _Context, record: Record, partial: Partial) -> None:
     Bytes that can't be used are doubted once: the archive is asked for more of them, or again.
     Where it has no others the recording is unusable, for good if an earlier run met the same.
     """
+    name = name_of(context.folder, record.id)
     before = collection.failure(context.folder, record.id)
     if before and before.permanent:
-        raise Unusable(replace(before, when=collection.now()))
+        raise Unusable(replace(before, when=collection.now()), name)
     if record.file_url is None:
         reason = "the archive does not give its file away"
-        raise Unusable(Failed(record.id, reason, False, collection.now()))
+        raise Unusable(Failed(record.id, reason, False, collection.now()), name)
     context.quota.check(0)
     why, doubted = "", ""
     for attempt in range(context.archive.retries + 1):
@@ -233,7 +235,7 @@ def _download(context: _Context, record: Record, partial: Partial) -> None:
             if sha256 == doubted:
                 for_good = before is not None and before.sha256 == sha256
                 failed = Failed(record.id, why, for_good, collection.now(), sha256)
-                raise Unusable(failed) from None
+                raise Unusable(failed, name) from None
             doubted = sha256
             partial.doubt()
     raise ArchiveError(f"{why}; tried {context.archive.retries + 1} times")

@@ -39,12 +39,12 @@ class Refused(ValueError):
 class Unusable(ValueError):
     """A recording that can't be had or used; `failed` is the note of it in the collection."""
 
-    def __init__(self, failed: Failed) -> None:
-        super().__init__(failed)
-        self.failed = failed
+    def __init__(self, failed: Failed, name: str) -> None:
+        super().__init__(failed, name)
+        self.failed, self.name = failed, name
 
     def __str__(self) -> str:
-        return f"XC{self.failed.id}: {self.failed.reason}"
+        return f"{self.name}: {self.failed.reason}"
 
 
 def status_error(status: int, url: str, query: str, said: str) -> ArchiveError | Refused:

@@ -5,6 +5,9 @@
     failed/XC551455.json      why it could not be had
     partial/XC551455.part     a download under way, or what a killed one left (see partial.py)
 
+Those of iNaturalist are called iNat263113 and lie in a folder of the same kind in this one,
+`inaturalist`, since each archive counts its own.
+
 One small note per recording, each there in full or not at all: any number of processes may add to
 a collection without waiting for each other. A recording without a note was published by a process
 that was killed just then; one whose size is not that of its note is not taken for what it was.
@@ -22,6 +25,7 @@ from birdcore.archives.fields import OTHER_SUFFIX
 from birdcore.audio.container import AUDIO_SUFFIXES
 from birdcore.store.files import open_content, write_text
 
+INATURALIST = "inaturalist"
 RECORDINGS, FETCHED, FAILED, PARTIAL = "recordings", "fetched", "failed", "partial"
 SUFFIXES = AUDIO_SUFFIXES | {OTHER_SUFFIX}
 
@@ -57,17 +61,36 @@ LARGEST_NOTE = 1 << 16
 _TYPES: dict[object, type] = {int: int, str: str, bool: bool}
 
 
+def folder_of(collection: Path, table: str) -> Path:
+    """The folder of an archive in a collection, by the archive's table in the recipe.
+
+    Raises:
+        ValueError: The collection has the name of the folder of iNaturalist.
+    """
+    if collection.name == INATURALIST:
+        raise ValueError(
+            f"{collection} has the name of the folder that iNaturalist has in a collection: "
+            "give another --collection, such as the folder above it"
+        )
+    return collection / INATURALIST if table == INATURALIST else collection
+
+
+def name_of(folder: Path, number: int) -> str:
+    """What a recording of a folder is called, such as XC551455 or iNat263113."""
+    return f"{'iNat' if folder.name == INATURALIST else 'XC'}{number}"
+
+
 def set_up(folder: Path) -> None:
     """Make the collection's folders where they are not there."""
     for name in (RECORDINGS, FETCHED, FAILED, PARTIAL):
         (folder / name).mkdir(parents=True, exist_ok=True)
 
 
-def recording_name(number: int, suffix: str) -> str:
+def recording_name(folder: Path, number: int, suffix: str) -> str:
     """The file name of a recording; nothing else from the archive has a part in it."""
     assert isinstance(number, int), number
     assert suffix in SUFFIXES, suffix
-    return f"XC{number}{suffix}"
+    return name_of(folder, number) + suffix
 
 
 def recording_path(folder: Path, fetched: Fetched) -> Path:
@@ -127,7 +150,7 @@ def now() -> str:
 
 
 def _path(folder: Path, kind: str, number: int) -> Path:
-    return folder / kind / f"XC{number}.json"
+    return folder / kind / f"{name_of(folder, number)}.json"
 
 
 def _write(path: Path, note: Fetched | Failed) -> None:
@@ -138,7 +161,7 @@ def _write(path: Path, note: Fetched | Failed) -> None:
 def _notes(folder: Path, kind: type[Note]) -> list[Note]:
     """All notes that can be read, by id."""
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
-        paths = [e.path for e in entries if e.name.startswith("XC") and e.name.endswith(".json")]
+        paths = [e.path for e in entries if e.name.endswith(".json")]
         notes = (_read(path, kind) for path in paths)
         return sorted((note for note in notes if note is not None), key=lambda note: note.id)
     return []
@@ -153,7 +176,7 @@ def _read(path: Path | str, kind: type[Note]) -> Note | None:
         return None
     if not all(isinstance(getattr(note, f.name), _TYPES[f.type]) for f in fields(kind)):
         return None
-    stem = f"XC{note.id}"
+    stem = name_of(Path(path).parents[1], note.id)
     if not str(path).endswith(f"/{stem}.json"):
         return None
     if isinstance(note, Fetched):

@@ -18,11 +18,11 @@ from dataclasses import asdict, dataclass, replace
 from io import FileIO
 from pathlib import Path
 
-from birdcore.archives.folder import FAILED, FETCHED, LARGEST_NOTE, PARTIAL, failure, find
+from birdcore.archives.folder import FAILED, FETCHED, LARGEST_NOTE, PARTIAL, failure, find, name_of
 from birdcore.store.files import open_content, read_regular, write_text
 
-OURS = re.compile(r"XC([0-9]+)\.(?:part|json)|\.XC([0-9]+)\.json\..*")
-TORN = re.compile(r"\.XC[0-9]+\.json\.")
+OURS = re.compile(r"(?:XC|iNat)([0-9]+)\.(?:part|json)|\.(?:XC|iNat)([0-9]+)\.json\..*")
+TORN = re.compile(r"\.(?:XC|iNat)[0-9]+\.json\.")
 SETTLED_S = 3600.0
 
 
@@ -98,7 +98,7 @@ def held(folder: Path, number: int, wait: bool = True) -> Iterator[Partial]:
 
     Raises BlockingIOError where another has it and `wait` is False.
     """
-    path = folder / PARTIAL / f"XC{number}.part"
+    path = folder / PARTIAL / f"{name_of(folder, number)}.part"
     while True:
         with open(path, "ab", buffering=0, opener=open_content) as file:
             fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -122,7 +122,7 @@ def sweep(folder: Path) -> int:
             is_over = find(folder, number) or (failed and failed.permanent)
             if is_over or not partial.size or not partial.origin():
                 partial.remove()
-            for torn in partial.path.parent.glob(f".XC{number}.json.*"):
+            for torn in partial.path.parent.glob(f".{name_of(folder, number)}.json.*"):
                 torn.unlink()  # only who holds the partial writes here, and that is us
     for path in before:
         with suppress(FileNotFoundError):

@@ -32,7 +32,7 @@ def check(record: Record, path: Path) -> None:
 
 def publish(record: Record, folder: Path, partial: Partial) -> Fetched:
     """Give a checked partial its name under `recordings/`, and write its note after that."""
-    path = folder / RECORDINGS / collection.recording_name(record.id, record.suffix)
+    path = folder / RECORDINGS / collection.recording_name(folder, record.id, record.suffix)
     sync(partial.path)
     partial.path.rename(path)
     sync(path.parent)
@@ -43,7 +43,7 @@ def publish(record: Record, folder: Path, partial: Partial) -> Fetched:
 
 def adopt(record: Record, folder: Path) -> Fetched | None:
     """The recording whose process was killed after it had published it, before it had noted it."""
-    path = folder / RECORDINGS / collection.recording_name(record.id, record.suffix)
+    path = folder / RECORDINGS / collection.recording_name(folder, record.id, record.suffix)
     if not path.exists() or collection.has_note(folder, record.id):
         return None
     try:

@@ -28,6 +28,8 @@ LONGEST_S = 7 * 86_400.0
 RESTRICTED = "restricted_species"
 RATINGS = {"A": 5.0, "B": 4.0, "C": 3.0, "D": 2.0, "E": 1.0}
 NO_SPECIES = frozenset({"sonus", "mystery"})
+SOUND_ID = re.compile(r"(?:\biNat|\binaturalist[\w.-]*/sounds/)(\d+)", re.ASCII | re.IGNORECASE)
+OBSERVATION_ID = re.compile(r"//[\w.-]+/observations/(\d+)", re.ASCII)
 XENO_CANTO_ID = re.compile(r"(?:\bXC|xeno-canto\.org/)(\d+)", re.ASCII | re.IGNORECASE)
 
 
@@ -164,3 +166,22 @@ def xeno_canto_id(text: str) -> int | None:
     """
     found = XENO_CANTO_ID.search(text)
     return int(found[1]) if found else None
+
+
+def inaturalist_id(text: str) -> int | None:
+    """The number of a sound in a file name such as `1462711/iNat263113.ogg` or its address."""
+    found = SOUND_ID.search(text)
+    return int(found[1]) if found else None
+
+
+def observation_of(text: str) -> int | None:
+    """The number of an observation in its address, on any of the sites of iNaturalist."""
+    found = OBSERVATION_ID.search(text)
+    return int(found[1]) if found else None
+
+
+def archive_name(text: str) -> str | None:
+    """What an archive's recording is called that a file name or an address is of: XC7, iNat7."""
+    if (number := xeno_canto_id(text)) is not None:
+        return f"XC{number}"
+    return None if (number := inaturalist_id(text)) is None else f"iNat{number}"

@@ -1,4 +1,4 @@
-"""Searching Xeno-canto: queries in its tags, page after page, and searches of the day re-used.
+"""Searching Xeno-canto: queries in its tags, page after page; searches of the day are re-used.
 
 The archive has no OR: criteria of several kinds (species, countries, …) become one query for each
 combination. A listing may shift while it is read, so a recording may come twice or a last page
@@ -14,13 +14,14 @@ from pathlib import Path
 
 import requests
 
+from birdcore.archives import inaturalist
 from birdcore.archives.answer import parse_answer, parse_count
 from birdcore.archives.client import Archive, get
 from birdcore.archives.errors import KEY_NAME, ArchiveError, Refused, error_text
 from birdcore.archives.fields import RecordError
 from birdcore.archives.record import Record, parse_record
 from birdcore.archives.record_table import read_notes, read_records, write_records
-from birdcore.config.xeno_canto import XenoCanto
+from birdcore.config import Criteria, INaturalist, XenoCanto
 from birdcore.store.artifact import Progress
 from birdcore.store.store import no_progress
 
@@ -34,13 +35,16 @@ MOST_RECORDS, MOST_PAGES = 3_000_000, 20_000
 UNREADABLE = (OSError, ValueError, KeyError, TypeError)
 
 
-def queries_of(criteria: XenoCanto) -> list[str]:
+def queries_of(criteria: Criteria) -> list[str]:
     """A query for each combination of one criterion of every kind that has any.
 
     Example:
         >>> queries_of(XenoCanto(species=("Parus major",), countries=("Peru", "Chile")))
         ['sp:"Parus major" cnt:Peru', 'sp:"Parus major" cnt:Chile']
     """
+    if isinstance(criteria, INaturalist):
+        return inaturalist.queries_of(criteria)
+    assert isinstance(criteria, XenoCanto)
     kinds = (
         [_tag("sp", name) for name in criteria.species],
         [_tag("cnt", name) for name in criteria.countries],
@@ -103,17 +107,19 @@ def fresh_search(
     now: datetime | None = None,
     progress: Progress = no_progress,
     per_page: int = PER_PAGE,
+    source: str = XenoCanto.data(),
 ) -> list[Record]:
-    """What `search` found up to `max_age_s` ago, from its file in the folder, or finds now.
+    """What an archive found up to `max_age_s` ago, or finds now.
 
-    The file's notes say for which query, of which site, and when the archive was asked. `now` has
-    a time zone.
+    It is kept in a file of the folder, whose notes say for which query, of which site, and when the
+    archive was asked. `source` is what a round's `data` calls it. `now` has a time zone.
     """
     now = now or datetime.now(UTC)
     known = known_search(folder, archive.site, query, max_age_s, now)
     if known is not None:
         return known
-    records = search(archive, query, progress, per_page)
+    find = inaturalist.search if source == INaturalist.data() else search
+    records = find(archive, query, progress, per_page)
     folder.mkdir(parents=True, exist_ok=True)
     notes = {"site": archive.site, "query": query, "asked": now.isoformat()}
     write_records(_file(folder, archive.site, query), records, notes)

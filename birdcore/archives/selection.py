@@ -12,16 +12,20 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from birdcore.archives.record import Record, rating
-from birdcore.config.xeno_canto import XenoCanto
+from birdcore.archives.record import Record, observation_of, rating
+from birdcore.config import Criteria, INaturalist, XenoCanto
 
 
 @dataclass(frozen=True)
 class Competition:
-    """What the competition has: its species' scientific names, and ids of the archive."""
+    """What the competition has: its species' scientific names, and ids of the archive.
+
+    `observations` are those of iNaturalist, which may have several sounds with ids of their own.
+    """
 
     species: frozenset[str] = frozenset()
     ids: frozenset[int] = frozenset()
+    observations: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,12 @@ class Selected:
     left_out: list[LeftOut]
 
 
-def select(records: Iterable[Record], criteria: XenoCanto, competition: Competition) -> Selected:
+def select(records: Iterable[Record], criteria: Criteria, competition: Competition) -> Selected:
     """Choose records.
 
     Args:
         records: What searches found; of records with one id, the first is taken.
-        criteria: The recipe's [xeno_canto].
+        criteria: The recipe's [xeno_canto] or [inaturalist].
         competition: Species and recordings of the data folder.
 
     Returns:
@@ -78,8 +82,19 @@ def select(records: Iterable[Record], criteria: XenoCanto, competition: Competit
 Check: TypeAlias = Callable[[Record], str | None]
 
 
-def _checks(criteria: XenoCanto, competition: Competition) -> list[Check]:
+def _checks(criteria: Criteria, competition: Competition) -> list[Check]:
     """Functions that say why a record is left out, or None; the first reason counts."""
+    if isinstance(criteria, INaturalist):
+        return [
+            _file,
+            _species,
+            *([] if criteria.taxa else [_asked_for(criteria)]),
+            _grade(criteria),
+            _competition(criteria, competition),
+            _reserved,
+            _licence(criteria),
+        ]
+    assert isinstance(criteria, XenoCanto)
     return [
         _file,
         *([] if criteria.pseudo_species else [_species]),
@@ -104,9 +119,10 @@ def _species(record: Record) -> str | None:
     return "its species is questioned" if record.status == "questioned" else None
 
 
-def _asked_for(criteria: XenoCanto) -> Check:
+def _asked_for(criteria: Criteria) -> Check:
     """The archive's search takes the beginning of a name for the name."""
-    species, countries = set(map(_folded, criteria.species)), set(map(_folded, criteria.countries))
+    species = set(map(_folded, criteria.species))
+    countries = set(map(_folded, criteria.countries if isinstance(criteria, XenoCanto) else ()))
 
     def check(record: Record) -> str | None:
         if species and _folded(record.scientific_name) not in species:
@@ -118,11 +134,11 @@ def _asked_for(criteria: XenoCanto) -> Check:
     return check
 
 
-def _competition(criteria: XenoCanto, competition: Competition) -> Check:
+def _competition(criteria: Criteria, competition: Competition) -> Check:
     names = set(map(_folded, competition.species))
 
     def check(record: Record) -> str | None:
-        if record.id in competition.ids:
+        if record.id in competition.ids or observation_of(record.url) in competition.observations:
             return "in the competition's training data"
         is_its = _folded(record.scientific_name) in names
         if is_its and criteria.competition == "out":
@@ -160,7 +176,22 @@ def _length(criteria: XenoCanto) -> Check:
     return check
 
 
-def _licence(criteria: XenoCanto) -> Check:
+def _grade(criteria: INaturalist) -> Check:
+    def check(record: Record) -> str | None:
+        wanted = record.status in criteria.quality_grades
+        return None if wanted else f"quality grade {record.status or 'not said'}"
+
+    return check
+
+
+def _reserved(record: Record) -> str | None:
+    """Without a licence all rights of a sound are reserved, whatever else is excluded."""
+    if not record.licence:
+        return "all rights reserved"
+    return None if record.licence.startswith(("cc", "pd")) else f"licence {record.licence}"
+
+
+def _licence(criteria: Criteria) -> Check:
     def check(record: Record) -> str | None:
         if not criteria.exclude_licenses:
             return None

@@ -22,8 +22,8 @@ from birdcore.archives.record import Record
 from birdcore.archives.record_table import read_records, write_records
 from birdcore.archives.search import is_known, known_search, queries_of
 from birdcore.archives.selection import Competition, Selected, select
+from birdcore.config import Criteria, INaturalist
 from birdcore.config.section import defaults_of
-from birdcore.config.xeno_canto import XenoCanto
 from birdcore.store.artifact import differing
 from birdcore.store.files import write_text
 from birdcore.text import to_csv
@@ -37,7 +37,7 @@ VERSION = 1
 """Of what criteria mean: raise it when a default of [xeno_canto] changes."""
 
 
-def stale(folder: Path, criteria: XenoCanto, now: datetime | None = None) -> list[str]:
+def stale(folder: Path, criteria: Criteria, now: datetime | None = None) -> list[str]:
     """The queries whose last answer is missing or too old."""
     now = now or datetime.now(UTC)
     age_s = 3600 * criteria.search_age_h
@@ -48,7 +48,7 @@ def stale(folder: Path, criteria: XenoCanto, now: datetime | None = None) -> lis
     ]
 
 
-def update_selection(folder: Path, criteria: XenoCanto, competition: Competition) -> Selected:
+def update_selection(folder: Path, criteria: Criteria, competition: Competition) -> Selected:
     """Choose from all that the searches found, however old they are, and write both tables."""
     now = datetime.now(UTC)
     found: list[Record] = []
@@ -65,7 +65,7 @@ def update_selection(folder: Path, criteria: XenoCanto, competition: Competition
     return selected
 
 
-def write_failed(folder: Path, criteria: XenoCanto, competition: Competition) -> dict[str, int]:
+def write_failed(folder: Path, criteria: Criteria, competition: Competition) -> dict[str, int]:
     """Write the table of what is selected and not there; how many there are for each reason."""
     there, failed = collected(folder), failures(folder)
     rows = [
@@ -79,18 +79,18 @@ def write_failed(folder: Path, criteria: XenoCanto, competition: Competition) ->
     return {str(why): int(count) for why, count in reasons.value_counts().items()}
 
 
-def tables_of(folder: Path, criteria: XenoCanto, competition: Competition) -> tuple[Path, Path]:
+def tables_of(folder: Path, criteria: Criteria, competition: Competition) -> tuple[Path, Path]:
     """Where people find why recordings are left out, and why they are not there."""
     directory = selection_folder(folder, criteria, competition)
     return directory / LEFT_OUT, directory / FAILED
 
 
-def chosen_path(folder: Path, criteria: XenoCanto, competition: Competition) -> Path:
+def chosen_path(folder: Path, criteria: Criteria, competition: Competition) -> Path:
     """The table of the last selection."""
     return selection_folder(folder, criteria, competition) / CHOSEN
 
 
-def due(folder: Path, criteria: XenoCanto, competition: Competition) -> bool:
+def due(folder: Path, criteria: Criteria, competition: Competition) -> bool:
     """Whether collecting has anything to do that was never tried since the last searches."""
     chosen = _selection(chosen_path(folder, criteria, competition))
     if stale(folder, criteria) or chosen is None:
@@ -106,7 +106,7 @@ def missing(folder: Path, chosen: Sequence[Record]) -> list[Record]:
     return [r for r in chosen if r.id not in there and r.id not in hopeless]
 
 
-def chosen_records(folder: Path, criteria: XenoCanto, competition: Competition) -> list[Record]:
+def chosen_records(folder: Path, criteria: Criteria, competition: Competition) -> list[Record]:
     """The last selection; empty where there was none."""
     return _selection(chosen_path(folder, criteria, competition)) or []
 
@@ -119,7 +119,7 @@ def _selection(path: Path) -> list[Record] | None:
         return None
 
 
-def selection_folder(folder: Path, criteria: XenoCanto, competition: Competition) -> Path:
+def selection_folder(folder: Path, criteria: Criteria, competition: Competition) -> Path:
     """The folder of a selection: a digest of all that decides it."""
     meaning = {
         "version": VERSION,
@@ -130,5 +130,7 @@ def selection_folder(folder: Path, criteria: XenoCanto, competition: Competition
         "species": sorted(competition.species),
         "ids": sorted(competition.ids),
     }
+    if isinstance(criteria, INaturalist):
+        meaning |= {"table": criteria.table, "observations": sorted(competition.observations)}
     text = json.dumps(meaning, sort_keys=True)
     return folder / SELECTIONS / hashlib.sha256(text.encode()).hexdigest()[:16]

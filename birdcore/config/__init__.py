@@ -6,7 +6,9 @@ right spelling.
 """
 
 from birdcore.config.annotations import Annotations
+from birdcore.config.archive import Criteria
 from birdcore.config.augment import Background, Mask, Mixup, Sumix
+from birdcore.config.inaturalist import INaturalist
 from birdcore.config.layers import RecipeError, find_recipe
 from birdcore.config.read import read_recipe
 from birdcore.config.recipe import (
@@ -28,9 +30,11 @@ __all__ = [
     "Annotations",
     "Background",
     "Clean",
+    "Criteria",
     "Ensemble",
     "Export",
     "Folds",
+    "INaturalist",
     "Mask",
     "Mel",
     "Mixup",

@@ -6,7 +6,9 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from birdcore.audio.rules import CleaningRules
+from birdcore.config.archive import Criteria
 from birdcore.config.data import Data, FurtherSource
+from birdcore.config.inaturalist import INaturalist
 from birdcore.config.round import Round
 from birdcore.config.section import Count, Name, Output, Positive, Seconds, Section, Share
 from birdcore.config.validation import check_rounds
@@ -185,6 +187,7 @@ class Recipe(Section):
     mel: Mel = Mel(preset="config_128")
     folds: Folds = Folds()
     xeno_canto: XenoCanto | None = None
+    inaturalist: INaturalist | None = None
     external_teacher: ExternalTeacher | None = None
     round: Annotated[
         tuple[Round, ...],
@@ -205,10 +208,15 @@ class Recipe(Section):
         return tuple(r for r in self.round if r.data == "birdclef" and r.objective == "labels")
 
     @property
-    def collects(self) -> XenoCanto | None:
-        """What is wanted of Xeno-canto, where a round trains on it."""
-        uses = any(r.data == "xeno-canto" for r in self.round)
-        return self.xeno_canto if uses else None
+    def archives(self) -> tuple[Criteria, ...]:
+        """What is wanted of public archives."""
+        return tuple(each for each in (self.xeno_canto, self.inaturalist) if each is not None)
+
+    @property
+    def collects(self) -> tuple[Criteria, ...]:
+        """What is wanted of the archives that a round trains on."""
+        trained = {r.data for r in self.round}
+        return tuple(each for each in self.archives if each.data() in trained)
 
     def folds_of(self, round_config: Round) -> tuple[int, ...]:
         return self.folds.trained if round_config.folds is None else round_config.folds

@@ -84,8 +84,9 @@ class Round(TrainSettings):
     }
 
     name: Name
-    data: Literal["birdclef", "xeno-canto"] = "birdclef"
-    """Labelled recordings of the data folder, or those of [xeno_canto] (2nd place 2025)."""
+    data: Literal["birdclef", "xeno-canto", "inaturalist"] = "birdclef"
+    """Labelled recordings of the data folder, or those of [xeno_canto] (2nd place 2025) or
+    [inaturalist]."""
     backbones: Annotated[tuple[str, ...], Field(min_length=1)]
     weights: str | None = None
     """A local file of pretrained weights, instead of timm's download."""

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from birdcore.config.inaturalist import INaturalist
 from birdcore.config.round import Round
 from birdcore.config.validation_errors import WrongSetting, nearest
+from birdcore.config.xeno_canto import XenoCanto
 
 if TYPE_CHECKING:
     from birdcore.config.recipe import Recipe
@@ -53,8 +55,9 @@ def _check_data(recipe: "Recipe") -> None:
             "round",
         )
     for index, round_config in enumerate(recipe.round):
-        if round_config.data == "xeno-canto" and recipe.xeno_canto is None:
-            raise WrongSetting("needs a table [xeno_canto]", "round", index, "data")
+        for table in (XenoCanto, INaturalist):
+            if round_config.data == table.data() and getattr(recipe, table.table) is None:
+                raise WrongSetting(f"needs a table [{table.table}]", "round", index, "data")
         if recipe.external_teacher is None:
             for key, wants in (
                 (("objective",), round_config.objective == "embeddings"),

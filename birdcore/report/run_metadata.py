@@ -23,6 +23,7 @@ SUBSETS = {
     "train_audio": "Labelled recordings",
     "train_short_audio": "Labelled recordings",
     "xeno_canto": "Xeno-canto's recordings",
+    "inaturalist": "iNaturalist's sounds",
     "train_soundscapes": "Unlabelled soundscapes",
     "unlabeled_soundscapes": "Unlabelled soundscapes",
     "test_soundscapes": "Test soundscapes",

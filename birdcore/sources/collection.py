@@ -1,11 +1,15 @@
-"""A collection of Xeno-canto recordings as a source: the part that a recipe wants and has."""
+"""A collection of an archive's recordings as a source: the part that a recipe wants and has.
 
+What is said here of Xeno-canto goes for iNaturalist as well, whose door is `inaturalist.py`.
+"""
+
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
 
-from birdcore.archives.folder import RECORDINGS, collected, recording_path
-from birdcore.archives.record import Record, rating, xeno_canto_id
+from birdcore.archives.folder import RECORDINGS, collected, folder_of, recording_path
+from birdcore.archives.record import Record, inaturalist_id, observation_of, rating, xeno_canto_id
 from birdcore.archives.record_table import read_records
 from birdcore.archives.selection import Competition
 from birdcore.archives.selection_state import (
@@ -15,7 +19,7 @@ from birdcore.archives.selection_state import (
     chosen_records,
     selection_folder,
 )
-from birdcore.config import Recipe, XenoCanto
+from birdcore.config import Criteria, Recipe, XenoCanto
 from birdcore.sources.catalog import Catalog, CatalogInput
 from birdcore.sources.source import Source, SourceFile, Subset
 from birdcore.sources.tables import Tables
@@ -24,18 +28,22 @@ from birdcore.store.digests import Digester, digests
 from birdcore.store.files import file_sha256
 
 DIGESTS = "digests.parquet"
-SUBSET = "xeno_canto"
-"""What shards and steps of the collection are called."""
 
 
-def competition_of(tables: Tables | None) -> Competition:
-    """The species of a data folder, and the ids in its training recordings' names and urls."""
+def competition_of(tables: Tables | None, criteria: Criteria) -> Competition:
+    """The species of a data folder, and an archive's ids in its recordings' names and urls."""
     if tables is None:
         return Competition()
     names = {*tables.taxonomy["scientific_name"], *tables.train["scientific_name"]} - {""}
     said = [*tables.train["filename"], *tables.train["url"]]
-    ids = {number for text in said if (number := xeno_canto_id(text)) is not None}
-    return Competition(frozenset(names), frozenset(ids))
+    if isinstance(criteria, XenoCanto):
+        return Competition(frozenset(names), _found(xeno_canto_id, said))
+    sounds, observations = _found(inaturalist_id, said), _found(observation_of, said)
+    return Competition(frozenset(names), sounds, observations)
+
+
+def _found(read: Callable[[str], int | None], texts: Iterable[str]) -> frozenset[int]:
+    return frozenset(number for text in texts if (number := read(text)) is not None)
 
 
 def read(folder: Path, store: Digester, recipe: Recipe, main: Source | None) -> Source:
@@ -44,13 +52,18 @@ def read(folder: Path, store: Digester, recipe: Recipe, main: Source | None) -> 
     Raises:
         ValueError: It has nothing of it.
     """
-    criteria = recipe.xeno_canto
     assert main is not None
-    assert criteria is not None
-    return collected_part(folder, criteria, competition_of(main.metadata))
+    assert recipe.xeno_canto is not None
+    return part_for(folder, recipe.xeno_canto, main)
 
 
-def collected_part(folder: Path, criteria: XenoCanto, competition: Competition) -> Source:
+def part_for(collection: Path, criteria: Criteria, main: Source) -> Source:
+    """What a collection has for an archive's criteria beside a data folder; see `read`."""
+    folder = folder_of(collection, criteria.table)
+    return collected_part(folder, criteria, competition_of(main.metadata, criteria))
+
+
+def collected_part(folder: Path, criteria: Criteria, competition: Competition) -> Source:
     """What is there of the last selection; raises ValueError where there is nothing.
 
     A recording that holds something else than its note says (two of one size that changed names)
@@ -68,29 +81,33 @@ def collected_part(folder: Path, criteria: XenoCanto, competition: Competition) 
     ]
     if not audio:
         raise ValueError(
-            f"the collection {folder} holds no recording that [xeno_canto] wants: "
+            f"the collection {folder} holds no recording that [{criteria.table}] wants: "
             f"run birdflow collect with this recipe, or see why in {directory / LEFT_OUT} and "
             f"{directory / FAILED}"
         )
     table = directory / CHOSEN
     return Source(
-        name="xeno-canto",
+        name=criteria.data(),
         root=folder.absolute(),
-        subsets=(Subset(SUBSET, "labelled", tuple(audio)),),
+        subsets=(Subset(criteria.table, "labelled", tuple(audio)),),
         tables={table.relative_to(folder).as_posix(): file_sha256(table)},
     )
 
 
-def catalog(given: CatalogInput) -> Catalog:
+def catalog(given: CatalogInput, collection: str = "XC") -> Catalog:
     """The catalogue of a collection; classes are the scientific names of usable recordings.
+
+    Args:
+        given: The files and the leaks among them.
+        collection: Of which archive, as train.csv says it: XC or iNat.
 
     Raises:
         ValueError: All of the recordings are leaks.
     """
     (chosen,) = given.tables
-    records: dict[int | None, Record] = {r.id: r for r in read_records(given.root / chosen)}
+    records = {f"{collection}{r.id}": r for r in read_records(given.root / chosen)}
     rows = [
-        _row(path, sha, records[xeno_canto_id(path)], usable=sha not in given.leaked)
+        _row(path, sha, records[Path(path).stem], collection, usable=sha not in given.leaked)
         for path, sha in given.audio.items()
     ]
     recordings = pd.DataFrame(rows).sort_values("recording")
@@ -119,7 +136,9 @@ def catalog(given: CatalogInput) -> Catalog:
     return Catalog(recordings, species, (), metrics)
 
 
-def _row(path: str, sha: str, record: Record, *, usable: bool) -> dict[str, object]:
+def _row(
+    path: str, sha: str, record: Record, collection: str, *, usable: bool
+) -> dict[str, object]:
     return {
         "recording": path,
         "sha256": sha,
@@ -129,7 +148,7 @@ def _row(path: str, sha: str, record: Record, *, usable: bool) -> dict[str, obje
         "author": record.recordist,
         "license": record.licence,
         "url": record.url,
-        "collection": "XC",
+        "collection": collection,
         "scientific_name": record.scientific_name,
         "common_name": record.common_name,
         "type": ", ".join(record.types),

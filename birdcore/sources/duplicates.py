@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from birdcore.archives.record import xeno_canto_id
+from birdcore.archives.record import archive_name
 
 if TYPE_CHECKING:  # its module imports SciPy, and `by_id` and `by_content` need no sound
     from birdcore.audio.fingerprints import Fingerprints
@@ -62,21 +62,21 @@ class Match(NamedTuple):
     by_chance: float
 
 
-def by_id(candidates: Mapping[str, int], known: Iterable[tuple[str, str]]) -> list[Leak]:
-    """Leaks by the archive's id.
+def by_id(candidates: Mapping[str, str], known: Iterable[tuple[str, str]]) -> list[Leak]:
+    """Leaks by an archive's id.
 
-    candidates: id by recording. known: (recording, URL or "") of the competition; both may hold
-    an id.
+    candidates: what the archive calls it (XC7, iNat7) by recording. known: (recording, URL or "")
+    of the competition; both may hold an id.
     """
-    named: dict[int, str] = {}
+    named: dict[str, str] = {}
     for recording, url in known:
         for text in (recording, url):
-            if (number := xeno_canto_id(text)) is not None:
-                named.setdefault(number, recording)
+            if (name := archive_name(text)) is not None:
+                named.setdefault(name, recording)
     return [
-        Leak(recording, named[number], "id", f"XC{number}")
-        for recording, number in candidates.items()
-        if number in named
+        Leak(recording, named[name], "id", name)
+        for recording, name in candidates.items()
+        if name in named
     ]
 
 

@@ -167,6 +167,7 @@ FOLDERS, TABLES = "folders", "tables"
 SOURCES = {
     MAIN: Layout("birdcore.sources.birdclef", "the competition's recordings"),
     "xeno-canto": Layout("birdcore.sources.collection", "Xeno-canto's recordings"),
+    "inaturalist": Layout("birdcore.sources.inaturalist", "iNaturalist's sounds"),
     FOLDERS: Layout("birdcore.sources.class_folders", "a folder for each class"),
     TABLES: Layout("birdcore.sources.annotated_folder", "recordings with tables of labels"),
 }

@@ -6,7 +6,7 @@ recording, the data folder's recording that is the same, why (id, content or aud
 
 from collections.abc import Iterable
 
-from birdcore.archives.record import xeno_canto_id
+from birdcore.archives.record import archive_name
 from birdcore.config.section import Section
 from birdcore.sources.duplicates import Leak, by_content, by_id
 from birdcore.sources.shards import Shard
@@ -39,8 +39,8 @@ def step(
         files: All recordings of the data folder.
         urls: Its labelled recordings, each with its address or "".
     """
-    ids = {f.path: number for f in shard.files if (number := xeno_canto_id(f.path)) is not None}
-    found = by_id(ids, urls) + by_content(
+    names = {f.path: name for f in shard.files if (name := archive_name(f.path)) is not None}
+    found = by_id(names, urls) + by_content(
         {f.path: f.sha256 for f in shard.files}, {f.path: f.sha256 for f in files}
     )
     return Step(

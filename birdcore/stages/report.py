@@ -59,7 +59,8 @@ def step(
 def settings_of(recipe: Recipe) -> dict[str, Any]:
     """The settings that decide results: no names, paths or sizes of shards."""
     settings = recipe.model_dump(
-        mode="json", exclude={"name", "shards", "source", "xeno_canto", "external_teacher"}
+        mode="json",
+        exclude={"name", "shards", "source", "xeno_canto", "inaturalist", "external_teacher"},
     )
     if recipe.source:
         told = {"weight", "classes", "annotations"}
@@ -69,8 +70,8 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
     settings["mel"] = to_settings(recipe.mel.spec()) | {"dtype": recipe.mel.dtype}
     settings["folds"]["train"] = list(recipe.folds.trained)
     settings["ensemble"]["members"] = list(recipe.members)
-    if recipe.collects is not None:
-        settings["xeno_canto"] = recipe.collects.model_dump(mode="json", exclude=NOT_IN_RESULTS)
+    for criteria in recipe.collects:
+        settings[criteria.table] = criteria.model_dump(mode="json", exclude=NOT_IN_RESULTS)
     if recipe.external_teacher is not None:
         settings["external_teacher"] = recipe.external_teacher.model_dump(mode="json")
     for one in settings["round"]:
@@ -86,8 +87,8 @@ def defaults_of_settings(recipe: Recipe) -> dict[str, Any]:
     spec, dtype = default_settings(recipe.mel.spec()), defaults_of(recipe.mel)["dtype"]
     defaults["mel"] = spec | {"dtype": dtype}
     defaults["round"] = {one.name: defaults_of(one) for one in recipe.round}
-    if recipe.xeno_canto is not None:
-        defaults["xeno_canto"] = defaults_of(recipe.xeno_canto)
+    for criteria in recipe.archives:
+        defaults[criteria.table] = defaults_of(criteria)
     if recipe.external_teacher is not None:
         teacher = defaults_of(recipe.external_teacher)
         defaults["external_teacher"] = {

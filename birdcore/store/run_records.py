@@ -97,7 +97,7 @@ def run_request(
         recipe: Path of the recipe.
         data: The BirdCLEF+ folder.
         out: Folder for results.
-        collection: Folder of Xeno-canto recordings.
+        collection: Folder of recordings of public archives.
         settings: KEY=VALUE over the recipe's own.
         only: Run this stage alone.
         from_stage: This stage and what follows it, made again.

@@ -1,4 +1,4 @@
-"""`birdflow collect` and `archive`: download from Xeno-canto, or serve its API."""
+"""`birdflow collect` and `archive`: download from public archives, or serve Xeno-canto's API."""
 
 from pathlib import Path
 from typing import Annotated
@@ -22,25 +22,23 @@ def collect(
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Download the recordings of Xeno-canto that a recipe selects."""
+    """Download the recordings of Xeno-canto and iNaturalist that a recipe selects."""
     from birdcore.store.location import open_store
     from birdcore.store.run_records import run_request
 
     request = run_request(existing_recipe(recipe), data, Path(), collection, settings)
     with doing(f"reading {data}"):
-        from flows.request import read_inputs
+        from flows.request import archives_of, read_inputs
 
         parsed, source = read_inputs(request, open_store(store, preview=dry_run))
-    if parsed.xeno_canto is None:
-        raise ValueError(
-            f"{recipe} has no table [xeno_canto], which selects the recordings to download"
-        )
+    archives = archives_of(parsed, str(recipe))
     if dry_run:
         from flows.dry_run import dry_run as search_only
 
-        with doing("searching Xeno-canto"):
-            table = search_only(parsed.xeno_canto, source.metadata, collection)
-        out.print(table)
+        for criteria in archives:
+            with doing(f"searching {criteria.title}"):
+                table = search_only(criteria, source.metadata, collection)
+            out.print(table)
         return
     with prefect_session(store, debug=debug):
         from flows.collect import collect as flow

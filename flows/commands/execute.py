@@ -79,7 +79,8 @@ def execute(
             err.print(f"note: {note}")
         collects = request.only is None and collection_is_due(recipe, source, request)
         if collects:
-            out.print("recordings of Xeno-canto are fetched first")
+            titles = " and ".join(criteria.title for criteria in recipe.collects)
+            out.print(f"recordings of {titles} are fetched first")
         else:
             dag, planned = make_plan(recipe, source, store, request, begun)
             out.print(count_steps(planned))

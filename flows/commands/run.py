@@ -109,7 +109,8 @@ def plan(
 
         parsed, source = read_inputs(request, opened)
     if collection_is_due(parsed, source, request):
-        out.print("recordings of Xeno-canto are missing; see: birdflow collect --dry-run")
+        titles = " and ".join(criteria.title for criteria in parsed.collects)
+        out.print(f"recordings of {titles} are missing; see: birdflow collect --dry-run")
     _, planned = make_plan(parsed, source, opened, request)
     table = Table("step", "key", "", "why", box=None, pad_edge=False)
     for item in planned:

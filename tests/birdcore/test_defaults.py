@@ -219,9 +219,10 @@ def test_a_new_setting_that_is_off_keeps_all_keys(
     seen = {step.stage for step in after if "invented" in json.dumps(step.config)}
     assert seen == {"clean", "mel", "train", "report"}  # whole tables are read there
 
-    competition = competition_of(source.metadata)
-    homes = {chosen_path(Path("c"), kind(species=("Turdus merula",)), competition)
-             for kind in (XenoCanto, wishes)}  # fmt: skip
+    criteria = [kind(species=("Turdus merula",)) for kind in (XenoCanto, wishes)]
+    homes = {
+        chosen_path(Path("c"), each, competition_of(source.metadata, each)) for each in criteria
+    }
     assert len(homes) == 1
 
 

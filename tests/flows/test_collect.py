@@ -155,7 +155,7 @@ def test_what_is_wrong_is_told_plainly(
     assert words[1].startswith(f"{host} does not take the key: set {KEY_NAME} to that of your")
     assert words[2].startswith(f"{host} refuses the query 'song': Query text must use tags")
     assert words[3] == f"{closed}: no connection: Connection refused; asked 6 times"
-    assert words[4].startswith(f"{tiny_recipe} has no table [xeno_canto], which selects")
+    assert words[4].startswith(f"{tiny_recipe} has no table [xeno_canto] or [inaturalist]")
     assert words[5].startswith(f"no room for more in {site.collection}, where 1.1 GB are to stay")
     assert "run birdflow collect with this recipe" in words[6]
     assert not any("Traceback" in text for _, text in said)

@@ -17,8 +17,7 @@ from prefect.client.schemas.schedules import CronSchedule
 
 from flows.deployments import Spec, merge
 from flows.server_setup import POOLS, automations, set_up
-from tasks.archive import LIMIT as ARCHIVE
-from tasks.archive import set_limit
+from tasks.archive import SOURCES, set_limit
 from tasks.train import LIMIT as GPU
 
 PARTS = ("clean", "mel", "train", "label", "ensemble", "predict", "score")
@@ -60,7 +59,8 @@ def test_a_server_is_set_up_and_what_a_person_changed_stays(api: SyncPrefectClie
         assert [schedule.slug for schedule in found[name].schedules] == ["nightly"]
     assert {one.name for one in api.read_automations()} == {one.name for one in automations()}
     assert api.read_global_concurrency_limit_by_name(GPU).limit >= 1
-    assert api.read_global_concurrency_limit_by_name(ARCHIVE).slot_decay_per_second > 0
+    for archive in SOURCES:
+        assert api.read_global_concurrency_limit_by_name(archive).slot_decay_per_second > 0
 
     before = triggers(api)
     assert len(before) == len(automations())
@@ -68,12 +68,12 @@ def test_a_server_is_set_up_and_what_a_person_changed_stays(api: SyncPrefectClie
     (weekly,) = found["pipeline"].schedules
     api.update_deployment_schedule(found["pipeline"].id, weekly.id, active=True)
     api.upsert_global_concurrency_limit_by_name(GPU, 3)
-    set_limit(0.25)
+    set_limit(SOURCES[0], 0.25)
     set_up()
     assert deployments(api)["pipeline"].schedules[0].active
     assert triggers(api) == before
     assert api.read_global_concurrency_limit_by_name(GPU).limit == 3
-    assert api.read_global_concurrency_limit_by_name(ARCHIVE).slot_decay_per_second == 0.25
+    assert api.read_global_concurrency_limit_by_name(SOURCES[0]).slot_decay_per_second == 0.25
 
 
 @pytest.fixture

@@ -156,7 +156,7 @@ def serve(
 ) -> Iterator[Served]:
     """As `birdcore.demo.archive.serve`, with faults."""
     api = FaultyApi(RecordIndex(folder, parse), key, faults=faults or Faults())
-    with serve_api(api, port, _FaultyHandler) as url:
+    with serve_api(api, port, FaultyHandler) as url:
         yield Served(url, api.log, api.leaked)
 
 
@@ -241,7 +241,9 @@ def growing(content: Content, per_page: int) -> Content:
     return content | {"numPages": page + 1, "numRecordings": str((page + 1) * per_page)}
 
 
-class _FaultyHandler(Handler):
+class FaultyHandler(Handler):
+    """Sends replies as their faults say."""
+
     def send_body(self, reply: Reply) -> None:
         fault = reply.fault if isinstance(reply, FaultyReply) else None
         body = reply.body

@@ -10,8 +10,9 @@ from prefect.client.orchestration import get_client
 from prefect.concurrency._asyncio import ConcurrencySlotAcquisitionError
 
 from birdcore.archives.errors import KEY_NAME
-from tasks.archive import LIMIT, SECRET, archive_key, archive_of, set_limit
+from tasks.archive import SECRET, archive_key, archive_of, set_limit
 
+SOURCE = "xeno-canto"
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
@@ -37,24 +38,24 @@ def test_the_environment_comes_before_the_block(monkeypatch: pytest.MonkeyPatch)
 
 def test_the_limit_is_made_and_changed() -> None:
     for per_second in (2.0, 0.25):
-        set_limit(per_second)
+        set_limit(SOURCE, per_second)
         with get_client(sync_client=True) as client:
-            limit = client.read_global_concurrency_limit_by_name(LIMIT)
+            limit = client.read_global_concurrency_limit_by_name(SOURCE)
         assert (limit.limit, limit.slot_decay_per_second) == (1, per_second)
         assert limit.active
 
 
 def test_nothing_is_asked_without_a_limit() -> None:
-    set_limit(1.0)
+    set_limit(SOURCE, 1.0)
     with get_client(sync_client=True) as client:
-        client.delete_global_concurrency_limit_by_name(LIMIT)
+        client.delete_global_concurrency_limit_by_name(SOURCE)
     with (
-        archive_of("http://127.0.0.1:9") as archive,
+        archive_of("http://127.0.0.1:9", "xeno-canto") as archive,
         pytest.raises(ConcurrencySlotAcquisitionError),
     ):
         archive.wait()
-    set_limit(100.0)
-    with archive_of("http://127.0.0.1:9") as archive:
+    set_limit(SOURCE, 100.0)
+    with archive_of("http://127.0.0.1:9", "xeno-canto") as archive:
         archive.wait()
 
 
@@ -62,7 +63,7 @@ WAITER = """
 import sys, time
 from tasks.archive import archive_of
 
-with archive_of("http://127.0.0.1:9") as archive:
+with archive_of("http://127.0.0.1:9", "xeno-canto") as archive:
     print("ready", flush=True)
     sys.stdin.readline()
     for _ in range(5):
@@ -72,7 +73,7 @@ with archive_of("http://127.0.0.1:9") as archive:
 
 
 def test_two_processes_together_keep_the_rate() -> None:
-    set_limit(2.0)
+    set_limit(SOURCE, 2.0)
     command = [sys.executable, "-c", WAITER]
     runs = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

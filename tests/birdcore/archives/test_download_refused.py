@@ -135,5 +135,5 @@ def test_a_file_that_asks_for_a_login_takes_no_other_with_it(site: Any, status: 
 
 def test_unusable_travels_between_processes() -> None:
     failed = Failed(5, "cut", False, "2026-11-29T06:00:00+00:00", "5a")
-    why = pickle.loads(pickle.dumps(Unusable(failed)))
+    why = pickle.loads(pickle.dumps(Unusable(failed, "XC5")))
     assert (str(why), why.failed) == ("XC5: cut", failed)

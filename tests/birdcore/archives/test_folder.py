@@ -27,7 +27,7 @@ WHEN = "2026-01-02T03:04:05+00:00"
 
 
 def there(folder: Path, number: int, content: bytes = b"abc", suffix: str = ".mp3") -> Fetched:
-    name = recording_name(number, suffix)
+    name = recording_name(Path("collection"), number, suffix)
     (folder / RECORDINGS / name).write_bytes(content)
     note = Fetched(number, name, "5a" * 32, len(content), "https://a.example/1/download", WHEN)
     note_fetched(folder, note)
@@ -113,7 +113,7 @@ def test_a_failure_is_over_once_the_recording_is_there(folder: Path) -> None:
 @pytest.mark.parametrize("suffix", [".exe", "/../x.mp3", ""])
 def test_only_known_suffixes_name_a_file(suffix: str) -> None:
     with pytest.raises(AssertionError):
-        recording_name(1, suffix)
+        recording_name(Path("collection"), 1, suffix)
 
 
 @pytest.mark.parametrize(

@@ -57,13 +57,13 @@ def test_rounds_on_other_data_are_not_heard(read: Read) -> None:
     recipe = read(BIRDS + THIRD)
     assert [one.name for one in recipe.classifier_rounds] == ["own", "third"]
     assert recipe.members == ("own", "third")
-    assert recipe.collects == recipe.xeno_canto is not None
+    assert recipe.collects == (recipe.xeno_canto,)
 
 
 def test_nothing_is_collected_for_no_round(read: Read) -> None:
     recipe = read(BIRDS, "round.0.data=birdclef", "round.0.folds=[0,1,2,3,4]")
     assert recipe.xeno_canto is not None
-    assert recipe.collects is None
+    assert recipe.collects == ()
 
 
 def test_a_round_has_its_own_folds_or_those_of_all(read: Read) -> None:
@@ -103,7 +103,7 @@ def test_a_round_has_its_own_folds_or_those_of_all(read: Read) -> None:
         (
             '"xeno-canto"',
             '"xenocanto"',
-            'r.toml:6: round.0.data = "xenocanto": must be "birdclef" or "xeno-canto"; did you',
+            'r.toml:6: round.0.data = "xenocanto": must be "birdclef", "xeno-canto" or',
         ),
     ],
 )
@@ -165,7 +165,7 @@ def test_a_wrong_wish_is_refused(read: Read, setting: str, says: str) -> None:
 
 def test_what_the_project_ships_collects_and_pretrains(tiny_recipe: Path) -> None:
     recipe = read_recipe(tiny_recipe.parents[2] / "recipes" / "mini-pretrain.toml")
-    assert recipe.collects is not None
+    assert recipe.collects == (recipe.xeno_canto,)
     pretrain, supervised, student = recipe.round
     assert (pretrain.data, recipe.folds_of(pretrain)) == ("xeno-canto", (0,))
     assert supervised.init_from == pretrain.name

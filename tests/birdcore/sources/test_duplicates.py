@@ -41,7 +41,7 @@ def test_ids_are_read_from_file_names_and_urls(text: str, number: int | None) ->
 
 def test_an_id_may_be_in_the_name_or_in_the_url() -> None:
     known = [("a/XC1.ogg", ""), ("a/song.ogg", "https://xeno-canto.org/2"), ("a/iNat3.ogg", "")]
-    assert by_id({"XC1.mp3": 1, "XC2.mp3": 2, "XC3.mp3": 3}, known) == [
+    assert by_id({f"XC{n}.mp3": f"XC{n}" for n in (1, 2, 3)}, known) == [
         Leak("XC1.mp3", "a/XC1.ogg", "id", "XC1"),
         Leak("XC2.mp3", "a/song.ogg", "id", "XC2"),
     ]
