@@ -98,7 +98,9 @@ def about_bytes(record: Record) -> float:
 
 def _numbers(records: Iterable[Record]) -> tuple[str, str, str, str]:
     records = list(records)
+    licences = ", ".join(sorted({r.licence or "unknown" for r in records}))
+    if records and all(r.length_s is None for r in records):  # as iNaturalist's
+        return str(len(records)), "?", "?", licences
     hours = sum(r.length_s or 0 for r in records) / 3600
     size = sum(map(about_bytes, records))
-    licences = sorted({r.licence or "unknown" for r in records})
-    return str(len(records)), f"{hours:.2f}", f"{size / 1e6:.0f}", ", ".join(licences)
+    return str(len(records)), f"{hours:.2f}", f"{size / 1e6:.0f}", licences

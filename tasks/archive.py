@@ -7,6 +7,7 @@ requests what is missing, whatever Prefect remembers.
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from prefect.concurrency.sync import rate_limit
 from prefect.exceptions import ObjectNotFound
 from prefect.tasks import exponential_backoff
 
+from birdcore.archives.allowance import used_up
 from birdcore.archives.client import Archive, open_archive
 from birdcore.archives.download import fetch_all
 from birdcore.archives.errors import KEY_NAME
@@ -26,10 +28,13 @@ from birdcore.archives.selection_state import SEARCHES
 from birdcore.config import INaturalist, XenoCanto
 from tasks.progress import progress_of
 from tasks.stage import can_recover
+from tasks.stop import stopping
 
 SOURCES = (XenoCanto.data(), INaturalist.data())
 """What a round's `data` calls the archives; their rate limits have these names."""
 SECRET = "xeno-canto-key"
+LOOK_S = 30.0
+"""Between two looks at whether more may be fetched."""
 
 
 @contextmanager
@@ -119,4 +124,7 @@ def download(
     chosen_ids = set(ids)
     records = [record for record in read_records(Path(chosen)) if record.id in chosen_ids]
     with archive_of(site, source) as archive, progress_of(f"download {number:04d}") as progress:
+        while source == INaturalist.data() and (why := used_up(Path(folder), datetime.now(UTC))):
+            progress(0, len(records), why)
+            stopping.wait(LOOK_S)
         return dict(fetch_all(archive, records, Path(folder), progress).metrics)

@@ -114,6 +114,7 @@ def test_what_is_wanted_comes_once_and_the_rest_has_reasons(
     said = capsys.readouterr().out
     assert "Hyla arborea" in said
     assert "Triturus cristatus" in said
+    assert " ? " in said, "lengths are not said"
     assert not any("/sounds/" in path for path in nature.asked)
     assert main(nature.arguments()) == 0
     said = capsys.readouterr().out
