@@ -100,21 +100,29 @@ def starter_recipe(
     lines += ["", f"# For {plain_text(assumed)}; recordings of {_rates(rates)}.", "[mel]"]
     lines += [f"{key} = {value}" for key, value in mel.items()]
     lines += _folds(classes, groups, base)
-    lines += ["", "[train]", f"crop_s = {crop_s:g}"]
-    repeat = min(MOST_REPEATS, max(1, ceil(base.crops / max(1, len(used)))))
-    lines.append(f"repeat = {repeat}  # crops of each recording in an epoch")
+    lines += _train(len(used), crop_s, base, soundscapes=soundscapes)
     if base is LARGE and memory < ROOMY:
         lines.append(f"batch = {SMALL_BATCH}")
-    if not soundscapes:
-        lines.append("background = { probability = 0.0 }  # it is taken from unlabelled recordings")
-    epochs = (
-        base.epochs if len(used) <= base.crops else max(3, base.epochs * base.crops // len(used))
-    )
-    epochs = max(epochs, base.epochs // 2) if base is LARGE else epochs
-    lines += ["", "[[round]]", 'name = "supervised"', f"epochs = {epochs}"]
+    lines += ["", "[[round]]", 'name = "supervised"', f"epochs = {_epochs(len(used), base)}"]
     if crop_s < SMALL.crop_s:
         lines += ["", "[predict]", f"step_s = {crop_s / 2:g}  # half a window"]
     return "\n".join(lines) + "\n"
+
+
+def _train(recordings: int, crop_s: float, base: _Base, *, soundscapes: bool) -> Iterator[str]:
+    """The table [train], without what depends on the GPU."""
+    repeat = min(MOST_REPEATS, max(1, ceil(base.crops / max(1, recordings))))
+    yield from ("", "[train]", f"crop_s = {crop_s:g}")
+    yield f"repeat = {repeat}  # crops of each recording in an epoch"
+    if not soundscapes:
+        yield "background = { probability = 0.0 }  # it is taken from unlabelled recordings"
+
+
+def _epochs(recordings: int, base: _Base) -> int:
+    """Fewer where an epoch has more crops than the base's; half as many at least on a GPU."""
+    least = base.epochs // 2 if base is LARGE else 3
+    fewer = base.epochs * base.crops // max(1, recordings)
+    return min(base.epochs, max(least, fewer))
 
 
 def _mel(headers: Sequence[Header], taxa: set[str], base: _Base) -> dict[str, Any]:
