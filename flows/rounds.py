@@ -58,7 +58,7 @@ class RoundData:
             "mel": refs(self.clips.mels),
         }
         of_events = round_config.annotated
-        reads_events = of_events.train or of_events.validate_on != "clips"
+        reads_events = of_events.train or of_events.mix or of_events.validate_on != "clips"
         if self.annotated.mels and reads_events and not with_outputs:
             inputs["annotated"] = refs(self.annotated.mels)
         if with_outputs:

@@ -78,6 +78,12 @@ class AnnotatedCrops(Section):
     """An event labels a crop that holds at least this share of it,"""
     crop_share: Share = 0.2
     """or of which it fills this share. A class of which there is less is unknown in the crop."""
+    frames_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of a loss on frames, beside the one on the crop, in recordings whose events have times
+    of their own; a label of a whole window has none."""
+    mix: Share = 0.0
+    """Share of the crops mixed as `mix_share`, `mix_as` and `mix` of the round say, but with a crop
+    of an annotated recording in place of a teacher's chunk; also in a round without a teacher."""
 
 
 class TrainSettings(Section):

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 VERSION = 7
 
 TEACHER_ONLY = {"mix", "mix_share", "mix_as", "match_power", "targets"}
-"""Settings without effect where no teacher labels anything; no part of such a model's key."""
+"""Settings without effect where no teacher labels anything and nothing annotated is mixed; no part
+of such a model's key."""
 
 
 def step(
@@ -45,7 +46,8 @@ def step(
             clip_labels, start (the model it starts from), heard and heard_soundscapes (an external
             teacher's outputs).
     """
-    read = TrainSettings.model_fields.keys() - (set() if round_config.teacher else TEACHER_ONLY)
+    mixes = round_config.teacher or round_config.annotated.mix
+    read = TrainSettings.model_fields.keys() - (set() if mixes else TEACHER_ONLY)
     config = round_config.model_dump(include=set(read))
     config |= {"backbone": backbone, "fold": fold, "seed": seed}
     if round_config.min_rating:

@@ -2,10 +2,14 @@
 
     training_set.py   read mels, targets and pseudo-labels into arrays
     data.py           recordings of an epoch, and where their crops begin
+    items.py          clips and annotated segments that train and validate
+    annotated.py      crops of annotated recordings and their labels; intervals.py: what they touch
+    frames.py         targets of the moments of such crops
     segments.py       pseudo-labelled segments of soundscapes
+    companions.py     annotated segments that are mixed in as these are
     targets.py        targets of crops whose clips a teacher labelled
     background.py     soundscapes under clips
-    mix.py            mixing with pseudo-labelled segments and within a batch
+    mix.py            mixing with such segments and within a batch
     augment.py        augmentations of whole batches
     distort.py        augmentations of one clip
     batch.py          all of these, in order: make_batch

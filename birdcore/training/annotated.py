@@ -10,6 +10,7 @@ Letters in names: B crops, E events, K classes, R recordings, S segments.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -49,6 +50,25 @@ class EventLabels:
     event_share: float
     crop_share: float
     classes: int
+
+    @cached_property
+    def untimed(self) -> Tensor:
+        """Which events (E,) are labels of a window: where annotations end with it, and are complete
+        since it began or later (of windows that overlap, the second one from where the first ends).
+        """
+        events, complete = self.events, self.complete
+        event, window = complete.around(events.rows, events.start, events.end)
+        same_end = (complete.end[window] - events.end[event]).abs() < 2
+        found = torch.zeros(len(events.rows), dtype=torch.bool)
+        found[event[same_end & (events.start[event] <= complete.start[window] + 1)]] = True
+        return found
+
+    @cached_property
+    def timed(self) -> Tensor:
+        """Which recordings (R,) have events that begin and end when a class does."""
+        found = torch.zeros(len(self.lengths), dtype=torch.bool)
+        found[self.events.rows[(self.kind == KINDS["present"]) & ~self.untimed]] = True
+        return found
 
     def at(self, rows: Tensor, offsets: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Labels of crops.

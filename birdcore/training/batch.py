@@ -17,7 +17,8 @@ from birdcore.training import distort
 from birdcore.training.augment import random_gain
 from birdcore.training.background import add_background
 from birdcore.training.data import CropSampling, draw_offsets
-from birdcore.training.mix import MixedTargets, mix_pseudo_labelled, mix_within_batch
+from birdcore.training.frames import FrameTargets, rendered, untimed
+from birdcore.training.mix import MixedTargets, mix_with_chunks, mix_within_batch
 from birdcore.training.targets import combine_targets
 from birdcore.training.training_set import TrainingSet
 
@@ -29,12 +30,14 @@ class Batch(NamedTuple):
     labels: (B, K) in 0 to 1, or embeddings (B, D).
     mask: (B, K), which labels count; None: all of them.
     mixed: labels of the clips mixed in, where those have a loss of their own.
+    frames: what is known of the crops' moments, where frames train.
     """
 
     power: Tensor
     labels: Tensor
     mask: Tensor | None
     mixed: MixedTargets | None
+    frames: FrameTargets | None = None
 
 
 def make_batch(
@@ -77,17 +80,20 @@ def make_batch(
     if data.teacher_outputs is not None:
         rate = data.clips.spec.frame_rate
         labels = data.teacher_outputs.embedding(rows, offsets / rate, crops.frames / rate)
-    power = _distort(power, data.clips.spec, crops, settings, noise)
+    power, numbers = _distort(power, data.clips.spec, crops, settings, noise)
+    frames = None
+    if numbers is not None:
+        frames = _frames(data, items, offsets.cpu(), numbers.cpu(), labels, mask, crops.cells)
     if data.background is not None and data.background.names:
         power = add_background(
             power, data.background, data.quiet, settings.background, crops, rng, noise
         )
-    if data.segments is not None:
-        power, labels, mask = mix_pseudo_labelled(
-            power, labels, data.segments, settings, crops, rng, mask
+    if data.segments is not None or data.companions is not None:
+        power, labels, mask, frames = mix_with_chunks(
+            power, labels, data.segments, data.companions, settings, crops, rng, mask, frames
         )
-    power, labels, mask, mixed = mix_within_batch(
-        power, labels, mask, settings.mixup, settings.sumix, rng
+    power, labels, mask, mixed, frames = mix_within_batch(
+        power, labels, mask, settings.mixup, settings.sumix, rng, frames
     )
     power = _add_noise(power, data.clips.spec, crops, settings.noise, noise)
     if settings.gain_db:
@@ -95,7 +101,8 @@ def make_batch(
     device = power.device
     if mask is not None:
         mask = mask.to(device)
-    return Batch(power, labels.to(device), mask, mixed and mixed.to(device))
+    frames = None if frames is None else frames.to(device)
+    return Batch(power, labels.to(device), mask, mixed and mixed.to(device), frames)
 
 
 def _around_segments(data: TrainingSet, items: Tensor, offsets: Tensor, rng: Generator) -> Tensor:
@@ -123,20 +130,58 @@ def _labels_of_events(
     return labels.index_copy(0, at, of_events), mask
 
 
+def _frames(
+    data: TrainingSet,
+    items: Tensor,
+    offsets: Tensor,
+    numbers: Tensor,
+    labels: Tensor,
+    mask: Tensor | None,
+    cells: int,
+) -> FrameTargets:
+    """What is known of the moments of crops (B,), whose frames are those of `numbers` (B, T)."""
+    frames = untimed(labels, mask, cells)
+    is_segment, segments = data.segments_of(items)
+    at = is_segment.nonzero()[:, 0]
+    if data.annotated is None or not len(at):
+        return frames
+    rows = data.annotated.rows[segments[at]]
+    own = rendered(data.annotated.labels, rows, offsets[at], numbers[at], cells)
+    return frames.put(at, own)
+
+
 def _distort(
     power: Tensor,
     spec: FrontEnd,
     crops: CropSampling,
     settings: TrainSettings,
     rng: Generator,
-) -> Tensor:
+) -> tuple[Tensor, Tensor | None]:
     """The augmentations of one clip by itself.
 
     One that is off draws nothing: a recipe without it trains on the same crops as before it
-    existed.
+    existed. Where frames train, the numbers of the crop's frames (B, T) are returned too: they
+    travel as one more bin through what is done in time. -1 is a frame that is not the crop's.
     """
-    floor, shift = int(crops.with_floor), settings.shift
-    padding, gains, band = settings.padding, settings.filter, settings.band
+    if not crops.cells:
+        power = _in_time(power, spec, crops, settings, rng)
+        return _in_frequency(power, settings, rng), None
+    numbers = torch.zeros(power.shape[2], device=power.device)
+    numbers[: crops.frames] = torch.arange(1, crops.frames + 1)  # 0 is silence, and the floor
+    power = torch.cat([power, numbers.to(power).expand(len(power), 1, -1)], dim=1)
+    power = _in_time(power, spec, crops, settings, rng)
+    of_frames = power[:, -1, : crops.frames].round().long() - 1
+    return _in_frequency(power[:, :-1], settings, rng), of_frames
+
+
+def _in_time(
+    power: Tensor,
+    spec: FrontEnd,
+    crops: CropSampling,
+    settings: TrainSettings,
+    rng: Generator,
+) -> Tensor:
+    floor, shift, padding = int(crops.with_floor), settings.shift, settings.padding
     if settings.reverse:
         power = distort.time_reverse(power, rng, floor_frames=floor, probability=settings.reverse)
     if shift.probability:
@@ -153,6 +198,11 @@ def _distort(
             floor_frames=floor,
             probability=padding.probability,
         )
+    return power
+
+
+def _in_frequency(power: Tensor, settings: TrainSettings, rng: Generator) -> Tensor:
+    gains, band = settings.filter, settings.band
     if gains.probability:
         power = distort.random_filter(
             power, gains.limit_db, rng, points=gains.points, probability=gains.probability

@@ -99,12 +99,14 @@ class CropSampling:
         first_frames: crops lie within so many first frames of a recording; None: anywhere.
         loud: probability that the louder of two random crops is taken.
         with_floor: whether the recording's steady noise is appended as one more frame.
+        cells: outputs of the model in a crop, where these have targets; 0 where they have none.
     """
 
     frames: int
     first_frames: int | None = None
     loud: float = 0.0
     with_floor: bool = False
+    cells: int = 0
 
 
 def draw_offsets(

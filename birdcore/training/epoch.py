@@ -4,6 +4,7 @@ There is one loop for every round; what a round does differently is in its setti
 """
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from birdcore.training.augment import spec_augment
 from birdcore.training.batch import Batch, make_batch
 from birdcore.training.checkpoint import Training, keep_best
 from birdcore.training.data import CropSampling, batches, crop_sampling, epoch_rows, overlapping
+from birdcore.training.frames import FrameTargets, frames_loss
 from birdcore.training.loss import Loss, build_loss, clip_and_frames, smoothed
 from birdcore.training.optimisation import learning_rate
 from birdcore.training.ranking import rarity_weights
@@ -49,6 +51,8 @@ def run_epoch(
     # Dropout and drop path draw from torch's global generator and take no other.
     torch.manual_seed(seed)
     crops = crop_sampling(config, input_spec.mel)
+    if config.annotated.frames_weight and data.annotated is not None:
+        crops = replace(crops, cells=_outputs(training, input_spec, crops.frames))
     plan = _plan(data, config, crops, rng)
     cycle = (config.restart_every or config.epochs) * len(plan)
     warmup = min(int(config.warmup * cycle), cycle - 1)
@@ -156,14 +160,30 @@ def _loss(loss: Loss, output: SedOutput, batch: Batch, settings: TrainSettings) 
         assert output.embedding is not None
         return 1 - cosine_similarity(output.embedding.float(), batch.labels).mean()
 
-    def loss_against(labels: Tensor, mask: Tensor | None) -> Tensor:
+    def loss_against(labels: Tensor, mask: Tensor | None, frames: FrameTargets | None) -> Tensor:
         targets = smoothed(labels, mask, settings.label_smoothing, settings.loss)
-        return clip_and_frames(loss, output, targets, mask, settings.framewise_weight)
+        value = clip_and_frames(loss, output, targets, mask, settings.framewise_weight)
+        if frames is None:
+            return value
+        return value + settings.annotated.frames_weight * frames_loss(
+            output.framewise_logit, frames
+        )
 
-    value = loss_against(batch.labels, batch.mask)
+    value = loss_against(batch.labels, batch.mask, batch.frames)
     if batch.mixed is None:
         return value
-    return torch.lerp(value, loss_against(batch.mixed.labels, batch.mixed.mask), batch.mixed.share)
+    share, labels, mask, frames = batch.mixed
+    return torch.lerp(value, loss_against(labels, mask, frames), share)
+
+
+def _outputs(training: Training, input_spec: InputSpec, frames: int) -> int:
+    """How many outputs the model has in a crop of so many frames."""
+    training.model.eval()
+    with torch.inference_mode():
+        silence = torch.zeros(1, 1, input_spec.mel.bins, frames)
+        device = next(training.model.parameters()).device
+        output: SedOutput = training.model(silence.to(device))
+    return output.framewise_logit.shape[-1]
 
 
 def noise_generator(device: torch.device, rng: torch.Generator, seed: int) -> torch.Generator:

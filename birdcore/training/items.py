@@ -29,6 +29,7 @@ class Items:
         train, held_out: items that train, and that validate.
         known: which labels are known (R + S, K); None: all of them.
         annotated: the segments, if there are any.
+        companions: numbers of the segments that other crops may be mixed with.
     """
 
     labels: Tensor
@@ -36,6 +37,7 @@ class Items:
     held_out: Tensor
     known: Tensor | None = None
     annotated: AnnotatedSegments | None = None
+    companions: Tensor | None = None
 
 
 def clip_items(
@@ -99,7 +101,8 @@ def with_annotated(
     labels, known = segments.labels.at(segments.rows, segments.start, lengths)
     fold = torch.from_numpy(folds)[segments.rows]
     held_out = (fold == config.fold) & (fold != EVERYWHERE)
-    trains = ~held_out & ~fold.isnan() & settings.train
+    may_train = ~held_out & ~fold.isnan()
+    trains = may_train & settings.train
     first = len(clips.names)
     validating = {
         "clips": items.held_out,
@@ -117,4 +120,5 @@ def with_annotated(
         train=torch.cat([items.train, first + numbers[trains]]),
         held_out=torch.cat(chosen),
         annotated=segments,
+        companions=numbers[may_train] if settings.mix and may_train.any() else None,
     )

@@ -56,12 +56,19 @@ class Segments:
             Segments (B,), drawn in proportion to the class's probability, and whether the class has
             any (B,).
         """
-        classes = labels.argmax(dim=1)
-        certain = torch.where(self.labels >= 0.5, self.labels, 0.0).double() * self.weights[:, None]
-        weights = certain.T[classes]
-        found = weights.sum(dim=1) > 0
-        weights[~found] = 1.0
-        return torch.multinomial(weights, 1, generator=generator)[:, 0], found
+        return draw_same_class(self.labels, self.weights, labels, generator)
+
+
+def draw_same_class(
+    of_segments: Tensor, weights: Tensor, labels: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """`Segments.draw_same` among segments with these labels (S, K) and weights (S,)."""
+    classes = labels.argmax(dim=1)
+    certain = torch.where(of_segments >= 0.5, of_segments, 0.0).double() * weights[:, None]
+    by_crop = certain.T[classes]
+    found = by_crop.sum(dim=1) > 0
+    by_crop[~found] = 1.0
+    return torch.multinomial(by_crop, 1, generator=generator)[:, 0], found
 
 
 def read_segments(

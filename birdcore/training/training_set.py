@@ -17,7 +17,8 @@ from birdcore.sources.folds import soundscape_fold
 from birdcore.teachers.outputs import TeacherOutputs, read_outputs
 from birdcore.training.annotated import AnnotatedSegments
 from birdcore.training.background import quiet_segments
-from birdcore.training.items import clip_items, with_annotated
+from birdcore.training.companions import Companions
+from birdcore.training.items import Items, clip_items, with_annotated
 from birdcore.training.segments import Segments, read_segments
 from birdcore.training.targets import ClipTargets, read_clip_targets
 
@@ -74,6 +75,7 @@ class TrainingSet:
         clip_targets: a teacher's labels of the clips.
         quiet: rows and first frames of the background's quiet segments, where only those are used.
         teacher_outputs: an external teacher's outputs, where crops learn its embeddings (B, D).
+        companions: segments of annotated recordings that crops are mixed with.
         labelled: how many of the clips, the first ones, are labelled recordings; the others are
             soundscapes.
         weights: how often items are drawn (R + S,), relative to each other; None: all alike.
@@ -90,14 +92,17 @@ class TrainingSet:
     clip_targets: ClipTargets | None = None
     quiet: tuple[Tensor, Tensor] | None = None
     teacher_outputs: TeacherOutputs | None = None
+    companions: Companions | None = None
     labelled: int | None = None
     weights: Tensor | None = None
 
     @property
     def trained_recordings(self) -> list[str]:
-        """Names of the labelled recordings that train."""
+        """Names of the labelled recordings that train, also by being mixed into others."""
         count = len(self.clips.names) if self.labelled is None else self.labelled
         rows = dict.fromkeys(self.rows_of(self.train).tolist())
+        if self.companions is not None:
+            rows |= dict.fromkeys(self.companions.rows.tolist())
         return [self.clips.names[row] for row in rows if row < count]
 
     def rows_of(self, items: Tensor) -> Tensor:
@@ -167,6 +172,7 @@ def read_training_set(
         clip_targets=targets,
         quiet=quiet,
         teacher_outputs=outputs,
+        companions=_companions(clips, items),
         labelled=labelled,
         weights=_weights(clips, items.annotated, files.recordings),
     )
@@ -181,6 +187,13 @@ def _weights(
     of_clips = recordings["weight"].reindex(clips.names).fillna(1.0).to_numpy(np.float32, copy=True)
     weights = torch.from_numpy(of_clips)
     return weights if annotated is None else torch.cat([weights, weights[annotated.rows]])
+
+
+def _companions(clips: Recordings, items: Items) -> Companions | None:
+    if items.annotated is None or items.companions is None:
+        return None
+    labels = items.labels[len(clips.names) + items.companions]
+    return Companions(clips, items.annotated, items.companions, labels)
 
 
 def _read_soundscapes(

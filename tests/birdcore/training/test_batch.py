@@ -89,7 +89,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 def test_a_plain_batch_is_clips_with_their_own_labels() -> None:
     data, rows = training_set(), torch.tensor([3, 1, 4])
-    power, labels, mask, _ = make_batch(data, rows, CROPS, configured(), seeded())
+    power, labels, mask, *_ = make_batch(data, rows, CROPS, configured(), seeded())
     assert power.shape == (3, 4, 40)
     assert torch.equal(labels, data.labels[rows])
     assert mask is None
@@ -103,7 +103,7 @@ def test_a_plain_batch_is_clips_with_their_own_labels() -> None:
 def test_under_a_teacher_each_clip_is_half_clip_and_half_soundscape(match_power: bool) -> None:
     clips = replace(training_set(2), clips=flat([-10.0, -20.0]))
     data, rows = taught(clips, [-40.0, -30.0]), torch.tensor([0, 1] * 20)
-    power, labels, mask, _ = make_batch(
+    power, labels, mask, *_ = make_batch(
         data, rows, CROPS, configured(match_power=match_power), seeded()
     )
     own = torch.tensor([1e-1, 1e-2])[rows]
@@ -125,7 +125,7 @@ def test_a_clip_gives_way_to_a_soundscape_with_the_teachers_labels_alone() -> No
     data = taught(replace(training_set(2), clips=flat([-10.0, -20.0])), [-40.0, -40.0])
     settings = configured(mix_as="replace", mix_share=0.5, match_power=True)
     rows = torch.zeros(400, dtype=torch.long)
-    power, labels, mask, _ = make_batch(data, rows, CROPS, settings, seeded())
+    power, labels, mask, *_ = make_batch(data, rows, CROPS, settings, seeded())
     replaced = power.mean(dim=(1, 2)) < 1e-3
     assert replaced.double().mean() == pytest.approx(0.5, abs=0.1)
     assert data.segments is not None
@@ -206,7 +206,7 @@ def test_the_weight_of_the_soundscape_is_the_recipes() -> None:
 def test_a_share_of_clips_meets_a_soundscape_and_the_others_stay() -> None:
     data = taught(replace(training_set(1), clips=flat([-10.0])), [-40.0, -40.0])
     rows = torch.zeros(2_000, dtype=torch.long)
-    power, labels, mask, _ = make_batch(data, rows, CROPS, configured(mix_share=0.3), seeded())
+    power, labels, mask, *_ = make_batch(data, rows, CROPS, configured(mix_share=0.3), seeded())
     mixed = power.mean(dim=(1, 2)) < 0.08
     assert mixed.double().mean() == pytest.approx(0.3, abs=0.04)
     assert mask is not None
@@ -221,7 +221,7 @@ def test_a_soundscape_lies_under_a_clip_at_the_snr_that_is_asked_for() -> None:
     data = replace(training_set(3), clips=flat(levels), background=flat([0.0, -50.0]))
     rows = torch.tensor([0, 1, 2] * 300)
     background = Background(probability=0.6, snr_db=(3.0, 9.0))
-    power, labels, mask, _ = make_batch(
+    power, labels, mask, *_ = make_batch(
         data, rows, CROPS, configured(background=background), seeded()
     )
     clip = 10 ** (torch.tensor(levels)[rows] / 10)
@@ -279,8 +279,8 @@ def test_a_class_counts_in_a_mix_only_where_it_counts_in_both(how: str) -> None:
         "sumix": {"sumix": Sumix(probability=1.0)},
     }
     data, rows = taught(training_set()), torch.arange(12)
-    _, before, mask_before, _ = make_batch(data, rows, CROPS, configured(), seeded())
-    _, labels, mask, _ = make_batch(data, rows, CROPS, configured(**mixes[how]), seeded())
+    _, before, mask_before, *_ = make_batch(data, rows, CROPS, configured(), seeded())
+    _, labels, mask, *_ = make_batch(data, rows, CROPS, configured(**mixes[how]), seeded())
     assert mask is not None
     assert mask_before is not None
     # Every clip has met the soundscapes, so classes 1 to 3 count everywhere, class 4 nowhere.
@@ -393,7 +393,7 @@ def test_losses_are_mixed_in_one_share_for_the_batch() -> None:
     data = replace(training_set(3), clips=flat([0.0, 10.0, 20.0]))
     rows = torch.tensor([0, 1, 2])
     asked = configured(mixup=Mixup(probability=1.0, labels="losses"))
-    power, labels, _, second = make_batch(data, rows, CROPS, asked, seeded())
+    power, labels, _, second, _ = make_batch(data, rows, CROPS, asked, seeded())
     assert second is not None
     assert torch.equal(labels, data.labels[rows])
     assert torch.equal(labels.sum(0), second.labels.sum(0))

@@ -143,8 +143,37 @@ def test_settings(
     assert set(data.segments_of(data.held_out)[0].tolist()) == validates
 
 
+@pytest.mark.parametrize("train_too", [True, False])
+def test_no_held_out_window_is_mixed_in(
+    store: Store, with_windows: Inputs, train_too: bool
+) -> None:
+    for fold in range(COUNT):
+        settings = AnnotatedCrops(mix=0.5, train=train_too)
+        data = training_set(store, with_windows, fold, annotated=settings)
+        assert data.companions is not None
+        mixed = {data.clips.names[row] for row in data.companions.rows.tolist()}
+        held = {data.clips.names[row] for row in data.rows_of(data.held_out).tolist()}
+        assert mixed
+        assert not mixed & held
+        assert mixed <= set(data.trained_recordings)
+        silent = data.companions.labels.sum(dim=1) == 0
+        assert not silent.any()
+    assert training_set(store, with_windows, 0).companions is None
+
+
+def test_how_crops_are_mixed_is_part_of_the_key(with_windows: Inputs) -> None:
+    def key(**settings: Any) -> str:
+        one = Round(name="one", backbones=("test_resnet",), **settings)
+        return train.step(one, "test_resnet", 0, 0, with_windows).key
+
+    mixes = AnnotatedCrops(mix=0.5)
+    assert key() == key(mix_share=0.5) == key(annotated=AnnotatedCrops(mix=0.0, frames_weight=0.0))
+    assert len({key(), key(annotated=mixes), key(annotated=mixes, mix_share=0.5)}) == 3
+
+
 def test_training_validates_windows(store: Store, with_windows: Inputs) -> None:
-    one = Round(name="one", backbones=("test_resnet",), epochs=1, crop_s=2.5)
+    annotated = AnnotatedCrops(frames_weight=0.5, mix=0.5)
+    one = Round(name="one", backbones=("test_resnet",), epochs=1, crop_s=2.5, annotated=annotated)
     made = store.make(train.step(one, "test_resnet", 0, 0, with_windows), train.run)
     table = pd.read_parquet(made / "held_out.parquet")
     windows = table[table["recording"].str.contains("#t=")]
