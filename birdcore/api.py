@@ -67,7 +67,7 @@ def mel_spectrogram(
         if spec not in PRESETS:
             raise ValueError(f"no mel preset is called {spec!r}: choose {', '.join(PRESETS)}")
         spec = PRESETS[spec]
-    mono = resample(as_samples(samples), rate, spec.sample_rate)
+    mono = resample(as_samples(samples), round(rate * spec.speed), spec.sample_rate)
     peak = float(np.abs(mono).max()) or 1.0
     energy = torch.from_numpy(mel_energy(mono / np.float32(peak), spec))
     return (energy if spec.power == 2 else energy.square()).T.contiguous()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from birdcore.config import Recipe
 from birdcore.config.validation import EXTERNAL_TEACHER
 from birdcore.csv_table import Problem
+from birdcore.sources.file_speed import speed_of_files
 from birdcore.sources.shards import Shard, shards
 from birdcore.sources.soundscapes import rows_of, soundscape_problems
 from birdcore.sources.source import LABELLED, MAIN, Source, Subset, Use
@@ -99,10 +100,11 @@ def build_dag(
         refuse_missing(round_config, source)
     beside = (source, *further)
     sources = (*beside, *extra)
+    speed = speed_of_files(sources) if recipe.mel.speed == "auto" else 1.0
     subsets = [subset for each in sources for subset in each.subsets]
     parts = shards(subsets, store, recipe.shards.recordings, keep=keep_shards)
     recordings = {
-        subset.name: _prepare(recipe, each, subset, parts[subset.name], source.species)
+        subset.name: _prepare(recipe, each, subset, parts[subset.name], source.species, speed)
         for each in sources
         for subset in each.subsets
     }
@@ -148,17 +150,19 @@ def _prepare(
     subset: Subset,
     parts: Sequence[Shard],
     species: tuple[str, ...],
+    speed: float,
 ) -> Prepared:
     """The steps that prepare the recordings of a source that have one use.
 
-    An external teacher is asked for species, those of the data folder.
+    An external teacher is asked for species, those of the data folder. The speed is that of the
+    recordings, where they say it.
     """
-    root, overrides = source.root, dict(source.overrides)
+    root, overrides, reading = source.root, dict(source.overrides), recipe.mel.spec(speed).reading
     cleaned = tuple(
-        clean.step(part, recipe.clean, overrides, root, source.groups) for part in parts
+        clean.step(part, recipe.clean, overrides, root, source.groups, reading) for part in parts
     )
     both = list(zip(parts, refs(cleaned), strict=True))
-    mels = tuple(mel.step(part, ref, recipe.mel, recipe.clean, root) for part, ref in both)
+    mels = tuple(mel.step(part, ref, recipe.mel, recipe.clean, root, speed) for part, ref in both)
     settings = recipe.external_teacher
     if settings is None or (source.name, subset.use) not in subsets_with_outputs(recipe):
         return Prepared(cleaned, mels)

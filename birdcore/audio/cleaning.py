@@ -12,6 +12,7 @@ from birdcore.audio.blocks import Block, Blocks, cache_blocks
 from birdcore.audio.cleaned import CleanedTables, read_kept
 from birdcore.audio.decode import Audio, Rejected, decode
 from birdcore.audio.quality import Quality, quality
+from birdcore.audio.reading import AS_IT_IS, Reading
 from birdcore.audio.resample import SPEECH_RATE, resample_blocks, resample_recording
 from birdcore.audio.rules import (
     CleaningRules,
@@ -40,6 +41,7 @@ class _Measured:
 
     recording: Recording
     rate: int
+    speed: float
     channels: int
     truncated: bool
     problem: str
@@ -53,6 +55,7 @@ def clean_recordings(
     overrides: Mapping[str, Sequence[Override]],
     progress: Progress,
     unsearched: Collection[str] = (),
+    reading: Reading = AS_IT_IS,
 ) -> CleanedTables:
     """Decide for each recording what of it is used.
 
@@ -63,9 +66,10 @@ def clean_recordings(
         overrides: decisions made by hand, by recording.
         progress: is called with how many recordings are done, how many there are, and a name.
         unsearched: recordings in which no speech is looked for.
+        reading: how files are read.
     """
     tables = CleanedTables()
-    readable = _measured(recordings, tables.rejected, progress, frozenset(unsearched))
+    readable = _measured(recordings, tables.rejected, progress, frozenset(unsearched), reading)
     for measured, speech in _with_speech(readable, rules):
         name, found = measured.recording.name, measured.quality
         by_hand = overrides.get(name, ())
@@ -95,7 +99,12 @@ def clean_recordings(
 
 
 def kept_recordings(
-    table: Path, locate: Callable[[str], Path], rate: int, fade_s: float, progress: Progress
+    table: Path,
+    locate: Callable[[str], Path],
+    rate: int,
+    fade_s: float,
+    progress: Progress,
+    reading: Reading = AS_IT_IS,
 ) -> Iterator[tuple[str, Blocks]]:
     """What cleaning kept of each recording, trimmed and resampled.
 
@@ -105,9 +114,10 @@ def kept_recordings(
     Args:
         table: `kept.parquet` of cleaning.
         locate: gives the file of a recording by its name.
-        rate: samples per second of what is returned.
+        rate: samples per second of what is returned, at the true speed.
         fade_s: seconds of the cross-fade where pieces are joined, at the recording's own rate.
         progress: is called with how many recordings are done, how many there are, and a name.
+        reading: how files are read.
 
     Yields:
         The name of a recording and its blocks of mono samples, one sample or more in all.
@@ -115,7 +125,7 @@ def kept_recordings(
     kept = read_kept(table)
     for done, (name, intervals) in enumerate(kept.items()):
         progress(done, len(kept), name)
-        yield name, cache_blocks(_trimmed(decode(locate(name)), intervals, fade_s, rate))
+        yield name, cache_blocks(_trimmed(decode(locate(name), reading), intervals, fade_s, rate))
     progress(len(kept), len(kept), "")
 
 
@@ -123,7 +133,7 @@ def _trimmed(audio: Audio, kept: Sequence[Interval], fade_s: float, rate: int) -
     def joined() -> Iterator[Block]:
         return trim(audio.blocks(), audio.frames, audio.rate, kept, fade_s)
 
-    return resample_recording(joined, audio.rate, rate)
+    return resample_recording(joined, audio.true_rate, rate)
 
 
 def _measured(
@@ -131,20 +141,21 @@ def _measured(
     rejected: dict[str, str],
     progress: Progress,
     unsearched: Set[str],
+    reading: Reading,
 ) -> Iterator[tuple[_Measured, Iterable[Block]]]:
     """Recordings that can be decoded with their quality, and their blocks at SPEECH_RATE: none
     where speech is not looked for."""
     for done, recording in enumerate(recordings):
         progress(done, len(recordings), recording.name)
         try:
-            audio = decode(recording.path)
+            audio = decode(recording.path, reading)
         except Rejected as error:
             rejected[recording.name] = str(error)
             continue
-        about = audio.rate, audio.channels, audio.truncated, audio.problem, audio.note
+        about = audio.rate, audio.speed, audio.channels, audio.truncated, audio.problem, audio.note
         measured = _Measured(recording, *about, quality(audio.blocks, audio.rate))
         searched = () if recording.name in unsearched else audio.blocks()
-        yield measured, resample_blocks(searched, audio.rate, SPEECH_RATE)
+        yield measured, resample_blocks(searched, audio.true_rate, SPEECH_RATE)
         del audio
     progress(len(recordings), len(recordings), "")
 
@@ -152,7 +163,7 @@ def _measured(
 def _with_speech(
     recordings: Iterable[tuple[_Measured, Iterable[Block]]], rules: CleaningRules | None
 ) -> Iterator[tuple[_Measured, list[Interval]]]:
-    """Recordings with the intervals of speech in them."""
+    """Recordings with the intervals of speech in them, in seconds of the file."""
     if rules is None or rules.remove == "none":
         for measured, blocks in recordings:
             del blocks  # and with them the recording, before the next one is decoded
@@ -167,4 +178,6 @@ def _with_speech(
         min_silence_duration_ms=round(1000 * rules.min_silence_s),
     )
     for measured, probabilities, samples in detect_speech(recordings):
-        yield measured, speech_intervals(probabilities, samples, settings)
+        found = speech_intervals(probabilities, samples, settings)
+        speed = measured.speed
+        yield measured, [(start * speed, end * speed) for start, end in found]

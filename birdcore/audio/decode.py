@@ -22,8 +22,15 @@ import numpy as np
 
 from birdcore.audio import chained, libav, sndfile
 from birdcore.audio.container import Container, container_of
-from birdcore.audio.mono import ChannelLevels, Mono, loudest_if_cancelled, to_mono
+from birdcore.audio.mono import (
+    ChannelLevels,
+    Mono,
+    loudest_channel,
+    loudest_if_cancelled,
+    to_mono,
+)
 from birdcore.audio.mp3 import ID3V1
+from birdcore.audio.reading import AS_IT_IS, Reading
 from birdcore.audio.stream import Frames, Rejected, Stream, Unreadable, open_file
 
 __all__ = ["Audio", "Rejected", "decode"]
@@ -45,6 +52,7 @@ class Audio:
     truncated: samples that the container promises are missing.
     note: "", or what was done to it: which channel is used where channels cancel.
     source: gives the blocks, from memory or from the file.
+    speed: how many times slower than life it is.
     """
 
     rate: int
@@ -54,6 +62,7 @@ class Audio:
     truncated: bool
     note: str
     source: Callable[[], Iterator[Mono]] = field(repr=False)
+    speed: float = 1.0
 
     def blocks(self) -> Iterator[Mono]:
         """Its samples in order: float32 (n,), n >= 1, finite, the mean over the channels.
@@ -70,10 +79,16 @@ class Audio:
 
     @property
     def duration_s(self) -> float:
+        """Seconds of the file."""
         return self.frames / self.rate
 
+    @property
+    def true_rate(self) -> int:
+        """Samples per second of what was recorded, Hz."""
+        return max(1, round(self.rate * self.speed))
 
-def decode(path: str | Path) -> Audio:
+
+def decode(path: str | Path, reading: Reading = AS_IT_IS) -> Audio:
     """Read a sound file of any format that libsndfile or FFmpeg knows, at its own rate.
 
     The recording has as many samples as FFmpeg decodes, within one frame of its codec, whatever
@@ -88,6 +103,7 @@ def decode(path: str | Path) -> Audio:
 
     Args:
         path: a file; its suffix does not matter.
+        reading: which channel it is to be read by, if not by their mean, and its speed.
 
     Returns:
         The recording, whose samples are kept where they are few and decoded anew where not.
@@ -106,18 +122,23 @@ def decode(path: str | Path) -> Audio:
     with open_file(path) as file:
         try:
             container = container_of(file)
-            survey = _best(file, container)
-            reader, channel = survey.reader, None
-            if survey.may_cancel:
+            first = 0 if reading.channels == "first" else None
+            survey = _best(file, container, first)
+            reader, channel = survey.reader, first
+            by_level = reading.channels == "loudest" and survey.channels > 1
+            if by_level or survey.may_cancel:
                 with reader(file) as stream:
-                    channel = loudest_if_cancelled(stream)
+                    channel = loudest_channel(stream) if by_level else loudest_if_cancelled(stream)
                 if channel is not None:
                     survey = _survey(file, reader, channel)
+            speed = reading.speed_of(Path(path))
         except OSError as error:
             raise Rejected(f"can't be read: {error.strerror}") from error
+    note = ""
+    if channel is not None and reading.channels == "mean":
+        note = f"channels cancel: channel {channel + 1} is used"
     audio = Audio(survey.rate, survey.channels, survey.frames, *_problem(survey, container),
-                  "" if channel is None else f"channels cancel: channel {channel + 1} is used",
-                  lambda: iter(survey.mono))  # fmt: skip
+                  note, lambda: iter(survey.mono), speed)  # fmt: skip
     if survey.complete:
         return audio
     return replace(audio, source=lambda: _again(path, reader, channel, survey.frames))
@@ -142,7 +163,7 @@ class _Survey:
     mono: list[Mono] = field(repr=False)
 
 
-def _best(file: FileIO, container: Container) -> _Survey:
+def _best(file: FileIO, container: Container, channel: int | None) -> _Survey:
     """The survey by the reader that finds most, beginning with the one that fits the container."""
     found: list[_Survey] = []
     reasons: list[str] = []
@@ -151,7 +172,7 @@ def _best(file: FileIO, container: Container) -> _Survey:
     readers: list[Reader] = [sndfile.opened, by_ffmpeg, in_small_blocks]
     for reader in readers if container.trusted else readers[1:]:
         try:
-            survey = _survey(file, reader)
+            survey = _survey(file, reader, channel)
         except Unreadable as error:
             reasons.append(str(error))
             continue

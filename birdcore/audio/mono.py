@@ -54,6 +54,23 @@ class ChannelLevels:
 
 def loudest_if_cancelled(stream: Stream) -> int | None:
     """The loudest channel where channels cancel, from all samples of a stream; else None."""
+    powers = _powers(stream)
+    if powers is None:
+        return None
+    each, of_sum, all_power = powers
+    audible = each.sum() > 1e-9 * all_power
+    return int(np.argmax(each)) if audible and of_sum < CANCELLED * each.sum() else None
+
+
+def loudest_channel(stream: Stream) -> int | None:
+    """The channel with the most power over all samples; None where their count changes."""
+    powers = _powers(stream)
+    return None if powers is None else int(np.argmax(powers[0]))
+
+
+def _powers(stream: Stream) -> tuple[NDArray[np.float64], float, float] | None:
+    """Energy without offsets of each channel (c,) and of their sum, and the energy of all with
+    offsets; None where there is nothing, or the count of channels changes."""
     sums: NDArray[np.float64] | None = None
     squares = frames = 0
     for block in stream.blocks:
@@ -65,6 +82,5 @@ def loudest_if_cancelled(stream: Stream) -> int | None:
         squares = squares + np.einsum("nc,nc->c", exact, exact)
     if sums is None:
         return None
-    *each, of_sum = squares - sums**2 / frames
-    audible = sum(each) > 1e-9 * float(np.sum(squares))
-    return int(np.argmax(each)) if audible and of_sum < CANCELLED * sum(each) else None
+    varying = squares - sums**2 / frames
+    return varying[:-1], float(varying[-1]), float(np.sum(squares))

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from birdcore.audio.reading import Channels
 from birdcore.audio.rules import CleaningRules
 from birdcore.config.archive import Criteria
 from birdcore.config.data import Data, FurtherSource
@@ -46,10 +47,21 @@ class Mel(Section):
     f_max: Positive | None = None
     power: Literal[1, 2] | None = None
     mel_scale: Literal["htk", "slaney"] | None = None
+    channels: Channels | None = None
+    """What of several channels is read: their "mean" (or the loudest where they cancel), the
+    "first", or the "loudest", that with the most power in a recording."""
+    speed: Positive | Literal["auto"] | None = None
+    """How many times slower than life recordings are (time expansion, 1 if not said): at 10, files
+    of 44,100 Hz hold sound of 441 kHz, which is the rate for `sample_rate`. Seconds, of crops and
+    windows too, are those of the files. "auto": what the files' GUANO chunks say (TE)."""
     dtype: Literal["uint8", "float16"] = "uint8"
 
-    def spec(self) -> FrontEnd:
-        """The front end; raises WrongSetting for an unknown preset or numbers that don't fit."""
+    def spec(self, speed: float = 1.0) -> FrontEnd:
+        """The front end; raises WrongSetting for an unknown preset or numbers that don't fit.
+
+        Args:
+            speed: That of the recordings, where the setting is "auto".
+        """
         known = front_end_class(self.front_end)().model_dump()
         if self.preset is not None and self.preset not in PRESETS:
             raise WrongSetting(
@@ -59,6 +71,8 @@ class Mel(Section):
             )
         base = PRESETS[self.preset].model_dump(include=set(known)) if self.preset else {}
         own = self.model_dump(exclude={"front_end", "preset", "dtype"}, exclude_none=True)
+        if self.speed == "auto":
+            own |= {"speed": speed, "speed_from": "file"}
         if unknown := [key for key in own if key not in known]:
             raise WrongSetting(
                 f"the front end {self.front_end!r} has no such setting. It has {', '.join(known)}",

@@ -205,7 +205,7 @@ def _preparation(
         path, recorder = root / name, RecorderInfo()
         try:
             recorder = read_recorder(path)
-            audio = decode(path)
+            audio = decode(path, detector.reading)
             recording = detector.prepare(name, audio)
         except (Rejected, OSError) as error:
             if isinstance(error, OSError) and error.errno in OURS:

@@ -16,6 +16,7 @@ import numpy as np
 
 from birdcore.audio.blocks import Blocks, cache_blocks
 from birdcore.audio.decode import Audio, Rejected
+from birdcore.audio.reading import AS_IT_IS, Reading
 from birdcore.audio.resample import resample_recording
 from birdcore.detection.calibration import Calibration, read_calibration
 from birdcore.detection.events import (
@@ -63,6 +64,10 @@ class Detector(Protocol[Prepared]):
         """Names the model by its content: with the settings, it decides what is found."""
 
     @property
+    def reading(self) -> Reading:
+        """How files are read for it."""
+
+    @property
     def species(self) -> tuple[Species, ...]:
         """Its classes (K,)."""
 
@@ -96,9 +101,14 @@ class TrainedDetector:
     calibration: Calibration | None = None
     window_s: float | None = None
 
+    @property
+    def reading(self) -> Reading:
+        return self.model.input_spec.mel.reading
+
     def prepare(self, name: str, audio: Audio) -> Recording:
         encode = encoded if audio.duration_s < LONG_S else encoded_in_file
-        codes = encode(name, audio.blocks, audio.rate, self.model.input_spec)
+        reads = self.model.input_spec.at_speed(audio.speed)
+        codes = encode(name, audio.blocks, audio.true_rate, reads)
         return Recording(codes, exact_s=audio.duration_s)
 
     def events(self, recordings: Iterable[Recording], selection: Selection) -> Iterator[Events]:
@@ -129,6 +139,7 @@ class TeacherDetector:
     key: str
     species: tuple[Species, ...]
     calibration: Calibration | None = None
+    reading: Reading = AS_IT_IS
 
     @property
     def window_s(self) -> float:

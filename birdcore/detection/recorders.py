@@ -8,7 +8,6 @@ fall back to takes `aru_1.wav` for the first of this month.
 
 import logging
 import re
-import struct
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from datetime import datetime
@@ -26,12 +25,12 @@ from aru_metadata_parser.parse import (
 )
 from guano import GuanoFile
 
+from birdcore.audio.riff import small_chunks
 from birdcore.detection.table import RecorderInfo
 from birdcore.text import plain_text
 
 FIRST_YEAR, LAST_YEAR = 1990, 2060
 """Digits that make another year are no time, such as the number of a recording."""
-MOST_CHUNKS, MOST_BYTES = 256, 1 << 20
 
 AUDIOMOTH = re.compile(r'Recorded at [^"]*?(?:AudioMoth|deployment)[^"]*')
 """Within a comment: other programs put it into a comment of their own (OpenSoundscape: JSON)."""
@@ -68,7 +67,7 @@ def read_recorder(path: Path, name: str | None = None) -> RecorderInfo:
 
 
 def _guano(path: Path) -> Iterator[RecorderInfo]:
-    content = next((data for name, data in _chunks(path) if name == b"guan"), None)
+    content = next((data for name, data in small_chunks(path) if name == b"guan"), None)
     if content is None:
         return
     # Lines that are none would end the package's reading: other lines may still be right.
@@ -210,20 +209,3 @@ def _number(value: object) -> float | None:
 
 def _text(value: object) -> str:
     return plain_text("" if value is None else str(value))
-
-
-def _chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
-    """Name and content of the small chunks of a RIFF file; nothing of another file."""
-    with path.open("rb") as file:
-        head = file.read(12)
-        if head[:4] not in (b"RIFF", b"RF64") or head[8:12] != b"WAVE":
-            return
-        for _ in range(MOST_CHUNKS):
-            header = file.read(8)
-            if len(header) < 8:
-                return
-            name, length = struct.unpack("<4sI", header)
-            after = file.tell() + length + length % 2
-            if name != b"data" and length <= MOST_BYTES:
-                yield name, file.read(length)
-            file.seek(after)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pydantic import PlainSerializer, PlainValidator
 
 from birdcore.audio.blocks import Block
+from birdcore.audio.reading import AS_IT_IS, Reading
 from birdcore.features import FRONT_ENDS
 from birdcore.features.scale import Codes, Scale, encode
 
@@ -34,11 +35,19 @@ class FrontEnd(Protocol):
 
     @property
     def sample_rate(self) -> int:
-        """Samples a second that it reads, Hz."""
+        """Samples a second that it reads, Hz, of what was recorded."""
+
+    @property
+    def speed(self) -> float:
+        """How many times slower than life files are."""
+
+    @property
+    def reading(self) -> Reading:
+        """How files are read for it."""
 
     @property
     def frame_rate(self) -> float:
-        """Frames a second."""
+        """Frames a second of a file."""
 
     @property
     def bins(self) -> int:
@@ -59,7 +68,10 @@ class FrontEnd(Protocol):
         """The fewest samples that give `frames` frames, 1 or more."""
 
     def fixed_length(self, seconds: float) -> int:
-        """T of a segment of `seconds`."""
+        """T of a segment of `seconds` of a file."""
+
+    def at_speed(self, speed: float) -> "FrontEnd":
+        """The same front end for files of another speed."""
 
     def centres(self) -> Floats:
         """The frequency of each bin (F,), Hz."""
@@ -78,9 +90,14 @@ class FrontEnd(Protocol):
 
 
 def to_settings(front_end: FrontEnd) -> dict[str, Any]:
-    """Settings of a front end as JSON holds them, for `from_settings`."""
+    """Settings of a front end as JSON holds them, for `from_settings`.
+
+    How files are read is there where it is not as by default: files of before don't say it.
+    """
     named = {} if front_end.name == DEFAULT else {NAME_KEY: front_end.name}
-    return named | front_end.model_dump()
+    usual = AS_IT_IS.model_dump()
+    settings = front_end.model_dump().items()
+    return named | {key: value for key, value in settings if (key, value) not in usual.items()}
 
 
 def front_end_class(name: str) -> type[FrontEnd]:
@@ -112,8 +129,9 @@ def from_settings(settings: Mapping[str, Any] | FrontEnd) -> FrontEnd:
 
 
 def default_settings(front_end: FrontEnd) -> dict[str, Any]:
-    """What a front end's settings are where nothing is said of them."""
-    return type(front_end)().model_dump()
+    """What a front end's settings are where nothing is said of them, of those in `to_settings`."""
+    defaults = type(front_end)().model_dump()
+    return {key: defaults[key] for key in to_settings(front_end) if key in defaults}
 
 
 AnyFrontEnd = Annotated[FrontEnd, PlainValidator(from_settings), PlainSerializer(to_settings)]

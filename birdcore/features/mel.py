@@ -10,8 +10,9 @@ from typing import ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from birdcore.audio.reading import Reading
 from birdcore.features.scale import Scale
 
 Floats = npt.NDArray[np.float32]
@@ -20,7 +21,7 @@ ENOUGH_FOR = 8192
 """Samples of a window up to which one scale holds all energies."""
 
 
-class MelSpec(BaseModel):
+class MelSpec(Reading):
     """A centred mel spectrogram with a Hann window of `n_fft` samples (see `FrontEnd`).
 
     Frequencies are in Hz, lengths in samples. `power` is 2 for mels of power, 1 for mels of
@@ -32,7 +33,6 @@ class MelSpec(BaseModel):
         (96, 62.5, 313)
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     name: ClassVar[str] = "mel"
     recovers_power: ClassVar[bool] = True
 
@@ -78,8 +78,8 @@ class MelSpec(BaseModel):
 
     @property
     def frame_rate(self) -> float:
-        """Frames a second."""
-        return self.sample_rate / self.hop_length
+        """Frames a second of the file."""
+        return self.sample_rate / self.hop_length / self.speed
 
     def frames(self, samples: int) -> int:
         """The number of frames of a recording of `samples` samples."""
@@ -91,8 +91,8 @@ class MelSpec(BaseModel):
         return (frames - 1) * self.hop_length
 
     def fixed_length(self, seconds: float) -> int:
-        """The frames of a segment of `seconds`: 313 for 5 s of config_128."""
-        return self.frames(round(seconds * self.sample_rate))
+        """The frames of a segment of `seconds` of the file: 313 for 5 s of config_128."""
+        return self.frames(round(seconds * self.sample_rate / self.speed))
 
     def centres(self) -> Floats:
         """The peaks of the filters (n_mels,), Hz."""

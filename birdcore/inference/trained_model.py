@@ -110,7 +110,8 @@ class TrainedModel:
         Args:
             recordings: A file (str or Path), mono samples (n,) as an array or a tensor, or a list
                 of either. Where members are blended by rank, ranks are among all segments given.
-            rate: Samples a second of samples; by default that of the models.
+            rate: Samples a second of samples, as the header of their file says it; by default
+                that of the models.
             long: A row for each segment and class with a `confidence` of at least `threshold`,
                 instead of a column for each class.
             threshold: See `long`.
@@ -152,14 +153,13 @@ class TrainedModel:
 
     def _features(self, recording: Any, rate: int | None, number: int) -> Recordings:
         if isinstance(recording, str | Path):
-            audio = decode(Path(recording))
-            blocks: Blocks = audio.blocks
-            name, source_rate = str(recording), audio.rate
-        else:
-            samples = as_samples(recording)
-            blocks = lambda: iter([samples])  # noqa: E731
-            name, source_rate = f"recording {number}", rate or self.input_spec.mel.sample_rate
-        return encoded(name, blocks, source_rate, self.input_spec)
+            audio = decode(Path(recording), self.input_spec.mel.reading)
+            reads = self.input_spec.at_speed(audio.speed)
+            return encoded(str(recording), audio.blocks, audio.true_rate, reads)
+        samples, front_end = as_samples(recording), self.input_spec.mel
+        true_rate = round(rate * front_end.speed) if rate else front_end.sample_rate
+        name = f"recording {number}"
+        return encoded(name, lambda: iter([samples]), true_rate, self.input_spec)
 
 
 def as_samples(samples: ArrayLike | torch.Tensor) -> Block:
@@ -183,7 +183,7 @@ def encoded(name: str, blocks: Blocks, rate: int, input_spec: InputSpec) -> Reco
     Args:
         name: What it is called.
         blocks: Mono samples in blocks (n,).
-        rate: Their rate, Hz; they are resampled to the front end's.
+        rate: Their rate at the true speed, Hz; they are resampled to the front end's.
         input_spec: The features and their codes.
     """
     codes = np.concatenate(list(_codes(blocks, rate, input_spec)))

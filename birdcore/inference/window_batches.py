@@ -113,9 +113,9 @@ def pack(
     room = size
     for recording in recordings:
         soundscapes, cells = recording.soundscapes, recording.cells
-        if spec.mel != soundscapes.spec:
+        if spec.mel != soundscapes.spec.at_speed(spec.mel.speed):
             raise ValueError("the model was trained on another mel than that of the soundscapes")
-        step = min(spec.frames, max(1, round(step_s * cells.frame_rate)))
+        step = min(spec.frames, max(1, round(step_s * spec.mel.frame_rate)))
         windows = RecordingWindows(cells, window_starts(cells.frames, spec.frames, step))
         first = 0
         while first < len(windows.starts):

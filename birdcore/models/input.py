@@ -43,6 +43,10 @@ class InputSpec(BaseModel):
     normalise: Normalisation | Literal["floor"]
     top_db: float | None
 
+    def at_speed(self, speed: float) -> "InputSpec":
+        """The same input of files of another speed."""
+        return self.model_copy(update={"mel": self.mel.at_speed(speed)})
+
     @property
     def over_floor(self) -> bool:
         """Whether crops have their recording's steady noise as one more frame, the last."""

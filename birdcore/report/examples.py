@@ -171,7 +171,7 @@ def _kept_sound(
 ) -> str:
     """An excerpt of the kept audio, on the time axis of the mel; empty if it can't be decoded."""
     try:
-        audio = decode(inputs.locate(name))
+        audio = decode(inputs.locate(name), inputs.settings.mel.reading)
     except Rejected:
         return ""
     joined = trim(audio.blocks(), audio.frames, audio.rate, kept, 0.0)
@@ -195,12 +195,12 @@ def cut_examples(inputs: ReportInputs) -> list[Example]:
 
 def _cut_example(inputs: ReportInputs, one: "Cut", stem: str) -> Example:
     spec, scale = inputs.settings.mel, Scale()
-    audio = decode(inputs.locate(one.recording))
+    audio = decode(inputs.locate(one.recording), spec.reading)
     shown_s = min(one.end_s, one.start_s + CUT_S)
     start_s = max(0.0, one.start_s - AROUND_S)
     samples = excerpt(audio.blocks(), audio.rate, start_s, shown_s + AROUND_S)
     seconds = len(samples) / audio.rate
-    resampled = resample(samples, audio.rate, spec.sample_rate)
+    resampled = resample(samples, audio.true_rate, spec.sample_rate)
     _, peak = length_and_peak([resampled])
     codes = np.concatenate(list(encode_recording([resampled], peak, spec, scale)))
     return Example(

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from birdcore.audio.reading import AS_IT_IS, Reading
 from birdcore.audio.rules import check_rejected
 from birdcore.audio.trim import Action, Override
 from birdcore.config import Clean, defaults_of
@@ -22,8 +23,9 @@ from birdcore.taxa import group_of
 VERSION = 2
 
 
-class Settings(Clean):
-    """What cleaning of one shard reads: the recipe's [clean], and the shard's own overrides."""
+class Settings(Clean, Reading):
+    """What cleaning of one shard reads: the recipe's [clean], how files are read, and the shard's
+    own overrides."""
 
     kind: str
     overrides: Mapping[str, tuple[tuple[Action, float, float | None], ...]] | None = None
@@ -45,6 +47,7 @@ def step(
     overrides: Mapping[str, tuple[Override, ...]],
     root: Path,
     groups: Mapping[str, str] | None = None,
+    reading: Reading = AS_IT_IS,
 ) -> Step:
     """Cleaning of one shard; only what concerns its own recordings is part of its key.
 
@@ -54,9 +57,10 @@ def step(
         overrides: Decisions made by hand, by recording.
         root: Where recordings lie.
         groups: What recordings are of (`Source.groups`), as far as that is known.
+        reading: How files are read, as the front end has it.
     """
     # Only training recordings are cut, so no setting of cutting concerns a soundscape.
-    config: dict[str, Any] = {"kind": shard.kind}
+    config: dict[str, Any] = {"kind": shard.kind, **reading.model_dump(exclude_defaults=True)}
     if shard.use == "labelled":
         # In which recordings no speech is looked for concerns a shard that has such ones.
         config |= clean.model_dump(exclude={"no_speech_in"})
@@ -95,7 +99,7 @@ def run(job: Job) -> Metrics:
     files = job.step.files
     recordings = [Recording(name, job.source(name), sha256) for name, sha256 in files.items()]
     by_hand, skipped = settings.overrides_by_recording(), settings.unsearched
-    tables = clean_recordings(recordings, rules, by_hand, job.progress, skipped)
+    tables = clean_recordings(recordings, rules, by_hand, job.progress, skipped, settings)
     tables.write(job.folder, list(files))
     if rules is not None:
         check_rejected(tables.rejected, files, job.step.name, rules)

@@ -30,9 +30,11 @@ class Settings(BaseModel):
     fade_s: float
 
 
-def step(shard: Shard, cleaned: Ref, mel: Mel, clean: Clean, root: Path) -> Step:
-    """Spectrograms of one shard that has been cleaned."""
-    spec = mel.spec()
+def step(
+    shard: Shard, cleaned: Ref, mel: Mel, clean: Clean, root: Path, speed: float = 1.0
+) -> Step:
+    """Spectrograms of one shard that has been cleaned; see `Mel.spec` for `speed`."""
+    spec = mel.spec(speed)
     config = {
         "spec": to_settings(spec),
         "scale": asdict(spec.scale(mel.dtype)),
@@ -59,12 +61,12 @@ def run(job: Job) -> Metrics:
     kept = job.input("clean") / KEPT
     with ShardWriter(path, spec, scale) as shard:
         for name, blocks in kept_recordings(
-            kept, job.source, spec.sample_rate, settings.fade_s, job.progress
+            kept, job.source, spec.sample_rate, settings.fade_s, job.progress, spec.reading
         ):
             samples, peak = length_and_peak(blocks())
             shard.write(name, encode_recording(blocks(), peak, spec, scale), peak)
             recordings += 1
-            seconds += samples / spec.sample_rate
+            seconds += samples / spec.sample_rate * spec.speed
             frames += spec.frames(samples)
     return {
         "recordings": recordings,

@@ -352,3 +352,13 @@ def test_without_a_round_that_wants_one_there_is_no_collection(
     assert {"fingerprint", "leaks", "collection"}.isdisjoint(s.stage for s in build().steps)
     with pytest.raises(ValueError, match="none holds no recording"):
         extra_sources(read_recipe(pretrain_recipe), source, tmp_path / "none", store)
+
+
+def test_speed_of_the_files_is_in_what_reads_them(build: Build) -> None:
+    plain = build()
+    auto, slow = build('mel.speed="auto"'), build("mel.speed=2")
+    first, last = build('mel.channels="first"'), build('mel.channels="mean"')
+    assert auto.of("mel")[0].config["spec"]["speed_from"] == "file"
+    assert all(step.config["speed"] == 2 for step in slow.of("clean"))
+    assert all(step.config["channels"] == "first" for step in first.of("clean"))
+    assert [step.key for step in last.steps] == [step.key for step in plain.steps]

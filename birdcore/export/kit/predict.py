@@ -22,6 +22,7 @@ import csv
 import json
 import math
 import os
+import re
 import sys
 import threading
 import time
@@ -49,6 +50,8 @@ ARRAYS = {"window", "bank", "power_table", "response"}
 BATCH = 64
 SUFFIXES = {".ogg", ".flac", ".wav", ".mp3", ".oga", ".opus", ".aif", ".aiff"}
 LOWEST_RATE, HIGHEST_RATE = 100, 1_000_000  # of a recording, Hz; others are damaged
+MOST_CHUNKS, MOST_BYTES = 256, 1 << 20  # of a RIFF file that are looked at
+EXPANSION = re.compile(rb"^TE *:(.*)$", re.MULTILINE)
 CODEC_PADDING_S = 0.1  # lossy codecs append a little silence, which gets no row of its own
 CANCELLED = 0.1  # of the energy that the sum of unrelated channels would have
 BLOCK_SAMPLES = 1 << 18  # windowed samples at once: they stay in the processor's cache
@@ -68,8 +71,8 @@ class Refused(ValueError):
 # --- samples ---------------------------------------------------------------------------------
 
 
-def read_mono(path: Path) -> tuple[Floats, int]:
-    """Mono samples (n,) of a file, and their rate."""
+def read_mono(path: Path, channels: str = "mean") -> tuple[Floats, int]:
+    """Mono samples (n,) of a file, and their rate; of its channels the mean, first or loudest."""
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError, UnicodeError) as error:
@@ -80,19 +83,49 @@ def read_mono(path: Path) -> tuple[Floats, int]:
         raise Refused(f"{path}: no samples can be read from it")
     if not np.isfinite(samples).all():
         raise Refused(f"{path}: holds samples that are NaN or infinite")
-    return to_mono(samples), rate
+    return to_mono(samples, channels), rate
 
 
-def to_mono(samples: Floats) -> Floats:
-    """The mean over channels (n, channels), or the loudest where their sum is near silence."""
-    channels = samples.shape[1]
-    if channels == 1:
-        return samples[:, 0]
+def to_mono(samples: Floats, channels: str = "mean") -> Floats:
+    """One of the channels (n, channels), or their mean, or the loudest where that cancels."""
+    count = samples.shape[1]
+    if count == 1 or channels == "first":
+        return np.ascontiguousarray(samples[:, 0])
     energies = samples.var(axis=0, dtype=np.float64)
     of_sum = samples.sum(axis=1).var(dtype=np.float64)
-    if of_sum < CANCELLED * energies.sum():  # one channel is wired the wrong way round
+    # Where they cancel, one channel is wired the wrong way round.
+    if channels == "loudest" or of_sum < CANCELLED * energies.sum():
         return np.ascontiguousarray(samples[:, int(energies.argmax())])
-    return samples @ np.full(channels, 1 / channels, np.float32)
+    return samples @ np.full(count, 1 / count, np.float32)
+
+
+def speed_of(path: Path, front_end: Mapping[str, Any]) -> float:
+    """How many times slower than life a file is, by the models' setting or its GUANO chunk (TE)."""
+    if front_end.get("speed_from", "setting") == "setting":
+        return float(front_end.get("speed", 1.0))
+    with path.open("rb") as file:
+        head = file.read(12)
+        if head[:4] not in (b"RIFF", b"RF64") or head[8:12] != b"WAVE":
+            return 1.0
+        for _ in range(MOST_CHUNKS):
+            header = file.read(8)
+            if len(header) < 8:
+                break
+            length = int.from_bytes(header[4:], "little")
+            after = file.tell() + length + length % 2
+            found = header[:4] == b"guan" and length <= MOST_BYTES
+            if found and (said := EXPANSION.search(file.read(length))):
+                return _positive(said[1])
+            file.seek(after)
+    return 1.0
+
+
+def _positive(text: bytes) -> float:
+    try:
+        factor = float(text)
+    except ValueError:
+        return 1.0
+    return factor if 0 < factor < math.inf else 1.0
 
 
 def resample(samples: Floats, source: int, target: int, response: Floats) -> Floats:
@@ -215,7 +248,8 @@ def cell_probabilities(
     """Probabilities (cells, K) by one model: the mean over the windows that cover a cell."""
     predict, size = config["predict"], config["cell_frames"]
     total, window = len(codes), model["frames"]
-    frame_rate = config["front_end"]["sample_rate"] / config["front_end"]["hop_length"]
+    front_end = config["front_end"]
+    frame_rate = front_end["sample_rate"] / front_end["hop_length"] / front_end.get("speed", 1.0)
     step = min(window, max(1, round(predict["step_s"] * frame_rate)))
     starts = window_starts(total, window, step)
     lower = np.arange(0, total, size)
@@ -422,12 +456,14 @@ def predict_file(
 ) -> tuple[dict[str, Floats], float]:
     """Smoothed probabilities (S, K) of a recording by each member, and its seconds."""
     front_end, settings = config["front_end"], config["predict"]
-    samples, rate = read_mono(path)
+    samples, rate = read_mono(path, front_end.get("channels", "mean"))
+    speed = speed_of(path, front_end)
+    rate = max(1, round(rate * speed))
     samples = resample(samples, rate, front_end["sample_rate"], arrays["response"])
     peak = float(np.abs(samples).max()) or 1.0
     energies = mel_energies(samples / np.float32(peak), front_end, arrays)
     codes = encode(energies, front_end["power"], config["scale"])
-    frame_rate = front_end["sample_rate"] / front_end["hop_length"]
+    frame_rate = front_end["sample_rate"] / front_end["hop_length"] / speed  # a file's second
     seconds, segment_s = max(len(codes) - 1, 1) / frame_rate, settings["segment_s"]
     count = max(math.ceil((seconds - CODEC_PADDING_S) / segment_s), 1)
     rows = {}

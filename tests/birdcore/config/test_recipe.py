@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from birdcore.config import Mel, Recipe, RecipeError, read_recipe
 from birdcore.config.section import Section
 from birdcore.config.validation_errors import dotted, error_lines
+from birdcore.features.mel import MelSpec
 
 GOOD = """\
 # Two rounds.
@@ -776,3 +777,11 @@ def test_a_mistake_is_named_in_the_file_that_makes_it(
         read_recipe(path)
     lines = str(refused.value).replace(f"{tmp_path}/", "").split("\n")
     assert any(line.startswith(says) for line in lines), lines
+
+
+def test_speed_of_the_files_is_that_of_the_front_end() -> None:
+    assert Mel(speed=10.0).spec(3.0) == MelSpec(speed=10.0)
+    assert Mel(speed="auto").spec(3.0) == MelSpec(speed=3.0, speed_from="file")
+    assert Mel(channels="first", preset="config_96").spec() == MelSpec(n_mels=96, channels="first")
+    with pytest.raises(ValidationError, match="greater than 0"):
+        Mel(speed=0)

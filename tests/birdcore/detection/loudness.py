@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from birdcore.audio.decode import Audio, Rejected
+from birdcore.audio.reading import AS_IT_IS, Reading
 from birdcore.detection.calibration import Calibration
 from birdcore.detection.events import Events, find_events
 from birdcore.detection.settings import Selection
@@ -23,6 +24,7 @@ class Loudness:
     )
     window_s: float | None = None
     calibration: Calibration | None = None
+    reading: Reading = AS_IT_IS
 
     def prepare(self, name: str, audio: Audio) -> np.ndarray:
         samples = audio.samples

@@ -14,12 +14,14 @@ from birdcore.detection.models import TeacherDetector, TrainedDetector, open_det
 from birdcore.detection.settings import DetectSettings, Selection, select
 from birdcore.detection.table import Species
 from birdcore.features.codes_file import FiledRecording
+from birdcore.features.mel import MelSpec
 from birdcore.inference.predict import predict_recording
 from birdcore.inference.trained_model import ENSEMBLE_FILE, EnsembleSpec, TrainedModel, encoded
 from birdcore.inference.window_batches import Recording
 from birdcore.store.artifact import Ref
 from birdcore.store.store import Store
 from birdcore.teachers.external_teacher import Credit, ExternalTeacher, Floats
+from tests.support.guano import write_guano
 
 RATE = 32_000
 CREDIT = Credit("Loudness", "nobody", "CC0", "", "")
@@ -105,6 +107,26 @@ def test_long_recording_is_detected_from_a_file(
     assert isinstance(filed, Events)
     assert len(filed) > 0
     assert equal(filed, in_memory)
+
+
+def test_slowed_recordings_are_detected_in_their_own_seconds(
+    store: Store, model_of: Callable[..., Ref], tmp_path: Path
+) -> None:
+    spec = MelSpec(n_mels=32, channels="loudest", speed=4.0, speed_from="file")
+    detector = open_detector(store.get(model_of(spec=spec, frames=100)).folder)
+    samples = np.random.default_rng(0).standard_normal((6 * RATE, 2)) * [0.01, 0.1]
+    samples *= np.sin(np.arange(len(samples)) / 9_000)[:, None]
+    write_guano(tmp_path / "slow.wav", samples, RATE // 4, "GUANO|Version: 1.0\nTE: 4")
+    write_guano(tmp_path / "direct.wav", samples, RATE, "GUANO|Version: 1.0\nTE: 1")
+    slow, direct = (
+        detector.prepare(name, decode(tmp_path / name, detector.reading))
+        for name in ("slow.wav", "direct.wav")
+    )
+    assert (slow.cells.duration_s, direct.cells.duration_s) == (24.0, 6.0)
+    selection = select(DetectSettings(min_conf=0.3), detector.species, None)
+    of_slow, of_direct = detector.events([slow, direct], selection)
+    assert len(of_direct) > 0
+    assert of_slow.end_s.max() == 4 * of_direct.end_s.max()
 
 
 def test_only_classes_that_are_asked_for_are_found(ensemble: Path, tmp_path: Path) -> None:

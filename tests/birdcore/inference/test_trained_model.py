@@ -3,23 +3,29 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from birdcore.config import Mel, Predict
+from birdcore.config import Clean, Mel, Predict
 from birdcore.features.columns import stacked
 from birdcore.features.scale import Scale
 from birdcore.features.shard_reader import read_shards
 from birdcore.inference.smooth import smooth_recording
 from birdcore.inference.trained_model import ENSEMBLE_FILE, EnsembleSpec, load_model
+from birdcore.inference.window_batches import Recording
 from birdcore.models.input import load_input, save_input
-from birdcore.stages import predict
+from birdcore.sources.shards import Shard
+from birdcore.sources.source import SourceFile
+from birdcore.stages import clean, mel, predict
 from birdcore.store.artifact import Artifact, Ref
+from birdcore.store.files import file_sha256
 from birdcore.store.store import Store
 from tests.support.chirps import chirps
+from tests.support.guano import write_guano
 
 MadeMel = Callable[..., Artifact]
 MadeModel = Callable[..., Ref]
@@ -77,15 +83,67 @@ def test_recordings_beyond_hearing_are_predicted_as_by_their_stage(
     spec = front_end.spec()
     top = min(rate, spec.sample_rate) / 2
     samples = chirps(rate, 21.0 if rate <= 2_000 else 6.0, 0.3 * top, 0.8 * top)
-    mel = mel_of({"a": samples}, settings=front_end, rate=rate)
+    features = mel_of({"a": samples}, settings=front_end, rate=rate)
     model = model_of(spec=spec, frames=60)
     table = load_model(store.get(model).folder).predict(tmp_path / "test_soundscapes" / "a.wav")
-    np.testing.assert_allclose(table[["a", "b", "c"]], stage_rows(store, model, mel), atol=1e-7)
+    np.testing.assert_allclose(
+        table[["a", "b", "c"]], stage_rows(store, model, features), atol=1e-7
+    )
     # What is heard is where the calls are, and nothing is cut off at the scale's top.
-    mels = read_shards([mel / "mel.parquet"])
+    mels = read_shards([features / "mel.parquet"])
     loud = np.quantile(mels.codes, 0.99, axis=0)
     assert 0.25 * top < spec.centres()[loud.argmax()] < 0.85 * top
     assert mels.codes.max() < 255
+
+
+@pytest.mark.parametrize("said", [8.0, "auto"])
+def test_slowed_recordings_are_predicted_as_what_they_were(
+    store: Store, mel_of: MadeMel, model_of: MadeModel, tmp_path: Path, said: float | str
+) -> None:
+    samples = chirps(256_000, 3.0, 20_000, 100_000)
+    numbers: dict[str, Any] = {"sample_rate": 256_000, "n_mels": 32, "f_max": 128_000}
+    numbers |= {"n_fft": 1024, "hop_length": 256}
+    direct, slow = Mel(**numbers), Mel(**numbers, speed=said)
+    spec = slow.spec(8.0)
+    # Crops and windows are as long in the file's seconds, which are eight times as many.
+    assert spec.frame_rate == direct.spec().frame_rate / 8
+    assert spec.fixed_length(8.0) == direct.spec().fixed_length(1.0)
+
+    file = tmp_path / "test_soundscapes" / "slow.wav"
+    file.parent.mkdir()
+    write_guano(file, samples, 32_000, "GUANO|Version: 1.0\nTE: 8\nSamplerate: 256000")
+    shard = shard_alone(tmp_path, file)
+    cleaned = store.make(
+        clean.step(shard, Clean(remove="none"), {}, tmp_path, reading=spec.reading), clean.run
+    )
+    step = mel.step(shard, cleaned.ref, slow, Clean(), tmp_path, 8.0)
+    of_slow = store.make(step, mel.run)
+    of_direct = mel_of({"a": samples}, settings=direct, rate=256_000)
+    one, other = (read_shards([each / "mel.parquet"]) for each in (of_slow, of_direct))
+    np.testing.assert_array_equal(one.codes, other.codes)
+    assert of_slow.metrics["hours"] == pytest.approx(24 / 3600, abs=1e-3)
+
+    model = model_of(spec=spec, frames=313)
+    rows = stage_rows(store, model, of_slow)
+    assert len(rows) == 5  # of 24 s
+    found = load_model(store.get(model).folder)
+    table = found.predict(file)
+    np.testing.assert_allclose(table[["a", "b", "c"]], rows, atol=1e-7)
+    given = found.predict(samples, 32_000)[["a", "b", "c"]]
+    np.testing.assert_allclose(given, rows, atol=1e-7)
+
+    # What was not slowed down has its own seconds, where each file says its speed.
+    if said == "auto":
+        file = tmp_path / "test_soundscapes" / "a.wav"
+        recording = Recording(found._features(file, None, 0))
+        assert recording.cells.duration_s == pytest.approx(3.0, abs=0.01)
+        assert recording.cells.rate == direct.spec().frame_rate / 8
+        assert found.predict(file)["end"].tolist() == [5.0]
+
+
+def shard_alone(root: Path, file: Path) -> Shard:
+    name = file.relative_to(root).as_posix()
+    return Shard("test_soundscapes", 0, (SourceFile(name, 0, file_sha256(file)),), "test")
 
 
 def test_samples_predict_as_their_file(

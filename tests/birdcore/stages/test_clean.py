@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from birdcore.audio import cleaning, speech
 from birdcore.audio.cleaned import UNREADABLE, read_problems
 from birdcore.audio.cleaned import USED as USED_WITH_PROBLEM
 from birdcore.audio.decode import decode
+from birdcore.audio.reading import Reading
 from birdcore.audio.rules import TooManyRejected
 from birdcore.audio.trim import Override
 from birdcore.config import Clean
@@ -346,6 +348,28 @@ def test_speech_is_not_looked_for_in_groups_that_are_taken_for_it(
     measured = table(artifact, "recordings").set_index("recording")
     assert list(measured.index) == [file.path for file in shard.files]
     assert measured["speech_s"][SPOKEN[0]] == 0
+
+
+def test_speech_is_found_in_the_channel_that_is_read_at_the_true_speed(
+    store: Store, shared_data: Path, tmp_path: Path, shard_of: MadeShard
+) -> None:
+    samples, rate = sf.read(shared_data / "speech" / "sample.flac", dtype="float32")
+    (tmp_path / "train_audio").mkdir()
+    both = np.stack([noise(len(samples) / rate, rate)[: len(samples), 0] * 0.01, samples], axis=1)
+    sf.write(tmp_path / "train_audio" / "a.wav", both, rate // 4)  # four times slower
+    shard = shard_of(tmp_path, "train_audio")
+
+    def cuts(**reading: Any) -> float:
+        step = clean.step(shard, Clean(), {}, tmp_path, reading=Reading(**reading))
+        return length(table(store.make(step, clean.run), "cuts"))
+
+    assert cuts(channels="first", speed=4.0) == 0
+    assert clean.step(shard, Clean(), {}, tmp_path, reading=Reading()).key == (
+        clean.step(shard, Clean(), {}, tmp_path).key
+    )
+    spoken_s = cuts(channels="loudest", speed=4.0)
+    # Most of the file, in its own seconds, and in it there is next to no pause.
+    assert 0.5 < spoken_s / (4 * len(samples) / rate) <= 1.0
 
 
 def test_overrides_and_settings_change_the_key_only_where_they_matter(

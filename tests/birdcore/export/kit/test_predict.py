@@ -14,6 +14,7 @@ import soxr
 import torch
 
 from birdcore.audio.decode import decode
+from birdcore.audio.reading import Reading
 from birdcore.config import Predict
 from birdcore.config.suggested_front_end import suggest_front_end
 from birdcore.export.bundle import KIT
@@ -27,6 +28,7 @@ from birdcore.inference.weights import blend
 from birdcore.models.input import InputSpec, model_input
 from birdcore.sources.row_names import row_names
 from tests.support.chirps import chirps
+from tests.support.guano import write_guano
 
 kit = SimpleNamespace(**runpy.run_path(str(KIT / "predict.py")))
 
@@ -160,6 +162,26 @@ def test_channels_that_cancel_leave_the_loudest(tmp_path: Path) -> None:
         path = tmp_path / f"{name}.wav"
         sf.write(path, np.stack([one, other], axis=1), 32_000, subtype="FLOAT")
         np.testing.assert_allclose(kit.read_mono(path)[0], decode(path).samples, atol=1e-7)
+
+
+@pytest.mark.parametrize("channels", ["mean", "first", "loudest"])
+def test_channels_are_those_of_birdflow(tmp_path: Path, channels: str) -> None:
+    samples = chirps(32_000, 2.0, 1_000, 9_000)
+    both = np.stack([0.3 * samples, samples[::-1]], axis=1) + np.float32([0.5, 0.0])
+    sf.write(tmp_path / "a.wav", both, 32_000, subtype="FLOAT")
+    expected = decode(tmp_path / "a.wav", Reading(channels=channels)).samples
+    np.testing.assert_allclose(kit.read_mono(tmp_path / "a.wav", channels)[0], expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("text", ["TE: 10", "TE : 2.5", "TE: no", "TE: -1", "Make: X"])
+def test_speed_is_that_of_birdflow(tmp_path: Path, text: str) -> None:
+    write_guano(tmp_path / "a.wav", np.zeros(99), 44_100, f"GUANO|Version: 1.0\n{text}")
+    sf.write(tmp_path / "b.flac", np.zeros(99), 44_100)
+    for reading in (Reading(), Reading(speed=4.0), Reading(speed=9.0, speed_from="file")):
+        for name in ("a.wav", "b.flac"):
+            found = kit.speed_of(tmp_path / name, reading.model_dump())
+            assert found == reading.speed_of(tmp_path / name)
+    assert kit.speed_of(tmp_path / "a.wav", {}) == 1.0  # a bundle of before
 
 
 def test_rows_are_named_as_birdflow_names_them() -> None:
