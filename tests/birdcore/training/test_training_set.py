@@ -1,5 +1,6 @@
 """No label leaks: what a fold's model is judged by is never among what it learns from."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -47,12 +48,22 @@ def prepared(root: Path, store: Store) -> Inputs:
     return {"catalog": (cataloged,), "folds": (folded,), **refs}
 
 
-def training_set(store: Store, inputs: Inputs, fold: int, **settings: Any) -> TrainingSet:
+def training_set(
+    store: Store,
+    inputs: Inputs,
+    fold: int,
+    weights: dict[str, float] | None = None,
+    **settings: Any,
+) -> TrainingSet:
+    """The training set of a fold; `weights` as a catalogue of several sources has them."""
     one = Round(name="one", backbones=("test_resnet",), min_per_class=4, **settings)
     step = train.step(one, "test_resnet", fold, 0, inputs)
     config = TrainConfig.model_validate(step.config)
     artifacts = {name: [store.get(ref) for ref in refs] for name, refs in inputs.items()}
     files = train.training_files(artifacts, config)
+    if weights is not None:
+        column = [weights.get(name, 1.0) for name in files.recordings.index]
+        files = replace(files, recordings=files.recordings.assign(weight=column))
     return read_training_set(files, config, torch.device("cpu"))
 
 
@@ -182,3 +193,18 @@ def test_training_validates_windows(store: Store, with_windows: Inputs) -> None:
     assert np.isfinite(np.stack(table["probabilities"].to_list())).all()
     attribution = pd.read_csv(made / "ATTRIBUTION.csv")["recording"]
     assert attribution.str.startswith("train_soundscapes/").sum() == 5
+
+
+def test_segments_have_the_weights_of_their_recordings(store: Store, with_windows: Inputs) -> None:
+    plain = training_set(store, with_windows, 0)
+    assert plain.weights is None
+    assert training_set(store, with_windows, 0, {}).weights is None  # all alike
+    seldom = next(name for name in plain.clips.names if name.startswith("train_soundscapes/"))
+    data = training_set(store, with_windows, 0, {seldom: 0.25})
+    assert data.weights is not None
+    assert len(data.weights) == len(data.labels)
+    rows = data.rows_of(torch.arange(len(data.labels)))
+    names = [data.clips.names[row] for row in rows.tolist()]
+    expected = [0.25 if name == seldom else 1.0 for name in names]
+    assert data.weights.tolist() == expected
+    assert expected.count(0.25) > 1  # the recording and its windows
