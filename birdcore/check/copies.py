@@ -88,7 +88,14 @@ def copies_by_sound(
         for each in match(table, table)
         if each.recording != each.same_as
     }
-    return [_copy(*pair, uses, labels, "sound") for pair in sorted(pairs)]
+    copies = (
+        (_copy(*pair, uses, labels, "sound"), found)
+        for pair, found in sorted(pairs.items(), key=lambda item: -item[1].agreeing)
+    )
+    return [
+        copy._replace(detail=f"{copy.detail}: {match.agreeing} of {match.landmarks} landmarks")
+        for copy, match in copies
+    ]
 
 
 def uses_of(source: Source) -> dict[str, Use]:

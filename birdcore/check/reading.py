@@ -66,30 +66,37 @@ def read_folder(folder: Path, listing: Listing) -> Reading:
     problems = list(listing.passed_over)
     if layout == FOLDERS:
         problems += _tables_not_read(tables)
-    refused = ""
+    refused: list[str] = []
     for data in _ways(layout, folder):
         try:
             source = SOURCES[layout].read(folder, SameContent(), _recipe(data), None)
             catalog = SOURCES[layout].catalog(_input(source))
         except (ValueError, OSError) as error:
-            refused = refused or str(error)
+            refused.append(str(error))
             continue
         problems += [*source.problems, *source.table_problems, *catalog.problems]
         problems += _unread(source, listing, problems)
         if layout == MAIN:
             problems += soundscape_problems(with_stand_ins(source))
-        if data != Data():
-            said = refused.removeprefix(f"{folder}/")
-            problems.append(Problem("tables without a label", "data.annotations.label", said))
+        problems += _without_label(refused, folder)
         why = _why(layout, source, tables)
         once = _once(problems, tables)
         return Reading(_title(layout, source), why, data, source, catalog, "", once)
     competition = any(is_there(folder / each.train) for each in LAYOUTS)
     if layout == MAIN and listing.audio and not competition:
         problems += _tables_not_read(tables)
-        refused = f"{refused}. {SOUND_ALONE}"
+        refused[-1] += f". {SOUND_ALONE}"
     title = NO_LAYOUT if layout == MAIN and not competition else SOURCES[layout].title
-    return Reading(title, "", Data(), None, None, refused, _once(problems, tables))
+    problems += _without_label([each for each in refused if each != refused[-1]], folder)
+    return Reading(title, "", Data(), None, None, refused[-1], _once(problems, tables))
+
+
+def _without_label(refused: list[str], folder: Path) -> list[Problem]:
+    """That tables name no label, where the folder can be read further once a setting does."""
+    return [
+        Problem("tables without a label", "data.annotations.label", each.removeprefix(f"{folder}/"))
+        for each in refused
+    ]
 
 
 def _once(problems: Iterable[Problem], tables: Iterable[Table]) -> tuple[Problem, ...]:

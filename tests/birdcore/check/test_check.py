@@ -230,6 +230,7 @@ def test_copies_by_sound(copied: Copied) -> None:
     assert not look(root).copies
     found = named(look(root, by_sound=True).copies)
     assert "again.ogg" in found["same sound in two classes"]
+    assert found["same sound in two classes"].endswith(" landmarks")
 
 
 @pytest.mark.parametrize(
@@ -272,3 +273,15 @@ def test_recordings_without_a_sample_are_named(shared_data: Path) -> None:
 def test_tables_of_unusual_suffixes_are_no_unknown_audio(shared_data: Path) -> None:
     check = look(shared_data / "field" / "other-formats")
     assert named(check.ignored) == {"suffix of no known audio": "sa1.phn .phn"}
+
+
+def test_a_broken_table_is_named_with_its_line(copied: Copied) -> None:
+    root = copied("field/raven-noisy-pitta")
+    table = files(root, "pos/070005/*.txt")[0]
+    add_line(table, "\t".join(map(str, range(1, 12))))
+    files(root, "neg/*.flac")[0].write_bytes(b"")
+    check = look(root)
+    line = len(table.read_text().splitlines())
+    assert check.refused.startswith(f"{table}:{line}: 11 fields where the header has 7")
+    assert "tables without a label" in named(check.ignored)
+    assert named(check.damaged)["can't be read"].endswith("empty file (0 bytes)")
