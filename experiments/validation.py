@@ -7,7 +7,7 @@ and a row for every 5 s. So each model's held-out recordings are laid at 0 to 20
 pieces of unlabelled soundscapes, 6 to 11 in a minute, and the rows are scored as a submission is:
 settings of prediction and training can be chosen by it, and the labelled test set stays unread.
 (Over steady noise alone nothing else sounds; over whole soundscapes their own birds count as none.)
-Models of rounds on Xeno-canto recordings are left out: they know other classes.
+Models of rounds on recordings of archives are left out: they know other classes.
 Prints a table in Markdown: macro ROC-AUC over rows by round, fold, output and step of windows.
 """
 
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument(
         "--collection", type=Path, default=Path("collection"),
-        help="folder of Xeno-canto recordings",
+        help="folder of recordings of public archives",
     )  # fmt: skip
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--steps", type=float, nargs="+", default=[2.5, 0.625])

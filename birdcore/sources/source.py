@@ -1,8 +1,8 @@
 """The door to recordings: what any layout of folders says of its recordings, as one type.
 
-A BirdCLEF+ folder and a collection of Xeno-canto recordings differ in files, tables and names. What
-the pipeline needs of either is a `Source`: files with the digest of their content, grouped by what
-they are used for, and what is known of them. Stages and the DAG read only that.
+A BirdCLEF+ folder and a collection of recordings of an archive differ in files, tables and names.
+What the pipeline needs of either is a `Source`: files with the digest of their content, grouped by
+what they are used for, and what is known of them. Stages and the DAG read only that.
 
 To add a layout, write one module with `read` (files and tables to a `Source`) and `catalog` (what
 the stages `catalog` and `collection` publish), list it in `SOURCES`, and allow its name as `data`
