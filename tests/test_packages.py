@@ -47,12 +47,12 @@ def declared(*extras: str) -> set[str]:
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [
-        ("birdcore", ("birdnet",)),
+        ("birdcore", ("annotations", "birdnet")),
         ("tasks", ()),
         ("flows", ("dask", "ray")),
         ("benchmarks", ("birdnet",)),
         ("experiments", ("birdnet",)),
-        ("tests", ("birdnet", "dask", "dev")),
+        ("tests", ("annotations", "birdnet", "dask", "dev")),
     ],
 )
 def test_each_imported_package_is_declared(folder: str, extras: tuple[str, ...]) -> None:

@@ -187,7 +187,7 @@ def test_interrupt_exits_with_130(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("birdcore.metrics.score_files", interrupted)
+    monkeypatch.setattr("birdcore.detection.read.are_detections", interrupted)
     assert main(["score", str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]) == 130
     assert capsys.readouterr().err == "stopped; run the same command again to continue\n"
 
