@@ -112,8 +112,8 @@ def test_task_runs_of_second_flow_run_are_cached(
         f"learnt-train-{name}-test-resnet-fold-{f}" for name in ("first", "second") for f in "01"
     }
     assert {one.key for one in artifacts(flow_run)} == {*STAGES, "summary", "lineage", *learnt} - {
-        # Of Xeno-canto, an external teacher and exports, which this recipe does without.
-        "fingerprint", "leaks", "collection", "external_teacher", "export",
+        # Of archives, further sources, an external teacher and exports: this recipe has none.
+        "fingerprint", "leaks", "collection", "joined", "external_teacher", "export",
     }  # fmt: skip
 
 

@@ -161,7 +161,7 @@ def test_note_of_a_used_recording_is_a_problem(
     sf.write(tmp_path / "train_audio" / "a.wav", noise(2), 32_000)
     (tmp_path / "train_audio" / "b.ogg").touch()
     note = "channels cancel: channel 2 is used"
-    monkeypatch.setattr(cleaning, "decode", lambda path: replace(decode(path), note=note))
+    monkeypatch.setattr(cleaning, "decode", lambda *of: replace(decode(*of), note=note))
     shard = shard_of(tmp_path, "train_audio")
     artifact = cleaned(store, shard, tmp_path, Clean(remove="none"))
     assert artifact.metrics["recordings"] == 1
