@@ -36,12 +36,8 @@ def read_listing(root: Path) -> tuple[dict[str, Path], list[Problem]]:
     """
     listing = list_audio(root, "")
     if not listing.audio:
-        first = (
-            f"; {listing.passed_over[0].where}: {listing.passed_over[0].problem}"
-            if (listing.passed_over)
-            else ""
-        )
-        raise TableError(f"{root}: no recording is in it{first}")
+        why = [f"; {problem.where}: {problem.problem}" for problem in listing.passed_over[:1]]
+        raise TableError(f"{root}: no recording is in it{''.join(why)}")
     return listing.audio, listing.passed_over
 
 
