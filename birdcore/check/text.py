@@ -28,7 +28,7 @@ def lines(check: Check) -> list[str]:
         ("ignored", check.ignored),
     ):
         said += _findings(title, found)
-    if not (check.damaged or check.copies or check.ignored):
+    if check.usable and not (check.damaged or check.copies or check.ignored):
         said.append("nothing is damaged, ignored or there twice")
     if check.recipe:
         said += ["", "A starter recipe (--write FILE saves it):", ""]

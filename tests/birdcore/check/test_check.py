@@ -285,3 +285,9 @@ def test_a_broken_table_is_named_with_its_line(copied: Copied) -> None:
     assert check.refused.startswith(f"{table}:{line}: 11 fields where the header has 7")
     assert "tables without a label" in named(check.ignored)
     assert named(check.damaged)["can't be read"].endswith("empty file (0 bytes)")
+
+
+def test_folder_that_fits_no_layout_is_not_praised(tmp_path: Path) -> None:
+    said = "\n".join(lines(check_folder(tmp_path)))
+    assert "unusable" in said
+    assert "nothing is damaged" not in said
