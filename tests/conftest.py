@@ -21,6 +21,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Before Prefect is imported: the developer's own server and settings are left alone.
 for name in [name for name in os.environ if name.startswith("PREFECT_")]:
     del os.environ[name]
+# A test that needs Prefect asks for `prefect_server`: without it Prefect would start a server of
+# its own, which takes half a minute and gives up on a busy machine.
+os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"
 OWN = TemporaryDirectory(prefix="birdflow-tests-", ignore_cleanup_errors=True)
 os.environ["PREFECT_HOME"] = str(Path(OWN.name) / "prefect")
 

@@ -189,11 +189,16 @@ def gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+@pytest.fixture
+def _no_limit(prefect_server: str) -> None:
+    """Prefect's server has no limit for trainings, as before the first run on a machine."""
     with get_client(sync_client=True) as client, suppress(ObjectNotFound):
         client.delete_global_concurrency_limit_by_name(LIMIT)
 
 
-@pytest.mark.usefixtures("prefect_server", "gpus")
+@pytest.mark.usefixtures("_no_limit", "gpus")
 def test_a_training_on_a_gpu_has_one_of_as_many_slots_as_there_are(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -211,7 +216,7 @@ def test_a_training_on_a_gpu_has_one_of_as_many_slots_as_there_are(
         assert client.read_global_concurrency_limit_by_name(LIMIT).limit == 2
 
 
-@pytest.mark.usefixtures("prefect_server", "gpus")
+@pytest.mark.usefixtures("gpus")
 def test_trainings_of_all_processes_share_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks.train, "WATCH_S", 0.05)
     with tasks.train._locked_gpu() as one, tasks.train._locked_gpu() as other:
