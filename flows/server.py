@@ -76,7 +76,7 @@ def server(store: Path, port: int | None = None) -> Iterator[str]:
     fcntl.flock(open_private(home / "in-use.lock"), fcntl.LOCK_SH)
     with _starting(home):
         login = login_of(home)
-        at = _running(home, login) if _lives(home) else _start(home, login, port or 0)
+        at = _running(home, login) or _start(home, login, port or 0)
     url = f"{_origin(at)}/api"
     LOGINS[url] = login
     use_own_server(home, url, login)
@@ -128,8 +128,11 @@ def _lives(home: Path) -> bool:
     return is_locked(home / "server.lock")
 
 
-def _running(home: Path, login: str) -> int:
-    """Wait for the server that another process started, and return its port."""
+def _running(home: Path, login: str) -> int | None:
+    """Wait for the server that another process started, and return its port.
+
+    None where there is none, or it ends: one without clients may still be on its way out.
+    """
     port = 0
     log = home / "server.log"
 
@@ -153,6 +156,8 @@ def _running(home: Path, login: str) -> int:
         lambda: _lives(home),
     ):
         return port
+    if not _lives(home):
+        return None
     raise ServerError(
         f"the Prefect server of this store does not answer: see the end of {log}, and "
         f"the process that {home / 'server.json'} names"

@@ -253,6 +253,17 @@ def test_a_server_that_does_not_start_says_why_at_once(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.usefixtures("no_server")
+def test_another_server_is_started_after_one_that_is_ending(tmp_path: Path) -> None:
+    home = private_folder(tmp_path / "store" / "prefect")
+    (home / "prefect.db").write_bytes(b"no database" * 100)  # so that the start is told quickly
+    ending = (home / "server.lock").open("w")
+    fcntl.flock(ending, fcntl.LOCK_EX)
+    threading.Timer(0.5, ending.close).start()
+    with pytest.raises(ServerError, match="file is not a database"), server(home.parent):
+        pass
+
+
 def test_a_users_server_is_used_and_nothing_is_started(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
