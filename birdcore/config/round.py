@@ -118,6 +118,8 @@ class Round(TrainSettings):
             raise WrongSetting('needs a teacher, and label.source = "clips" or "both"', "targets")
         if self.init_from is not None and self.pretrained:
             raise WrongSetting("does not go with pretrained = true: take one of them", "init_from")
+        if self.label_offset and self.label_smoothing:
+            raise WrongSetting("does not go with label_smoothing: take one of them", "label_offset")
         if self.objective == "embeddings":
             self._check_embeddings()
         if self.iterations > 1 and self.teacher is None:

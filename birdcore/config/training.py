@@ -151,6 +151,10 @@ class TrainSettings(Section):
     """Weight of the loss on the loudest frame beside the one on the clip."""
     secondary_weight: Share = 1.0
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    label_offset: Annotated[float, Field(ge=0)] = 0.0
+    """Smoothing that is stronger the fewer people a label is of: votes added to each outcome,
+    (v + o) / (n + 2 o) for v of n votes, n = 1 but where annotators are told apart (HMS 2024: .02).
+    """
     head: HeadName = "attention"
     clip_pooling: Literal["probability", "logit"] = "probability"
     """What the attention averages over time: probabilities or logits."""

@@ -161,7 +161,9 @@ def _loss(loss: Loss, output: SedOutput, batch: Batch, settings: TrainSettings) 
         return 1 - cosine_similarity(output.embedding.float(), batch.labels).mean()
 
     def loss_against(labels: Tensor, mask: Tensor | None, frames: FrameTargets | None) -> Tensor:
-        targets = smoothed(labels, mask, settings.label_smoothing, settings.loss)
+        targets = smoothed(
+            labels, mask, settings.label_smoothing, settings.loss, settings.label_offset
+        )
         value = clip_and_frames(loss, output, targets, mask, settings.framewise_weight)
         if frames is None:
             return value

@@ -304,6 +304,12 @@ def test_all_mistakes_are_told_at_once(refuse: Refuse) -> None:
         ),
         (
             'teacher = "first"',
+            "label_offset = 0.02\nlabel_smoothing = 0.1",
+            "r.toml:14: round.1.label_offset = 0.02: does not go with label_smoothing: take one of "
+            "them",
+        ),
+        (
+            'teacher = "first"',
             'crops = "overlapping"\nloud_crops = 0.5',
             'r.toml:15: round.1.loud_crops = 0.5: goes with crops = "random" only',
         ),

@@ -251,6 +251,33 @@ def test_smoothing_of_answers_by_class_is_between_yes_and_no(name: str) -> None:
     assert torch.equal(smoothed(targets, None, 0.0, name), targets)
 
 
+def test_offset_under_a_softmax_is_added_to_the_votes() -> None:
+    votes = torch.tensor([[3, 0, 0, 0, 0, 0], [0, 2, 1, 0, 12, 5]], dtype=torch.float64)
+    people = votes.sum(dim=1)
+    expected = (votes + 0.02) / (votes + 0.02).sum(dim=1, keepdim=True)
+    got = smoothed(votes / people[:, None], None, 0.0, "cross_entropy", 0.02, people)
+    torch.testing.assert_close(got, expected)
+
+
+@given(st.integers(1, 30), st.floats(1e-3, 1.0))
+def test_offset_of_a_class_is_added_to_yes_and_no(people: int, offset: float) -> None:
+    votes = torch.arange(people + 1, dtype=torch.float64)[None]
+    yes, no = votes + offset, people - votes + offset
+    got = smoothed(votes / people, None, 0.0, "bce", offset, torch.tensor([people]))
+    torch.testing.assert_close(got, yes / (yes + no))
+
+
+def test_a_label_of_one_person_is_smoothed_more_than_one_of_ten() -> None:
+    mask = torch.tensor([[True, True, False]])
+    for name in ("bce", "cross_entropy"):  # two outcomes either way: the third class counts not
+        alone, ten = (
+            smoothed(torch.tensor([[1.0, 0.0, 0.0]]), mask, 0.0, name, 0.02, people)
+            for people in (None, torch.tensor([10]))
+        )
+        torch.testing.assert_close(alone[:, :2], torch.tensor([[1.02 / 1.04, 0.02 / 1.04]]))
+        torch.testing.assert_close(ten[:, :2], torch.tensor([[10.02 / 10.04, 0.02 / 10.04]]))
+
+
 def test_without_a_class_that_counts_smoothing_is_no_loss() -> None:
     targets, mask = torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.bool)
     logits = torch.randn(2, 3, requires_grad=True)
