@@ -15,17 +15,14 @@ from typing import Protocol
 import timm
 import torch
 from huggingface_hub import constants, get_session
-from safetensors import SafetensorError
-from timm.models import adapt_input_conv, load_state_dict
 from torch import Tensor, nn
+
+from birdcore.models.backbone_weights import load_file
 
 PROBE = (64, 96)
 """Mel bins and frames of the pass that measures the width; unequal, to tell the axes apart."""
 
 HUB_TIMEOUT_S = 5.0
-
-UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, KeyError, AttributeError)
-"""What timm raises for files that hold no weights, beside safetensors' own error."""
 
 
 class Backbone(Protocol):
@@ -70,7 +67,7 @@ def build_backbone(
         raise _no_map(name, str(error)) from error
     width = _measure_width(model, name, in_channels)
     if weights is not None:
-        _load_file(model, name, weights, in_channels)
+        load_file(model, name, weights, in_channels)
     return model, width
 
 
@@ -147,37 +144,3 @@ def _no_map(name: str, reason: str) -> ValueError:
         f"backbone {name!r} gives no feature map (B, C, F, T) for inputs of any size ({reason}): "
         "choose a convolutional model, such as tf_efficientnet_b0, eca_nfnet_l0 or regnety_008"
     )
-
-
-def _load_file(model: nn.Module, name: str, path: Path, in_channels: int) -> None:
-    if not path.is_file():
-        raise ValueError(f"weights = {str(path)!r}: there is no such file")
-    try:
-        state = load_state_dict(str(path))
-    except (*UNREADABLE, SafetensorError) as error:
-        raise ValueError(
-            f"weights = {str(path)!r} is not a readable .safetensors or .pth file: {error}"
-        ) from error
-    try:
-        model.load_state_dict(_adapted(state, model, in_channels))
-    except (RuntimeError, TypeError, NotImplementedError) as error:
-        raise ValueError(
-            f"weights = {str(path)!r} does not hold the weights of {name!r}: {str(error)[:300]}"
-        ) from error
-
-
-def _adapted(state: dict[str, Tensor], model: nn.Module, in_channels: int) -> dict[str, Tensor]:
-    config: dict[str, str | tuple[str, ...]] = getattr(model, "pretrained_cfg", None) or {}
-    classifiers = tuple(f"{module}." for module in _names(config.get("classifier")))
-    kept = {key: value for key, value in state.items() if not key.startswith(classifiers)}
-    for module in _names(config.get("first_conv")):
-        key = f"{module}.weight"
-        if key in kept and kept[key].shape[1] != in_channels:
-            kept[key] = adapt_input_conv(in_channels, kept[key])
-    return kept
-
-
-def _names(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    return (value,) if isinstance(value, str) else tuple(value)
