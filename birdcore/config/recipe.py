@@ -28,21 +28,25 @@ class Clean(CleaningRules, Section):
     """How training recordings are cleaned: see `birdcore.audio.rules`."""
 
 
-FrontEndName: TypeAlias = Literal["mel"]
+FrontEndName: TypeAlias = Literal["mel", "stft"]
 """Their classes: `birdcore.features.FRONT_ENDS`."""
 
 
 class Mel(Section):
     """The front end: a preset, or its numbers, or a preset with other numbers."""
 
+    renamed: ClassVar[dict[str, str]] = {"front_end": "features"}
+
     preset: str | None = None
-    front_end: FrontEndName = "mel"
-    """What turns samples into frames. Each has those of these settings that it knows, also of a
-    preset."""
+    features: Annotated[tuple[FrontEndName, ...], Field(min_length=1, max_length=1)] = ("mel",)
+    """What turns samples into frames. mel: a mel spectrogram (the winners'). stft: linear
+    frequencies, where fine structure at high ones tells species apart. Each has those of these
+    settings that it knows, also of a preset."""
     sample_rate: Count | None = None
     n_fft: Count | None = None
     hop_length: Count | None = None
     n_mels: Count | None = None
+    """Bins of a frame. stft without it: every FFT bin from f_min to f_max."""
     f_min: Seconds | None = None
     f_max: Positive | None = None
     power: Literal[1, 2] | None = None
@@ -62,24 +66,26 @@ class Mel(Section):
         Args:
             speed: That of the recordings, where the setting is "auto".
         """
-        known = front_end_class(self.front_end)().model_dump()
         if self.preset is not None and self.preset not in PRESETS:
             raise WrongSetting(
                 f"no such preset{nearest(self.preset, list(PRESETS)) or '.'} "
                 f"There are {', '.join(PRESETS)}",
                 "preset",
             )
-        base = PRESETS[self.preset].model_dump(include=set(known)) if self.preset else {}
-        own = self.model_dump(exclude={"front_end", "preset", "dtype"}, exclude_none=True)
+        preset = PRESETS[self.preset].model_dump() if self.preset else {}
+        own = self.model_dump(exclude={"features", "preset", "dtype"}, exclude_none=True)
         if self.speed == "auto":
             own |= {"speed": speed, "speed_from": "file"}
+        (name,) = self.features
+        known = front_end_class(name)().model_dump()
         if unknown := [key for key in own if key not in known]:
             raise WrongSetting(
-                f"the front end {self.front_end!r} has no such setting. It has {', '.join(known)}",
+                f'has no effect under features = ["{name}"], which reads {", ".join(known)}',
                 unknown[0],
             )
+        settings = {key: value for key, value in (preset | own).items() if key in known}
         try:
-            return from_settings({NAME_KEY: self.front_end, **base, **own})
+            return from_settings({NAME_KEY: name, **settings})
         except ValidationError as error:
             text = error.errors()[0]["msg"].removeprefix("Value error, ")
             # The first setting that the message names and that the recipe sets is to blame.

@@ -15,9 +15,11 @@ __all__ = [
     "shard",
     "shard_reader",
     "spectrogram",
+    "stft",
 ]
 
 FRONT_ENDS = {
     "mel": "birdcore.features.mel:MelSpec",
+    "stft": "birdcore.features.stft:StftSpec",
 }
 """Front ends by name, as module:class; each is imported where it is used first."""

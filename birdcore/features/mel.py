@@ -12,16 +12,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from birdcore.audio.reading import Reading
-from birdcore.features.scale import Scale
+from birdcore.features.framing import Framing, check_window, empty_filters
+from birdcore.features.scale import Scale, scale_of_window
 
 Floats = npt.NDArray[np.float32]
 
-ENOUGH_FOR = 8192
-"""Samples of a window up to which one scale holds all energies."""
 
-
-class MelSpec(Reading):
+class MelSpec(Framing):
     """A centred mel spectrogram with a Hann window of `n_fft` samples (see `FrontEnd`).
 
     Frequencies are in Hz, lengths in samples. `power` is 2 for mels of power, 1 for mels of
@@ -36,32 +33,15 @@ class MelSpec(Reading):
     name: ClassVar[str] = "mel"
     recovers_power: ClassVar[bool] = True
 
-    sample_rate: int = Field(default=32000, gt=0)
     n_fft: int = Field(default=2048, gt=0)
-    hop_length: int = Field(default=512, gt=0)
     n_mels: int = Field(default=128, gt=0)
-    f_min: float = Field(default=0.0, ge=0)
-    f_max: float = 16000.0
     power: Literal[1, 2] = 2
     mel_scale: Literal["htk", "slaney"] = "htk"
     norm: Literal["slaney"] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.n_fft % 2:
-            raise ValueError(f"n_fft is {self.n_fft}: choose an even number")
-        if self.hop_length > self.n_fft:
-            raise ValueError(
-                f"hop_length {self.hop_length} is longer than n_fft {self.n_fft}, so samples "
-                "between frames would be lost: lower hop_length or raise n_fft"
-            )
-        if self.f_min >= self.f_max:
-            raise ValueError(f"f_min {self.f_min:g} Hz is not below f_max {self.f_max:g} Hz")
-        if self.f_max > self.sample_rate / 2:
-            raise ValueError(
-                f"f_max {self.f_max:g} Hz is above half the sample rate "
-                f"({self.sample_rate / 2:g} Hz): lower f_max or raise sample_rate"
-            )
+        check_window(self.n_fft, self.hop_length)
         if empty := _empty_filters(self, self.n_fft):
             n_fft = enough_n_fft(self, self.n_fft)
             raise ValueError(
@@ -75,24 +55,6 @@ class MelSpec(Reading):
     def bins(self) -> int:
         """The number of mel bins."""
         return self.n_mels
-
-    @property
-    def frame_rate(self) -> float:
-        """Frames a second of the file."""
-        return self.sample_rate / self.hop_length / self.speed
-
-    def frames(self, samples: int) -> int:
-        """The number of frames of a recording of `samples` samples."""
-        return 1 + samples // self.hop_length
-
-    def samples(self, frames: int) -> int:
-        """The fewest samples that give `frames` frames (at least 1)."""
-        assert frames >= 1, frames
-        return (frames - 1) * self.hop_length
-
-    def fixed_length(self, seconds: float) -> int:
-        """The frames of a segment of `seconds` of the file: 313 for 5 s of config_128."""
-        return self.frames(round(seconds * self.sample_rate / self.speed))
 
     def centres(self) -> Floats:
         """The peaks of the filters (n_mels,), Hz."""
@@ -110,11 +72,7 @@ class MelSpec(Reading):
 
     def scale(self, dtype: Literal["uint8", "float16"] = "uint8") -> Scale:
         """The scale that holds all energies of samples with a peak of 1."""
-        # Magnitudes of tones in wide filters reach ten decibels more than powers do.
-        ceiling_db = 45.0 if self.power == 1 else 35.0
-        # A tone's energy grows with the window, and passes 35 dB above 12,000 samples of it.
-        ceiling_db += max(0.0, 10 * math.log10(self.n_fft / ENOUGH_FOR))
-        return Scale(ceiling_db=ceiling_db, dtype=dtype)
+        return scale_of_window(self.n_fft, self.power, dtype)
 
     def energies(self, blocks: Iterable[Floats]) -> Iterator[Floats]:
         """Mel energies (t, n_mels): see `mel_blocks`."""
@@ -153,10 +111,7 @@ def enough_n_fft(spec: MelSpec, n_fft: int) -> int:
 
 def _empty_filters(spec: MelSpec, n_fft: int) -> int:
     """How many filters have no FFT bin strictly inside them."""
-    corners = mel_edges(spec) * (n_fft / spec.sample_rate)
-    # A bin that lies on a corner but for rounding has no weight.
-    first_inside = np.floor(corners[:-2] + 1e-6) + 1
-    return int(np.sum(first_inside >= corners[2:] - 1e-6))
+    return empty_filters(mel_edges(spec), spec.sample_rate / n_fft)
 
 
 PRESETS: dict[str, MelSpec] = {

@@ -19,6 +19,8 @@ Codes = npt.NDArray[np.uint8] | npt.NDArray[np.float16]
 Power = Literal[1, 2]
 
 TOP_CODE = 255
+ENOUGH_FOR = 8192
+"""Samples of a window up to which one scale holds all energies."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,16 @@ class Scale:
     def top_code(self) -> float:
         """The code of the ceiling."""
         return TOP_CODE if self.dtype == "uint8" else self.ceiling_db - self.floor_db
+
+
+def scale_of_window(n_fft: int, power: Power, dtype: Literal["uint8", "float16"]) -> Scale:
+    """The scale that holds all energies of an FFT of `n_fft` samples with a peak of 1, in bins or
+    in triangular filters of height 1."""
+    # Magnitudes of tones in wide filters reach ten decibels more than powers do.
+    ceiling_db = 45.0 if power == 1 else 35.0
+    # A tone's energy grows with the window, and passes 35 dB above 12,000 samples of it.
+    ceiling_db += max(0.0, 10 * math.log10(n_fft / ENOUGH_FOR))
+    return Scale(ceiling_db=ceiling_db, dtype=dtype)
 
 
 def encode(energy: Floats, spec_power: Power, scale: Scale) -> Codes:

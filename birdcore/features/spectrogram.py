@@ -1,13 +1,14 @@
 """Mel energies of a recording, several times faster than torchaudio and equal to it.
 
-Equal to `torchaudio.transforms.MelSpectrogram(normalized=True)`, transposed: a centred Hann
-window, divided by its L2 norm, and reflect padding. Faster for three reasons: frames go through
-all steps in blocks that stay in the processor's cache, the normalisation is folded into the
-window, and the filter bank, of which 2 % or less is not zero, is applied in bands of filters that
-touch only their own bins.
+They are filters over `spectra`, which other front ends read too. Equal to
+`torchaudio.transforms.MelSpectrogram(normalized=True)`, transposed: a centred Hann window, divided
+by its L2 norm, and reflect padding. Faster for three reasons: frames go through all steps in blocks
+that stay in the processor's cache, the normalisation is folded into the window, and the filter
+bank, of which 2 % or less is not zero, is applied in bands of filters that touch only their own
+bins.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
@@ -16,17 +17,28 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
-from torchaudio.functional import melscale_fbanks
+from torchaudio.functional import linear_fbanks, melscale_fbanks
 
 from birdcore.audio.blocks import Reader
 from birdcore.features.mel import MelSpec
+from birdcore.features.scale import Power
+from birdcore.features.stft import StftSpec
 
 Floats = npt.NDArray[np.float32]
 
 BLOCK_SAMPLES = 2**18
 """Windowed samples a block: 1 MiB of float32, 128 frames of 2048."""
-BAND_MELS = 16
+BAND_FILTERS = 16
 """Filters a band: wider ones multiply more zeros, narrower ones make slow small products."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """Neighbouring filters and the bins that they touch: weights (bins, filters)."""
+
+    bins: slice
+    filters: slice
+    weights: Floats
 
 
 def mel_energy(samples: Floats, spec: MelSpec) -> Floats:
@@ -47,8 +59,39 @@ def mel_blocks(blocks: Iterable[Floats], spec: MelSpec) -> Iterator[Floats]:
 
     Raises ValueError when there is no sample, or more than one channel.
     """
-    energy = _energies(spec, frames_in_block(spec.n_fft))
-    return map(energy, centred_frames(blocks, spec.n_fft, spec.hop_length))
+    return filtered(spectra(blocks, spec.n_fft, spec.hop_length, spec.power), _mel_bands(spec))
+
+
+def spectra(
+    blocks: Iterable[Floats], n_fft: int, hop_length: int, power: Power
+) -> Iterator[Floats]:
+    """Spectra (t, n_fft // 2 + 1), float32, of mono samples in blocks (n,).
+
+    Power or magnitude of the frames of `centred_frames` under `hann_window`. All have one buffer:
+    each is to be used before the next is asked for.
+    """
+    window, most = hann_window(n_fft), frames_in_block(n_fft)
+    windowed = np.empty((most, n_fft), np.float32)
+    spectrum = np.empty((most, n_fft // 2 + 1), np.complex64)
+    bins = np.empty(spectrum.shape, np.float32)
+    for frames in centred_frames(blocks, n_fft, hop_length):
+        w, s, b = windowed[: len(frames)], spectrum[: len(frames)], bins[: len(frames)]
+        np.multiply(frames, window, out=w)
+        # MKL's transform, 1.4 times as fast as SciPy's.
+        torch.fft.rfft(torch.from_numpy(w), out=torch.from_numpy(s))
+        np.abs(s, out=b)
+        if power == 2:
+            np.square(b, out=b)
+        yield b
+
+
+def filtered(spectra: Iterable[Floats], bands: Sequence[Band]) -> Iterator[Floats]:
+    """Energies (t, F), float32, of spectra (t, n_fft // 2 + 1) under a bank of F filters."""
+    for spectrum in spectra:
+        energy = np.empty((len(spectrum), bands[-1].filters.stop), np.float32)
+        for band in bands:
+            np.matmul(spectrum[:, band.bins], band.weights, out=energy[:, band.filters])
+        yield energy
 
 
 def frames_in_block(n_fft: int) -> int:
@@ -86,29 +129,6 @@ def centred_frames(blocks: Iterable[Floats], n_fft: int, hop_length: int) -> Ite
         yield _frames(near, reader.position, rest, n_fft, hop_length)
 
 
-def _energies(spec: MelSpec, most: int) -> Callable[[Floats], Floats]:
-    """The transform of frames (t, n_fft), t <= most, to energies (t, n_mels), with its buffers."""
-    window, bands = hann_window(spec.n_fft), _bands(spec)
-    windowed = np.empty((most, spec.n_fft), np.float32)
-    spectrum = np.empty((most, spec.n_fft // 2 + 1), np.complex64)
-    bins = np.empty(spectrum.shape, np.float32)
-
-    def energies(frames: Floats) -> Floats:
-        w, s, b = windowed[: len(frames)], spectrum[: len(frames)], bins[: len(frames)]
-        np.multiply(frames, window, out=w)
-        # MKL's transform, 1.4 times as fast as SciPy's.
-        torch.fft.rfft(torch.from_numpy(w), out=torch.from_numpy(s))
-        np.abs(s, out=b)
-        if spec.power == 2:
-            np.square(b, out=b)
-        energy = np.empty((len(frames), spec.n_mels), np.float32)
-        for band in bands:
-            np.matmul(b[:, band.bins], band.weights, out=energy[:, band.mels])
-        return energy
-
-    return energies
-
-
 @lru_cache(maxsize=16)
 def filter_bank(spec: MelSpec) -> Floats:
     """The triangular filters (n_fft // 2 + 1, n_mels), float32, read-only, from torchaudio."""
@@ -125,24 +145,32 @@ def filter_bank(spec: MelSpec) -> Floats:
     return bank
 
 
-@dataclass(frozen=True)
-class _Band:
-    """Neighbouring filters and the bins that they touch: weights (bins, mels)."""
-
-    bins: slice
-    mels: slice
-    weights: Floats
+@lru_cache(maxsize=16)
+def _mel_bands(spec: MelSpec) -> tuple[Band, ...]:
+    return _bands(filter_bank(spec))
 
 
 @lru_cache(maxsize=16)
-def _bands(spec: MelSpec) -> tuple[_Band, ...]:
-    bank = filter_bank(spec)
+def linear_bands(spec: StftSpec) -> tuple[Band, ...]:
+    """The `n_mels` triangular filters of a linear front end, from torchaudio, for `filtered`."""
+    assert spec.n_mels is not None
+    bank: Floats = linear_fbanks(
+        n_freqs=spec.n_fft // 2 + 1,
+        f_min=spec.f_min,
+        f_max=spec.f_max,
+        n_filter=spec.n_mels,
+        sample_rate=spec.sample_rate,
+    ).numpy()
+    return _bands(bank)
+
+
+def _bands(bank: Floats) -> tuple[Band, ...]:
     bands = []
-    for first in range(0, spec.n_mels, BAND_MELS):
-        mels = slice(first, min(first + BAND_MELS, spec.n_mels))
-        touched = np.flatnonzero(bank[:, mels].any(axis=1))
+    for first in range(0, bank.shape[1], BAND_FILTERS):
+        filters = slice(first, min(first + BAND_FILTERS, bank.shape[1]))
+        touched = np.flatnonzero(bank[:, filters].any(axis=1))
         bins = slice(int(touched[0]), int(touched[-1]) + 1)
-        bands.append(_Band(bins, mels, np.ascontiguousarray(bank[bins, mels])))
+        bands.append(Band(bins, filters, np.ascontiguousarray(bank[bins, filters])))
     return tuple(bands)
 
 
