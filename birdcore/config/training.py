@@ -123,6 +123,9 @@ class TrainSettings(Section):
     min_rating: Annotated[float, Field(ge=0)] = 0.0
     """Recordings rated below are not trained on; those without a rating are, or with one of 0, as
     all of iNaturalist have."""
+    validate_min_rating: Annotated[float, Field(ge=0)] = 0.0
+    """Held-out recordings rated below are not validated on: neither the best epoch nor weights of
+    the ensemble are chosen by them, nor do they train. Those without a rating are, as above."""
     max_start_s: Positive | None = None
     """Crops come from the recording's first seconds only (5th place: 60 and 30)."""
     crops: Literal["random", "overlapping"] = "random"

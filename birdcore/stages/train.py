@@ -50,7 +50,7 @@ def step(
     read = TrainSettings.model_fields.keys() - (set() if mixes else TEACHER_ONLY)
     config = round_config.model_dump(include=set(read))
     config |= {"backbone": backbone, "fold": fold, "seed": seed}
-    if round_config.min_rating:
+    if round_config.min_rating or round_config.validate_min_rating:
         config["zero_is_unrated"] = True  # iNaturalist's recordings have no rating, written as 0.0
     if round_config.teacher:
         selection = set(LabelSelection.model_fields)

@@ -67,10 +67,10 @@ def clip_items(
     ratings = recordings["rating"].reindex(names).to_numpy(float)
     if config.zero_is_unrated:
         ratings = np.where(ratings == 0, np.nan, ratings)
-    rated_well = ~(ratings < config.min_rating)  # true where there is no rating
-    return Items(
-        labels, torch.from_numpy(rows[~held_out & rated_well]), torch.from_numpy(rows[held_out])
-    )
+    # Both are true where there is no rating.
+    trains = ~held_out & ~(ratings < config.min_rating)
+    validates = held_out & ~(ratings < config.validate_min_rating)
+    return Items(labels, torch.from_numpy(rows[trains]), torch.from_numpy(rows[validates]))
 
 
 def with_annotated(

@@ -129,8 +129,8 @@ def read_training_set(
         device: where mels are kept; labels stay on the CPU.
 
     Raises:
-        ValueError: fold and rating leave no recording to train on, or no segment of a soundscape
-            passed the teacher's threshold.
+        ValueError: fold and rating leave no recording to train on or to validate on, or no segment
+            of a soundscape passed the teacher's threshold.
     """
     # Soundscapes are clips only where there are embeddings of them to learn.
     others = files.soundscapes if files.soundscape_outputs else ()
@@ -149,6 +149,11 @@ def read_training_set(
         raise ValueError(
             f"fold {config.fold} and min_rating = {config.min_rating:g} leave no recording to "
             "train on"
+        )
+    if config.validate_min_rating and not len(items.held_out):
+        raise ValueError(
+            f"validate_min_rating = {config.validate_min_rating:g} leaves no recording of fold "
+            f"{config.fold} to choose the best epoch by: set it lower, or leave it out"
         )
     outputs = None
     if config.objective == "embeddings":

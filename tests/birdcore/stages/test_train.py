@@ -129,6 +129,21 @@ def test_recordings_rated_below_the_least_are_not_trained_on_and_0_is_no_rating(
         run(store, training(unrated_held_out, min_rating=99.0))
 
 
+def test_recordings_rated_below_the_least_do_not_choose_the_best_epoch(
+    training: MadeStep, store: Store
+) -> None:
+    """Of fold 0 one has no rating, and the others 2, 4, 6, 8 and 10."""
+    made = run(store, training(ALTERNATE, epochs=1, validate_min_rating=5.0))
+    assert made.metrics["trained_on"] == 6
+    assert made.metrics["held_out"] == 4
+    names = {NAMES[0], *NAMES[6::2]}
+    assert {*pd.read_parquet(made / "held_out.parquet")["recording"]} == names
+    badly_rated = dict.fromkeys(NAMES[:6], 1) | dict.fromkeys(NAMES[6:], 0)
+    badly = training(badly_rated, epochs=1, validate_min_rating=99.0)
+    with pytest.raises(ValueError, match="= 99 leaves no recording of fold 0 to choose"):
+        run(store, badly)
+
+
 class Killed(Exception):
     pass
 
