@@ -61,7 +61,8 @@ class Filter(Section):
 
 
 class Band(Section):
-    """Everything outside a random band of at least `min_share` of the bins is attenuated."""
+    """A random band-pass: everything outside a random band of at least `min_share` of the bins is
+    attenuated."""
 
     probability: Share = 0.0
     attenuation_db: Seconds = 20.0
@@ -69,7 +70,8 @@ class Band(Section):
 
 
 class Shift(Section):
-    """Rolled in time."""
+    """Rolled in time: up to `max_s` sooner or later, of a crop's length at most, and what leaves it
+    at one end enters at the other."""
 
     probability: Share = 0.0
     max_s: Seconds = 1.0

@@ -120,6 +120,12 @@ class Round(TrainSettings):
             raise WrongSetting("does not go with pretrained = true: take one of them", "init_from")
         if self.label_offset and self.label_smoothing:
             raise WrongSetting("does not go with label_smoothing: take one of them", "label_offset")
+        if self.shift.probability and self.shift.max_s > self.crop_s:
+            said = "max_s" if "max_s" in self.shift.model_fields_set else "probability"
+            raise WrongSetting(
+                f"max_s, {self.shift.max_s:g} s, must not be above crop_s, {self.crop_s:g} s",
+                "shift", said,
+            )  # fmt: skip
         if self.objective == "embeddings":
             self._check_embeddings()
         if self.iterations > 1 and self.teacher is None:
@@ -143,5 +149,6 @@ class Round(TrainSettings):
         for key in ("shift", "padding"):
             if getattr(self, key).probability:
                 raise WrongSetting('does not go with objective = "embeddings"', key, "probability")
-        if self.reverse:
-            raise WrongSetting('does not go with objective = "embeddings"', "reverse")
+        for key in ("reverse", "flip_frequency"):
+            if getattr(self, key):
+                raise WrongSetting('does not go with objective = "embeddings"', key)

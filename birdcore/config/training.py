@@ -171,7 +171,11 @@ class TrainSettings(Section):
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     reverse: Share = 0.0
-    """Share of crops that are played backwards."""
+    """Share of crops that are played backwards (a flip along time)."""
+    flip_frequency: Share = 0.0
+    """Share of crops that are turned upside down (a flip along frequency). It is from brain waves,
+    where channels mirror each other; birds are told by their pitch and by whether it rises, so it
+    makes a song that no bird sings. For calls that are known by their rhythm alone."""
     shift: Shift = Shift()
     padding: Padding = Padding()
     filter: Filter = Filter()
@@ -181,6 +185,8 @@ class TrainSettings(Section):
     sumix: Sumix = Sumix()
     noise: Noise = Noise()
     gain_db: Seconds = 0.0
+    """Amplitude scaling: crops are louder or softer by up to so much. A model only knows of it
+    under normalise = "none", since the other scales are relative to the crop or its noise."""
     mask: Mask = Mask()
 
     validate_every: Count = 1

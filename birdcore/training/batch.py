@@ -203,6 +203,8 @@ def _in_time(
 
 def _in_frequency(power: Tensor, settings: TrainSettings, rng: Generator) -> Tensor:
     gains, band = settings.filter, settings.band
+    if settings.flip_frequency:
+        power = distort.frequency_flip(power, rng, probability=settings.flip_frequency)
     if gains.probability:
         power = distort.random_filter(
             power, gains.limit_db, rng, points=gains.points, probability=gains.probability

@@ -95,6 +95,18 @@ def time_reverse(
     return _in_order(power, torch.where(chosen, steps.flip(0), steps))
 
 
+def frequency_flip(
+    power: Tensor, generator: Generator, *, probability: float = 0.5, channels: int = 1
+) -> Tensor:
+    """Lowest bin first becomes lowest bin last, within each of `channels` laid end to end."""
+    batch, bins, _ = power.shape
+    chosen = draw_chosen(batch, probability, generator)[:, None]
+    place = torch.arange(bins, device=generator.device)
+    upside_down = place.view(channels, -1).flip(1).flatten()
+    order = torch.where(chosen, upside_down, place).to(power.device)
+    return power.gather(1, order[:, :, None].expand(-1, -1, power.shape[2]))
+
+
 def random_padding(
     power: Tensor,
     min_share: float,

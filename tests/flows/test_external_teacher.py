@@ -257,6 +257,7 @@ def test_external_teacher_reads_only_kinds_a_round_needs(taught: Callable[..., D
         ("round.0.mixup.labels=max", 'must be "soft"'),
         ("round.0.sumix.probability=0.5", 'does not go with objective = "embeddings"'),
         ("round.0.reverse=0.5", 'does not go with objective = "embeddings"'),
+        ("round.0.flip_frequency=0.5", 'does not go with objective = "embeddings"'),
         ("round.2.teacher=embed", "know the competition's classes, and one of these does not"),
         ('ensemble.members=["outsid"]', "no round has this name"),
         ('ensemble.members=["embed"]', "does not know the competition's classes"),

@@ -310,6 +310,17 @@ def test_all_mistakes_are_told_at_once(refuse: Refuse) -> None:
         ),
         (
             'teacher = "first"',
+            "shift = { probability = 0.5, max_s = 5.5 }",
+            "r.toml:14: round.1.shift.max_s = 5.5: max_s, 5.5 s, must not be above crop_s, 5 s",
+        ),
+        (
+            'teacher = "first"',
+            "crop_s = 0.5\nshift.probability = 0.5",
+            "r.toml:15: round.1.shift.probability = 0.5: max_s, 1 s, must not be above crop_s, "
+            "0.5 s",
+        ),
+        (
+            'teacher = "first"',
             'crops = "overlapping"\nloud_crops = 0.5',
             'r.toml:15: round.1.loud_crops = 0.5: goes with crops = "random" only',
         ),

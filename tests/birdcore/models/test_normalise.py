@@ -30,6 +30,20 @@ def test_to_db_equals_torchaudio_on_each_sample(top_db: float | None) -> None:
 
 
 @pytest.mark.parametrize("how", HOWS)
+def test_a_gain_is_seen_on_a_constant_scale_only(how: Normalisation) -> None:
+    power, gain_db = draw() + 1.0, torch.tensor([-6.0, 0.0, 12.0])[:, None, None]
+    got = normalise(to_db(power * 10 ** (gain_db / 10)), how)
+    expected = normalise(to_db(power), how) + (gain_db / 40 if how == "none" else 0.0)
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_gain_of_a_recording_and_its_noise_is_not_seen() -> None:
+    power = draw()
+    floor = power.median(dim=2, keepdim=True).values
+    torch.testing.assert_close(over_floor(4 * power, 4 * floor), over_floor(power, floor))
+
+
+@pytest.mark.parametrize("how", HOWS)
 @given(seed=st.integers(0, 1000))
 def test_no_sample_sees_its_batch(how: Normalisation, seed: int) -> None:
     power = draw(seed)

@@ -357,6 +357,7 @@ def test_nothing_that_is_held_out_is_ever_heard_in_training(
 
 DISTORTIONS: dict[str, dict[str, Any]] = {
     "reverse": {"reverse": 1.0},
+    "flip": {"flip_frequency": 1.0},
     "shift": {"shift": Shift(probability=1.0, max_s=0.2)},
     "padding": {"padding": Padding(probability=1.0, min_share=0.2)},
     "padding with the floor": {"padding": Padding(probability=1.0, min_share=0.2, fill="floor")},
@@ -415,6 +416,7 @@ def test_a_constant_weight_takes_the_place_of_a_drawn_one() -> None:
 
 LOUD: dict[str, Any] = {
     "reverse": 0.5,
+    "flip_frequency": 0.5,
     "shift": Shift(probability=0.5, max_s=0.2),
     "padding": Padding(probability=0.5),
     "filter": Filter(probability=0.5),

@@ -19,6 +19,7 @@ FILTERS: dict[str, Distortion] = {
     "filter": lambda x, rng, **how: distort.random_filter(x, 6.0, rng, **how),
     "band": lambda x, rng, **how: distort.band_pass(x, 20.0, 0.5, rng, **how),
 }
+FLIP: dict[str, Distortion] = {"flip": distort.frequency_flip}
 MOVES: dict[str, Distortion] = {
     "shift": lambda x, rng, **how: distort.time_shift(x, 9, rng, **how),
     "reverse": distort.time_reverse,
@@ -29,7 +30,9 @@ NOISE: dict[str, Distortion] = {
         x, CENTRES, (0.0, 2.0), (-5.0, 20.0), rng, **how
     ),
 }
-every = pytest.mark.parametrize("apply", [*FILTERS.values(), *MOVES.values(), *NOISE.values()])
+every = pytest.mark.parametrize(
+    "apply", [*FILTERS.values(), *FLIP.values(), *MOVES.values(), *NOISE.values()]
+)
 
 
 def seeded(seed: int = 0) -> Generator:
@@ -179,6 +182,13 @@ def test_a_shift_is_numpys_roll(max_frames: int) -> None:
 def test_reversed_is_numpys_flip(power: Tensor) -> None:
     got = distort.time_reverse(power, seeded(), probability=1.0)
     np.testing.assert_array_equal(got.numpy(), np.flip(power.numpy(), axis=2))
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_turned_upside_down_is_numpys_flip_of_each_channel(power: Tensor, channels: int) -> None:
+    got = distort.frequency_flip(power, seeded(), probability=1.0, channels=channels)
+    for part, before in zip(got.chunk(channels, 1), power.chunk(channels, 1), strict=True):
+        np.testing.assert_array_equal(part.numpy(), np.flip(before.numpy(), axis=1))
 
 
 @pytest.mark.parametrize("exponent", [0.0, 1.0, 2.0])
