@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from birdcore.config import read_recipe
+from birdcore.config import find_recipe, read_recipe
 from birdcore.sources.birdclef import scan
 from birdcore.sources.source import Source, SourceFile, Subset, extra_sources
 from birdcore.store.artifact import Ref, Step
@@ -128,6 +128,28 @@ def test_a_round_starts_from_its_own_backbone_and_fold(build: Build) -> None:
     for step in after:
         own = before[step.name.removeprefix("train second ")]
         assert step.inputs["start"] == (own.ref,)
+
+
+@pytest.mark.parametrize("name", ["two-stage", "two-stage-mini"])
+def test_two_stages_are_all_recordings_and_then_the_well_rated(
+    name: str, data: Path, tmp_path: Path
+) -> None:
+    store, recipe = Store(tmp_path / "store"), read_recipe(find_recipe(name))
+    dag = build_dag(recipe, scan(data, store), store, keep_shards=False)
+    first, second = (named(dag, f"train {stage} ") for stage in ("supervised", "well-rated"))
+    assert len(first) == len(second) == len(recipe.folds.trained)
+    for before, after in zip(first, second, strict=True):
+        assert after.inputs["start"] == (before.ref,)
+        assert after.inputs["mel"] == before.inputs["mel"]
+        assert "start" not in before.inputs
+        assert (before.config["min_rating"], after.config["min_rating"]) == (0, 4)
+        assert before.config["validate_min_rating"] == after.config["validate_min_rating"] == 4
+        assert after.config["learning_rate"] < before.config["learning_rate"]
+        assert after.config["backbone"] == before.config["backbone"]
+        assert after.config["fold"] == before.config["fold"]
+    assert not named(dag, "label")  # no stage has a teacher
+    (ensemble,) = named(dag, "ensemble")
+    assert ensemble.inputs == {"well-rated": tuple(step.ref for step in second)}
 
 
 def test_two_students_of_one_teacher_share_its_labels(
