@@ -1,7 +1,8 @@
 """The recipe's tables, all but the rounds, and how they must fit each other."""
 
 import re
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -28,7 +29,7 @@ class Clean(CleaningRules, Section):
     """How training recordings are cleaned: see `birdcore.audio.rules`."""
 
 
-FrontEndName: TypeAlias = Literal["mel", "stft"]
+FrontEndName: TypeAlias = Literal["mel", "stft", "cwt"]
 """Their classes: `birdcore.features.FRONT_ENDS`."""
 
 
@@ -40,13 +41,21 @@ class Mel(Section):
     preset: str | None = None
     features: Annotated[tuple[FrontEndName, ...], Field(min_length=1, max_length=1)] = ("mel",)
     """What turns samples into frames. mel: a mel spectrogram (the winners'). stft: linear
-    frequencies, where fine structure at high ones tells species apart. Each has those of these
-    settings that it knows, also of a preset."""
+    frequencies, where fine structure at high ones tells species apart. cwt: Morlet wavelets, long
+    at low frequencies and short at high ones. Each has those of these settings that it knows, also
+    of a preset."""
     sample_rate: Count | None = None
     n_fft: Count | None = None
     hop_length: Count | None = None
     n_mels: Count | None = None
     """Bins of a frame. stft without it: every FFT bin from f_min to f_max."""
+    scales: Count | None = None
+    """Bins of cwt, evenly in octaves from f_min (50 Hz, if not said or 0) to f_max (14,000);
+    n_mels, if not said."""
+    cycles: Positive | None = None
+    """Of a wavelet of cwt: one at f Hz has a standard deviation of f / cycles Hz, and of
+    cycles / (2 pi f) s, as of Torrence and Compo 1998 (their omega 0, 6). 20 if not said:
+    neighbours of 128 scales are then one deviation apart."""
     f_min: Seconds | None = None
     f_max: Positive | None = None
     power: Literal[1, 2] | None = None
@@ -78,6 +87,8 @@ class Mel(Section):
             own |= {"speed": speed, "speed_from": "file"}
         (name,) = self.features
         known = front_end_class(name)().model_dump()
+        if "scales" in known:
+            preset, own = (_with_scales(each) for each in (preset, own))
         if unknown := [key for key in own if key not in known]:
             raise WrongSetting(
                 f'has no effect under features = ["{name}"], which reads {", ".join(known)}',
@@ -96,6 +107,14 @@ class Mel(Section):
     def _numbers_fit(self) -> "Mel":
         self.spec()
         return self
+
+
+def _with_scales(mel: Mapping[str, Any]) -> dict[str, Any]:
+    """These settings for wavelets: as many scales as bins, and from their own f_min for 0 Hz."""
+    settings = {key: value for key, value in mel.items() if (key, value) != ("f_min", 0)}
+    if "n_mels" in settings and "scales" not in settings:
+        settings["scales"] = settings.pop("n_mels")
+    return settings
 
 
 class Folds(Section):

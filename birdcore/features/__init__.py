@@ -8,6 +8,7 @@ Example:
 
 __all__ = [
     "FRONT_ENDS",
+    "cwt",
     "front_end",
     "mel",
     "recordings",
@@ -16,9 +17,11 @@ __all__ = [
     "shard_reader",
     "spectrogram",
     "stft",
+    "wavelets",
 ]
 
 FRONT_ENDS = {
+    "cwt": "birdcore.features.cwt:CwtSpec",
     "mel": "birdcore.features.mel:MelSpec",
     "stft": "birdcore.features.stft:StftSpec",
 }

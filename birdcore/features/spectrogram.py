@@ -99,18 +99,33 @@ def frames_in_block(n_fft: int) -> int:
     return max(1, BLOCK_SAMPLES // n_fft)
 
 
-def centred_frames(blocks: Iterable[Floats], n_fft: int, hop_length: int) -> Iterator[Floats]:
+def centred_frames(
+    blocks: Iterable[Floats],
+    n_fft: int,
+    hop_length: int,
+    *,
+    before: int | None = None,
+    most: int | None = None,
+) -> Iterator[Floats]:
     """Frames (t, n_fft) of mono samples in blocks (n,), not windowed: of n samples, 1 + n // hop.
 
-    Frame t is centred on sample t * hop_length, and the signal is mirrored at its ends.
+    The signal is mirrored at its ends.
+
+    Args:
+        blocks: The samples.
+        n_fft: Samples of a frame.
+        hop_length: From one frame to the next.
+        before: How many of frame t lie before sample t * hop_length; half, if not said.
+        most: The largest t; `frames_in_block`, if not said.
 
     Raises:
         ValueError: There is no sample, or more than one channel.
     """
-    step = frames_in_block(n_fft)
+    step = frames_in_block(n_fft) if most is None else most
+    before = n_fft // 2 if before is None else before
     reader, near = Reader(blocks), np.empty(0, np.float32)
     for first in count(0, step):
-        start = first * hop_length - n_fft // 2
+        start = first * hop_length - before
         stop = start + (step - 1) * hop_length + n_fft
         # Behind the frames stays what mirroring at the end may reach.
         near = near[max(0, start - n_fft - (reader.position - len(near))) :]
@@ -122,11 +137,11 @@ def centred_frames(blocks: Iterable[Floats], n_fft: int, hop_length: int) -> Ite
         near = np.concatenate([near, more])
         if reader.position <= stop:
             break
-        yield _frames(near, reader.position, range(first, first + step), n_fft, hop_length)
+        yield _frames(near, reader.position, start, step, n_fft, hop_length)
     total = 1 + reader.position // hop_length
-    for start in range(first, total, step):
-        rest = range(start, min(start + step, total))
-        yield _frames(near, reader.position, rest, n_fft, hop_length)
+    for at in range(first, total, step):
+        start, rest = at * hop_length - before, min(step, total - at)
+        yield _frames(near, reader.position, start, rest, n_fft, hop_length)
 
 
 @lru_cache(maxsize=16)
@@ -182,13 +197,12 @@ def hann_window(n_fft: int) -> Floats:
     return normalised
 
 
-def _frames(near: Floats, end: int, frames: range, n_fft: int, hop_length: int) -> Floats:
-    """These frames of the mirrored signal, (t, n_fft), before windowing.
+def _frames(near: Floats, end: int, start: int, frames: int, n_fft: int, hop_length: int) -> Floats:
+    """Frames of the mirrored signal from a sample on, (frames, n_fft), before windowing.
 
     near: the last samples of the `end` that there are; the signal is mirrored at both its ends.
     """
-    start = frames[0] * hop_length - n_fft // 2
-    stop = start + (len(frames) - 1) * hop_length + n_fft
+    stop = start + (frames - 1) * hop_length + n_fft
     begin = end - len(near)
     if start >= 0 and stop <= end:
         piece = near[start - begin : stop - begin]
