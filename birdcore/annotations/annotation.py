@@ -33,6 +33,7 @@ SCHEMA = pa.schema(
         pa.field("label", pa.string(), nullable=False),
         pa.field("kind", pa.string(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
+        pa.field("annotator", pa.string(), nullable=False),
     ]
 )
 """Columns of `annotations.parquet`, those of `Annotation` in its order."""
@@ -51,6 +52,7 @@ class Annotation:
         label: As the table names it, in NFC; `EVERY_CLASS` where it concerns all classes.
         kind: Whether it is heard.
         source: Table below the root and line, such as `site/a.Table.1.selections.txt:12`.
+        annotator: Whose label it is; "" where people are not told apart.
     """
 
     recording: str
@@ -61,15 +63,16 @@ class Annotation:
     label: str
     kind: Kind
     source: str
+    annotator: str = ""
 
 
-Said: TypeAlias = tuple[str, float, float, float | None, float | None, str, Kind]
+Said: TypeAlias = tuple[str, float, float, float | None, float | None, str, Kind, str]
 
 
 def said(annotation: Annotation) -> Said:
     """All of an annotation but its source: what is the same in two rows is counted once."""
     a = annotation
-    return a.recording, a.start_s, a.end_s, a.low_hz, a.high_hz, a.label, a.kind
+    return a.recording, a.start_s, a.end_s, a.low_hz, a.high_hz, a.label, a.kind, a.annotator
 
 
 @dataclass(frozen=True)
@@ -84,12 +87,15 @@ class Annotated:
         silent: Those of `recordings` in which no class is heard at all, whatever `complete` says:
             they lie in a folder that is named as a negative, or have no table where a setting says
             that this means silence.
+        annotators: Recordings with those who annotated them, also where they found nothing; none
+            where people are not told apart.
     """
 
     annotations: tuple[Annotation, ...]
     recordings: frozenset[str]
     problems: tuple[Problem, ...]
     silent: frozenset[str] = frozenset()
+    annotators: frozenset[tuple[str, str]] = frozenset()
 
 
 def write_annotations(path: Path, rows: Iterable[Annotation]) -> None:

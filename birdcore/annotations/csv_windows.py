@@ -6,13 +6,14 @@ semicolons between them (BirdCLEF+ 2026). R's packages give frequencies in kHz.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from birdcore.annotations.row import Row
 from birdcore.annotations.table import (
     LABELS,
     Record,
     Table,
+    column_key,
     first_cell,
     hertz,
     label_column,
@@ -70,12 +71,13 @@ def read(table: Table, settings: Annotations) -> list[Row]:
     """Its rows, one for each label of a cell; raises TableError where a time is none."""
     rows = list(records(table))
     label = label_column(table, rows, LABELS, settings)
-    return [each for row in rows for each in _labels(table, row, label)]
+    said_of_all = {*RECORDING, column_key(settings.annotator or "")}
+    return [each for row in rows for each in _labels(table, row, label, said_of_all)]
 
 
-def _labels(table: Table, row: Record, label: str | None) -> Iterator[Row]:
+def _labels(table: Table, row: Record, label: str | None, said_of_all: Set[str]) -> Iterator[Row]:
     recording = first_cell(row, RECORDING)
-    if recording and not any(cell for name, cell in row.cells.items() if name not in RECORDING):
+    if recording and not any(cell for name, cell in row.cells.items() if name not in said_of_all):
         yield Row(row.line, 0, 0, recording=recording)
         return
     start = seconds(table, row, _column(row, START))

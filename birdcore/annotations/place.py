@@ -4,13 +4,12 @@ A row is looked up, cut to its recording, given a label and counted once. What d
 left out and reported, once a table: its first line, how many there are, and what they say.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence, Set
-from pathlib import PurePosixPath
 from typing import TypeAlias
 
 from birdcore.annotations.annotation import EVERY_CLASS, Annotated, Annotation, Kind, Said, said
+from birdcore.annotations.annotators import sayers
 from birdcore.annotations.match import Ambiguous, Found, Names
 from birdcore.annotations.row import Row
 from birdcore.annotations.table import Table
@@ -18,8 +17,6 @@ from birdcore.config import Annotations
 from birdcore.csv_table import Problem, TableError
 from birdcore.text import first_of
 
-TABLE_ENDS = re.compile(r"(\.table\.\d+)?(\.selections?(\.table)?)?\.\w+$", re.IGNORECASE)
-"""What Raven and others add to a recording's name to name its table."""
 TOLERANCE_S = 0.1
 """A label may end so much after its recording without a word: rates and codecs round."""
 Remarks: TypeAlias = defaultdict[str, list[tuple[int, str]]]
@@ -56,18 +53,33 @@ def place(
     default = _default_label(table, labelled, found.get(""), settings)
     absent = {label.casefold() for label in settings.absent_labels}
     made: dict[Said, Annotation] = {}
+    of_table, of_line = sayers(table, found.get(""), settings)
+    annotators = {(recording, name) for recording in recordings for name in of_table}
     for row in rows:
         recording = found[row.recording]
         if not isinstance(recording, str):
             _remark_lost(remarks, row.line, row.recording, recording)
-        elif not row.says_nothing and (span := _span(row, durations.get(recording), remarks)):
-            label, kind = _label(row, default, absent, remarks)
-            low, high = _band(row, remarks)
-            source = f"{table.name}:{row.line}"
-            annotation = Annotation(recording, *span, low, high, label, kind, source)
+            continue
+        people = of_line(row.line)
+        annotators |= {(recording, name) for name in people if name}
+        if row.says_nothing or not (span := _span(row, durations.get(recording), remarks)):
+            continue
+        label, kind = _label(row, default, absent, remarks)
+        low, high = _band(row, remarks)
+        source = f"{table.name}:{row.line}"
+        for name, agrees in people.items():
+            if not agrees and (label == EVERY_CLASS or kind != "present"):
+                continue
+            of_person: Kind = kind if agrees else "absent"
+            annotation = Annotation(recording, *span, low, high, label, of_person, source, name)
             if made.setdefault(said(annotation), annotation) is not annotation:
                 remarks["row that is there twice, counted once"].append((row.line, ""))
-    return Annotated(tuple(made.values()), recordings, tuple(_problems(table, remarks)))
+    return Annotated(
+        annotations=tuple(made.values()),
+        recordings=recordings,
+        problems=tuple(_problems(table, remarks)),
+        annotators=frozenset(annotators),
+    )
 
 
 def in_negative_folder(path: str, settings: Annotations) -> bool:
@@ -95,10 +107,7 @@ def _default_label(
     if label == "folder":
         label = table.folder.rpartition("/")[2]
     elif label == "table":
-        stem = PurePosixPath(own).stem if isinstance(own, str) else ""
-        name = TABLE_ENDS.sub("", PurePosixPath(table.name).name)
-        label = name[len(stem) :] if name.casefold().startswith(stem.casefold()) else name
-        label = label.strip(" ._-")
+        label = table.name_beside(own if isinstance(own, str) else "")
     if not label:
         raise TableError(
             f"{table.path}:1: nothing is left of the {settings.label}'s name to be the label: "

@@ -78,6 +78,7 @@ def read_annotations(
     names = Names(recordings)
     made: dict[Said, Annotation] = {}
     covered: set[str] = set()
+    annotators: set[tuple[str, str]] = set()
     for table in tables:
         name = format_of(table, settings)
         if name is None:
@@ -87,6 +88,7 @@ def read_annotations(
                 table, READERS[name].read(table, settings), names, settings, durations or {}
             )
             covered |= part.recordings
+            annotators |= part.annotators
             problems += [*part.problems, *_detections(table)]
             new = {said(each): each for each in part.annotations}
             if again := len(made.keys() & new.keys()):
@@ -106,6 +108,7 @@ def read_annotations(
         recordings=frozenset(covered | silent),
         problems=tuple(problems),
         silent=frozenset(silent),
+        annotators=frozenset(annotators),
     )
 
 

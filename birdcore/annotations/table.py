@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from birdcore.config import Annotations
@@ -23,6 +23,8 @@ LABELS = (
     "tags", "tag", "id", "comments",
 )  # fmt: skip
 """Columns that may hold labels, in order of trust, as `column_key` spells them."""
+TABLE_ENDS = re.compile(r"(\.table\.\d+)?(\.selections?(\.table)?)?\.\w+$", re.IGNORECASE)
+"""What Raven and others add to a recording's name to name its table."""
 HEAD_BYTES = 1 << 16
 """So much of a file is enough to tell whose it is."""
 CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d*)?)", re.ASCII)
@@ -58,6 +60,13 @@ class Table:
     @property
     def _first_line(self) -> str:
         return next((line for line in self.head.splitlines() if line.strip()), "")
+
+    def name_beside(self, recording: str) -> str:
+        """What its name says beyond that of its recording, such as `amered` of `rec1_amered.txt`
+        beside `rec1.wav`; all of its name for no recording ("")."""
+        stem, name = PurePosixPath(recording).stem, TABLE_ENDS.sub("", self.name.rpartition("/")[2])
+        own = name[len(stem) :] if name.casefold().startswith(stem.casefold()) else name
+        return own.strip(" ._-")
 
     @property
     def folder(self) -> str:
@@ -161,11 +170,20 @@ def label_column(
     if settings.label_column is None:
         there = [name for name in known if name in table.header]
         return next((name for name in there if any(row.cells[name] for row in rows)), None)
-    if (key := column_key(settings.label_column)) in table.header:
+    return named_column(table, settings.label_column, "label_column")
+
+
+def named_column(table: Table, name: str, setting: str) -> str:
+    """The column that a setting of [data.annotations] names, as `column_key` spells it.
+
+    Raises:
+        TableError: It has no column of this name.
+    """
+    if (key := column_key(name)) in table.header:
         return key
     raise TableError(
-        f"{table.path}:1: no column {settings.label_column!r}; there are "
-        f"{', '.join(table.header)[:400]}: set data.annotations.label_column to one of them"
+        f"{table.path}:1: no column {name!r}; there are {', '.join(table.header)[:400]}: set "
+        f"data.annotations.{setting} to one of them"
     )
 
 

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from birdcore.config.section import Section
+from birdcore.config.section import Count, Section
+from birdcore.config.validation_errors import WrongSetting
 
 Text = Annotated[str, Field(pattern=r"\S", description="a name that is not blank, in quotes")]
 
@@ -25,6 +26,15 @@ class Annotations(Section):
     """The label of a table that has no column of labels: "folder" takes the name of the folder that
     the table is in, "table" the table's own name, and any other text is the label itself. Without
     it such a table is refused."""
+    annotator: Text | None = None
+    """Who a label is of, where several people annotated the same recordings: "folder" takes the
+    name of the folder that the table is in, "table" the table's own name, and any other text names
+    a column. Each person then has a vote: a class that one of three names is there by a third.
+    Without it, what anybody names is there."""
+    votes: Text | None = None
+    """Or the column that says how many people name the label of its row,"""
+    voters: Count | Text | None = None
+    """and how many there are: a number, or the column that says it."""
     complete: bool = False
     """Recordings that a table covers are fully annotated: what is not named in them is absent.
     Otherwise a stretch without a label says nothing."""
@@ -35,3 +45,12 @@ class Annotations(Section):
     )  # fmt: skip
     """Labels, and folders of recordings, that are no classes: no class is heard there. Case does
     not matter."""
+
+    @model_validator(mode="after")
+    def _votes_are_of_people(self) -> "Annotations":
+        if (self.votes is None) != (self.voters is None):
+            given, lacks = ("votes", "voters") if self.voters is None else ("voters", "votes")
+            raise WrongSetting(f"needs {lacks} as well: so many votes of so many people", given)
+        if self.votes is not None and self.annotator is not None:
+            raise WrongSetting("does not go with annotator: take one of them", "votes")
+        return self

@@ -13,7 +13,12 @@ from birdcore.sources.folds import EVERYWHERE
 from birdcore.store.artifact import Artifact
 
 COMPLETE = pa.schema(
-    [("recording", pa.string()), ("start_s", pa.float64()), ("end_s", pa.float64())]
+    [
+        ("recording", pa.string()),
+        ("start_s", pa.float64()),
+        ("end_s", pa.float64()),
+        ("annotator", pa.string()),
+    ]
 )
 GROUPS = pa.schema([("recording", pa.string()), ("group", pa.string())])
 FILES = ("annotations.parquet", "complete.parquet", "groups.parquet")
@@ -26,7 +31,8 @@ class AnnotatedRecordings:
     Attributes:
         annotations: A row for each label, with the columns of `birdcore.annotations`' SCHEMA.
         complete: Where what is not named is absent: recording, start_s and end_s; these don't
-            overlap within a recording.
+            overlap within a recording. Where people are told apart, both tables have a column
+            annotator, and stretches of different people may overlap.
         groups: Which recordings validate together, such as those of one site and day: recording
             and group.
     """
@@ -58,6 +64,25 @@ class AnnotatedRecordings:
         )
         return AnnotatedRecordings(*moved)
 
+    @property
+    def by_person(self) -> list["AnnotatedRecordings"]:
+        """The same person by person: what the first annotator of each recording says, what the
+        second says, and so on; all of it where people are not told apart."""
+        if "annotator" not in self.annotations:
+            return [self]
+        both = ["recording", "annotator"]
+        people = pd.concat([self.annotations[both], self.complete[both]]).drop_duplicates()
+        people = people.sort_values(both, ignore_index=True)
+        number = people.groupby("recording").cumcount()
+        return [
+            AnnotatedRecordings(
+                self.annotations.merge(people[number == each]),
+                self.complete.merge(people[number == each]),
+                self.groups,
+            )
+            for each in range(number.max() + 1 if len(number) else 0)
+        ]
+
     def without(self, names: Set[str]) -> "AnnotatedRecordings":
         """What is left without some recordings."""
         return AnnotatedRecordings(*(t[~t["recording"].isin(names)] for t in self.tables))
@@ -65,16 +90,22 @@ class AnnotatedRecordings:
 
 def annotated_recordings(
     annotations: Iterable[Annotation],
-    complete: Sequence[tuple[str, float, float]],
+    complete: Sequence[tuple[str, float, float] | tuple[str, float, float, str]],
     groups: Sequence[tuple[str, str]],
 ) -> AnnotatedRecordings:
-    """The tables of annotations, and of rows with the columns of the other two."""
-    rows: tuple[Iterable[tuple[object, ...]], ...] = (map(astuple, annotations), complete, groups)
-    tables = (
-        pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in of_one], schema)
+    """The tables of annotations, and of rows with the columns of the other two; a stretch without
+    an annotator is of all, or of those who are not told apart."""
+    stretches = [(*row, "")[: len(COMPLETE)] for row in complete]
+    rows: tuple[Iterable[tuple[object, ...]], ...] = (map(astuple, annotations), stretches, groups)
+    first, second, third = (
+        pa.Table.from_pylist(
+            [dict(zip(schema.names, row, strict=True)) for row in of_one], schema
+        ).to_pandas()
         for of_one, schema in zip(rows, (SCHEMA, COMPLETE, GROUPS), strict=True)
     )
-    return AnnotatedRecordings(*(table.to_pandas() for table in tables))
+    if not any((table["annotator"] != "").any() for table in (first, second)):
+        first, second = (table.drop(columns="annotator") for table in (first, second))
+    return AnnotatedRecordings(first, second, third)
 
 
 def read_annotated(catalog: Artifact) -> AnnotatedRecordings | None:

@@ -27,8 +27,8 @@ from birdcore.sources.source import TABLES, Source, Use
 from birdcore.store.artifact import Metrics
 from birdcore.store.digests import Digester
 
-Stretch: TypeAlias = tuple[str, float, float]
-"""A recording, and seconds from and to."""
+Stretch: TypeAlias = tuple[str, float, float, str]
+"""A recording, seconds from and to, and who annotated it."""
 
 
 def read(folder: Path, store: Digester, recipe: Recipe, main: Source | None) -> Source:
@@ -85,15 +85,23 @@ def catalog(given: CatalogInput) -> Catalog:
 def _complete(given: CatalogInput, found: Annotated, data: Data) -> list[Stretch]:
     """Where what is not named is absent: all of a recording, or stretches that are said to be."""
     whole = found.recordings if data.annotations.complete else found.silent
-    complete: list[Stretch] = [(name, 0.0, inf) for name in sorted(whole & given.audio.keys())]
-    ends: dict[str, float] = {}
+    people: dict[str, set[str]] = {}
+    for recording, annotator in found.annotators:
+        people.setdefault(recording, set()).add(annotator)
+    complete: list[Stretch] = [
+        (name, 0.0, inf, annotator)
+        for name in sorted(whole & given.audio.keys())
+        for annotator in sorted(people.get(name, {""}))
+    ]
+    ends: dict[tuple[str, str], float] = {}
     for each in found.annotations:
         if each.kind != "absent" or each.label != EVERY_CLASS:
             continue
         if each.recording in whole or each.recording not in given.audio:
             continue
-        start_s = max(each.start_s, ends.get(each.recording, 0.0))
+        person = each.recording, each.annotator
+        start_s = max(each.start_s, ends.get(person, 0.0))
         if start_s < each.end_s:
-            complete.append((each.recording, start_s, each.end_s))
-            ends[each.recording] = each.end_s
+            complete.append((each.recording, start_s, each.end_s, each.annotator))
+            ends[person] = each.end_s
     return complete

@@ -153,13 +153,14 @@ def _unjudged(annotated: AnnotatedRecordings, others: Sequence[str]) -> Annotate
     """
     present = annotated.annotations["kind"] == "present"
     heard: Set[str] = set(annotated.annotations["recording"][present])
-    complete = [name for name in annotated.complete["recording"].unique() if name in heard]
-    rows = [
-        (name, 0.0, inf, nan, nan, label, "uncertain", "") for name in complete for label in others
-    ]
-    if not rows:
+    who = [name for name in ("recording", "annotator") if name in annotated.complete]
+    complete = annotated.complete[who].drop_duplicates()
+    complete = complete[complete["recording"].isin(heard)]
+    if complete.empty or not others:
         return annotated
-    unknown = pd.DataFrame(rows, columns=annotated.annotations.columns)
+    unknown = complete.merge(pd.DataFrame({"label": others}), how="cross").assign(
+        start_s=0.0, end_s=inf, low_hz=nan, high_hz=nan, kind="uncertain", source=""
+    )
     return replace(annotated, annotations=pd.concat([annotated.annotations, unknown]))
 
 
@@ -167,4 +168,7 @@ def _together(parts: Sequence[AnnotatedRecordings]) -> AnnotatedRecordings | Non
     if not parts:
         return None
     tables = zip(*(part.tables for part in parts), strict=True)
-    return AnnotatedRecordings(*(pd.concat(alike, ignore_index=True) for alike in tables))
+    joined = [pd.concat(alike, ignore_index=True) for alike in tables]
+    # Of a source whose annotators are not told apart, beside one where they are.
+    joined = [t.fillna({"annotator": ""}) if "annotator" in t else t for t in joined]
+    return AnnotatedRecordings(*joined)

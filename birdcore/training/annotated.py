@@ -4,12 +4,13 @@ A clip's label says that a class sounds somewhere in it; an annotation says when
 recording is trained on in segments: the windows or events that somebody annotated. A crop drawn
 around a segment has the labels of all events that it holds, and where the recording is completely
 annotated, all other classes are absent from it. Elsewhere they are unknown, and do not count.
+Where several people annotated a recording, a label is the share of them that names the class.
 
 Letters in names: B crops, E events, K classes, R recordings, S segments.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -19,7 +20,7 @@ from birdcore.annotations.annotation import EVERY_CLASS
 from birdcore.config.training import AnnotatedCrops
 from birdcore.features.recordings import Recordings
 from birdcore.sources.annotated import AnnotatedRecordings
-from birdcore.training.intervals import Intervals, intervals, rows_of_table
+from birdcore.training.intervals import Intervals, intervals, rows_of_table, united
 
 KINDS = {"present": 1, "absent": 0, "uncertain": -1}
 PIECE_S, WHOLE = 5.0, 1.5
@@ -40,6 +41,7 @@ class EventLabels:
         event_share: an event counts in a crop with at least this share of it,
         crop_share: or of which it fills this share.
         classes: K.
+        people: what each person says of them, where people are told apart.
     """
 
     events: Intervals
@@ -50,6 +52,15 @@ class EventLabels:
     event_share: float
     crop_share: float
     classes: int
+    people: tuple["EventLabels", ...] = ()
+
+    @cached_property
+    def voters(self) -> Tensor:
+        """How many people annotated each recording (R,), 1 where they are not told apart."""
+        voters = torch.zeros(len(self.lengths))
+        for person in self.people:
+            voters[torch.cat([person.events.rows, person.complete.rows]).unique()] += 1
+        return voters.clamp(min=1)
 
     @cached_property
     def untimed(self) -> Tensor:
@@ -80,8 +91,11 @@ class EventLabels:
 
         Returns:
             Labels (B, K), 0 or 1, and which of them are known (B, K). A class of which a crop has
-            too little of an event, or a person was not sure, is unknown.
+            too little of an event, or a person was not sure, is unknown. Of several people, the
+            share that names a class among those who know of it.
         """
+        if self.people:
+            return shares([person.at(rows, offsets, frames) for person in self.people])
         offsets = offsets.cpu()
         labels = torch.zeros(len(rows), self.classes)
         known = self._covered(rows, offsets, frames)[:, None].repeat(1, self.classes)
@@ -112,6 +126,21 @@ class EventLabels:
         covered = torch.zeros(len(rows), dtype=torch.float64)
         covered.index_add_(0, which, overlap.clamp(min=0))
         return covered >= _nearly(torch.minimum(self.lengths[rows], frames), 2)
+
+
+def shares(said: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """What people say together: of those who know, the share that names each; and if any knows.
+
+    Args:
+        said: what each of them names, 0 or 1, and knows, all of one shape.
+
+    Example:
+        >>> shares([(torch.ones(1), torch.ones(1).bool()), (torch.zeros(1), torch.ones(1).bool())])
+        (tensor([0.5000]), tensor([True]))
+    """
+    known = torch.stack([known for _, known in said])
+    named = torch.stack([present for present, _ in said]) * known
+    return named.sum(0) / known.sum(0).clamp(min=1), known.any(0)
 
 
 def _nearly(frames: Tensor, less: int) -> Tensor:
@@ -172,24 +201,16 @@ def annotated_segments(
         settings: what counts as held by a crop.
         frames: length of a crop.
     """
-    row_of = {name: row for row, name in enumerate(clips.names)}
-    column_of = {label: column for column, label in enumerate(classes)} | {EVERY_CLASS: -1}
-    rate, lengths = clips.spec.frame_rate, clips.lengths.cpu()
-    named = annotated.annotations[annotated.annotations["label"].isin(column_of)]
-    annotations, rows = rows_of_table(named, row_of, lengths, rate)
-    complete, complete_rows = rows_of_table(annotated.complete, row_of, lengths, rate)
-    labels = EventLabels(
-        events=intervals(rows, annotations, lengths, rate),
-        column=torch.tensor(
-            [column_of[label] for label in annotations["label"]], dtype=torch.int64
-        ),
-        kind=torch.tensor([KINDS[kind] for kind in annotations["kind"]], dtype=torch.int64),
-        complete=intervals(complete_rows, complete, lengths, rate),
-        lengths=lengths,
-        event_share=settings.event_share,
-        crop_share=settings.crop_share,
-        classes=len(classes),
-    )
+    people = annotated.by_person
+    if len(people) == 1:
+        labels = _event_labels(clips, people[0], classes, settings)
+    else:
+        together = replace(annotated, complete=united(annotated.complete))
+        labels = replace(
+            _event_labels(clips, together, classes, settings),
+            people=tuple(_event_labels(clips, each, classes, settings) for each in people),
+        )
+    lengths = labels.lengths
     piece = max(frames, clips.spec.fixed_length(PIECE_S))
     rows, starts, ends, validates = _segments(labels, piece)
     last_frame = (lengths[rows] - frames).clamp(min=0)
@@ -202,6 +223,33 @@ def annotated_segments(
         last.clamp(min=0).minimum(last_frame),
         validates,
         labels,
+    )
+
+
+def _event_labels(
+    clips: Recordings,
+    annotated: AnnotatedRecordings,
+    classes: Sequence[str],
+    settings: AnnotatedCrops,
+) -> EventLabels:
+    """The events of tables of which no two stretches are complete at one time."""
+    row_of = {name: row for row, name in enumerate(clips.names)}
+    column_of = {label: column for column, label in enumerate(classes)} | {EVERY_CLASS: -1}
+    rate, lengths = clips.spec.frame_rate, clips.lengths.cpu()
+    named = annotated.annotations[annotated.annotations["label"].isin(column_of)]
+    annotations, rows = rows_of_table(named, row_of, lengths, rate)
+    complete, complete_rows = rows_of_table(annotated.complete, row_of, lengths, rate)
+    return EventLabels(
+        events=intervals(rows, annotations, lengths, rate),
+        column=torch.tensor(
+            [column_of[label] for label in annotations["label"]], dtype=torch.int64
+        ),
+        kind=torch.tensor([KINDS[kind] for kind in annotations["kind"]], dtype=torch.int64),
+        complete=intervals(complete_rows, complete, lengths, rate),
+        lengths=lengths,
+        event_share=settings.event_share,
+        crop_share=settings.crop_share,
+        classes=len(classes),
     )
 
 

@@ -31,6 +31,7 @@ class Batch(NamedTuple):
     mask: (B, K), which labels count; None: all of them.
     mixed: labels of the clips mixed in, where those have a loss of their own.
     frames: what is known of the crops' moments, where frames train.
+    voters: how many people each crop's labels are of (B,), where people are told apart.
     """
 
     power: Tensor
@@ -38,6 +39,7 @@ class Batch(NamedTuple):
     mask: Tensor | None
     mixed: MixedTargets | None
     frames: FrameTargets | None = None
+    voters: Tensor | None = None
 
 
 def make_batch(
@@ -92,8 +94,9 @@ def make_batch(
         power, labels, mask, frames = mix_with_chunks(
             power, labels, data.segments, data.companions, settings, crops, rng, mask, frames
         )
+    voters = _voters(data, items)
     power, labels, mask, mixed, frames = mix_within_batch(
-        power, labels, mask, settings.mixup, settings.sumix, rng, frames
+        power, labels, mask, settings.mixup, settings.sumix, rng, frames, voters
     )
     power = _add_noise(power, data.clips.spec, crops, settings.noise, noise)
     if settings.gain_db:
@@ -102,7 +105,16 @@ def make_batch(
     if mask is not None:
         mask = mask.to(device)
     frames = None if frames is None else frames.to(device)
-    return Batch(power, labels.to(device), mask, mixed and mixed.to(device), frames)
+    voters = None if voters is None else voters.to(device)
+    return Batch(power, labels.to(device), mask, mixed and mixed.to(device), frames, voters)
+
+
+def _voters(data: TrainingSet, items: Tensor) -> Tensor | None:
+    """How many people annotated the recordings of items (B,); 1 for clips."""
+    if data.annotated is None or not data.annotated.labels.people:
+        return None
+    is_segment, segments = data.segments_of(items)
+    return torch.where(is_segment, data.annotated.labels.voters[data.annotated.rows[segments]], 1.0)
 
 
 def _around_segments(data: TrainingSet, items: Tensor, offsets: Tensor, rng: Generator) -> Tensor:

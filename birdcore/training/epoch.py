@@ -160,10 +160,11 @@ def _loss(loss: Loss, output: SedOutput, batch: Batch, settings: TrainSettings) 
         assert output.embedding is not None
         return 1 - cosine_similarity(output.embedding.float(), batch.labels).mean()
 
-    def loss_against(labels: Tensor, mask: Tensor | None, frames: FrameTargets | None) -> Tensor:
-        targets = smoothed(
-            labels, mask, settings.label_smoothing, settings.loss, settings.label_offset
-        )
+    def loss_against(
+        labels: Tensor, mask: Tensor | None, frames: FrameTargets | None, voters: Tensor | None
+    ) -> Tensor:
+        smoothing, offset = settings.label_smoothing, settings.label_offset
+        targets = smoothed(labels, mask, smoothing, settings.loss, offset, voters)
         value = clip_and_frames(loss, output, targets, mask, settings.framewise_weight)
         if frames is None:
             return value
@@ -171,11 +172,11 @@ def _loss(loss: Loss, output: SedOutput, batch: Batch, settings: TrainSettings) 
             output.framewise_logit, frames
         )
 
-    value = loss_against(batch.labels, batch.mask, batch.frames)
+    value = loss_against(batch.labels, batch.mask, batch.frames, batch.voters)
     if batch.mixed is None:
         return value
-    share, labels, mask, frames = batch.mixed
-    return torch.lerp(value, loss_against(labels, mask, frames), share)
+    share, labels, mask, frames, voters = batch.mixed
+    return torch.lerp(value, loss_against(labels, mask, frames, voters), share)
 
 
 def _outputs(training: Training, input_spec: InputSpec, frames: int) -> int:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from birdcore.training.annotated import KINDS, EventLabels
+from birdcore.training.annotated import KINDS, EventLabels, shares
 from birdcore.training.augment import LabelMix, mix_labels
 
 ABSENT = 0.1
@@ -83,6 +83,10 @@ def rendered(
         numbers: which frame of it each one of the crop is (B, T), from 0; -1 where it is of none.
         cells: C.
     """
+    if labels.people:
+        people = [rendered(each, rows, offsets, numbers, cells) for each in labels.people]
+        present, known = shares([(each.present, each.known) for each in people])
+        return FrameTargets(present, known, torch.stack([each.timed for each in people]).any(0))
     crops, frames = numbers.shape
     cell = ((torch.arange(frames) + 0.5) * cells / frames).long()
     size = torch.bincount(cell, minlength=cells)

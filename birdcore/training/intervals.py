@@ -119,3 +119,15 @@ def rows_of_table(
     order = np.lexsort([start, rows])
     order = order[start[order] * rate <= lengths.numpy()[rows[order]]]
     return table.iloc[order], torch.from_numpy(rows[order])
+
+
+def united(table: pd.DataFrame) -> pd.DataFrame:
+    """Stretches of recordings, of which those that overlap are one: recording, start_s, end_s."""
+    table = table.sort_values(["recording", "start_s"], ignore_index=True)
+    reached = table.groupby("recording")["end_s"].cummax().groupby(table["recording"]).shift()
+    number = (~(table["start_s"] < reached)).cumsum()
+    return (
+        table.groupby(number)
+        .agg({"recording": "first", "start_s": "min", "end_s": "max"})
+        .reset_index(drop=True)
+    )

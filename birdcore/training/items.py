@@ -98,7 +98,9 @@ def with_annotated(
         return items
     numbers = torch.arange(len(segments.rows))
     lengths = segments.end - segments.start
-    labels, known = segments.labels.at(segments.rows, segments.start, lengths)
+    named, known = segments.labels.at(segments.rows, segments.start, lengths)
+    # Scores are of what most people say; a tie leaves open what is true.
+    labels, known = (named > 0.5).float(), known & (named != 0.5)
     fold = torch.from_numpy(folds)[segments.rows]
     held_out = (fold == config.fold) & (fold != EVERYWHERE)
     may_train = ~held_out & ~fold.isnan()

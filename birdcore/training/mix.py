@@ -16,17 +16,19 @@ from birdcore.training.segments import Segments
 
 
 class MixedTargets(NamedTuple):
-    """Labels (B, K), mask and moments of the clips mixed in, and the share of their loss."""
+    """Labels (B, K), mask, moments and voters of the clips mixed in; the share of their loss."""
 
     share: float
     labels: Tensor
     mask: Tensor | None
     frames: FrameTargets | None = None
+    voters: Tensor | None = None
 
     def to(self, device: torch.device) -> "MixedTargets":
         mask = None if self.mask is None else self.mask.to(device)
         frames = None if self.frames is None else self.frames.to(device)
-        return MixedTargets(self.share, self.labels.to(device), mask, frames)
+        voters = None if self.voters is None else self.voters.to(device)
+        return MixedTargets(self.share, self.labels.to(device), mask, frames, voters)
 
 
 def mix_with_chunks(
@@ -104,6 +106,7 @@ def mix_within_batch(
     sumix_settings: Sumix,
     rng: Generator,
     frames: FrameTargets | None = None,
+    voters: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor | None, MixedTargets | None, FrameTargets | None]:
     """MixUp and Sumix between the clips of a batch.
 
@@ -119,6 +122,7 @@ def mix_within_batch(
         sumix_settings: off at probability 0.
         rng: on the CPU.
         frames: what is known of the clips' moments, where frames train.
+        voters: how many people the labels are of (B,), for those of a second loss.
 
     Returns:
         Power, labels, mask, the targets of a second loss, if there is one, and the moments.
@@ -138,7 +142,8 @@ def mix_within_batch(
             power, _ = mixup(power, labels, lam[:1].expand_as(lam), partner, "soft")
             others = None if frames is None else frames.at(partner)
             of_partner = None if mask is None else mask[partner]
-            second = MixedTargets(share, labels[partner], of_partner, others)
+            people = None if voters is None else voters[partner]
+            second = MixedTargets(share, labels[partner], of_partner, others, people)
         else:
             power, labels = mixup(power, labels, lam, partner, mixup_settings.labels)
             mask = None if mask is None else mask & (mask[partner] | (lam == 1)[:, None])

@@ -44,6 +44,28 @@ def test_label_must_be_said(shared_data: Path, store: Store) -> None:
         read_data(shared_data / "field" / "raven-noisy-pitta", store, recipe())
 
 
+@pytest.mark.parametrize("complete", [True, False])
+def test_three_peoples_tables_of_one_recording(
+    tmp_path: Path, store: Store, complete: bool
+) -> None:
+    root = tmp_path / "d"
+    write(root, "a.wav", "noise/b.wav")
+    for person, rows in (("x", "0\t2\t\t\twren"), ("y", "5\t6\t\t\tnoise"), ("z", "")):
+        line = f"1\tSpectrogram 1\t1\t{rows}\n" if rows else ""
+        (root / f"a.{person}.selections.txt").write_text(f"{RAVEN}\tAnnotation\n{line}")
+    said = {"annotator": "table", "complete": complete}
+    catalog = made(read_data(root, store, recipe(annotations=said)), store)
+    assert catalog.annotated is not None
+    whole = [("a.wav", 0, np.inf, person) for person in "xyz"] if complete else []
+    noise = [] if complete else [("a.wav", 5, 6, "y")]
+    rows = catalog.annotated.complete.itertuples(index=False, name=None)
+    assert sorted(rows) == sorted([*whole, *noise, ("noise/b.wav", 0, np.inf, "")])
+    people = catalog.annotated.by_person
+    assert [one.annotations["annotator"].unique().tolist() for one in people] == (
+        [["x"], ["y"], []] if complete else [["x"], ["y"]]
+    )
+
+
 def test_stretches_of_noise_are_complete(tmp_path: Path, store: Store) -> None:
     root = tmp_path / "d"
     write(root, "a.wav", "b.wav", "c.wav")

@@ -1,5 +1,6 @@
 """Crops of annotated recordings: their labels are those of the events that they hold."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from birdcore.features.recordings import Recordings
 from birdcore.features.scale import Scale
 from birdcore.sources.annotated import annotated_recordings
 from birdcore.training.annotated import AnnotatedSegments, annotated_segments
+from birdcore.training.intervals import united
 
 SPEC = MelSpec(n_mels=4, sample_rate=32_000, hop_length=320)  # 100 frames a second
 CLASSES = ("a", "b", "c")
@@ -43,7 +45,7 @@ def event(
 def segments(
     recordings: Recordings,
     *events: Annotation,
-    complete: tuple[tuple[str, float, float], ...] = (),
+    complete: tuple[Any, ...] = (),
     crop: int = CROP,
     **shares: Any,
 ) -> AnnotatedSegments:
@@ -198,6 +200,96 @@ def test_doubt_goes_before_absence() -> None:
     made = segments(clips(60), event(0, 60, "a", "absent"), event(10, 11, "a", "uncertain"))
     assert at(made, 0, 8)[0] == "?"
     assert at(made, 0, 20)[0] == "0"
+
+
+def of(annotator: str, *events: Annotation) -> list[Annotation]:
+    return [replace(each, annotator=annotator) for each in events]
+
+
+def votes(made: AnnotatedSegments, row: int, start_s: float) -> list[float | None]:
+    """What people say together of a crop, None where nobody knows."""
+    rows, offsets = torch.tensor([row]), torch.tensor([round(100 * start_s)])
+    labels, known = made.labels.at(rows, offsets, torch.tensor([CROP]))
+    return [
+        round(value, 3) if known else None
+        for value, known in zip(labels[0].tolist(), known[0].tolist(), strict=True)
+    ]
+
+
+def three_people(complete: bool) -> AnnotatedSegments:
+    """Of 20 s: A and B hear a at 1 s, B and C b at 1 s, C is not sure of a; nobody hears c; B calls
+    10 to 15 s noise. Only A and C looked at the second recording, where A hears a at 6 s."""
+    events = [
+        *of("A", event(1, 3, "a"), event(6, 8, "a", row=1)),
+        *of("B", event(1.1, 3, "a"), event(1, 2.9, "b"), event(10, 15, EVERY_CLASS, "absent")),
+        *of("C", event(1, 3, "b"), event(1, 3, "a", "uncertain")),
+    ]
+    looked = [(0, "A"), (0, "B"), (0, "C"), (1, "A"), (1, "C")]
+    whole = tuple((f"r{row}", 0.0, np.inf, name) for row, name in looked)
+    return segments(clips(20, 20), *events, complete=whole if complete else ())
+
+
+def test_of_three_people_each_has_a_vote() -> None:
+    made = three_people(complete=True)
+    assert votes(made, 0, 0) == [1.0, 0.667, 0.0]  # of those who are sure of a, both hear it
+    assert votes(made, 0, 10) == [0.0, 0.0, 0.0]
+    assert votes(made, 1, 5) == [0.5, 0.0, 0.0]
+    assert made.labels.voters.tolist() == [3, 2]
+
+
+def test_who_leaves_a_class_unnamed_has_no_vote_where_annotations_are_not_complete() -> None:
+    made = three_people(complete=False)
+    assert votes(made, 0, 0) == [1.0, 1.0, None]
+    assert votes(made, 0, 10) == [0.0, 0.0, 0.0]  # B's noise
+    assert votes(made, 1, 5) == [1.0, None, None]
+
+
+def test_segments_of_several_people_are_drawn_once() -> None:
+    """Pieces of 5 s of what any of them completed, and events that lie in no piece as a whole."""
+    made = three_people(complete=True)
+    validating = made.validates
+    assert made.rows[validating].tolist() == [0] * 4 + [1] * 4
+    assert made.start[validating].tolist() == [0, 500, 1000, 1500] * 2
+
+
+@pytest.mark.parametrize("shares", [{}, {"event_share": 0.9, "crop_share": 0.9}])
+def test_people_who_agree_are_one(shares: dict[str, float]) -> None:
+    said = [event(1, 3, "a"), event(8, 9, "b"), event(12, 14, "c", "uncertain")]
+    one = segments(clips(20), *said, complete=(("r0", 0.0, np.inf),), **shares)
+    both = segments(
+        clips(20),
+        *of("A", *said),
+        *of("B", *said),
+        complete=(("r0", 0.0, np.inf, "A"), ("r0", 0.0, np.inf, "B")),
+        **shares,
+    )
+    for start_s in np.arange(0, 15, 0.7):
+        assert at(both, 0, start_s) == at(one, 0, start_s)
+    assert torch.equal(both.start, one.start)
+    assert torch.equal(both.validates, one.validates)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["r0", "r1"]), st.integers(0, 9), st.integers(1, 5)), max_size=8
+    )
+)
+def test_united_stretches_cover_the_same_and_do_not_overlap(rows: list[Any]) -> None:
+    table = pd.DataFrame(
+        [(name, float(start), float(start + size)) for name, start, size in rows],
+        columns=["recording", "start_s", "end_s"],
+    ).astype({"recording": str, "start_s": float, "end_s": float})
+
+    def seconds(table: pd.DataFrame) -> list[tuple[str, int]]:
+        return [
+            (name, second)
+            for name, start, end in table.itertuples(index=False)
+            for second in range(int(start), int(end))
+        ]
+
+    got = seconds(united(table))
+    assert len(got) == len(set(got))
+    assert set(got) == set(seconds(table))
 
 
 def test_events_at_one_time_are_one_segment() -> None:

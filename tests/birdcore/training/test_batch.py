@@ -394,7 +394,7 @@ def test_losses_are_mixed_in_one_share_for_the_batch() -> None:
     data = replace(training_set(3), clips=flat([0.0, 10.0, 20.0]))
     rows = torch.tensor([0, 1, 2])
     asked = configured(mixup=Mixup(probability=1.0, labels="losses"))
-    power, labels, _, second, _ = make_batch(data, rows, CROPS, asked, seeded())
+    power, labels, _, second, *_ = make_batch(data, rows, CROPS, asked, seeded())
     assert second is not None
     assert torch.equal(labels, data.labels[rows])
     assert torch.equal(labels.sum(0), second.labels.sum(0))

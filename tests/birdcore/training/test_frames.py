@@ -51,6 +51,23 @@ def annotated(
     return annotated_segments(clips, tables, CLASSES, AnnotatedCrops(), FRAMES)
 
 
+def test_moments_of_two_people_are_votes() -> None:
+    clips = recordings(200)
+    mine, yours = event(0, 20, "a"), replace(event(10, 20, "a"), annotator="you")
+    unsure = replace(event(40, 60, "b", "uncertain"), annotator="you")
+    whole = [("r0", 0.0, 2.0, ""), ("r0", 0.0, 2.0, "you")]
+    tables = annotated_recordings([mine, yours, unsure, event(40, 60, "b")], whole, [])
+    labels = annotated_segments(clips, tables, CLASSES, AnnotatedCrops(), FRAMES).labels
+    got = rendered(labels, torch.tensor([0]), torch.tensor([0]), torch.arange(FRAMES)[None], 6)
+    assert got.present[0].tolist() == [
+        [0.5, 1, 0, 0, 0, 0],
+        [0, 0, 0, 0, 1, 1],  # of those who are sure
+        [0] * 6,
+    ]
+    assert got.known.all()
+    assert got.timed.all()
+
+
 spans = st.tuples(st.integers(0, 150), st.integers(1, 60)).map(lambda s: (s[0], s[0] + s[1]))
 
 
@@ -264,7 +281,7 @@ def test_companions(teacher: bool) -> None:
     data = replace(data, companions=companions(data, [1]))
     items = torch.full((400,), 2)
     asked = {"mix_share": 0.8, "annotated": AnnotatedCrops(mix=0.5), "match_power": False}
-    power, labels, mask, _, frames = batch_of(data, items, **asked)
+    power, labels, mask, _, frames, _ = batch_of(data, items, **asked)
     assert mask is not None
     assert frames is not None
     of_companion = labels[:, 1] == 1

@@ -13,6 +13,7 @@ import torch
 from birdcore.config import Clean, Mel, Mixup, Round
 from birdcore.config.training import AnnotatedCrops, TrainConfig, TrainSettings
 from birdcore.inference.held_out import start_of
+from birdcore.sources.annotated import AnnotatedRecordings, read_annotated
 from birdcore.sources.birdclef import scan
 from birdcore.sources.birdclef_windows import LABELLED_SOUNDSCAPES
 from birdcore.sources.shards import shards
@@ -193,6 +194,66 @@ def test_training_validates_windows(store: Store, with_windows: Inputs) -> None:
     assert np.isfinite(np.stack(table["probabilities"].to_list())).all()
     attribution = pd.read_csv(made / "ATTRIBUTION.csv")["recording"]
     assert attribution.str.startswith("train_soundscapes/").sum() == 5
+
+
+def test_a_label_of_people_is_their_share_and_scores_are_of_most_of_them(
+    store: Store, with_windows: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three people all name the first class, two a second and one a third; of two, one each."""
+
+    def read_of_people(catalog: Any) -> AnnotatedRecordings:
+        found = read_annotated(catalog)
+        assert found is not None
+        table, label = found.annotations.copy(), sorted(found.annotations["label"].unique())
+        names = sorted(table["recording"].unique())
+        table = table[table["label"] == label[0]]
+        many, few = (table[table["recording"].isin(part)] for part in (names[1:], names[:1]))
+        said = [
+            *(many.assign(annotator=name) for name in "xyz"),
+            *(many.assign(annotator=name, label=label[1]) for name in "xy"),
+            few.assign(annotator="x"),
+            few.assign(annotator="y", label=label[1]),
+        ]
+        complete = [
+            part.assign(annotator=name)
+            for part, people in (
+                (found.complete[found.complete["recording"].isin(names[1:])], "xyz"),
+                (found.complete[found.complete["recording"].isin(names[:1])], "xy"),
+            )
+            for name in people
+        ]
+        return replace(found, annotations=pd.concat(said), complete=pd.concat(complete))
+
+    monkeypatch.setattr("birdcore.sources.annotated.read_annotated", read_of_people)
+    data = training_set(store, with_windows, 0, crop_s=2.5)
+    assert data.annotated is not None
+    settings = TrainSettings(crop_s=2.5, mixup=Mixup(probability=1.0, labels="losses"))
+    crops = crop_sampling(settings, data.clips.spec)
+    count, first = len(data.annotated.rows), len(data.clips.names)
+    items = first + torch.arange(count)
+    plain = settings.model_copy(update={"mixup": Mixup(probability=0.0)})
+    batch = make_batch(data, items, crops, plain, torch.Generator().manual_seed(0))
+    people = data.annotated.labels.voters[data.annotated.rows]
+    assert batch.mixed is None
+    assert batch.voters is not None
+    assert torch.equal(batch.voters, people)
+    assert set(people.tolist()) == {2, 3}
+    for labels, voters in zip(batch.labels, people.tolist(), strict=True):
+        named = sorted(labels[labels > 0].tolist())
+        assert named == pytest.approx([0.5, 0.5] if voters == 2 else [2 / 3, 1]) or not named
+    assert data.known is not None
+    truth, known = data.labels[items], data.known[items]
+    assert set(truth.unique().tolist()) <= {0, 1}
+    tied = (people == 2) & (batch.labels > 0).any(dim=1)
+    assert tied.any()
+    assert (known[tied].sum(dim=1) == truth.shape[1] - 2).all()
+    assert known[people == 3].all()
+    assert truth[people == 3].sum(dim=1).unique().tolist() in ([2], [0, 2])
+
+    mixed = make_batch(data, items, crops, settings, torch.Generator().manual_seed(0)).mixed
+    assert mixed is not None
+    assert mixed.voters is not None
+    assert sorted(mixed.voters.tolist()) == sorted(people.tolist())
 
 
 def test_segments_have_the_weights_of_their_recordings(store: Store, with_windows: Inputs) -> None:
