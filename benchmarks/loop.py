@@ -182,7 +182,8 @@ def rate(
     """Chunks a second of one way to train a new model for some steps, after a warm-up."""
     device = data.clips.device
     classes = tuple(f"class {k}" for k in range(CLASSES))
-    shape = ModelSpec.of(one, one.backbones[0], classes, reads.mel.bins)
+    channels, bins, _ = reads.shape
+    shape = ModelSpec.of(one, one.backbones[0], classes, bins, input_channels=channels)
     torch.manual_seed(0)
     model = SedModel(shape)
     model = place_model(model, device) if channels_last else model.to(device)
@@ -211,7 +212,7 @@ def bare(
 ) -> None:
     """Forward, backward and step, again and again on one random batch."""
     device, model = data.clips.device, training.model.train()
-    x = torch.randn(one.batch, 1, reads.mel.bins, reads.frames, device=device)
+    x = torch.randn(one.batch, *reads.shape, device=device)
     labels = torch.rand(one.batch, CLASSES, device=device)
     bf16 = one.precision == "bf16"
     for _ in range(steps):

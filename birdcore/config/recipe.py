@@ -1,5 +1,6 @@
 """The recipe's tables, all but the rounds, and how they must fit each other."""
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
@@ -18,6 +19,7 @@ from birdcore.config.validation_errors import WrongSetting, nearest
 from birdcore.config.xeno_canto import XenoCanto
 from birdcore.features.front_end import NAME_KEY, FrontEnd, from_settings, front_end_class
 from birdcore.features.mel import PRESETS
+from birdcore.features.stacked import Stacked
 
 
 class Shards(Section):
@@ -39,11 +41,11 @@ class Mel(Section):
     renamed: ClassVar[dict[str, str]] = {"front_end": "features"}
 
     preset: str | None = None
-    features: Annotated[tuple[FrontEndName, ...], Field(min_length=1, max_length=1)] = ("mel",)
+    features: Annotated[tuple[FrontEndName, ...], Field(min_length=1)] = ("mel",)
     """What turns samples into frames. mel: a mel spectrogram (the winners'). stft: linear
     frequencies, where fine structure at high ones tells species apart. cwt: Morlet wavelets, long
     at low frequencies and short at high ones. Each has those of these settings that it knows, also
-    of a preset."""
+    of a preset. Several are the channels of one input: they need the same number of bins."""
     sample_rate: Count | None = None
     n_fft: Count | None = None
     hop_length: Count | None = None
@@ -85,23 +87,35 @@ class Mel(Section):
         own = self.model_dump(exclude={"features", "preset", "dtype"}, exclude_none=True)
         if self.speed == "auto":
             own |= {"speed": speed, "speed_from": "file"}
-        (name,) = self.features
-        known = front_end_class(name)().model_dump()
-        if "scales" in known:
-            preset, own = (_with_scales(each) for each in (preset, own))
-        if unknown := [key for key in own if key not in known]:
+        settings, known, read = {}, set[str](), set[str]()
+        for name in self.features:
+            keys = front_end_class(name)().model_dump().keys()
+            of_preset, of_recipe = preset, own
+            if "scales" in keys:
+                of_preset, of_recipe = _with_scales(preset), _with_scales(own)
+            both = of_preset | of_recipe
+            settings[name] = {key: value for key, value in both.items() if key in keys}
+            known |= keys
+            read |= keys | (own.keys() - of_recipe.keys())
+        if unread := [key for key in own if key not in read]:
             raise WrongSetting(
-                f'has no effect under features = ["{name}"], which reads {", ".join(known)}',
-                unknown[0],
+                f"has no effect under features = {json.dumps(self.features)}, which reads "
+                f"{', '.join(sorted(known))}",
+                unread[0],
             )
-        settings = {key: value for key, value in (preset | own).items() if key in known}
+        if len(settings) < len(self.features):
+            raise WrongSetting("a front end is named twice", "features")
         try:
-            return from_settings({NAME_KEY: name, **settings})
+            parts = tuple(from_settings({NAME_KEY: name, **settings[name]}) for name in settings)
         except ValidationError as error:
             text = error.errors()[0]["msg"].removeprefix("Value error, ")
             # The first setting that the message names and that the recipe sets is to blame.
             named = [word for word in re.findall(r"\w+", text) if word in own]
             raise WrongSetting(text, *named[:1]) from None
+        try:
+            return parts[0] if len(parts) == 1 else Stacked(parts)
+        except ValueError as error:
+            raise WrongSetting(str(error), "features") from None
 
     @model_validator(mode="after")
     def _numbers_fit(self) -> "Mel":

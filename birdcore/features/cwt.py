@@ -32,6 +32,7 @@ class CwtSpec(Framing):
     """
 
     name: ClassVar[str] = "cwt"
+    input_channels: ClassVar[int] = 1
     recovers_power: ClassVar[bool] = True
     power: ClassVar[Literal[1, 2]] = 2
 

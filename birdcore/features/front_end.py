@@ -9,7 +9,7 @@ for no more than this protocol. To add one, write it in a file of its own, list 
 
 import importlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal, Protocol, cast, runtime_checkable
+from typing import Annotated, Any, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from birdcore.audio.blocks import Block
 from birdcore.audio.reading import AS_IT_IS, Reading
 from birdcore.features import FRONT_ENDS
 from birdcore.features.scale import Codes, Scale, encode
+from birdcore.features.stacked import JOIN, Stacked
 
 Floats = npt.NDArray[np.float32]
 
@@ -30,8 +31,13 @@ NAME_KEY, DEFAULT = "front_end", "mel"
 class FrontEnd(Protocol):
     """Mono samples at `sample_rate` to energies (T frames, F bins); each setting has a default."""
 
-    name: ClassVar[str]
-    """Its key in FRONT_ENDS."""
+    @property
+    def name(self) -> str:
+        """Its key in FRONT_ENDS; of several at once theirs, see `stacked.py`."""
+
+    @property
+    def input_channels(self) -> int:
+        """C, the channels of a model's input that it gives; a frame is theirs laid end to end."""
 
     @property
     def sample_rate(self) -> int:
@@ -51,7 +57,7 @@ class FrontEnd(Protocol):
 
     @property
     def bins(self) -> int:
-        """F, the bins of a frame."""
+        """F, the bins of a frame, of all its channels."""
 
     @property
     def power(self) -> Literal[1, 2]:
@@ -95,9 +101,15 @@ def to_settings(front_end: FrontEnd) -> dict[str, Any]:
     How files are read is there where it is not as by default: files of before don't say it.
     """
     named = {} if front_end.name == DEFAULT else {NAME_KEY: front_end.name}
+    if isinstance(front_end, Stacked):
+        return named | {part.name: _own_settings(part) for part in front_end.parts}
+    return named | _own_settings(front_end)
+
+
+def _own_settings(front_end: FrontEnd) -> dict[str, Any]:
     usual = AS_IT_IS.model_dump()
     settings = front_end.model_dump().items()
-    return named | {key: value for key, value in settings if (key, value) not in usual.items()}
+    return {key: value for key, value in settings if (key, value) not in usual.items()}
 
 
 def front_end_class(name: str) -> type[FrontEnd]:
@@ -125,13 +137,19 @@ def from_settings(settings: Mapping[str, Any] | FrontEnd) -> FrontEnd:
     if isinstance(settings, FrontEnd):
         return settings
     fields = dict(settings)
-    return front_end_class(fields.pop(NAME_KEY, DEFAULT))(**fields)
+    name = fields.pop(NAME_KEY, DEFAULT)
+    if JOIN in name:
+        parts = name.split(JOIN)
+        return Stacked(tuple(front_end_class(part)(**fields[part]) for part in parts))
+    return front_end_class(name)(**fields)
 
 
 def default_settings(front_end: FrontEnd) -> dict[str, Any]:
     """What a front end's settings are where nothing is said of them, of those in `to_settings`."""
+    if isinstance(front_end, Stacked):
+        return {part.name: default_settings(part) for part in front_end.parts}
     defaults = type(front_end)().model_dump()
-    return {key: defaults[key] for key in to_settings(front_end) if key in defaults}
+    return {key: defaults[key] for key in _own_settings(front_end) if key in defaults}
 
 
 AnyFrontEnd = Annotated[FrontEnd, PlainValidator(from_settings), PlainSerializer(to_settings)]

@@ -31,6 +31,7 @@ class MelSpec(Framing):
     """
 
     name: ClassVar[str] = "mel"
+    input_channels: ClassVar[int] = 1
     recovers_power: ClassVar[bool] = True
 
     n_fft: int = Field(default=2048, gt=0)

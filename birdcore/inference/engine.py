@@ -56,7 +56,7 @@ class Engine(Protocol):
         """How many threads of torch a call makes use of; one where another runtime computes."""
 
     def __call__(self, batch: Tensor) -> EngineOutput:
-        """Outputs for inputs (B, 1, F, T), float32, on `device`, as `model_input` gives them."""
+        """Outputs for inputs (B, C, F, T), float32, on `device`, as `model_input` gives them."""
 
 
 @dataclass(frozen=True)

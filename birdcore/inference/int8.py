@@ -28,7 +28,7 @@ def quantize(source: Path, batches: Sequence[Tensor], target: Path) -> None:
 
     Args:
         source: A `model.onnx`.
-        batches: Inputs (B, 1, F, T) of real recordings, which say how large activations become.
+        batches: Inputs (B, C, F, T) of real recordings, which say how large activations become.
         target: Path of the new file.
 
     Raises:

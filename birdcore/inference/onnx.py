@@ -66,7 +66,7 @@ def export_onnx(model: SedModel, model_spec: ModelSpec, input_spec: InputSpec, p
 def _program(model_spec: ModelSpec, frames: int) -> torch.onnx.ONNXProgram:
     """A model of this shape as a graph: tracing takes seconds, and folds differ in weights only."""
     # Two windows, since a batch of one would be taken for a constant.
-    example = torch.zeros(2, 1, model_spec.n_mels, frames)
+    example = torch.zeros(2, model_spec.input_channels, model_spec.n_mels, frames)
     # Its weights are replaced; whoever seeded torch keeps their random numbers.
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         # torch.export copies trees by a class of its own that it calls outdated.
@@ -91,7 +91,7 @@ def compare(folder: Path, batch: Tensor, engine: str, export: Path | None = None
 
     Args:
         folder: A model's.
-        batch: Inputs (B, 1, F, T), such as the model is going to read.
+        batch: Inputs (B, C, F, T), such as the model is going to read.
         engine: What runs the export: a key of `ENGINES`.
         export: The folder of its `model.onnx`, where that is another one.
 

@@ -1,6 +1,6 @@
 """`model.onnx`: a model that other runtimes read, and what it says of itself.
 
-The graph has one input, `features` (B, 1, F, T) as `model_input` gives them, and two outputs of
+The graph has one input, `features` (B, C, F, T) as `model_input` gives them, and two outputs of
 probabilities: `clipwise` (B, K) and `framewise` (B, T', K). B may be any number. Its metadata hold
 the classes in the order of the outputs and the `InputSpec`, so that the file can be used alone.
 """

@@ -136,7 +136,7 @@ def pack(
 
 
 def batch_input(batch: Sequence[Piece], spec: InputSpec) -> Tensor:
-    """The model's input (B, 1, F, T) for the windows of a batch."""
+    """The model's input (B, C, F, T) for the windows of a batch."""
     parts = []
     for piece in batch:
         starts = piece.windows.starts[piece.first : piece.stop]

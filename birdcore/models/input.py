@@ -48,21 +48,31 @@ class InputSpec(BaseModel):
         return self.model_copy(update={"mel": self.mel.at_speed(speed)})
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, F, T) of a window: channels, bins of each, frames."""
+        channels = self.mel.input_channels
+        return channels, self.mel.bins // channels, self.frames
+
+    @property
     def over_floor(self) -> bool:
         """Whether crops have their recording's steady noise as one more frame, the last."""
         return self.normalise == "floor"
 
 
 def model_input(power: Tensor, spec: InputSpec) -> Tensor:
-    """The model's input (B, 1, n_mels, T), float32, of mel power.
+    """The model's input (B, C, F, T), float32, of power; each channel is scaled by itself.
 
     Args:
-        power: (B, n_mels, T); T + 1 where the spec is `over_floor`, the last one the floor.
+        power: (B, C * F, T); T + 1 where the spec is `over_floor`, the last one the floor.
         spec: the model's.
     """
+    channels, bins, _ = spec.shape
+    each = power.reshape(-1, bins, power.shape[-1])
     if spec.normalise == "floor":
-        return over_floor(power[..., :-1], power[..., -1:])[:, None]
-    return normalise(to_db(power, top_db=spec.top_db), spec.normalise)[:, None]
+        scaled = over_floor(each[..., :-1], each[..., -1:])
+    else:
+        scaled = normalise(to_db(each, top_db=spec.top_db), spec.normalise)
+    return scaled.view(-1, channels, *scaled.shape[1:])
 
 
 def save_input(folder: Path, spec: InputSpec) -> None:

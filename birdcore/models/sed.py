@@ -30,7 +30,8 @@ class ModelSpec(BaseModel):
     Attributes:
         backbone: a timm model.
         classes: K labels, in the order of the outputs.
-        n_mels: mel bins of the input.
+        n_mels: bins of the input, in each of its channels.
+        input_channels: channels of the input, one for each front end.
         frequency_pool: what pools the features over frequency.
         frequency_channel: whether a second input channel holds each cell's mel bin.
         head: a key of `birdcore.models.head.HEADS`.
@@ -45,6 +46,7 @@ class ModelSpec(BaseModel):
     backbone: str
     classes: Annotated[tuple[str, ...], Field(min_length=1)]
     n_mels: Annotated[int, Field(gt=0)]
+    input_channels: Annotated[int, Field(gt=0)] = 1
     frequency_pool: Literal["mean", "mean+max"] = "mean"
     frequency_channel: bool = False
     head: HeadName = "attention"
@@ -69,6 +71,7 @@ class ModelSpec(BaseModel):
         classes: tuple[str, ...],
         n_mels: int,
         embedding: int | None = None,
+        input_channels: int = 1,
     ) -> Self:
         """The shape that a round's settings give a model."""
         # `settings` may be a TrainConfig, which has a backbone as well.
@@ -78,6 +81,7 @@ class ModelSpec(BaseModel):
             backbone=backbone,
             classes=classes,
             n_mels=n_mels,
+            input_channels=input_channels,
             embedding=embedding,
             clip=settings.clip_pooling,
             **shape,
@@ -85,7 +89,7 @@ class ModelSpec(BaseModel):
 
 
 class SedModel(nn.Module):
-    """Normalised mel spectrograms (B, 1, n_mels, frames) to a `SedOutput`.
+    """Normalised spectrograms (B, C, n_mels, frames) to a `SedOutput`.
 
     Initial weights are drawn from torch's global generator: `torch.manual_seed` fixes them.
 
@@ -104,10 +108,10 @@ class SedModel(nn.Module):
         self, spec: ModelSpec, *, pretrained: bool = False, weights: Path | None = None
     ) -> None:
         super().__init__()
-        self.n_mels = spec.n_mels
+        self.n_mels, self.input_channels = spec.n_mels, spec.input_channels
         self.frequency_pool = spec.frequency_pool
         self.frequency_channel = spec.frequency_channel
-        channels = 2 if spec.frequency_channel else 1
+        channels = spec.input_channels + spec.frequency_channel
         self.backbone, width = build_backbone(
             spec.backbone, pretrained, weights, channels, spec.drop_path
         )
@@ -116,18 +120,19 @@ class SedModel(nn.Module):
         self.embedder = None if spec.embedding is None else nn.Linear(width, spec.embedding)
 
     def forward(self, x: Tensor) -> SedOutput:
-        """Raises ValueError if x is not (B, 1, n_mels, frames)."""
+        """Raises ValueError if x is not (B, C, n_mels, frames)."""
         return self.answer(self.pooled(x))
 
     def pooled(self, x: Tensor) -> Tensor:
-        """Features (B, C, T') of inputs (B, 1, n_mels, frames), pooled over frequency."""
-        if x.ndim != 4 or x.shape[1] != 1 or x.shape[2] != self.n_mels:
-            raise ValueError(f"the model reads (B, 1, {self.n_mels}, T), not {tuple(x.shape)}")
+        """Features (B, C, T') of inputs (B, C, n_mels, frames), pooled over frequency."""
+        if x.ndim != 4 or x.shape[1:3] != (self.input_channels, self.n_mels):
+            reads = f"(B, {self.input_channels}, {self.n_mels}, T)"
+            raise ValueError(f"the model reads {reads}, not {tuple(x.shape)}")
         if self.frequency_channel:
             # CoordConv (Liu et al. 2018) for frequency alone, since a whistle at 3 kHz and one at
             # 6 kHz are of different species (Koutini et al. 2019, "frequency-aware").
             height = torch.linspace(-1.0, 1.0, self.n_mels, dtype=x.dtype, device=x.device)
-            x = torch.cat([x, height[:, None].expand_as(x)], dim=1)
+            x = torch.cat([x, height[:, None].expand_as(x[:, :1])], dim=1)
             x = x.contiguous(memory_format=torch.channels_last)
         features: Tensor = self.backbone(x)
         pooled = features.mean(dim=2)
@@ -155,7 +160,10 @@ def save_model(folder: Path, model: SedModel, spec: ModelSpec) -> None:
     # safetensors refuses tensors in channels-last memory.
     state = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
     save_file(state, folder / WEIGHTS_FILE)
-    (folder / SPEC_FILE).write_text(spec.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    # Files of before don't say it, and those of one channel are as they were.
+    usual = {"input_channels"} if spec.input_channels == 1 else set()
+    said = spec.model_dump_json(indent=2, exclude=usual)
+    (folder / SPEC_FILE).write_text(said + "\n", encoding="utf-8")
 
 
 def load_spec(folder: Path) -> ModelSpec:

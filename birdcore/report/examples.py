@@ -15,8 +15,8 @@ from birdcore.audio.cleaned import KEPT, read_kept
 from birdcore.audio.decode import Rejected, decode
 from birdcore.audio.resample import resample
 from birdcore.audio.trim import trim
-from birdcore.features.front_end import encode_recording, length_and_peak
-from birdcore.features.scale import Scale, decode_db
+from birdcore.features.front_end import FrontEnd, encode_recording, length_and_peak
+from birdcore.features.scale import Codes, Scale, decode_db
 from birdcore.features.shard_reader import MelShard
 from birdcore.report.clips import excerpt, picture, write_sound
 from birdcore.report.evaluation import Evaluation
@@ -133,12 +133,17 @@ def _example(
         recording=name,
         start_s=start_s,
         end_s=end_s,
-        picture=picture(decode_db(shard.part(index, first, last), shard.scale)),
+        picture=_picture(shard.part(index, first, last), shard.spec, shard.scale),
         sound=_kept_sound(inputs, name, kept[name], start_s, end_s, stem),
         label=evaluation.classes[column],
         probability=float(evaluation.probabilities[row, column]),
         also=tuple(evaluation.classes[c] for c in present if c != column),
     )
+
+
+def _picture(codes: Codes, spec: FrontEnd, scale: Scale) -> str:
+    """Codes (frames, bins) as a `data:` URL; of several channels the first."""
+    return picture(decode_db(codes[:, : spec.bins // spec.input_channels], scale))
 
 
 def _shards_of(mels: Sequence[Artifact], names: set[str]) -> dict[str, MelShard]:
@@ -207,7 +212,7 @@ def _cut_example(inputs: ReportInputs, one: "Cut", stem: str) -> Example:
         recording=one.recording,
         start_s=one.start_s,
         end_s=one.end_s,
-        picture=picture(decode_db(codes, scale)),
+        picture=_picture(codes, spec, scale),
         sound=write_sound(inputs.folder, samples, audio.rate, stem),
         gone=((one.start_s - start_s) / seconds, min(1.0, (shown_s - start_s) / seconds)),
         by=one.by,

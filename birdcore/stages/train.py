@@ -85,7 +85,8 @@ def run(job: Job) -> Metrics:
     )
     outputs = data.teacher_outputs
     width = None if outputs is None else outputs.embeddings.shape[1]
-    model_spec = ModelSpec.of(config, config.backbone, files.classes, spec.bins, width)
+    channels, bins, _ = input_spec.shape
+    model_spec = ModelSpec.of(config, config.backbone, files.classes, bins, width, channels)
     training = begin_training(
         config,
         model_spec,

@@ -161,16 +161,21 @@ def spec_augment(
     time_masks: int,
     generator: Generator,
     fill: float = 0.0,
+    bins: Tensor | None = None,
 ) -> Tensor:
-    """Bands of bins and of frames of x (B, F, T) set to `fill`, drawn for each sample.
+    """Bands of bins and of frames of x (B, F, T) or (B, C, F, T) set to `fill`, for each sample.
 
     Park et al. 2019 with the limits of `torchaudio.functional.mask_along_axis_iid`: a band is
     narrower than its width and lies within the axis. On normalised input: 0 is a z-score's mean.
+    A band is of the first channel's bins; those of others are masked with that bin of it that
+    `bins` (C * F,) names, or with the one of the same number.
     """
-    in_bins = _draw_bands(x.shape[0], freq_masks, x.shape[1], freq_width, generator)
-    in_frames = _draw_bands(x.shape[0], time_masks, x.shape[2], time_width, generator)
-    masked = in_bins[:, :, None] | in_frames[:, None, :]
-    return x.masked_fill(masked.to(x.device), fill)
+    in_bins = _draw_bands(x.shape[0], freq_masks, x.shape[-2], freq_width, generator)
+    in_frames = _draw_bands(x.shape[0], time_masks, x.shape[-1], time_width, generator)
+    if bins is not None:
+        in_bins = in_bins[:, bins.to(in_bins.device)]
+    masked = in_bins.view(len(x), -1, x.shape[-2], 1) | in_frames[:, None, None, :]
+    return x.masked_fill((masked if x.ndim == 4 else masked[:, 0]).to(x.device), fill)
 
 
 def _draw_bands(batch: int, masks: int, size: int, width: int, generator: Generator) -> Tensor:

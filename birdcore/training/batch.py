@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 from birdcore.config.augment import Noise
 from birdcore.config.training import TrainSettings
 from birdcore.features.front_end import FrontEnd
+from birdcore.features.stacked import bins_of_first
 from birdcore.training import distort
 from birdcore.training.augment import random_gain
 from birdcore.training.background import add_background
@@ -177,13 +178,13 @@ def _distort(
     """
     if not crops.cells:
         power = _in_time(power, spec, crops, settings, rng)
-        return _in_frequency(power, settings, rng), None
+        return _in_frequency(power, spec, settings, rng), None
     numbers = torch.zeros(power.shape[2], device=power.device)
     numbers[: crops.frames] = torch.arange(1, crops.frames + 1)  # 0 is silence, and the floor
     power = torch.cat([power, numbers.to(power).expand(len(power), 1, -1)], dim=1)
     power = _in_time(power, spec, crops, settings, rng)
     of_frames = power[:, -1, : crops.frames].round().long() - 1
-    return _in_frequency(power[:, :-1], settings, rng), of_frames
+    return _in_frequency(power[:, :-1], spec, settings, rng), of_frames
 
 
 def _in_time(
@@ -213,17 +214,29 @@ def _in_time(
     return power
 
 
-def _in_frequency(power: Tensor, settings: TrainSettings, rng: Generator) -> Tensor:
-    gains, band = settings.filter, settings.band
+def _in_frequency(power: Tensor, spec: FrontEnd, settings: TrainSettings, rng: Generator) -> Tensor:
+    gains, band, first = settings.filter, settings.band, bins_of_first(spec)
     if settings.flip_frequency:
-        power = distort.frequency_flip(power, rng, probability=settings.flip_frequency)
+        power = distort.frequency_flip(
+            power, rng, probability=settings.flip_frequency, channels=spec.input_channels
+        )
     if gains.probability:
         power = distort.random_filter(
-            power, gains.limit_db, rng, points=gains.points, probability=gains.probability
+            power,
+            gains.limit_db,
+            rng,
+            points=gains.points,
+            probability=gains.probability,
+            bins_of_first=first,
         )
     if band.probability:
         power = distort.band_pass(
-            power, band.attenuation_db, band.min_share, rng, probability=band.probability
+            power,
+            band.attenuation_db,
+            band.min_share,
+            rng,
+            probability=band.probability,
+            bins_of_first=first,
         )
     return power
 
@@ -244,4 +257,5 @@ def _add_noise(
         widths=None if widths is None else torch.from_numpy(widths),
         floor_frames=int(crops.with_floor),
         probability=settings.probability,
+        channels=spec.input_channels,
     )

@@ -3,6 +3,9 @@
 Batches are mel power (B, F, T) on any device. Each function draws for every sample, on the device
 of its `torch.Generator`, and changes a sample with `probability`; the input is not modified.
 
+Where F are the bins of several channels, `bins_of_first` (F,) names for each the bin of the first
+channel whose gain it has, so that all lose the same frequencies.
+
 With `floor_frames` = 1 the last frame is the recording's steady noise: a level, not a moment.
 Filters change it like any frame, shifts leave it in place, noise adds its mean power to it.
 
@@ -29,6 +32,7 @@ def random_filter(
     points: int = 4,
     apart: float = 6.0,
     probability: float = 1.0,
+    bins_of_first: Tensor | None = None,
 ) -> Tensor:
     """A gain over bins, linear in dB between `points` drawn from -limit_db to limit_db.
 
@@ -36,7 +40,7 @@ def random_filter(
     at least `apart` bins from each other where there is room. Raises ValueError unless there are
     2 to F points.
     """
-    batch, bins, _ = power.shape
+    batch, bins = len(power), _drawn_bins(power, bins_of_first)
     if not 2 <= points <= bins:
         raise ValueError(f"a filter of {points} points: choose 2 to {bins}, the number of bins")
     apart = min(apart, (bins - 1) / (points - 1))
@@ -48,7 +52,7 @@ def random_filter(
     curve_db = _interpolate(knots, gains_db, bins)
     chosen = draw_chosen(batch, probability, generator)[:, None]
     gain = 10.0 ** (torch.where(chosen, curve_db, 0.0) / 10.0)
-    return power * gain.to(power)[:, :, None]
+    return power * _of_all(gain, bins_of_first).to(power)[:, :, None]
 
 
 def band_pass(
@@ -58,16 +62,17 @@ def band_pass(
     generator: Generator,
     *,
     probability: float = 1.0,
+    bins_of_first: Tensor | None = None,
 ) -> Tensor:
     """All bins below a random one and above another softer by `attenuation_db`.
 
     The band between them is at least `min_share` of the bins.
     """
-    batch, bins, _ = power.shape
+    batch, bins = len(power), _drawn_bins(power, bins_of_first)
     kept = _draw_stretch(batch, bins, min_share, generator)
     kept = kept | ~draw_chosen(batch, probability, generator)[:, None]
     gain = torch.where(kept, 1.0, 10.0 ** (-attenuation_db / 10.0))
-    return power * gain.to(power)[:, :, None]
+    return power * _of_all(gain, bins_of_first).to(power)[:, :, None]
 
 
 def time_shift(
@@ -146,12 +151,14 @@ def coloured_noise(
     widths: Tensor | None = None,
     floor_frames: int = 0,
     probability: float = 1.0,
+    channels: int = 1,
 ) -> Tensor:
     """Noise whose density falls as 1 / f^exponent: 0 is white, 1 pink, 2 brown; both are drawn.
 
     `frequencies` (F,) are the bins' centres in Hz; ValueError unless they are above 0. `snr_db`
-    is of mean powers over all cells. Mel filters of one height (MelSpec.norm None) let more
-    through the wider they are: `widths` (F,) are theirs. Filters of one area need none.
+    is of mean powers over all cells, in each of `channels` laid end to end. Mel filters of one
+    height (MelSpec.norm None) let more through the wider they are: `widths` (F,) are theirs.
+    Filters of one area need none.
     """
     if not bool((frequencies > 0).all()):
         raise ValueError("coloured noise needs centre frequencies above 0 Hz")
@@ -163,8 +170,10 @@ def coloured_noise(
     spectra = (frequencies / frequencies.mean()).to(power) ** -slopes
     if widths is not None:
         spectra = spectra * widths.to(power)
-    levels = power[rows, :, :frames].mean(dim=(1, 2))[:, None] * 10.0 ** (-snrs_db / 10.0)
-    spectra = spectra * (levels / spectra.mean(dim=1, keepdim=True))
+    spectra = spectra.unflatten(1, (channels, -1))
+    sound = power[rows, :, :frames].unflatten(1, (channels, -1))
+    levels = sound.mean(dim=(2, 3)) * 10.0 ** (-snrs_db / 10.0)
+    spectra = (spectra * (levels[:, :, None] / spectra.mean(dim=2, keepdim=True))).flatten(1)
     noise = _gaussian_noise(spectra, frames, generator)
     noise = torch.cat([noise, spectra[:, :, None].expand(-1, -1, floor_frames)], dim=2)
     return power.index_add(0, rows, noise)
@@ -188,6 +197,16 @@ def _interpolate(knots: Tensor, values: Tensor, size: int) -> Tensor:
     begin, end = knots.gather(1, right - 1), knots.gather(1, right)
     share = ((at - begin) / (end - begin)).clamp(0.0, 1.0)
     return torch.lerp(values.gather(1, right - 1), values.gather(1, right), share)
+
+
+def _drawn_bins(power: Tensor, bins_of_first: Tensor | None) -> int:
+    """For how many bins of power (B, F, T) is drawn: all, or those of the first channel."""
+    return power.shape[1] if bins_of_first is None else int(bins_of_first.max()) + 1
+
+
+def _of_all(gain: Tensor, bins_of_first: Tensor | None) -> Tensor:
+    """Gains of all bins (B, F) from those that were drawn."""
+    return gain if bins_of_first is None else gain[:, bins_of_first.to(gain.device)]
 
 
 def _in_order(power: Tensor, order: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from birdcore.config.training import TrainConfig, TrainSettings
+from birdcore.features.stacked import bins_of_first
 from birdcore.models.head import SedOutput
 from birdcore.models.input import InputSpec, computes_bf16, model_input
 from birdcore.training.augment import spec_augment
@@ -133,13 +134,14 @@ def _train_step(
     """One update of the weights; returns the loss."""
     mask = settings.mask
     x = spec_augment(
-        model_input(batch.power, input_spec)[:, 0],
+        model_input(batch.power, input_spec),
         mask.frequency_bins,
         round(mask.time_s * input_spec.mel.frame_rate),
         mask.frequency_masks,
         mask.time_masks,
         noise,
-    )[:, None]
+        bins=bins_of_first(input_spec.mel),
+    )
     device = batch.power.device
     bf16 = settings.precision == "bf16" and computes_bf16(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
@@ -183,7 +185,7 @@ def _outputs(training: Training, input_spec: InputSpec, frames: int) -> int:
     """How many outputs the model has in a crop of so many frames."""
     training.model.eval()
     with torch.inference_mode():
-        silence = torch.zeros(1, 1, input_spec.mel.bins, frames)
+        silence = torch.zeros(1, *input_spec.shape[:2], frames)
         device = next(training.model.parameters()).device
         output: SedOutput = training.model(silence.to(device))
     return output.framewise_logit.shape[-1]

@@ -35,6 +35,7 @@ class Loudness(Reading):
     model_config = ConfigDict(frozen=True)
     name: ClassVar[str] = "loudness"
     bins: ClassVar[int] = 1
+    input_channels: ClassVar[int] = 1
     power: ClassVar[Literal[1, 2]] = 2
     recovers_power: ClassVar[bool] = False
     sample_rate: int = 8_000

@@ -13,13 +13,15 @@ import torch
 
 from birdcore.audio.decode import decode
 from birdcore.features.mel import MelSpec
+from birdcore.features.stacked import Stacked
+from birdcore.features.stft import StftSpec
 from birdcore.inference.engine import ENGINES, default_engine, open_engine
 from birdcore.inference.onnx import compare, export_onnx, largest_difference
 from birdcore.inference.onnx_file import ONNX_FILE, checked_onnx, read_description
 from birdcore.inference.trained_model import encoded
 from birdcore.inference.trained_model import load_model as load_trained
-from birdcore.models.input import load_input, model_input
-from birdcore.models.sed import load_model
+from birdcore.models.input import InputSpec, load_input, model_input, save_input
+from birdcore.models.sed import ModelSpec, SedModel, load_model, save_model
 from birdcore.store.artifact import Ref
 from birdcore.store.store import Store
 
@@ -189,3 +191,17 @@ def test_an_export_of_another_input_is_refused(exported: Path) -> None:
     export_onnx(model, spec, other, exported / ONNX_FILE)
     with pytest.raises(ValueError, match="the inputs differ"):
         checked_onnx(exported)
+
+
+def test_an_export_reads_all_channels(tmp_path: Path) -> None:
+    mel = Stacked((MelSpec(n_mels=32), StftSpec(n_mels=32)))
+    reads = InputSpec(mel=mel, scale=mel.scale("uint8"), frames=64, normalise="zscore", top_db=80.0)
+    spec = ModelSpec(backbone="test_resnet", classes=("a", "b"), n_mels=32, input_channels=2)
+    model = SedModel(spec).eval()
+    save_model(tmp_path, model, spec)
+    save_input(tmp_path, reads)
+    export_onnx(model, spec, reads, tmp_path / ONNX_FILE)
+    assert read_description(tmp_path / ONNX_FILE).input_spec == reads
+    batch = torch.randn(3, *reads.shape, generator=torch.Generator().manual_seed(0))
+    for engine in EXPORTED:
+        assert compare(tmp_path, batch, engine) < 1e-4

@@ -57,6 +57,25 @@ def test_the_frequency_channel_tells_each_cell_its_bin(mels: Tensor, tmp_path: P
         torch.testing.assert_close(again(mels), output)
 
 
+def test_a_model_reads_as_many_channels_as_it_says(mels: Tensor, tmp_path: Path) -> None:
+    spec = SPEC.model_copy(update={"input_channels": 2, "frequency_channel": True})
+    model = SedModel(spec).eval()
+    both = torch.cat([mels, mels.flip(2)], dim=1)
+    save_model(tmp_path, model, spec)
+    again, known = load_model(tmp_path)
+    assert known == spec
+    with torch.no_grad():
+        torch.testing.assert_close(again(both), model(both))
+    with pytest.raises(ValueError, match=r"reads \(B, 2, 64, T\), not \(2, 1, 64, 192\)"):
+        model(mels)
+
+
+def test_the_file_of_a_model_of_one_channel_is_as_before(model: SedModel, tmp_path: Path) -> None:
+    save_model(tmp_path, model, SPEC)
+    assert "input_channels" not in json.loads((tmp_path / "model.json").read_text())
+    assert load_model(tmp_path)[1] == SPEC
+
+
 def test_the_seed_fixes_the_initial_weights(model: SedModel) -> None:
     torch.manual_seed(0)
     again = SedModel(SPEC).state_dict()

@@ -161,3 +161,13 @@ def test_masks_differ_between_samples_and_repeat_with_the_seed() -> None:
     assert torch.equal(got, augment.spec_augment(x, 8, 16, 1, 1, seeded()))
     assert not torch.equal(got, augment.spec_augment(x, 8, 16, 1, 1, seeded(1)))
     assert (got != got[:1]).flatten(1).any(dim=1)[1:].all()
+
+
+def test_masks_hide_the_same_frequencies_in_all_channels() -> None:
+    x = torch.ones(9, 2, 8, 12)
+    nearest = torch.tensor([0, 1, 2, 3, 4, 5, 6, 7, 0, 0, 0, 2, 4, 6, 7, 7])
+    got = augment.spec_augment(x, 4, 5, 2, 1, seeded(), bins=nearest)
+    assert torch.equal(got[:, 0], augment.spec_augment(x[:, 0], 4, 5, 2, 1, seeded()))
+    assert torch.equal(got.flatten(1, 2), got.flatten(1, 2)[:, nearest])
+    one = augment.spec_augment(x[:, :1], 4, 5, 2, 1, seeded())
+    assert torch.equal(one[:, 0], got[:, 0])

@@ -251,3 +251,23 @@ def test_noise_looks_as_torchaudio_sees_it(norm: str | None) -> None:
 def test_noise_needs_frequencies_above_zero(power: Tensor) -> None:
     with pytest.raises(ValueError, match="above 0 Hz"):
         distort.coloured_noise(power, torch.arange(16.0), (0.0, 2.0), (0.0, 20.0), seeded())
+
+
+@pytest.mark.parametrize("apply", FILTERS.values())
+def test_channels_lose_the_same_frequencies(apply: Distortion) -> None:
+    nearest = torch.tensor([0, 1, 2, 3, 4, 5, 6, 7, 0, 0, 0, 2, 4, 6, 7, 7])
+    power = torch.ones(9, 16, 5)
+    found = apply(power, seeded(), bins_of_first=nearest)
+    assert torch.equal(found[:, :8], apply(power[:, :8], seeded()))
+    assert torch.equal(found, found[:, nearest])
+
+
+def test_noise_has_one_slope_and_one_ratio_in_all_channels() -> None:
+    power = torch.cat([torch.ones(3, 16, 4000), 1e-4 * torch.ones(3, 16, 4000)], dim=1)
+    twice = torch.cat([CENTRES, CENTRES])
+    noisy = distort.coloured_noise(power, twice, (1.0, 1.0), (10.0, 10.0), seeded(), channels=2)
+    added = (noisy - power).mean(dim=2).view(3, 2, 16)
+    torch.testing.assert_close(
+        added.mean(dim=2), torch.tensor([0.1, 1e-5]).expand(3, 2), rtol=0.05, atol=0
+    )
+    torch.testing.assert_close(added[:, 0], 1e4 * added[:, 1], rtol=0.2, atol=0)

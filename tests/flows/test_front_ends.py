@@ -1,0 +1,65 @@
+"""Other front ends than the mel, from recordings to a submission, a model in hand and a page."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from birdcore.config import read_recipe
+from birdcore.detection.models import open_detector
+from birdcore.export.bundle import write_bundle
+from birdcore.features.shard_reader import MelShard
+from birdcore.inference.trained_model import ENSEMBLE_FILE, FOLDER, EnsembleSpec, load_model
+from birdcore.models.input import load_input
+from birdcore.sources.birdclef import scan
+from birdcore.stages.table import load_run
+from birdcore.store.artifact import Artifact
+from birdcore.store.store import Store
+from flows.dag import build_dag
+
+SHORT = ["round.0.epochs=1", "round.0.filter.probability=1", "round.0.band.probability=1"]
+
+
+def made(recipe: Path, settings: list[str], data: Path, store: Store) -> dict[str, Artifact]:
+    """The last artifact of each stage of a recipe."""
+    dag = build_dag(read_recipe(recipe, settings), scan(data, store), store, keep_shards=True)
+    return {step.stage: store.make(step, load_run(step.stage)) for step in dag.steps}
+
+
+def run_of(model: Path, run: Path) -> Path:
+    """A run's results with this model."""
+    shutil.copytree(model, run / FOLDER / "one")
+    shutil.copy(model / "ATTRIBUTION.csv", run)
+    ensemble = EnsembleSpec(weights={"one": 1.0}, members={"one": ("one",)})
+    (run / FOLDER / ENSEMBLE_FILE).write_text(ensemble.model_dump_json())
+    return run
+
+
+@pytest.fixture(scope="module")
+def one_round(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    before, _, _ = tiny_recipe.read_text().partition('[[round]]\nname = "second"')
+    path = tmp_path_factory.mktemp("recipe") / "one.toml"
+    path.write_text(before)
+    return path
+
+
+def test_two_front_ends_are_channels_from_recordings_to_submission(
+    one_round: Path, tiny_data: Path, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "store")
+    settings = ['mel.features=["mel", "stft"]', "round.0.noise.probability=1", *SHORT]
+    found = made(one_round, settings, tiny_data, store)
+    shard = MelShard.open(found["mel"] / "mel.parquet")
+    assert (shard.spec.name, shard.spec.bins) == ("mel+stft", 64)
+    table = pd.read_csv(found["submission"] / "submission.csv")
+    assert table.drop(columns="row_id").to_numpy().std() > 0
+    assert "<img" in next(found["report"].folder.glob("*.html")).read_text()
+
+    folder = found["train"].folder
+    assert load_input(folder).shape[:2] == (2, 32)
+    recording = next((tiny_data / "test_soundscapes").glob("*.ogg"))
+    assert len(load_model(folder, "torch").predict(recording)) > 0
+    assert open_detector(folder, engine="torch").species
+    with pytest.raises(ValueError, match=r"has no front end 'mel\+stft': only mel is exported"):
+        write_bundle(run_of(folder, tmp_path / "run"), tmp_path / "bundle")
