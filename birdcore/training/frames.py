@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from birdcore.training.annotated import KINDS, EventLabels, shares
 from birdcore.training.augment import LabelMix, mix_labels
+from birdcore.training.event_labels import KINDS, EventLabels, shares
 
 ABSENT = 0.1
 """A class of which a soft label is below is in no moment."""
