@@ -30,7 +30,7 @@ class Annotations(Section):
     """Who a label is of, where several people annotated the same recordings: "folder" takes the
     name of the folder that the table is in, "table" the table's own name, and any other text names
     a column. Each person then has a vote: a class that one of three names is there by a third.
-    Without it, what anybody names is there."""
+    Without it, what anybody names is there (HMS 2024: votes, normalised; not measured here)."""
     votes: Text | None = None
     """Or the column that says how many people name the label of its row,"""
     voters: Count | Text | None = None

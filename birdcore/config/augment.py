@@ -12,6 +12,9 @@ from birdcore.config.section import Positive, Seconds, Section, Share
 
 
 class Mixup(Section):
+    """Weighted sums of two clips (Zhang et al. 2018); in the ladder here a recipe with it had .714
+    where one without it had .724."""
+
     probability: Share = 0.5
     alpha: Positive = 0.5
     weight: Share | None = None
@@ -29,7 +32,8 @@ class Sumix(Section):
 
 
 class Mask(Section):
-    """SpecAugment, also known as XY masking: masks of up to so many mel bins and seconds."""
+    """SpecAugment (Park et al. 2019), or XY masking (HMS 2024): masks of up to so many bins and
+    seconds. Here a net from scratch memorised its clips in a minute without it and background."""
 
     frequency_masks: Annotated[int, Field(ge=0)] = 1
     frequency_bins: Annotated[int, Field(ge=0)] = 16
@@ -53,7 +57,8 @@ class Background(Section):
 
 
 class Filter(Section):
-    """A random gain over mel bins (FilterAugment of linear type)."""
+    """A random gain over mel bins (FilterAugment of linear type, Nam et al. 2022); with 6 dB no
+    gain was seen here."""
 
     probability: Share = 0.0
     limit_db: Seconds = 6.0
@@ -61,8 +66,8 @@ class Filter(Section):
 
 
 class Band(Section):
-    """A random band-pass: everything outside a random band of at least `min_share` of the bins is
-    attenuated."""
+    """A random band-pass (HMS 2024; not measured here): everything outside a random band of at
+    least `min_share` of the bins is attenuated."""
 
     probability: Share = 0.0
     attenuation_db: Seconds = 20.0
@@ -70,8 +75,8 @@ class Band(Section):
 
 
 class Shift(Section):
-    """Rolled in time: up to `max_s` sooner or later, of a crop's length at most, and what leaves it
-    at one end enters at the other."""
+    """Rolled in time (HMS 2024: up to 5 s; not measured here): up to `max_s` sooner or later, a
+    crop's length at most, and what leaves it at one end enters at the other."""
 
     probability: Share = 0.0
     max_s: Seconds = 1.0

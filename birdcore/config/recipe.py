@@ -132,6 +132,9 @@ def _with_scales(mel: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Folds(Section):
+    """Group k-fold (HMS 2024: by patient): recordings of one author, one site and day, and copies
+    of one recording are in one fold. What folds without groups would say was not measured."""
+
     count: Annotated[int, Field(ge=2)] = 5
     train: tuple[Annotated[int, Field(ge=0)], ...] | None = None
     """Which folds get a model (each is validated on its own recordings); all, if not said."""
@@ -164,7 +167,9 @@ class Ensemble(Section):
     teacher of [external_teacher] itself, whose model is then needed to predict as well."""
     weights: Literal["auto", "mean", "nnls", "nnls-by-class"] = "auto"
     """All alike (mean), or by least squares on held-out recordings, over all classes or for each;
-    auto: all alike, unless least squares surely hold out better."""
+    auto: all alike, unless least squares surely hold out better. Non-negative least squares (HMS
+    2024) were .020 ± .006 below the mean here, fitted on 19 held-out clips, and far above it where
+    one member, BirdNET, was far better (.931 against .863)."""
     blend: Literal["mean", "power", "rank"] | None = None
     """A weighted mean of probabilities, of their powers (power), or of ranks within a class. If not
     said, of probabilities; under weights = "auto" of ranks, where these surely hold out better."""
