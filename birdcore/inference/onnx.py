@@ -12,6 +12,7 @@ from threading import Lock
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from birdcore import __version__
 from birdcore.inference.engine import ENGINES, EngineOutput, TorchEngine
@@ -68,7 +69,13 @@ def _program(model_spec: ModelSpec, frames: int) -> torch.onnx.ONNXProgram:
     # Two windows, since a batch of one would be taken for a constant.
     example = torch.zeros(2, model_spec.input_channels, model_spec.n_mels, frames)
     # Its weights are replaced; whoever seeded torch keeps their random numbers.
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+    # Attention in plain operators: the fused one lays its output out in another way than what the
+    # exporter replaces it by, and views of it fail.
+    with (
+        torch.random.fork_rng(devices=[]),
+        sdpa_kernel(SDPBackend.MATH),
+        warnings.catch_warnings(),
+    ):
         # torch.export copies trees by a class of its own that it calls outdated.
         warnings.filterwarnings("ignore", r"`isinstance\(treespec", FutureWarning)
         program = torch.onnx.export(

@@ -2,15 +2,17 @@
 
 Any convolutional timm model is one. The head needs the last feature map (B, C, F, T), so pooling
 and classifier are switched off and a small forward pass measures the width: timm's `num_features`
-differs for models with a convolution behind the pooling (mobilenetv3, hgnet). Weights come from a
-file, from timm's hub or from the random generator, and each error names the setting to change.
+differs for models with a convolution behind the pooling (mobilenetv3, hgnet). Transformers and
+other nets without such a map are built for the size of their input: see timm_maps.py.
+Weights come from a file, from timm's hub or from the random generator, and each error names the
+setting to change.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import timm
 import torch
@@ -18,6 +20,7 @@ from huggingface_hub import constants, get_session
 from torch import Tensor, nn
 
 from birdcore.models.backbone_weights import load_file
+from birdcore.models.timm_maps import Fit, Size, TimmMap, fit
 
 PROBE = (64, 96)
 """Mel bins and frames of the pass that measures the width; unequal, to tell the axes apart."""
@@ -37,6 +40,7 @@ def build_backbone(
     weights: Path | None = None,
     in_channels: int = 1,
     drop_path: float = 0.0,
+    size: Size | None = None,
 ) -> tuple[nn.Module, int]:
     """A timm model as a `Backbone`.
 
@@ -46,6 +50,8 @@ def build_backbone(
         weights: a .safetensors or .pth file of the same timm model; goes before `pretrained`.
         in_channels: the first convolution of pretrained weights is adapted to it.
         drop_path: rate of stochastic depth.
+        size: mel bins and frames of inputs, for models that are built for a size; None for those
+            that read any size as they are (see `built_frames`).
 
     Returns:
         The model and C, the channels of its features.
@@ -55,8 +61,11 @@ def build_backbone(
             or weights are missing or belong to another model.
     """
     _check_name(name)
+    from_hub = pretrained and weights is None
+    fitted = None if size is None else _fit(name, in_channels, size)
+    options = {"global_pool": ""} if fitted is None else fitted.options
     try:
-        model = _create(name, pretrained and weights is None, in_channels, drop_path)
+        model = _create(name, from_hub, in_channels, drop_path, options)
     except TypeError as error:
         if "drop_path_rate" not in str(error):
             raise
@@ -65,10 +74,44 @@ def build_backbone(
         ) from error
     except AssertionError as error:
         raise _no_map(name, str(error)) from error
-    width = _measure_width(model, name, in_channels)
+    width = _measure_width(model, name, in_channels) if fitted is None else fitted.width
+    adapted = model if fitted is None else TimmMap(model, fitted)
     if weights is not None:
-        load_file(model, name, weights, in_channels)
-    return model, width
+        load_file(adapted, name, weights, in_channels)
+    return adapted, width
+
+
+def built_frames(name: str, in_channels: int, size: Size, window: int | None = None) -> int | None:
+    """The frames that a model's spec has to name; None for backbones that read any size as it is.
+
+    Args:
+        name: of a timm model.
+        in_channels: of the input.
+        size: mel bins and frames of the crops that it is trained on.
+        window: frames of the windows that it is going to read; those of a crop, if not given.
+
+    Raises:
+        ValueError: as `build_backbone`; or it reads inputs of one length only, and windows have
+            another.
+    """
+    _check_name(name)
+    fitted = _fit(name, in_channels, size)
+    if fitted is None:
+        return None
+    if window is not None and not fitted.takes(window):
+        raise ValueError(
+            f"backbone {name!r} is built for one length of input: windows of {window} frames "
+            f"(window_s) don't go with crops of {size[1]} (crop_s). Leave window_s out, or choose "
+            "a convolutional backbone"
+        )
+    return size[1]
+
+
+def _fit(name: str, in_channels: int, size: Size) -> Fit | None:
+    try:
+        return fit(name, in_channels, size)
+    except ValueError as error:
+        raise _no_map(name, str(error), f"of {size[0]} mel bins and {size[1]} frames") from error
 
 
 def _check_name(name: str) -> None:
@@ -80,15 +123,17 @@ def _check_name(name: str) -> None:
     raise ValueError(f"timm has no model {name!r}{hint} (all of them: timm.list_models())")
 
 
-def _create(name: str, from_hub: bool, in_channels: int, drop_path: float) -> nn.Module:
+def _create(
+    name: str, from_hub: bool, in_channels: int, drop_path: float, options: Mapping[str, Any]
+) -> nn.Module:
     def create() -> nn.Module:
         return timm.create_model(
             name,
             pretrained=from_hub,
             in_chans=in_channels,
             num_classes=0,
-            global_pool="",
             drop_path_rate=drop_path or None,
+            **options,
         )
 
     if not from_hub:
@@ -139,8 +184,8 @@ def _measure_width(model: nn.Module, name: str, in_channels: int) -> int:
     return features.shape[1]
 
 
-def _no_map(name: str, reason: str) -> ValueError:
+def _no_map(name: str, reason: str, inputs: str = "of any size") -> ValueError:
     return ValueError(
-        f"backbone {name!r} gives no feature map (B, C, F, T) for inputs of any size ({reason}): "
-        "choose a convolutional model, such as tf_efficientnet_b0, eca_nfnet_l0 or regnety_008"
+        f"backbone {name!r} gives no feature map (B, C, F, T) for inputs {inputs} ({reason}): "
+        "choose another, such as tf_efficientnet_b0, eca_nfnet_l0 or regnety_008"
     )

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from birdcore.config.training import HeadName, TrainSettings
-from birdcore.models.backbone import build_backbone
+from birdcore.models.backbone import build_backbone, built_frames
 from birdcore.models.head import HEADS, ClipPooling, SedOutput
 from birdcore.text import first_error
 
@@ -32,6 +32,8 @@ class ModelSpec(BaseModel):
         classes: K labels, in the order of the outputs.
         n_mels: bins of the input, in each of its channels.
         input_channels: channels of the input, one for each front end.
+        frames: of the crops that it was trained on, where the backbone is built for a size (see
+            `birdcore.models.backbone.built_frames`); None where it reads any size.
         frequency_pool: what pools the features over frequency.
         frequency_channel: whether a second input channel holds each cell's mel bin.
         head: a key of `birdcore.models.head.HEADS`.
@@ -47,6 +49,7 @@ class ModelSpec(BaseModel):
     classes: Annotated[tuple[str, ...], Field(min_length=1)]
     n_mels: Annotated[int, Field(gt=0)]
     input_channels: Annotated[int, Field(gt=0)] = 1
+    frames: Annotated[int | None, Field(gt=0, exclude_if=lambda value: value is None)] = None
     frequency_pool: Literal["mean", "mean+max"] = "mean"
     frequency_channel: bool = False
     head: HeadName = "attention"
@@ -72,11 +75,19 @@ class ModelSpec(BaseModel):
         n_mels: int,
         embedding: int | None = None,
         input_channels: int = 1,
+        frames: int | None = None,
+        window: int | None = None,
     ) -> Self:
-        """The shape that a round's settings give a model."""
+        """The shape that a round's settings give a model of crops and windows of so many frames.
+
+        Raises ValueError where the backbone can't read them.
+        """
         # `settings` may be a TrainConfig, which has a backbone as well.
         same = TrainSettings.model_fields.keys() & cls.model_fields.keys()
         shape = settings.model_dump(include=set(same))
+        if frames is not None:
+            channels = input_channels + settings.frequency_channel
+            shape["frames"] = built_frames(backbone, channels, (n_mels, frames), window)
         return cls(
             backbone=backbone,
             classes=classes,
@@ -113,7 +124,12 @@ class SedModel(nn.Module):
         self.frequency_channel = spec.frequency_channel
         channels = spec.input_channels + spec.frequency_channel
         self.backbone, width = build_backbone(
-            spec.backbone, pretrained, weights, channels, spec.drop_path
+            spec.backbone,
+            pretrained,
+            weights,
+            channels,
+            spec.drop_path,
+            None if spec.frames is None else (spec.n_mels, spec.frames),
         )
         self.dropout = nn.Dropout(spec.dropout)
         self.head = HEADS[spec.head](width, len(spec.classes), spec.clip)

@@ -86,7 +86,16 @@ def run(job: Job) -> Metrics:
     outputs = data.teacher_outputs
     width = None if outputs is None else outputs.embeddings.shape[1]
     channels, bins, _ = input_spec.shape
-    model_spec = ModelSpec.of(config, config.backbone, files.classes, bins, width, channels)
+    model_spec = ModelSpec.of(
+        config,
+        config.backbone,
+        files.classes,
+        bins,
+        width,
+        channels,
+        frames=spec.fixed_length(config.crop_s),
+        window=input_spec.frames,
+    )
     training = begin_training(
         config,
         model_spec,
