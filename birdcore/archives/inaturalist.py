@@ -23,11 +23,9 @@ from collections.abc import Mapping
 from itertools import product
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-import requests
-
-from birdcore.archives.answer import parse_answer, parse_count
-from birdcore.archives.client import Archive, get
-from birdcore.archives.errors import ArchiveError, Refused, error_text
+from birdcore.archives.answer import parse_count
+from birdcore.archives.client import Archive
+from birdcore.archives.errors import ArchiveError, Refused
 from birdcore.archives.fields import (
     RecordError,
     address_of,
@@ -37,6 +35,7 @@ from birdcore.archives.fields import (
     suffix_of,
     text_of,
 )
+from birdcore.archives.page import get_page
 from birdcore.archives.record import Record
 from birdcore.config.inaturalist import INaturalist
 from birdcore.store.artifact import Progress
@@ -203,23 +202,7 @@ def _page(archive: Archive, query: str, above: int, per_page: int) -> tuple[list
         "id_above": str(above),
         "per_page": str(per_page),
     }
-    response = get(archive, f"{archive.site}/v1/observations", params, wrong=_wrong)
-    answer = parse_answer(response.content)
-    assert isinstance(answer, dict)
-    if "error" in answer:
-        raise Refused(f"{archive.site} refuses {query!r}: {error_text(answer, archive.key)}")
+    path = "/v1/observations"
+    answer = get_page(archive, path, params, query=query, rows="results", what="observations")
     left = parse_count(answer.get("total_results"))
     return answer["results"], sys.maxsize if left is None else left
-
-
-def _wrong(response: requests.Response) -> str:
-    """Why an answer of status 200 is none."""
-    try:
-        answer = parse_answer(response.content)
-    except (ValueError, RecursionError):
-        html = response.content.lstrip()[:1] == b"<"
-        return f"answers with {'a web page' if html else 'what is no JSON'} instead of observations"
-    if isinstance(answer, dict) and "error" in answer:
-        return ""
-    rows = answer.get("results") if isinstance(answer, dict) else None
-    return "" if isinstance(rows, list) else "answers without a list of observations"

@@ -8,17 +8,17 @@ may be gone; the next search sees what this one missed. One that lacks more than
 import hashlib
 import re
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 
-import requests
-
 from birdcore.archives import inaturalist
-from birdcore.archives.answer import parse_answer, parse_count
-from birdcore.archives.client import Archive, get
-from birdcore.archives.errors import KEY_NAME, ArchiveError, Refused, error_text
+from birdcore.archives.answer import parse_count
+from birdcore.archives.client import Archive
+from birdcore.archives.errors import KEY_NAME, ArchiveError, Refused
 from birdcore.archives.fields import RecordError
+from birdcore.archives.page import get_page
 from birdcore.archives.record import Record, parse_record
 from birdcore.archives.record_table import read_notes, read_records, write_records
 from birdcore.config import Criteria, INaturalist, XenoCanto
@@ -160,35 +160,21 @@ def _tag(tag: str, value: str) -> str:
 def _page(archive: Archive, query: str, page: int, per_page: int) -> tuple[list[object], int, int]:
     """The records of a page, and how many pages and records there are now."""
     params = {"query": query, "per_page": str(per_page), "page": str(page)}
+    path = "/api/3/recordings"
     try:
-        response = get(archive, f"{archive.site}/api/3/recordings", params, wrong=_wrong)
+        answer = get_page(
+            archive, path, params, query=query, rows="recordings", what="records", wrong=_wrong
+        )
     except Refused as error:
         if page > 1 and error.status in (400, 404):
             # The query was fine a page ago: the listing has become shorter, or is at fault.
             return [], 0, sys.maxsize
         raise
-    answer = parse_answer(response.content)
-    assert isinstance(answer, dict)
-    if "error" in answer:
-        raise Refused(f"{archive.site} refuses {query!r}: {error_text(answer, archive.key)}")
     listed = parse_count(answer.get("numRecordings"))
     pages = parse_count(answer["numPages"]) or 0
     return answer["recordings"], pages, sys.maxsize if listed is None else listed
 
 
-def _wrong(response: requests.Response) -> str:
-    """Why an answer of status 200 is none."""
-    try:
-        answer = parse_answer(response.content)
-    except (ValueError, RecursionError):
-        html = response.content.lstrip()[:1] == b"<"
-        return f"answers with {'a web page' if html else 'what is no JSON'} instead of records"
-    if isinstance(answer, dict) and "error" in answer:
-        return ""
-    rows = answer.get("recordings") if isinstance(answer, dict) else None
-    if not isinstance(rows, list) or (rows and not any(isinstance(row, dict) for row in rows)):
-        return "answers without a list of records"
-    assert isinstance(answer, dict)
-    if parse_count(answer.get("numPages")) is None:
-        return "answers without the number of pages"
-    return ""
+def _wrong(answer: Mapping[str, object]) -> str:
+    known = parse_count(answer.get("numPages")) is not None
+    return "" if known else "answers without the number of pages"
