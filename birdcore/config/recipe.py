@@ -31,7 +31,7 @@ class Clean(CleaningRules, Section):
     """How training recordings are cleaned: see `birdcore.audio.rules`."""
 
 
-FrontEndName: TypeAlias = Literal["mel", "stft", "cwt"]
+FrontEndName: TypeAlias = Literal["mel", "stft", "cwt", "superlet"]
 """Their classes: `birdcore.features.FRONT_ENDS`."""
 
 
@@ -44,20 +44,26 @@ class Mel(Section):
     features: Annotated[tuple[FrontEndName, ...], Field(min_length=1)] = ("mel",)
     """What turns samples into frames. mel: a mel spectrogram (the winners'). stft: linear
     frequencies, where fine structure at high ones tells species apart. cwt: Morlet wavelets, long
-    at low frequencies and short at high ones. Each has those of these settings that it knows, also
-    of a preset. Several are the channels of one input: they need the same number of bins."""
+    at low frequencies and short at high ones. superlet: the geometric mean over short and long
+    ones, sharp in time as the short and in pitch as the long. Each has those of these settings that
+    it knows, also of a preset. Several are the channels of one input: they need the same number of
+    bins."""
     sample_rate: Count | None = None
     n_fft: Count | None = None
     hop_length: Count | None = None
     n_mels: Count | None = None
     """Bins of a frame. stft without it: every FFT bin from f_min to f_max."""
     scales: Count | None = None
-    """Bins of cwt, evenly in octaves from f_min (50 Hz, if not said or 0) to f_max (14,000);
-    n_mels, if not said."""
+    """Bins of cwt and superlet, evenly in octaves from f_min (50 Hz, if not said or 0) to f_max
+    (14,000); n_mels, if not said."""
     cycles: Positive | None = None
-    """Of a wavelet of cwt: one at f Hz has a standard deviation of f / cycles Hz, and of
-    cycles / (2 pi f) s, as of Torrence and Compo 1998 (their omega 0, 6). 20 if not said:
-    neighbours of 128 scales are then one deviation apart."""
+    """Of a wavelet: one at f Hz has a standard deviation of f / cycles Hz, and of
+    cycles / (2 pi f) s (Torrence and Compo 1998: omega 0). 20 of cwt, if not said: neighbours of
+    128 scales are then one deviation apart. 8 of the shortest of a superlet, of order 4 then as
+    sharp in pitch and 1.5 times as sharp in time; Moca et al. 2021 call 8 of these 6.4."""
+    order: Annotated[float, Field(ge=1)] | None = None
+    """Of superlet: wavelets of 1, 2, 3 ... times as many cycles are multiplied (Moca et al. 2021);
+    1.5 gives the second half the exponent of the first (Barzan et al. 2021). 4 if not said."""
     f_min: Seconds | None = None
     f_max: Positive | None = None
     power: Literal[1, 2] | None = None

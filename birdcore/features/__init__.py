@@ -17,6 +17,7 @@ __all__ = [
     "shard_reader",
     "spectrogram",
     "stft",
+    "superlet",
     "wavelets",
 ]
 
@@ -24,5 +25,6 @@ FRONT_ENDS = {
     "cwt": "birdcore.features.cwt:CwtSpec",
     "mel": "birdcore.features.mel:MelSpec",
     "stft": "birdcore.features.stft:StftSpec",
+    "superlet": "birdcore.features.superlet:SuperletSpec",
 }
 """Front ends by name, as module:class; each is imported where it is used first."""

@@ -4,6 +4,7 @@ A mel's window is as long at 500 Hz as at 8 kHz. A wavelet counts cycles: it is 
 low frequencies, short and wide at high ones, and all bins have the same sharpness in octaves.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import ClassVar, Literal, Self
 
@@ -60,9 +61,15 @@ class CwtSpec(Framing):
         """The frequencies of the wavelets (scales,), Hz."""
         return np.geomspace(self.f_min, self.f_max, self.scales).astype(np.float32)
 
+    @property
+    def wavelets(self) -> tuple[tuple[float, float], ...]:
+        """Of each wavelet at a frequency what multiplies `cycles`, and its exponent: one, alone."""
+        return ((1.0, 1.0),)
+
     def bandwidths(self) -> Floats | None:
         """The widths (scales,), Hz, of rectangles that let as much of a noise through."""
-        return self.centres() * np.float32(np.sqrt(np.pi) / self.cycles)
+        squares = sum(exponent * multiple**2 for multiple, exponent in self.wavelets)
+        return self.centres() * np.float32(math.sqrt(math.pi / squares) / self.cycles)
 
     def scale(self, dtype: Literal["uint8", "float16"] = "uint8") -> Scale:
         """The scale that holds all powers of samples with a peak of 1."""

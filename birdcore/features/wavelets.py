@@ -48,7 +48,6 @@ BATCH_VALUES = 1 << 16
 def wavelet_blocks(
     blocks: Iterable[Floats],
     spec: CwtSpec,
-    order: float = 1.0,
     *,
     device: str | torch.device = "cpu",
     batch: int = 4,
@@ -59,8 +58,7 @@ def wavelet_blocks(
 
     Args:
         blocks: The samples.
-        spec: The wavelets.
-        order: Of superlets; 1 for wavelets alone.
+        spec: The wavelets, or the superlets.
         device: Computes.
         batch: Blocks of `BLOCK_SAMPLES` or more that go there at once. On a processor 4 share what
             MKL prepares for a transform, and stay in the cache; a GPU wants dozens.
@@ -68,7 +66,7 @@ def wavelet_blocks(
     Raises:
         ValueError: There is no sample, or more than one channel.
     """
-    bank = wavelet_bank(spec, order, torch.device(device))
+    bank = wavelet_bank(spec, torch.device(device))
     read = done = 0
 
     def counted() -> Iterator[Floats]:
@@ -163,16 +161,10 @@ def _waves(spectrum: Tensor, batch: _Batch, crop: _Crop, bank: Bank) -> Tensor:
     return waves[:, :, bank.overlap : frames - bank.overlap]
 
 
-def orders(order: float) -> tuple[tuple[float, float], ...]:
-    """Of each wavelet of a superlet what multiplies its cycles, and its exponent (1 in all)."""
-    whole = math.floor(order)
-    shares = [1.0] * whole + [order - whole] * (order > whole)
-    return tuple((1.0 + before, share / order) for before, share in enumerate(shares))
-
-
-@lru_cache(maxsize=4)
-def wavelet_bank(spec: CwtSpec, order: float, device: torch.device) -> Bank:
-    hop, rate, wavelets = spec.hop_length, spec.sample_rate, orders(order)
+@lru_cache(maxsize=8)
+def wavelet_bank(spec: CwtSpec, device: torch.device) -> Bank:
+    """The wavelets of a spec; kept, as making them takes longer than using them once."""
+    hop, rate, wavelets = spec.hop_length, spec.sample_rate, spec.wavelets
     longest = wavelets[-1][0] * spec.cycles / (2 * math.pi * spec.f_min)
     overlap = math.ceil(REACH * longest * rate / hop)
     kept = max(math.ceil(BLOCK_SAMPLES / hop), 4 * overlap)
