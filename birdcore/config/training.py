@@ -129,7 +129,8 @@ class TrainSettings(Section):
     the ensemble are chosen by them, nor do they train. Those without a rating are, as above (HMS
     2024: labels of ten votes or more; not measured here)."""
     max_start_s: Positive | None = None
-    """Crops come from the recording's first seconds only (5th place: 60 and 30)."""
+    """Crops of clips come from their first seconds only (5th place: 60 and 30); those of annotated
+    recordings lie where these are annotated."""
     crops: Literal["random", "overlapping"] = "random"
     """A crop from anywhere in a recording, or all of it in crops that overlap by half."""
     loud_crops: Share = 0.0
