@@ -25,10 +25,6 @@ from birdcore.store.same_content import SameContent
 
 NO_AUDIO = ("suffix of no known audio", True)
 NO_LAYOUT = "none that is known"
-SOUND_ALONE = (
-    "To train on it, say what is heard: recordings in a folder for each class, or tables of labels "
-    "beside them (docs/annotations.md)"
-)
 
 
 @dataclass(frozen=True)
@@ -85,7 +81,6 @@ def read_folder(folder: Path, listing: Listing) -> Reading:
     competition = any(is_there(folder / each.train) for each in LAYOUTS)
     if layout == MAIN and listing.audio and not competition:
         problems += _tables_not_read(tables)
-        refused[-1] += f". {SOUND_ALONE}"
     title = NO_LAYOUT if layout == MAIN and not competition else SOURCES[layout].title
     problems += _without_label([each for each in refused if each != refused[-1]], folder)
     return Reading(title, "", Data(), None, None, refused[-1], _once(problems, tables))

@@ -53,6 +53,11 @@ LAYOUTS = (
 """All years' names. The first is taken where nothing says more."""
 
 
+OTHERS = (
+    "recordings in a folder for each class, or tables of labels beside them (docs/annotations.md)"
+)
+
+
 def layout_of(root: Path) -> BirdclefLayout:
     """The layout of a data folder.
 
@@ -82,6 +87,8 @@ def _missing(root: Path) -> str:
         f"{root}: no data folder. The nearest layout is that of BirdCLEF+ {nearest.years}, of "
         f"which {' and '.join(lacks)} {'are' if len(lacks) > 1 else 'is'} missing"
     )
+    if not any(_folders_there(root, nearest)):
+        text = f"{root}: no data folder, which has {OTHERS}, or {nearest.train} of BirdCLEF+"
     entries = sorted(entry.name + "/" * entry.is_dir() for entry in root.iterdir())
     inner = [
         name for name in entries if any((root / name / each.train).is_file() for each in LAYOUTS)

@@ -166,8 +166,8 @@ def test_a_folder_of_no_layout_is_refused_with_the_nearest(tmp_path: Path) -> No
     with pytest.raises(TableError) as refused:
         layout_of(tmp_path)
     assert str(refused.value) == (
-        f"{tmp_path}: no data folder. The nearest layout is that of BirdCLEF+ 2025 and 2026, of "
-        "which train.csv and train_audio/ are missing; it is empty"
+        f"{tmp_path}: no data folder, which has recordings in a folder for each class, or tables "
+        "of labels beside them (docs/annotations.md), or train.csv of BirdCLEF+; it is empty"
     )
     (tmp_path / "train_short_audio").mkdir()
     with pytest.raises(TableError, match=r"2021, of which train_metadata\.csv is missing; there"):

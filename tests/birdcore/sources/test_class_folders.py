@@ -160,5 +160,5 @@ def test_layouts_of_real_folders(shared_data: Path) -> None:
 
 def test_folder_of_no_layout(tmp_path: Path, store: Store) -> None:
     write(tmp_path / "d", "1.wav")
-    with pytest.raises(TableError, match="nearest layout"):
+    with pytest.raises(TableError, match="recordings in a folder for each class"):
         read_data(tmp_path / "d", store, recipe())
