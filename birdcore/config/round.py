@@ -136,7 +136,20 @@ class Round(TrainSettings):
             raise WrongSetting('does not go with mixup.labels = "losses"', "sumix", "probability")
         if self.crops == "overlapping" and self.loud_crops:
             raise WrongSetting('goes with crops = "random" only', "loud_crops")
+        self._check_head()
         return self
+
+    def _check_head(self) -> None:
+        if self.head == "gem" and self.clip_pooling == "logit":
+            raise WrongSetting(
+                'does not go with head = "gem", which averages features: leave it out, or choose '
+                'head = "mean"', "clip_pooling",
+            )  # fmt: skip
+        if self.head != "logmeanexp" and self.head_sharpness != TrainSettings().head_sharpness:
+            raise WrongSetting(
+                f'is of head = "logmeanexp" alone, and this round has head = "{self.head}"',
+                "head_sharpness",
+            )
 
     def _check_embeddings(self) -> None:
         """An embedding is of a crop as recorded, so only weighted mixes of two are allowed."""

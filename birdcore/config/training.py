@@ -35,7 +35,9 @@ Loss: TypeAlias = Literal[
 ]
 """Their functions: `birdcore.training.loss.LOSSES`."""
 
-HeadName: TypeAlias = Literal["attention"]
+HeadName: TypeAlias = Literal[
+    "attention", "entmax", "sparsemax", "gem", "mean", "max", "logmeanexp"
+]
 """Their classes: `birdcore.models.head.HEADS`."""
 
 
@@ -162,8 +164,16 @@ class TrainSettings(Section):
     (v + o) / (n + 2 o) for v of n votes, n = 1 but where annotators are told apart (HMS 2024: .02;
     not measured here)."""
     head: HeadName = "attention"
+    """How frames make a clip. Attention, class by class, with weights by softmax (PANNs, Kong et
+    al. 2020), by entmax 1.5 (Peters et al. 2019) or sparsemax (Martins and Astudillo 2016), which
+    leave frames out; gem, the generalised mean of features with a learned exponent (Radenović et
+    al. 2018); the mean; the maximum; log-mean-exp (Pinheiro and Collobert 2015)."""
     clip_pooling: Literal["probability", "logit"] = "probability"
-    """What the attention averages over time: probabilities or logits."""
+    """What the head averages over time while it is trained: probabilities (PANNs) or logits (2nd
+    place). max has the same of both; gem averages neither."""
+    head_sharpness: Annotated[float, Field(ge=0.1, le=50)] = 5.0
+    """Of head = "logmeanexp": the lower, the nearer to the mean; the higher, the nearer to the
+    maximum (Pinheiro and Collobert 2015)."""
     frequency_pool: Literal["mean", "mean+max"] = "mean"
     frequency_channel: bool = False
     """A second input channel with each cell's mel bin: convolutions alone do not know pitch."""

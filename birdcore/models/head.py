@@ -11,36 +11,33 @@ its frames weighted by softmax(tanh(a)) over time. Two means are in use:
     "probability"  Σ softmax(tanh a) · sigmoid(v)    PANNs; trained as it is used
     "logit"        Σ softmax(tanh a) · v             trained so by BirdCLEF+ 2025's 2nd place,
                                                      who predicts with the first form
+
+Entmax and sparsemax in softmax's place (sparse_weights.py) give frames a weight of 0. Heads
+without attention are in pooling_heads.py.
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import log_softmax, logsigmoid
+from torch.nn.functional import log_softmax
 
-PRIOR_LOGIT = -3.0
-"""Initial logit of every class, since most are absent from a clip (Lin et al. 2017)."""
+from birdcore.models.head_output import (
+    DEFAULT,
+    PRIOR_LOGIT,
+    ClipPooling,
+    HeadSettings,
+    SedOutput,
+    full_precision,
+    initialise,
+    weighted_mean,
+)
+from birdcore.models.pooling_heads import GemHead, LogMeanExpHead, MaxHead, MeanHead
+from birdcore.models.sparse_weights import entmax15, log_weights, sparsemax
 
-ClipPooling: TypeAlias = Literal["probability", "logit"]
-
-
-class SedOutput(NamedTuple):
-    """The model's outputs for B clips.
-
-    Attributes:
-        clipwise_logit: (B, K), what the loss takes.
-        framewise_logit: (B, K, T).
-        clipwise: (B, K), probabilities for prediction.
-        embedding: (B, D), of models that learn an external teacher's.
-    """
-
-    clipwise_logit: Tensor
-    framewise_logit: Tensor
-    clipwise: Tensor
-    embedding: Tensor | None = None
+__all__ = ["HEADS", "AttentionHead", "ClipPooling", "Head", "HeadSettings", "SedOutput"]
 
 
 class Head(Protocol):
@@ -55,7 +52,8 @@ class AttentionHead(nn.Module):
     Args:
         in_features: C.
         classes: K.
-        pooling: the mean over time that `clipwise_logit` is: of probabilities or of logits.
+        settings: its `pooling`.
+        weights: from scores over time to weights that sum to 1; softmax where none is given.
 
     Example:
         >>> AttentionHead(8, 3)(torch.zeros(2, 8, 5)).framewise_logit.shape
@@ -63,38 +61,39 @@ class AttentionHead(nn.Module):
     """
 
     def __init__(
-        self, in_features: int, classes: int, pooling: ClipPooling = "probability"
+        self,
+        in_features: int,
+        classes: int,
+        settings: HeadSettings = DEFAULT,
+        weights: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
-        self.pooling = pooling
+        self.pooling, self.weights = settings.pooling, weights
         self.att = nn.Conv1d(in_features, classes, kernel_size=1)
         self.cla = nn.Conv1d(in_features, classes, kernel_size=1)
-        for conv, bias in ((self.att, 0.0), (self.cla, PRIOR_LOGIT)):
-            nn.init.xavier_uniform_(conv.weight)
-            nn.init.constant_(conv.bias, bias)  # type: ignore[arg-type]
+        initialise(self.att, 0.0)
+        initialise(self.cla, PRIOR_LOGIT)
 
     def forward(self, features: Tensor) -> SedOutput:
         """`clipwise_logit` is finite for any v within float32."""
-        with _full_precision(features.device.type):
+        with full_precision(features.device.type):
             features = features.float()
             v: Tensor = self.cla(features)
-            log_att = log_softmax(torch.tanh(self.att(features)), dim=-1)
-            # p and 1 - p as sums of logarithms, not clamped: the gradient of a clip that is
-            # confidently wrong in every frame does not vanish.
-            log_p = torch.logsumexp(log_att + logsigmoid(v), dim=-1)
-            if self.pooling == "logit":
-                logit = (log_att.exp() * v).sum(dim=-1)
+            scores = torch.tanh(self.att(features))
+            if self.weights is None:
+                log_att = log_softmax(scores, dim=-1)
             else:
-                logit = log_p - torch.logsumexp(log_att + logsigmoid(-v), dim=-1)
-            return SedOutput(logit, v, log_p.exp())
+                log_att = log_weights(self.weights(scores))
+            return weighted_mean(v, log_att, self.pooling)
 
 
-HEADS: Mapping[str, Callable[[int, int, ClipPooling], nn.Module]] = {"attention": AttentionHead}
-"""By their names in a recipe: built from C, K and the pooling over time; see `Head`."""
-
-
-def _full_precision(device: str) -> AbstractContextManager[object]:
-    """Autocast off where it is on, and nothing elsewhere, so that an exported graph lacks it."""
-    if torch.is_autocast_enabled(device):
-        return torch.autocast(device, enabled=False)
-    return nullcontext()
+HEADS: Mapping[str, Callable[[int, int, HeadSettings], nn.Module]] = {
+    "attention": AttentionHead,
+    "entmax": partial(AttentionHead, weights=entmax15),
+    "sparsemax": partial(AttentionHead, weights=sparsemax),
+    "gem": GemHead,
+    "mean": MeanHead,
+    "max": MaxHead,
+    "logmeanexp": LogMeanExpHead,
+}
+"""By their names in a recipe: built from C, K and the settings of heads; see `Head`."""

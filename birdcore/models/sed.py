@@ -15,11 +15,14 @@ from torch import Tensor, nn
 
 from birdcore.config.training import HeadName, TrainSettings
 from birdcore.models.backbone import build_backbone, built_frames
-from birdcore.models.head import HEADS, ClipPooling, SedOutput
+from birdcore.models.head import HEADS, ClipPooling, HeadSettings, SedOutput
 from birdcore.text import first_error
 
 SPEC_FILE = "model.json"
 WEIGHTS_FILE = "model.safetensors"
+
+ADDED = ("input_channels", "head_sharpness")
+"""Fields that `model.json` lacks where they are at their default, as files of before lack them."""
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
 
@@ -38,6 +41,7 @@ class ModelSpec(BaseModel):
         frequency_channel: whether a second input channel holds each cell's mel bin.
         head: a key of `birdcore.models.head.HEADS`.
         clip: what the head's clipwise logit is a mean of.
+        head_sharpness: of the head's log-mean-exp.
         drop_path: rate of stochastic depth.
         dropout: before the head.
         embedding: width of the embeddings that it learns besides, or before, its classes.
@@ -54,6 +58,7 @@ class ModelSpec(BaseModel):
     frequency_channel: bool = False
     head: HeadName = "attention"
     clip: ClipPooling = "probability"
+    head_sharpness: float = 5.0
     drop_path: Rate = 0.0
     dropout: Rate = 0.2
     embedding: Annotated[int, Field(gt=0)] | None = None
@@ -132,7 +137,9 @@ class SedModel(nn.Module):
             None if spec.frames is None else (spec.n_mels, spec.frames),
         )
         self.dropout = nn.Dropout(spec.dropout)
-        self.head = HEADS[spec.head](width, len(spec.classes), spec.clip)
+        self.head = HEADS[spec.head](
+            width, len(spec.classes), HeadSettings(spec.clip, spec.head_sharpness)
+        )
         self.embedder = None if spec.embedding is None else nn.Linear(width, spec.embedding)
 
     def forward(self, x: Tensor) -> SedOutput:
@@ -176,8 +183,7 @@ def save_model(folder: Path, model: SedModel, spec: ModelSpec) -> None:
     # safetensors refuses tensors in channels-last memory.
     state = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
     save_file(state, folder / WEIGHTS_FILE)
-    # Files of before don't say it, and those of one channel are as they were.
-    usual = {"input_channels"} if spec.input_channels == 1 else set()
+    usual = {name for name in ADDED if getattr(spec, name) == ModelSpec.model_fields[name].default}
     said = spec.model_dump_json(indent=2, exclude=usual)
     (folder / SPEC_FILE).write_text(said + "\n", encoding="utf-8")
 

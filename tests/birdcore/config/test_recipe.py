@@ -325,6 +325,18 @@ def test_all_mistakes_are_told_at_once(refuse: Refuse) -> None:
             'r.toml:15: round.1.loud_crops = 0.5: goes with crops = "random" only',
         ),
         (
+            'teacher = "first"',
+            'head = "gem"\nclip_pooling = "logit"',
+            'r.toml:15: round.1.clip_pooling = "logit": does not go with head = "gem", which '
+            'averages features: leave it out, or choose head = "mean"',
+        ),
+        (
+            'teacher = "first"',
+            'head = "max"\nhead_sharpness = 2.0',
+            'r.toml:15: round.1.head_sharpness = 2.0: is of head = "logmeanexp" alone, and this '
+            'round has head = "max"',
+        ),
+        (
             "[mel]",
             "[folds]\ntrain = [0, 7]\n[mel]",
             "r.toml:3: folds.train = [0, 7]: name folds from 0 to 4, at least one",

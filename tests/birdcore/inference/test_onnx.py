@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from torch import Tensor, nn
 
 from birdcore.audio.decode import decode
 from birdcore.features.mel import MelSpec
@@ -20,6 +21,7 @@ from birdcore.inference.onnx import compare, export_onnx, largest_difference
 from birdcore.inference.onnx_file import ONNX_FILE, checked_onnx, read_description
 from birdcore.inference.trained_model import encoded
 from birdcore.inference.trained_model import load_model as load_trained
+from birdcore.models.head import HEADS, HeadSettings, SedOutput
 from birdcore.models.input import InputSpec, load_input, model_input, save_input
 from birdcore.models.sed import ModelSpec, SedModel, load_model, save_model
 from birdcore.store.artifact import Ref
@@ -85,6 +87,47 @@ def test_batches_of_any_size_and_threads_at_once(exported: Path, name: str) -> N
     for batch, output in zip(batches, outputs, strict=True):
         assert output.framewise.shape[0] == len(batch)
         assert largest_difference(reference(batch), output) < 1e-4
+
+
+class EveryHead(nn.Module):
+    """Each head with one class, side by side."""
+
+    made_by = tuple(HEADS.values())
+
+    def __init__(self, width: int, classes: int, settings: HeadSettings) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(make(width, 1, settings) for make in self.made_by)
+
+    def forward(self, features: Tensor) -> SedOutput:
+        clips, frames, probabilities, _ = zip(*(head(features) for head in self.heads), strict=True)
+        return SedOutput(torch.cat(clips, 1), torch.cat(frames, 1), torch.cat(probabilities, 1))
+
+
+def test_every_head_is_exported(
+    store: Store, model_of: MadeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All at once, since an export takes seconds."""
+    shape = ModelSpec(backbone="test_resnet", classes=tuple(HEADS), n_mels=32, head="mean")
+    monkeypatch.setitem(HEADS, "mean", EveryHead)
+    torch.manual_seed(0)
+    model = SedModel(shape).eval()
+    batch = 5 * noise(9).cumsum(dim=-1)
+    with torch.no_grad():
+        pooled = model.pooled(batch)
+        for head in model.head.heads:  # type: ignore[union-attr]
+            for conv in head.children():  # spread around 0, so that some frames have no weight
+                conv.weight.mul_(6.0)
+                conv.bias.sub_(conv(pooled).mean(dim=(0, 2)))
+            if getattr(head, "weights", None) is not None:
+                assert (head.weights(torch.tanh(head.att(pooled))) == 0).any()
+    reads = load_input(store.get(model_of()).folder)
+    save_model(tmp_path, model, shape)
+    save_input(tmp_path, reads)
+    export_onnx(model, shape, reads, tmp_path / ONNX_FILE)
+    outputs = {name: open_engine(tmp_path, name)(batch) for name in ENGINES}
+    assert (outputs["torch"].clipwise.std(axis=0) > 1e-4).all()
+    for name in EXPORTED:
+        assert largest_difference(outputs["torch"], outputs[name]) < 1e-4
 
 
 @pytest.mark.parametrize("threads", [1, 2, 500])

@@ -6,6 +6,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from birdcore.models.head import HEADS
 from birdcore.models.sed import ModelSpec, SedModel, load_model, save_model
 
 SPEC = ModelSpec(backbone="mobilenetv3_small_050", classes=("crow", "wren", "tit"), n_mels=64)
@@ -96,6 +97,18 @@ def test_the_backbone_runs_in_bfloat16_and_the_head_does_not(model: SedModel, me
 def test_another_input_is_refused(model: SedModel, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"reads \(B, 1, 64, T\)"):
         model(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("head", [name for name in HEADS if name != "attention"])
+def test_a_folder_gives_a_model_of_each_head_back(tmp_path: Path, mels: Tensor, head: str) -> None:
+    shape = SPEC.model_dump() | {"head": head, "backbone": "test_resnet", "head_sharpness": 2.0}
+    spec = ModelSpec.model_validate(shape)
+    model = SedModel(spec).eval()
+    save_model(tmp_path, model, spec)
+    loaded, loaded_spec = load_model(tmp_path)
+    assert loaded_spec == spec
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(mels), model(mels))
 
 
 @pytest.mark.parametrize("clip", ["probability", "logit"])
