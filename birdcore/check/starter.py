@@ -17,13 +17,14 @@ from birdcore.check.machine import Machine
 from birdcore.check.reading import Reading
 from birdcore.config.suggested_front_end import ULTRASONIC, suggest_front_end
 from birdcore.sources.source import MAIN, TABLES
+from birdcore.taxa import AVES, group_of_class
 from birdcore.text import first_of, plain_text
 
 BIG_ENOUGH = 6 * 2**30
 """Bytes of a GPU on which recipes/gpu.toml trains, in batches of `SMALL_BATCH` below `ROOMY`."""
 ROOMY = 14 * 2**30
 SMALL_BATCH = 32
-NO_GROUPS = "birds, as no table names groups (classes.csv, column group)"
+NO_GROUPS = "no table names groups (classes.csv, column group)"
 ULTRASONIC_CROP_S = 1.0
 """Bats call for milliseconds, several times a second."""
 SHORTEST_CROP_S = 0.5
@@ -79,6 +80,11 @@ def starter_recipe(
     ]
     soundscapes = bool(reading.source.subset("unlabelled").files)
     taxa = {each.group for each in classes} - {""}
+    assumed = first_of(sorted(taxa), 3)
+    if not taxa and (taxa := _groups_by_name(classes)):
+        assumed = f"{first_of(sorted(taxa), 3)}, by the names of classes: {NO_GROUPS}"
+    elif not taxa:
+        assumed = f"birds: {NO_GROUPS}"
     mel = _mel(used or list(headers.values()), taxa, base)
     crop_s = _crop(used, mel["sample_rate"], base)
     many = f"{len(classes)} {'class' if len(classes) == 1 else 'classes'}"
@@ -95,7 +101,6 @@ def starter_recipe(
     lines += _data(reading)
     if len(used) > MANY and base is SMALL:
         lines += ["", "[shards]", "recordings = 128"]
-    assumed = first_of(sorted(taxa), 3) if taxa else NO_GROUPS
     rates = Counter(header.rate for header in used)
     lines += ["", f"# For {plain_text(assumed)}; recordings of {_rates(rates)}.", "[mel]"]
     lines += [f"{key} = {value}" for key, value in mel.items()]
@@ -107,6 +112,12 @@ def starter_recipe(
     if crop_s < SMALL.crop_s:
         lines += ["", "[predict]", f"step_s = {crop_s / 2:g}  # half a window"]
     return "\n".join(lines) + "\n"
+
+
+def _groups_by_name(classes: Sequence[ClassFacts]) -> set[str]:
+    """Groups that names of classes tell, and birds for the others; nothing where none tells any."""
+    told = {group_of_class(each.label) or group_of_class(each.name) for each in classes}
+    return {group or AVES for group in told} if told - {""} else set()
 
 
 def _train(recordings: int, crop_s: float, base: _Base, *, soundscapes: bool) -> Iterator[str]:

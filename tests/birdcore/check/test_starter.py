@@ -10,6 +10,7 @@ from birdcore.check import machine
 from birdcore.check.inspect import check_folder
 from birdcore.check.machine import Machine, this_machine
 from birdcore.config import Recipe, read_recipe
+from birdcore.taxa import group_of_class
 
 CPU = Machine(2, 8 * 2**30)
 GPU = Machine(16, 128 * 2**30, (("NVIDIA H200", 139 * 2**30),))
@@ -76,6 +77,29 @@ def test_rates_and_groups_decide_the_front_end(
     crop_s = recipe.round[0].crop_s
     assert crop_s == (1.0 if group == "bats" else 2.5)
     assert recipe.predict.step_s <= crop_s
+
+
+@pytest.mark.parametrize(
+    ("others", "says", "f_min"),
+    [
+        ("Nemobiussylvestris", "# For Insecta, by the names of classes: no table names", 500),
+        ("wren", "# For Aves, Insecta, by the names of classes: no table names", 50),
+    ],
+)
+def test_names_of_classes_tell_groups_where_no_table_does(
+    tmp_path: Path, others: str, says: str, f_min: float
+) -> None:
+    root = recordings(tmp_path, 44_100)
+    (root / "one").rename(root / "Grylluscampestris")
+    (root / "two").rename(root / others)
+    text, recipe = starter(root, CPU)
+    assert says in text
+    assert (recipe.mel.f_min, recipe.mel.f_max) == (f_min, 22_050)
+
+
+@pytest.mark.parametrize("bird", ["Grasshopper Sparrow", "Bat Hawk", "Batis capensis", "Hylacola"])
+def test_birds_called_like_others_are_birds(bird: str) -> None:
+    assert group_of_class(bird) == ""
 
 
 def test_short_recordings_have_short_crops(tmp_path: Path) -> None:
