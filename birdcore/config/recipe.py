@@ -31,7 +31,7 @@ class Clean(CleaningRules, Section):
     """How training recordings are cleaned: see `birdcore.audio.rules`."""
 
 
-FrontEndName: TypeAlias = Literal["mel", "stft", "cwt", "superlet"]
+FrontEndName: TypeAlias = Literal["mel", "stft", "pcen", "cwt", "superlet"]
 """Their classes: `birdcore.features.FRONT_ENDS`."""
 
 
@@ -43,11 +43,12 @@ class Mel(Section):
     preset: str | None = None
     features: Annotated[tuple[FrontEndName, ...], Field(min_length=1)] = ("mel",)
     """What turns samples into frames. mel: a mel spectrogram (the winners'). stft: linear
-    frequencies, where fine structure at high ones tells species apart. cwt: Morlet wavelets, long
-    at low frequencies and short at high ones. superlet: the geometric mean over short and long
-    ones, sharp in time as the short and in pitch as the long. Each has those of these settings that
-    it knows, also of a preset. Several are the channels of one input: they need the same number of
-    bins."""
+    frequencies, where fine structure at high ones tells species apart. pcen: a mel over its own
+    smoothed past, without what is steady (Wang et al. 2017); nothing is mixed in its power. cwt:
+    Morlet wavelets, long at low frequencies and short at high ones. superlet: the geometric mean
+    over short and long ones, sharp in time as the short and in pitch as the long. Each has those of
+    these settings that it knows, also of a preset. Several are the channels of one input: they need
+    the same number of bins."""
     sample_rate: Count | None = None
     n_fft: Count | None = None
     hop_length: Count | None = None
@@ -68,6 +69,15 @@ class Mel(Section):
     f_max: Positive | None = None
     power: Literal[1, 2] | None = None
     mel_scale: Literal["htk", "slaney"] | None = None
+    pcen_gain: Share | None = None
+    """Share of the smoothed past that pcen takes away, .8 if not said: as Lostanlen et al. 2019
+    have it for birds outdoors, the other three as well (speech: .98, 2, .5 and .4 s)."""
+    pcen_bias: Annotated[float, Field(ge=0)] | None = None
+    """What is added before pcen's root: the higher, the less weak sounds count. 10 if not said."""
+    pcen_power: Annotated[float, Field(gt=0, le=1)] | None = None
+    """The root that pcen takes, .25 if not said."""
+    pcen_time_s: Positive | None = None
+    """Time constant of pcen's smoothed past, .06 if not said; .4 for sounds that change slowly."""
     channels: Channels | None = None
     """What of several channels is read: their "mean" (or the loudest where they cancel), the
     "first", or the "loudest", that with the most power in a recording."""

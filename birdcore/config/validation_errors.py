@@ -120,7 +120,8 @@ def _mistake(key: Key, name: Key, error: Mapping[str, Any], schema: Schema, tree
             return f"{dotted(name)} is missing: {needed}"
     value = _value_at(tree, key)
     first = value[0] if isinstance(value, list) and value else value
-    shown = "" if isinstance(first, dict) else f" = {_shown(value)}"
+    # What the recipe does not set is told by its key alone.
+    shown = "" if value is None or isinstance(first, dict) else f" = {_shown(value)}"
     given = f"{dotted(name)}{shown}: " if key else ""
     if error["type"] == "value_error":
         # Values that do not fit each other do so in one round, also where [train] has one of them.

@@ -27,8 +27,8 @@ from birdcore.export.front_end import front_end_arrays
 from birdcore.export.licences import ATTRIBUTION_FILE, check_licences
 from birdcore.export.model_files import export_model
 from birdcore.export.single_onnx import SINGLE_FILE, read_members, write_single_onnx
-from birdcore.features.front_end import FrontEnd
 from birdcore.features.mel import MelSpec
+from birdcore.features.scale import Scale
 from birdcore.inference.trained_model import ENSEMBLE_FILE, FOLDER, EnsembleSpec, read_ensemble
 from birdcore.models.input import InputSpec, load_input
 from birdcore.models.sed import WEIGHTS_FILE, load_spec
@@ -67,7 +67,7 @@ def write_bundle(
     if not folders:
         raise ValueError(f"{run / FOLDER} holds no model: an external teacher's is not copied")
     input_spec, classes = _common_input(run / FOLDER, folders)
-    front_end = _known_front_end(input_spec.mel)
+    front_end, scale = _known_front_end(input_spec)
     if single_onnx:
         read_members(run / FOLDER)  # refused now
     # Beside the target, since a rename does not cross file systems.
@@ -82,7 +82,7 @@ def write_bundle(
         config = BundleConfig(
             birdflow=__version__,
             front_end={"name": front_end.name, **front_end.model_dump()},
-            scale=asdict(input_spec.scale),
+            scale=asdict(scale),
             predict=spec.predict,
             blend=spec.blend,
             power=spec.power,
@@ -96,7 +96,7 @@ def write_bundle(
             licences=licences,
             thresholds=_thresholds(run / FOLDER, classes),
         )
-        np.savez(partial / ARRAYS_FILE, **front_end_arrays(front_end, input_spec.scale))
+        np.savez(partial / ARRAYS_FILE, **front_end_arrays(front_end, scale))
         (partial / CONFIG_FILE).write_text(config.model_dump_json(indent=1) + "\n", "utf-8")
         _copy_texts(run, partial, spec)
         if single_onnx:
@@ -133,10 +133,10 @@ def _thresholds(models: Path, classes: tuple[str, ...]) -> dict[str, float | Non
     return dict(zip(classes, calibration.thresholds_for(precision), strict=True))
 
 
-def _known_front_end(front_end: FrontEnd) -> MelSpec:
-    if not isinstance(front_end, MelSpec):
-        raise ValueError(f"{SCRIPT_FILE} has no front end {front_end.name!r}: only mel is exported")
-    return front_end
+def _known_front_end(reads: InputSpec) -> tuple[MelSpec, Scale]:
+    if not isinstance(reads.mel, MelSpec) or not isinstance(reads.scale, Scale):
+        raise ValueError(f"{SCRIPT_FILE} has no front end {reads.mel.name!r}: only mel is exported")
+    return reads.mel, reads.scale
 
 
 def _copy_texts(run: Path, bundle: Path, spec: EnsembleSpec) -> None:

@@ -25,6 +25,7 @@ from birdcore import __version__
 from birdcore.export.model_files import check_samples
 from birdcore.export.waveform_front_end import WaveformFrontEnd, graph_input
 from birdcore.features.mel import MelSpec
+from birdcore.features.scale import Scale
 from birdcore.inference.engine import EngineOutput, TorchEngine
 from birdcore.inference.trained_model import FOLDER, EnsembleSpec, encoded, read_ensemble
 from birdcore.models.input import InputSpec, load_input, model_input
@@ -138,6 +139,7 @@ class WaveformModel(nn.Module):
         super().__init__()
         reads = next(iter(members.values()))[0].reads
         assert isinstance(reads.mel, MelSpec)
+        assert isinstance(reads.scale, Scale)
         self.rate, self.samples = reads.mel.sample_rate, window_samples(reads)
         folds = [fold.reads for member in members.values() for fold in member]
         self.front_end = WaveformFrontEnd(

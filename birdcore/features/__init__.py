@@ -25,6 +25,7 @@ FRONT_ENDS = {
     "cwt": "birdcore.features.cwt:CwtSpec",
     "mel": "birdcore.features.mel:MelSpec",
     "stft": "birdcore.features.stft:StftSpec",
+    "pcen": "birdcore.features.pcen:PcenSpec",
     "superlet": "birdcore.features.superlet:SuperletSpec",
 }
 """Front ends by name, as module:class; each is imported where it is used first."""

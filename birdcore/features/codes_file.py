@@ -17,7 +17,7 @@ from torch import Tensor
 
 from birdcore.features.front_end import FrontEnd
 from birdcore.features.recordings import Recordings, median_codes
-from birdcore.features.scale import Codes, Scale
+from birdcore.features.scale import AnyScale, Codes
 from birdcore.features.shard_reader import Ints
 
 PART_FRAMES = 1 << 14
@@ -34,7 +34,7 @@ class FiledRecording:
     names: tuple[str, ...]
     frames: int
     spec: FrontEnd
-    scale: Scale
+    scale: AnyScale
     device: torch.device
     file: IO[bytes]
 
@@ -67,7 +67,7 @@ class FiledRecording:
 
 
 def file_codes(
-    name: str, blocks: Iterable[Codes], spec: FrontEnd, scale: Scale, device: torch.device
+    name: str, blocks: Iterable[Codes], spec: FrontEnd, scale: AnyScale, device: torch.device
 ) -> FiledRecording:
     """Write a recording's codes to a temporary file, which has no name.
 

@@ -18,7 +18,7 @@ from pydantic import PlainSerializer, PlainValidator
 from birdcore.audio.blocks import Block
 from birdcore.audio.reading import AS_IT_IS, Reading
 from birdcore.features import FRONT_ENDS
-from birdcore.features.scale import Codes, Scale, encode
+from birdcore.features.scale import AnyScale, Codes, encode
 from birdcore.features.stacked import JOIN, Stacked
 
 Floats = npt.NDArray[np.float32]
@@ -85,11 +85,12 @@ class FrontEnd(Protocol):
     def bandwidths(self) -> Floats | None:
         """How wide each bin is (F,), Hz, where wider bins hold more of a noise; else None."""
 
-    def scale(self, dtype: Literal["uint8", "float16"]) -> Scale:
+    def scale(self, dtype: Literal["uint8", "float16"]) -> AnyScale:
         """The scale that holds its energies where samples have a peak of 1."""
 
     def energies(self, blocks: Iterable[Block]) -> Iterator[Floats]:
-        """Energies (t, F), float32, of blocks (n,) of one recording, one sample or more."""
+        """Energies (t, F), float32, of blocks (n,) of one recording, one sample or more; where no
+        power can be had back from codes, values of 0 or more, as a model reads them."""
 
     def model_dump(self) -> dict[str, Any]:
         """Its settings."""
@@ -166,7 +167,7 @@ def length_and_peak(blocks: Iterable[Block]) -> tuple[int, float]:
 
 
 def encode_recording(
-    blocks: Iterable[Block], peak: float, front_end: FrontEnd, scale: Scale
+    blocks: Iterable[Block], peak: float, front_end: FrontEnd, scale: AnyScale
 ) -> Iterator[Codes]:
     """Codes (t, F) of a recording.
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from birdcore.features.front_end import FrontEnd
-from birdcore.features.scale import Codes, Scale, power_table
+from birdcore.features.scale import AnyScale, Codes, ValueScale, power_table
 from birdcore.features.shard_reader import Ints, MelShard, read_shards
 
 MEDIAN_CELLS = 1 << 24
@@ -37,7 +37,7 @@ class Recordings:
     starts: Tensor
     lengths: Tensor
     spec: FrontEnd
-    scale: Scale
+    scale: AnyScale
     floor_codes: Tensor | None = None
 
     @property
@@ -56,9 +56,9 @@ class Recordings:
     ) -> Tensor:
         """Power (B, F, frames) of crops at `offsets` into recordings `rows` (both B,).
 
-        A recording shorter than the crop is repeated, so that a crop is never mostly padding.
-        `with_floor` adds one frame, the recording's steady noise: whatever is mixed afterwards, in
-        power, mixes the floors alike.
+        Of a front end that keeps no power these are its values. A recording shorter than the crop
+        is repeated, so that a crop is never mostly padding. `with_floor` adds one frame, the
+        recording's steady noise: whatever is mixed afterwards, in power, mixes the floors alike.
         """
         steps = torch.arange(frames, device=self.device)
         inside = (offsets[:, None] + steps) % self.lengths[rows][:, None]
@@ -73,6 +73,8 @@ class Recordings:
         if self.scale.dtype == "uint8":
             # Four times as fast as indexing the table, which takes 64-bit indices only.
             return self._table.index_select(0, codes.flatten().int())
+        if isinstance(self.scale, ValueScale):
+            return codes.float()
         # float16 codes are decibels above the floor.
         decibels = codes.float() + self.scale.floor_db
         return torch.where(codes > 0, 10 ** (decibels / 10), 0.0)
@@ -161,7 +163,7 @@ class Soundscapes(Protocol):
 
 
 def _alone(
-    name: str, codes: Tensor, spec: FrontEnd, scale: Scale, floor_codes: Tensor | None
+    name: str, codes: Tensor, spec: FrontEnd, scale: AnyScale, floor_codes: Tensor | None
 ) -> Recordings:
     """The features (frames, F) of one recording."""
     starts, lengths = torch.tensor([[0], [len(codes)]], device=codes.device)
@@ -172,14 +174,9 @@ def read_mels(shards: Sequence[Path], device: torch.device) -> Recordings:
     """All recordings of shards, in order, on a device.
 
     Raises:
-        ValueError: where `read_shards` does, and where the shards' front end loses what power the
-            recordings have: training mixes them in power.
+        ValueError: where `read_shards` does.
     """
     mels = read_shards(shards)
-    if not mels.spec.recovers_power:
-        raise ValueError(
-            f"{mels.spec.name} features can't be mixed: no power can be had back from them"
-        )
     starts = torch.from_numpy(mels.starts)
     return Recordings(
         names=mels.recordings,

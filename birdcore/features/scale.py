@@ -8,11 +8,13 @@ wide, to 43 dB: give them a ceiling of 45, or the loudest pure whistles are clip
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 Floats = npt.NDArray[np.float32]
 Codes = npt.NDArray[np.uint8] | npt.NDArray[np.float16]
@@ -56,6 +58,31 @@ class Scale:
         return TOP_CODE if self.dtype == "uint8" else self.ceiling_db - self.floor_db
 
 
+@dataclass(frozen=True)
+class ValueScale:
+    """Evenly from 0 to the highest value, for features that are no energies.
+
+    uint8: 255 equal steps. float16: the values themselves. Code 0 is 0, silence.
+    """
+
+    top: float
+    dtype: Literal["uint8", "float16"] = "uint8"
+
+    @property
+    def step(self) -> float:
+        """From one code to the next; 1 for float16, whose codes are values."""
+        return self.top / TOP_CODE if self.dtype == "uint8" else 1.0
+
+
+# A dict without `top` is no ValueScale, but one with it would do for a Scale.
+AnyScale: TypeAlias = Annotated[ValueScale | Scale, Field(union_mode="left_to_right")]
+
+
+def scale_from(settings: Mapping[str, Any]) -> AnyScale:
+    """The scale of these settings, as `dataclasses.asdict` gives them."""
+    return ValueScale(**settings) if "top" in settings else Scale(**settings)
+
+
 def scale_of_window(n_fft: int, power: Power, dtype: Literal["uint8", "float16"]) -> Scale:
     """The scale that holds all energies of an FFT of `n_fft` samples with a peak of 1, in bins or
     in triangular filters of height 1."""
@@ -66,22 +93,28 @@ def scale_of_window(n_fft: int, power: Power, dtype: Literal["uint8", "float16"]
     return Scale(ceiling_db=ceiling_db, dtype=dtype)
 
 
-def encode(energy: Floats, spec_power: Power, scale: Scale) -> Codes:
-    """Codes of energies >= 0 of any shape, clipped to the scale.
+def encode(energy: Floats, spec_power: Power, scale: AnyScale) -> Codes:
+    """Codes of energies or values >= 0 of any shape, clipped to the scale.
 
     Decibels are 10 log10 of power (`spec_power` 2) or 20 log10 of magnitude (1).
 
     Raises ValueError when an energy is not a number.
     """
+    if isinstance(scale, ValueScale):
+        return _as_codes(energy * np.float32(1 / scale.step), scale.top / scale.step, scale.dtype)
     decibels_per_neper = 10.0 * (2 / spec_power) / math.log(10.0)
     codes = np.maximum(energy, np.float32(1e-30))
     np.log(codes, out=codes)
     codes *= np.float32(decibels_per_neper / scale.step_db)
     codes -= np.float32(scale.floor_db / scale.step_db)
+    return _as_codes(codes, scale.top_code, scale.dtype)
+
+
+def _as_codes(codes: Floats, top: float, dtype: Literal["uint8", "float16"]) -> Codes:
     if codes.size and np.isnan(codes.min()):
         raise ValueError("energies hold values that are not a number: the samples are damaged")
-    np.clip(codes, 0.0, scale.top_code, out=codes)
-    if scale.dtype == "float16":
+    np.clip(codes, 0.0, top, out=codes)
+    if dtype == "float16":
         return codes.astype(np.float16)
     np.rint(codes, out=codes)
     return codes.astype(np.uint8)
@@ -104,13 +137,24 @@ def decode_energy(codes: Codes, scale: Scale, spec_power: Power) -> Floats:
     return decibels
 
 
-def power_table(scale: Scale) -> Floats:
+def power_table(scale: AnyScale) -> Floats:
     """Power of each uint8 code, (256,): `table[codes.long()]` decodes on the device; code 0 is 0.
 
-    It is power for magnitude mels, too: decibels mean the same of both.
+    It is power for magnitude mels, too: decibels mean the same of both. Of a `ValueScale` it is
+    the value.
 
     Raises ValueError for float16 codes, which have no table.
     """
     if scale.dtype != "uint8":
         raise ValueError("only uint8 codes have a table: decode float16 codes with decode_energy")
-    return decode_energy(np.arange(TOP_CODE + 1, dtype=np.uint8), scale, 2)
+    codes = np.arange(TOP_CODE + 1, dtype=np.uint8)
+    if isinstance(scale, ValueScale):
+        return decode_values(codes, scale)
+    return decode_energy(codes, scale, 2)
+
+
+def decode_values(codes: Codes, scale: ValueScale) -> Floats:
+    """Values, float32, of codes of any shape."""
+    values = codes.astype(np.float32)
+    values *= np.float32(scale.step)
+    return values

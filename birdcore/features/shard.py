@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from birdcore.audio.blocks import Reader
 from birdcore.features.front_end import FrontEnd, to_settings
-from birdcore.features.scale import Codes, Scale
+from birdcore.features.scale import AnyScale, Codes
 
 FORMAT = 1
 METADATA_KEY = b"birdflow.mel"
@@ -38,7 +38,7 @@ class ShardWriter:
     divided by.
     """
 
-    def __init__(self, path: Path, spec: FrontEnd, scale: Scale) -> None:
+    def __init__(self, path: Path, spec: FrontEnd, scale: AnyScale) -> None:
         self.path, self.spec, self.scale = path, spec, scale
         self._blocks = np.zeros((ROW_GROUP, BLOCK_FRAMES, spec.bins), scale.dtype)
         self._rows: list[tuple[str, int, int, float]] = []
@@ -124,7 +124,7 @@ class ShardWriter:
                 self.path.unlink(missing_ok=True)
 
 
-def _schema(spec: FrontEnd, scale: Scale) -> pa.Schema:
+def _schema(spec: FrontEnd, scale: AnyScale) -> pa.Schema:
     codes = pa.binary(BLOCK_FRAMES * spec.bins * np.dtype(scale.dtype).itemsize)
     meta = {
         "format": FORMAT,

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from birdcore.features.front_end import FrontEnd, from_settings, to_settings
-from birdcore.features.scale import Codes, Scale
+from birdcore.features.scale import AnyScale, Codes, scale_from
 from birdcore.features.shard import FORMAT, METADATA_KEY
 
 Ints = npt.NDArray[np.int64]
@@ -39,7 +39,7 @@ class Mels:
     starts: Ints
     peaks: npt.NDArray[np.float32]
     spec: FrontEnd
-    scale: Scale
+    scale: AnyScale
 
 
 def read_shards(paths: Sequence[Path]) -> Mels:
@@ -93,7 +93,7 @@ class MelShard:
 
     path: Path
     spec: FrontEnd
-    scale: Scale
+    scale: AnyScale
     block_frames: int
     recordings: tuple[str, ...]
     lengths: Ints
@@ -121,7 +121,7 @@ class MelShard:
         return cls(
             path=path,
             spec=from_settings(meta["spec"]),
-            scale=Scale(**meta["scale"]),
+            scale=scale_from(meta["scale"]),
             block_frames=meta["block_frames"],
             recordings=tuple(map(str, names)),
             lengths=np.add.reduceat(frames, firsts) if len(firsts) else np.zeros(0, np.int64),

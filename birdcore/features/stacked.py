@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from birdcore.audio.blocks import Block, Reader
 from birdcore.audio.reading import Reading
-from birdcore.features.scale import Power, Scale
+from birdcore.features.scale import AnyScale, Power, Scale, ValueScale
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +29,15 @@ JOIN = "+"
 """Between the names of the parts in the name of a stack."""
 
 
-_ADVICE = {"bins": ": set n_mels"}
+ALIKE = {
+    "recovers_power": "whether they keep power",
+    "sample_rate": "sample rate",
+    "frame_rate": "frames a second",
+    "bins": "bins",
+    "power": "whether they are power (2) or magnitude (1)",
+    "reading": "how files are read",
+}
+"""What parts must agree in, in words."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +61,13 @@ class Stacked:
         first, *others = self.parts
         assert others, "a stack of one is that one"
         for other in others:
-            for what in ("bins", "sample_rate", "frame_rate", "power", "recovers_power", "reading"):
+            for what, words in ALIKE.items():
                 one, two = getattr(first, what), getattr(other, what)
                 if one != two:
                     raise ValueError(
                         f"{first.name} and {other.name} can't be channels of one input: they "
-                        f"differ in {what.replace('_', ' ')}, {one} and {two}"
-                        f"{_ADVICE.get(what, '')}"
+                        f"differ in {words}, {one} and {two}"
+                        f"{': set n_mels' if what == 'bins' else ''}"
                     )
 
     @property
@@ -124,11 +132,14 @@ class Stacked:
         alike = np.ones(self.parts[0].bins, np.float32)
         return np.concatenate([alike if each is None else each for each in widths])
 
-    def scale(self, dtype: Literal["uint8", "float16"]) -> Scale:
+    def scale(self, dtype: Literal["uint8", "float16"]) -> AnyScale:
         """One that holds the energies of all parts."""
         scales = [part.scale(dtype) for part in self.parts]
-        floor_db = min(scale.floor_db for scale in scales)
-        return Scale(floor_db, max(scale.ceiling_db for scale in scales), dtype)
+        if tops := [scale.top for scale in scales if isinstance(scale, ValueScale)]:
+            return ValueScale(max(tops), dtype)
+        decibels = [scale for scale in scales if isinstance(scale, Scale)]
+        floor_db = min(scale.floor_db for scale in decibels)
+        return Scale(floor_db, max(scale.ceiling_db for scale in decibels), dtype)
 
     def energies(self, blocks: Iterable[Block]) -> Iterator[Floats]:
         """Energies (t, F) of all parts; the recording is read once."""

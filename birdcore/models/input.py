@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from birdcore.features.front_end import AnyFrontEnd
-from birdcore.features.scale import Scale
+from birdcore.features.scale import AnyScale
 from birdcore.models.normalise import Normalisation, normalise, over_floor, to_db
 from birdcore.text import first_error
 
@@ -37,7 +37,7 @@ class InputSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     mel: AnyFrontEnd
-    scale: Scale
+    scale: AnyScale
     divide_by_peak: Literal[True] = True
     frames: int
     normalise: Normalisation | Literal["floor"]
@@ -62,13 +62,19 @@ class InputSpec(BaseModel):
 def model_input(power: Tensor, spec: InputSpec) -> Tensor:
     """The model's input (B, C, F, T), float32, of power; each channel is scaled by itself.
 
+    Values of a front end that keeps no power are scaled as decibels of power are, and "none" leaves
+    them as they are.
+
     Args:
         power: (B, C * F, T); T + 1 where the spec is `over_floor`, the last one the floor.
         spec: the model's.
     """
     channels, bins, _ = spec.shape
     each = power.reshape(-1, bins, power.shape[-1])
-    if spec.normalise == "floor":
+    if not spec.mel.recovers_power:
+        assert spec.normalise != "floor", "refused when the recipe is read"
+        scaled = each if spec.normalise == "none" else normalise(each, spec.normalise)
+    elif spec.normalise == "floor":
         scaled = over_floor(each[..., :-1], each[..., -1:])
     else:
         scaled = normalise(to_db(each, top_db=spec.top_db), spec.normalise)

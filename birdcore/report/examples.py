@@ -16,7 +16,7 @@ from birdcore.audio.decode import Rejected, decode
 from birdcore.audio.resample import resample
 from birdcore.audio.trim import trim
 from birdcore.features.front_end import FrontEnd, encode_recording, length_and_peak
-from birdcore.features.scale import Codes, Scale, decode_db
+from birdcore.features.scale import AnyScale, Codes, ValueScale, decode_db, decode_values
 from birdcore.features.shard_reader import MelShard
 from birdcore.report.clips import excerpt, picture, write_sound
 from birdcore.report.evaluation import Evaluation
@@ -141,9 +141,12 @@ def _example(
     )
 
 
-def _picture(codes: Codes, spec: FrontEnd, scale: Scale) -> str:
+def _picture(codes: Codes, spec: FrontEnd, scale: AnyScale) -> str:
     """Codes (frames, bins) as a `data:` URL; of several channels the first."""
-    return picture(decode_db(codes[:, : spec.bins // spec.input_channels], scale))
+    first = codes[:, : spec.bins // spec.input_channels]
+    if isinstance(scale, ValueScale):
+        return picture(decode_values(first, scale))
+    return picture(decode_db(first, scale))
 
 
 def _shards_of(mels: Sequence[Artifact], names: set[str]) -> dict[str, MelShard]:
@@ -199,7 +202,8 @@ def cut_examples(inputs: ReportInputs) -> list[Example]:
 
 
 def _cut_example(inputs: ReportInputs, one: "Cut", stem: str) -> Example:
-    spec, scale = inputs.settings.mel, Scale()
+    spec = inputs.settings.mel
+    scale = spec.scale("uint8")
     audio = decode(inputs.locate(one.recording), spec.reading)
     shown_s = min(one.end_s, one.start_s + CUT_S)
     start_s = max(0.0, one.start_s - AROUND_S)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from birdcore.config import Clean, Mel
 from birdcore.features.front_end import AnyFrontEnd, default_settings, to_settings
-from birdcore.features.scale import Scale
+from birdcore.features.scale import AnyScale, Scale
 from birdcore.sources.shards import Shard
 from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job
@@ -26,7 +26,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     spec: AnyFrontEnd
-    scale: Scale
+    scale: AnyScale
     fade_s: float
 
 

@@ -9,6 +9,7 @@ import pytest
 from birdcore.config import read_recipe
 from birdcore.detection.models import open_detector
 from birdcore.export.bundle import write_bundle
+from birdcore.features.scale import ValueScale
 from birdcore.features.shard_reader import MelShard
 from birdcore.inference.trained_model import ENSEMBLE_FILE, FOLDER, EnsembleSpec, load_model
 from birdcore.models.input import load_input
@@ -63,3 +64,22 @@ def test_two_front_ends_are_channels_from_recordings_to_submission(
     assert open_detector(folder, engine="torch").species
     with pytest.raises(ValueError, match=r"has no front end 'mel\+stft': only mel is exported"):
         write_bundle(run_of(folder, tmp_path / "run"), tmp_path / "bundle")
+
+
+def test_pcen_trains_with_what_needs_no_power(
+    one_round: Path, tiny_data: Path, tmp_path: Path
+) -> None:
+    settings = [
+        'mel.features=["pcen"]', "round.0.mixup.probability=0", "round.0.epochs=1",
+        "round.0.shift.probability=1", "round.0.padding.probability=1", "round.0.reverse=0.5",
+    ]  # fmt: skip
+    store = Store(tmp_path / "store")
+    chosen = read_recipe(one_round, settings)
+    steps = build_dag(chosen, scan(tiny_data, store), store, keep_shards=True).steps
+    wanted = [step for step in steps if step.stage in ("catalog", "folds", "clean", "mel", "train")]
+    model = [store.make(step, load_run(step.stage)) for step in wanted][-1]
+    assert model.manifest.stage == "train"
+    assert isinstance(load_input(model.folder).scale, ValueScale)
+    recording = next((tiny_data / "test_soundscapes").glob("*.ogg"))
+    table = load_model(model.folder, "torch").predict(recording)
+    assert table.drop(columns=["recording", "start", "end"]).to_numpy().std() > 0

@@ -338,6 +338,11 @@ def test_all_mistakes_are_told_at_once(refuse: Refuse) -> None:
         ),
         (
             "[mel]",
+            '[mel]\nfeatures = ["pcen"]',
+            'r.toml:6: round.0.mixup.probability: does not go with mel.features = ["pcen"], from ',
+        ),
+        (
+            "[mel]",
             "[folds]\ntrain = [0, 7]\n[mel]",
             "r.toml:3: folds.train = [0, 7]: name folds from 0 to 4, at least one",
         ),
@@ -603,6 +608,58 @@ def test_a_mistake_that_rounds_share_is_told_once_where_it_is_written(tmp_path: 
     assert line.startswith(f"{path}:3: ")
     path.write_text("train = 3\n" + SHARING.partition("\n[[")[2].join(["[[", ""]))
     with pytest.raises(RecipeError, match="train must be a table"):
+        read_recipe(path)
+
+
+PCEN = """
+[mel]
+features = ["pcen"]
+[train]
+backbones = ["resnet10t"]
+mixup = { probability = 0.0 }
+[[round]]
+name = "one"
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("mixup = { probability = 0.1 }", "round.0.mixup.probability = 0.1: does not go with"),
+        ("sumix = { probability = 0.1 }", "round.0.sumix.probability = 0.1: does not go with"),
+        ("noise = { probability = 0.1 }", "round.0.noise.probability = 0.1: does not go with"),
+        ("filter = { probability = 0.1 }", "round.0.filter.probability = 0.1: does not go with"),
+        ("band = { probability = 0.1 }", "round.0.band.probability = 0.1: does not go with"),
+        ("background = { probability = 0.1 }", "round.0.background.probability = 0.1: does not"),
+        ("gain_db = 3", 'round.0.gain_db = 3: does not go with mel.features = ["pcen"], from '),
+        (
+            'normalise = "floor"',
+            'had back: choose "zscore", "minmax", "bins" or "none". Of the aug',
+        ),
+        (
+            "annotated = { mix = 0.5 }",
+            'had back: set 0, or mix_as = "replace". Of the augmentation',
+        ),
+        ("gain_db = 3\nsumix.probability = 1", "had back: set 0 (the same holds for gain_db). Of"),
+    ],
+)
+def test_what_acts_on_power_is_refused_without_it(tmp_path: Path, line: str, says: str) -> None:
+    path = write(tmp_path, r=f"{PCEN}{line}\n")
+    with pytest.raises(RecipeError) as refused:
+        read_recipe(path)
+    assert says in str(refused.value)
+    assert "shift, padding with silence and mask go with it" in str(refused.value)
+
+
+def test_what_needs_no_power_goes_with_values(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        r=f"{PCEN}shift.probability = 1\nreverse = 0.5\n"
+        '[[round]]\nname = "two"\nteacher = "one"\nmix_as = "replace"\nannotated = {mix = 0.5}',
+    )
+    assert not read_recipe(path).mel.spec().recovers_power
+    path.write_text(path.read_text().replace('mix_as = "replace"', ""))
+    with pytest.raises(RecipeError, match="or mix_share = 0"):
         read_recipe(path)
 
 
