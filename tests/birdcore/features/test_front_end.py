@@ -97,7 +97,7 @@ def test_settings_of_another_front_end_name_it(listed: Loudness) -> None:
 
 def test_unknown_front_end_is_refused() -> None:
     with pytest.raises(
-        ValueError, match="no front end 'cepstrum': there is cwt, mel, stft, superlet"
+        ValueError, match="no front end 'cepstrum': there is cwt, mel, stft, pcen, superlet"
     ):
         from_settings({"front_end": "cepstrum"})
 
