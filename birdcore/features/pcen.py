@@ -109,4 +109,5 @@ class PcenSpec(Framing):
             return values**self.pcen_power
         # Of small ratios a difference of powers would lose its digits.
         values = np.expm1(self.pcen_power * np.log1p(values / self.pcen_bias))
-        return self.pcen_bias**self.pcen_power * values
+        values *= self.pcen_bias**self.pcen_power
+        return values
