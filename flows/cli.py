@@ -12,7 +12,18 @@ import typer
 from typer.exceptions import TyperException
 
 from birdcore import __version__
-from flows.commands import check, collect, detect, export, look, run, score, segments, store
+from flows.commands import (
+    backbones,
+    check,
+    collect,
+    detect,
+    export,
+    look,
+    run,
+    score,
+    segments,
+    store,
+)
 from flows.messages import error_message
 from flows.options import Invocation
 from flows.terminal import INTERRUPTED, STOPPED, err, out
@@ -30,7 +41,7 @@ store_app = typer.Typer(
     no_args_is_help=True,
 )
 GROUPS: dict[str, tuple[Callable[..., int | None], ...]] = {
-    "Train": (check.check, run.run, run.plan, run.retry, run.demo),
+    "Train": (check.check, backbones.backbones, run.run, run.plan, run.retry, run.demo),
     "Use": (detect.detect, segments.segments, export.export),
     "Look": (look.status, look.lineage, score.score),
     "Collect": (collect.collect, collect.archive),

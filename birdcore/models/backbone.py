@@ -114,13 +114,23 @@ def _fit(name: str, in_channels: int, size: Size) -> Fit | None:
         raise _no_map(name, str(error), f"of {size[0]} mel bins and {size[1]} frames") from error
 
 
+def backbone_names() -> list[str]:
+    """All names of backbones, without tags of weights; not all of them give a map."""
+    return timm.list_models()
+
+
+def nearest_backbones(name: str) -> list[str]:
+    """The names that are most like another one, three at most."""
+    known = timm.list_pretrained() if "." in name else backbone_names()
+    return get_close_matches(name, known, n=3, cutoff=0.5)
+
+
 def _check_name(name: str) -> None:
     if timm.is_model(name) and ("." not in name or name in timm.list_pretrained()):
         return
-    known = timm.list_pretrained() if "." in name else timm.list_models()
-    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    near = nearest_backbones(name)
     hint = f"; the nearest are {', '.join(near)}" if near else ""
-    raise ValueError(f"timm has no model {name!r}{hint} (all of them: timm.list_models())")
+    raise ValueError(f"timm has no model {name!r}{hint} (all of them: birdflow backbones PATTERN)")
 
 
 def _create(

@@ -1,0 +1,53 @@
+"""`birdflow backbones` as a user gives it."""
+
+import json
+
+import pytest
+
+from birdcore.inference import backbone_speed
+from birdcore.inference.backbone_speed import SUGGESTED, matching
+from flows.cli import main
+from tests.flows.test_imports import heavy_imports
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backbone_speed, "MEASURE_S", 0.01)
+    monkeypatch.setattr(backbone_speed, "BATCH", 1)
+
+
+def test_a_pattern_lists_what_matches(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["backbones", "test_[rv]*", "--most", "2"]) == 0
+    printed = capsys.readouterr()
+    lines = [line.split() for line in printed.out.splitlines()[2:]]
+    assert [line[:5] for line in lines] == [
+        ["test_resnet", "96", "0.37", "2.00", "any"],
+        ["test_vit", "64", "0.28", "4.00", "as"],
+    ]
+    assert "4 more match and were not measured (--most): test_vit2, " in printed.err
+
+
+def test_json_has_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["backbones", "test_mambaout", "--json"]) == 0
+    (figures,) = json.loads(capsys.readouterr().out)
+    assert (figures["width"], figures["any_window"], figures["engine_speed"]) == (64, True, None)
+    assert figures["torch_speed"] > 0
+
+
+def test_what_does_not_fit_has_a_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["backbones", "convit_tiny"]) == 0
+    assert "does not fit: backbone 'convit_tiny' gives no feature map" in capsys.readouterr().out
+
+
+def test_an_unknown_pattern_gets_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["backbones", "resnet81"]) == 1
+    assert "no backbone matches 'resnet81'; the nearest are resnet" in capsys.readouterr().err
+
+
+def test_suggested_names_exist() -> None:
+    assert matching(None) == SUGGESTED
+    assert all(matching(name) == (name,) for name in SUGGESTED)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    assert heavy_imports("backbones", "--help") == set()
