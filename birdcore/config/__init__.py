@@ -10,13 +10,13 @@ from birdcore.config.archive import Criteria
 from birdcore.config.augment import Background, Mask, Mixup, Sumix
 from birdcore.config.inaturalist import INaturalist
 from birdcore.config.layers import RecipeError, find_recipe
+from birdcore.config.mel import Mel
 from birdcore.config.read import read_recipe
 from birdcore.config.recipe import (
     Clean,
     Ensemble,
     Export,
     Folds,
-    Mel,
     Predict,
     Recipe,
     Score,

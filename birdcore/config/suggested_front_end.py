@@ -9,7 +9,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from birdcore.config.recipe import Mel
+from birdcore.config.mel import Mel
 from birdcore.features.mel import MelSpec, enough_n_fft
 from birdcore.taxa import AMPHIBIA, AVES, CHIROPTERA, INSECTA, group_of
 

@@ -3,7 +3,7 @@
 A front end is a frozen model of its settings which knows its shape and computes energies: frames
 of frequency bins. Everything behind it (codes, shards, training, prediction, the report) asks
 for no more than this protocol. To add one, write it in a file of its own, list it in
-`birdcore.features.FRONT_ENDS`, and add its name and settings to `birdcore.config.recipe.Mel`;
+`birdcore.features.FRONT_ENDS`, and add its name and settings to `birdcore.config.mel.Mel`;
 `MelSpec` is the example.
 """
 

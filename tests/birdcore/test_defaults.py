@@ -17,7 +17,7 @@ from pydantic import BaseModel, create_model
 
 from birdcore.archives import selection_state as wanted
 from birdcore.archives.selection_state import chosen_path
-from birdcore.config import Mixup, Recipe, Round
+from birdcore.config import Mel, Mixup, Recipe, Round
 from birdcore.config import recipe as tables
 from birdcore.config.data import FurtherSource
 from birdcore.config.recipe import ExternalTeacher as ExternalTeacherTable
@@ -189,7 +189,7 @@ def widened(kind: Any, **fields: Any) -> Any:
     inner = {
         name: (widened(type(one.default)), ...)
         for name, one in kind.model_fields.items()
-        if isinstance(one.default, BaseModel) and not isinstance(one.default, tables.Mel)
+        if isinstance(one.default, BaseModel) and not isinstance(one.default, Mel)
     }
     return create_model(
         f"Wide{kind.__name__}",
@@ -230,7 +230,7 @@ def test_a_new_setting_that_is_off_keeps_all_keys(
     "kind",
     [
         lambda recipe: recipe.model_copy(update={"clean": tables.Clean(fade_s=0.03)}),
-        lambda recipe: recipe.model_copy(update={"mel": tables.Mel(n_mels=64)}),
+        lambda recipe: recipe.model_copy(update={"mel": Mel(n_mels=64)}),
         lambda recipe: recipe.model_copy(update={"predict": tables.Predict(file_maximum=0.2)}),
         lambda recipe: recipe.model_copy(update={"score": tables.Score(bootstrap=3)}),
         lambda recipe: recipe.model_copy(update={"ensemble": tables.Ensemble(blend="rank")}),

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from pydantic import ValidationError
 
-from birdcore.config.recipe import Mel
+from birdcore.config.mel import Mel
 from birdcore.features.cwt import CwtSpec
 from birdcore.features.front_end import (
     encode_recording,

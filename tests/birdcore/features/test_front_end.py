@@ -10,7 +10,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from birdcore.audio.reading import Reading
-from birdcore.config.recipe import FrontEndName, Mel
+from birdcore.config.mel import FrontEndName, Mel
 from birdcore.features import FRONT_ENDS
 from birdcore.features.front_end import (
     AnyFrontEnd,

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 from scipy.signal import find_peaks
 
-from birdcore.config.recipe import Mel
+from birdcore.config.mel import Mel
 from birdcore.features.cwt import CwtSpec
 from birdcore.features.front_end import from_settings, to_settings
 from birdcore.features.superlet import SuperletSpec
