@@ -28,7 +28,6 @@ from birdcore.features.cwt import CwtSpec
 from birdcore.features.spectrogram import centred_frames
 
 Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
 
 REACH = 4.5
 """Standard deviations at which Gaussians are cut: 4e-5 of the peak, 88 decibels below it."""
@@ -38,7 +37,7 @@ power of exp(-t^2 / s^2) their sum depends on where they lie by 2 exp(-DENSITY^2
 TONE_POWER = 512.0
 """Of a tone with an amplitude of 1: about a mel's of 2048 samples, so that floors and scales of
 codes suit both."""
-BLOCK_SAMPLES = 1 << 16
+BLOCK_SAMPLES = 54_000
 """Samples of which a block gives the frames, at least: longer ones overlap less and leave the
 processor's cache."""
 BATCH_VALUES = 1 << 16
@@ -108,104 +107,147 @@ class _Batch:
 
 
 @dataclass(frozen=True)
-class Bank:
-    """All wavelets on a device, for blocks of `samples` samples.
+class _Tier:
+    """Scales whose wavelets reach as far: `overlap` frames before and after those of a block."""
 
-    These are kept + 2 * overlap frames; those that overlap are thrown away.
+    overlap: int
+    batches: tuple[_Batch, ...]
+
+
+@dataclass(frozen=True)
+class Bank:
+    """All wavelets on a device, for blocks of kept + 2 * overlap frames of `hop` samples.
+
+    Tiers with shorter wavelets read less of a block.
     """
 
-    samples: int
+    hop: int
     kept: int
     overlap: int
     scales: int
-    batches: tuple[_Batch, ...]
+    tiers: tuple[_Tier, ...]
     device: torch.device
+
+    @property
+    def samples(self) -> int:
+        """The length of a block."""
+        return (self.kept + 2 * self.overlap) * self.hop
 
 
 def frame_power(samples: Tensor, bank: Bank) -> Tensor:
     """Powers (B, bank.kept, scales), float32, of blocks (B, bank.samples)."""
-    spectrum: Tensor = torch.fft.rfft(samples)
-    power = spectrum.new_empty((len(samples), bank.kept, bank.scales), dtype=torch.float32)
-    for batch in bank.batches:
-        power[:, :, batch.scales] = _mean_power(spectrum, batch, bank).transpose(1, 2)
+    power = samples.new_empty((len(samples), bank.kept, bank.scales))
+    for tier in bank.tiers:
+        unread = (bank.overlap - tier.overlap) * bank.hop
+        spectrum: Tensor = torch.fft.rfft(samples[:, unread : bank.samples - unread])
+        for batch in tier.batches:
+            waves = (_waves(spectrum, batch, crop, tier, bank.kept) for crop in batch.crops)
+            power[:, :, batch.scales] = _mean_power(waves, batch).transpose(1, 2)
     return power
 
 
-def _mean_power(spectrum: Tensor, batch: _Batch, bank: Bank) -> Tensor:
-    """Powers (B, K, bank.kept) of one batch of scales."""
-    if len(batch.crops) == 1:
-        values = torch.view_as_real(_waves(spectrum, batch, batch.crops[0], bank)).flatten(-2)
-        norms = torch.linalg.vector_norm(values, dim=-1)
-        power: Tensor = norms.square_() / batch.values
-        return power
-    nepers = torch.zeros((), device=bank.device)
-    for crop in batch.crops:
-        waves = _waves(spectrum, batch, crop, bank)
-        log = torch.addcmul(waves.real.square(), waves.imag, waves.imag).log_()
-        nepers = log.mul_(crop.exponent).add_(nepers)
-    return nepers.exp_().mean(dim=-1)
-
-
-def _waves(spectrum: Tensor, batch: _Batch, crop: _Crop, bank: Bank) -> Tensor:
-    """The wavelets' complex values (B, K, bank.kept, batch.values) in time."""
-    width, frames = crop.weights.shape[1], bank.kept + 2 * bank.overlap
-    parts = torch.stack([spectrum[:, at : at + width] for at in crop.starts], dim=1)
+def _waves(spectrum: Tensor, batch: _Batch, crop: _Crop, tier: _Tier, kept: int) -> Tensor:
+    """The wavelets' complex values (B, K, kept, batch.values) in time."""
+    (scales, width), frames = crop.weights.shape, kept + 2 * tier.overlap
     count = frames * batch.values
-    padded = spectrum.new_zeros((*parts.shape[:2], max(count, width)))
+    padded = spectrum.new_empty((len(spectrum), scales, max(count, width)))
+    # Several times as fast as by indices.
+    parts = torch.stack([spectrum[:, at : at + width] for at in crop.starts], dim=1)
     torch.mul(parts, crop.weights, out=padded[:, :, :width])
+    padded[:, :, width:] = 0
     if width > count:
         # Of fewer values a second than its bandwidth the spectrum is the sum of its parts.
         padded[:, :, : width - count] += padded[:, :, count:]
     waves: Tensor = torch.fft.ifft(padded[:, :, :count], norm="forward")
-    waves = waves.view(*parts.shape[:2], frames, batch.values)
-    return waves[:, :, bank.overlap : frames - bank.overlap]
+    waves = waves.view(-1, scales, frames, batch.values)
+    return waves[:, :, tier.overlap : tier.overlap + kept]
+
+
+def _mean_power(waves: Iterator[Tensor], batch: _Batch) -> Tensor:
+    """Powers (B, K, kept) of the geometric mean over orders of values (B, K, kept, values)."""
+    if len(batch.crops) == 1:
+        norms = torch.linalg.vector_norm(torch.view_as_real(next(waves)).flatten(-2), dim=-1)
+        power: Tensor = norms.square_() / batch.values
+        return power
+    nepers = torch.zeros(())
+    for crop, wave in zip(batch.crops, waves, strict=True):
+        squares = torch.view_as_real(wave).square()
+        log = (squares[..., 0] + squares[..., 1]).log_()
+        nepers = log.mul_(crop.exponent).add_(nepers)
+    return nepers.exp_().mean(dim=-1)
 
 
 @lru_cache(maxsize=8)
 def wavelet_bank(spec: CwtSpec, device: torch.device) -> Bank:
     """The wavelets of a spec; kept, as making them takes longer than using them once."""
-    hop, rate, wavelets = spec.hop_length, spec.sample_rate, spec.wavelets
-    longest = wavelets[-1][0] * spec.cycles / (2 * math.pi * spec.f_min)
-    overlap = math.ceil(REACH * longest * rate / hop)
-    kept = max(math.ceil(BLOCK_SAMPLES / hop), 4 * overlap)
-    frames = next_fast_len(kept + 2 * overlap, real=True)  # it has no factor above 5
-    samples = frames * hop
-    centres = spec.centres().astype(np.float64) * (samples / rate)  # in bins
+    hop = spec.hop_length
+    seconds = spec.wavelets[-1][0] * spec.cycles / (2 * math.pi * spec.centres().astype(np.float64))
+    overlaps = np.ceil(REACH * seconds * (spec.sample_rate / hop)).astype(int)
+    least = max(math.ceil(BLOCK_SAMPLES / hop), overlaps[0])
+    kept = _even_fast(least + 2) - 2
+    # Most values are of high frequencies, whose blocks need to overlap by a frame only.
+    long = int(np.count_nonzero(overlaps > 1))
+    tiers = []
+    for scales in filter(None, (range(long), range(long, spec.scales))):
+        overlap = (_even_fast(kept + 2 * overlaps[scales[0]]) - kept) // 2
+        tiers.append(_Tier(overlap, tuple(_batches(spec, scales, kept + 2 * overlap, device))))
+    return Bank(hop, kept, tiers[0].overlap, spec.scales, tuple(tiers), device)
 
-    def passed(multiple: float) -> tuple[Ints, Ints]:
-        reach = REACH * centres / (multiple * spec.cycles)
-        first, last = np.ceil(centres - reach), np.floor(centres + reach)
-        return first.clip(1).astype(int), last.clip(max=samples // 2).astype(int) + 1
 
-    def crop(scales: slice, values: int, multiple: float, exponent: float) -> _Crop:
-        first, stop = (edge[scales, None] for edge in passed(multiple))
-        width = int((stop - first).max())
-        starts = np.minimum(first, samples // 2 + 1 - width)
-        bins = starts + np.arange(width)
-        middle = centres[scales, None]
-        weights = np.exp(-0.5 * ((bins - middle) * (multiple * spec.cycles / middle)) ** 2)
-        weights *= (bins >= first) & (bins < stop)
-        # Value i of a frame is of its sample (i + 1/2) / values; frames of odd hops begin between
-        # two samples, blocks half a sample behind.
-        delay = (hop / values - hop % 2) / 2 / samples
-        turned = weights * np.exp(2j * math.pi * delay * bins)
-        turned *= 2 * math.sqrt(TONE_POWER) / samples
-        on_device = torch.from_numpy(turned.astype(np.complex64)).to(device)
-        return _Crop(tuple(starts[:, 0].tolist()), on_device, exponent)
+def _even_fast(frames: int) -> int:
+    """An even number, as large or larger, of which transforms are fast: no factor is above 5."""
+    return 2 * int(next_fast_len(math.ceil(frames / 2), real=True))
 
+
+def _batches(spec: CwtSpec, scales: range, frames: int, device: torch.device) -> Iterator[_Batch]:
+    """Batches of scales of blocks of so many frames."""
+    hertz = spec.centres().astype(np.float64)
     # The mean over the orders is longer than the first wavelet, and so its power narrower.
-    narrower = math.sqrt(sum(exponent / multiple**2 for multiple, exponent in wavelets))
+    narrower = math.sqrt(sum(exponent / multiple**2 for multiple, exponent in spec.wavelets))
     density = max(REACH, narrower * DENSITY)  # the sum of parts has two at most
-    first, stop = passed(1.0)
-    needed = np.minimum(density / spec.cycles * centres, stop - first) / frames
-    values = [next_fast_len(math.ceil(n), real=True) for n in needed]
-    batches, at = [], 0
-    for per_frame, group in groupby(values):
-        most = max(1, BATCH_VALUES // (frames * per_frame))
-        end = at + len(list(group))
-        for start in range(at, end, most):
-            scales = slice(start, min(start + most, end))
-            crops = tuple(crop(scales, per_frame, *wavelet) for wavelet in wavelets)
-            batches.append(_Batch(scales, per_frame, crops))
-        at = end
-    return Bank(samples, frames - 2 * overlap, overlap, spec.scales, tuple(batches), device)
+    reach = REACH * hertz / spec.cycles
+    widths = np.minimum(hertz + reach, spec.sample_rate / 2) - np.maximum(hertz - reach, 0)
+    needed = np.minimum(density * hertz / spec.cycles, widths) * spec.hop_length / spec.sample_rate
+    for values, group in groupby(scales, key=lambda scale: _rounded(needed[scale])):
+        alike, most = list(group), max(1, BATCH_VALUES // (frames * values))
+        for part in range(0, len(alike), most):
+            chosen = slice(alike[part], alike[part : part + most][-1] + 1)
+            crops = tuple(
+                _crop(spec, hertz[chosen], frames, values, *wavelet, device)
+                for wavelet in spec.wavelets
+            )
+            yield _Batch(chosen, values, crops)
+
+
+def _rounded(values: float) -> int:
+    """Up to 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20 ...: few numbers make large batches."""
+    step = 2.0 ** max(0, math.floor(math.log2(max(values, 1))) - 2)
+    return int(max(1, math.ceil(values / step)) * step)
+
+
+def _crop(
+    spec: CwtSpec,
+    hertz: npt.NDArray[np.float64],
+    frames: int,
+    values: int,
+    multiple: float,
+    exponent: float,
+    device: torch.device,
+) -> _Crop:
+    """What wavelets (K,) of `multiple` times the cycles let through of a block's spectrum."""
+    samples = frames * spec.hop_length
+    centres = hertz[:, None] * (samples / spec.sample_rate)  # in bins
+    deviations = centres / (multiple * spec.cycles)
+    first = np.ceil(centres - REACH * deviations).clip(1).astype(int)
+    last = np.floor(centres + REACH * deviations).clip(max=samples // 2).astype(int)
+    width = int((last - first).max()) + 1
+    starts = np.minimum(first, samples // 2 + 1 - width)
+    bins = starts + np.arange(width)
+    weights = np.exp(-0.5 * ((bins - centres) / deviations) ** 2)
+    weights *= (bins >= first) & (bins <= last)
+    weights *= 2 * math.sqrt(TONE_POWER) / samples
+    # Value i of a frame is of its sample (i + 1/2) / values; frames of odd hops begin between two
+    # samples, blocks half a sample behind.
+    delay = (spec.hop_length / values - spec.hop_length % 2) / 2 / samples
+    turned = (weights * np.exp(2j * math.pi * delay * bins)).astype(np.complex64)
+    return _Crop(tuple(starts[:, 0].tolist()), torch.from_numpy(turned).to(device), exponent)
