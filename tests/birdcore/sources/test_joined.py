@@ -1,5 +1,6 @@
 """One catalogue of several sources: labels, further classes, and what nobody listened for."""
 
+from dataclasses import replace
 from math import inf
 
 import pandas as pd
@@ -102,6 +103,25 @@ def test_what_annotators_did_not_know_is_not_absent() -> None:
         ("o/3.wav", "a", "present", 2.0),  # was never complete
     ]
     assert list(made.complete["recording"]) == ["o/1.wav", "o/2.wav"]
+
+
+def test_people_of_one_source_have_votes_beside_another_without() -> None:
+    own = annotated_recordings([heard("s.wav", "a")], [("s.wav", 0.0, inf)], [("s.wav", "site")])
+    main = catalog_of({"b/1.wav": ("b",)}, {"b": "Avis bona", "a": "Avis alba"}, own)
+    events = [replace(heard("o/1.wav", "white"), annotator=name) for name in ("x", "y")]
+    complete = [("o/1.wav", 0.0, inf, name) for name in ("x", "y")]
+    annotated = annotated_recordings(events, complete, [("o/1.wav", "1")])
+    other = catalog_of({}, {"white": "Avis alba"}, annotated)
+    made = join(main, [Further("o", other)]).annotated
+    assert made is not None
+    # Neither of them knew b; of the data folder's recording there is one voice.
+    said = [
+        sorted(zip(each.annotations["recording"], each.annotations["label"], strict=True))
+        for each in made.by_person
+    ]
+    of_person = [("o/1.wav", "a"), ("o/1.wav", "b")]
+    assert said == [[*of_person, ("s.wav", "a")], of_person]
+    assert [len(each.complete) for each in made.by_person] == [2, 1]
 
 
 def test_further_classes_are_unknown_to_the_data_folder() -> None:
