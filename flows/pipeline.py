@@ -1,6 +1,5 @@
 """The whole pipeline as one Prefect flow: the DAG's steps, each as the task of its stage."""
 
-from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,15 @@ from prefect import flow, get_run_logger
 from prefect.futures import PrefectFuture, wait
 from prefect.runtime import deployment, flow_run
 
-from birdcore.config import Recipe, find_recipe
+from birdcore.config import find_recipe
 from birdcore.stages.table import STAGES
-from birdcore.store.artifact import Ref, Step
+from birdcore.store.artifact import Ref
 from birdcore.store.location import open_store
 from birdcore.store.remote import RemoteError, RemoteUnavailable
 from birdcore.store.run_records import Run, RunRequest, run_request
 from birdcore.store.runs import RunFailed, recorded, unfinished_since
 from birdcore.store.store import Store
+from flows.backbones import prepare_backbones
 from flows.collect import CollectFailed, collect
 from flows.dag import Dag
 from flows.messages import failure_of
@@ -113,7 +113,7 @@ def _run(request: RunRequest, store: Store, run: Run) -> dict[str, Any] | None:
     selection = select(dag, store, request, began)
     for note in selection.notes:
         get_run_logger().info("%s", note)
-    _fetch_weights(recipe, selection.steps, store)
+    prepare_backbones(recipe, dag, selection.steps, store)
     try:
         run_steps(selection, store)
     except RunFailed:
@@ -161,21 +161,3 @@ def run_steps(selection: Selection, store: Store) -> None:
     reasons = {name: failure_of(state) for name, state in states.items()}
     if failed := {name: why for name, why in reasons.items() if why is not None}:
         raise RunFailed(failed)
-
-
-def _fetch_weights(recipe: Recipe, steps: Sequence[Step], store: Store) -> None:
-    """Have pretrained weights before any work, so that their lack is no surprise at night."""
-    runs = {
-        step.config["backbone"]
-        for step in steps
-        if step.stage == "train" and step.config["pretrained"] and store.find(step.ref) is None
-    }
-    if not runs:
-        return
-    from birdcore.models.backbone import build_backbone  # and torch
-
-    for one in recipe.round:
-        for backbone in one.backbones:
-            if one.pretrained and backbone in runs:
-                weights = None if one.weights is None else Path(one.weights)
-                build_backbone(backbone, pretrained=True, weights=weights)
