@@ -3,7 +3,8 @@
 Any convolutional timm model is one. The head needs the last feature map (B, C, F, T), so pooling
 and classifier are switched off and a small forward pass measures the width: timm's `num_features`
 differs for models with a convolution behind the pooling (mobilenetv3, hgnet). Transformers and
-other nets without such a map are built for the size of their input: see timm_maps.py.
+other nets without such a map are built for the size of their input: see timm_maps.py. Models of
+our own that read bins as channels of a sequence are in sequence.py, beside timm's by their names.
 Weights come from a file, from timm's hub or from the random generator, and each error names the
 setting to change.
 """
@@ -20,6 +21,7 @@ from huggingface_hub import constants, get_session
 from torch import Tensor, nn
 
 from birdcore.models.backbone_weights import load_file
+from birdcore.models.sequence import SEQUENCE_MODELS
 from birdcore.models.timm_maps import Fit, Size, TimmMap, fit
 
 PROBE = (64, 96)
@@ -41,17 +43,19 @@ def build_backbone(
     in_channels: int = 1,
     drop_path: float = 0.0,
     size: Size | None = None,
+    bins: int = PROBE[0],
 ) -> tuple[nn.Module, int]:
-    """A timm model as a `Backbone`.
+    """A timm model, or one of `SEQUENCE_MODELS`, as a `Backbone`.
 
     Args:
-        name: of a timm model.
+        name: of the model.
         pretrained: take timm's weights from the hub or its cache.
         weights: a .safetensors or .pth file of the same timm model; goes before `pretrained`.
         in_channels: the first convolution of pretrained weights is adapted to it.
         drop_path: rate of stochastic depth.
         size: mel bins and frames of inputs, for models that are built for a size; None for those
             that read any size as they are (see `built_frames`).
+        bins: of inputs, for models that read them as channels.
 
     Returns:
         The model and C, the channels of its features.
@@ -60,6 +64,8 @@ def build_backbone(
         ValueError: the name is unknown, the model gives no feature map or has no stochastic depth,
             or weights are missing or belong to another model.
     """
+    if name in SEQUENCE_MODELS:
+        return _sequence(name, pretrained, weights, in_channels, drop_path, bins)
     _check_name(name)
     from_hub = pretrained and weights is None
     fitted = None if size is None else _fit(name, in_channels, size)
@@ -94,6 +100,8 @@ def built_frames(name: str, in_channels: int, size: Size, window: int | None = N
         ValueError: as `build_backbone`; or it reads inputs of one length only, and windows have
             another.
     """
+    if name in SEQUENCE_MODELS:
+        return None
     _check_name(name)
     fitted = _fit(name, in_channels, size)
     if fitted is None:
@@ -105,6 +113,25 @@ def built_frames(name: str, in_channels: int, size: Size, window: int | None = N
             "a convolutional backbone"
         )
     return size[1]
+
+
+def _sequence(
+    name: str,
+    pretrained: bool,
+    weights: Path | None,
+    in_channels: int,
+    drop_path: float,
+    bins: int,
+) -> tuple[nn.Module, int]:
+    if pretrained and weights is None:
+        raise ValueError(
+            f"pretrained = true: there are no published weights of backbone {name!r}. Set "
+            'pretrained = false, or weights = "FILE" with those of an earlier model'
+        )
+    model = SEQUENCE_MODELS[name](in_channels, bins, drop_path)
+    if weights is not None:
+        load_file(model, name, weights, in_channels)
+    return model, model.width
 
 
 def _fit(name: str, in_channels: int, size: Size) -> Fit | None:
@@ -121,7 +148,7 @@ def backbone_names() -> list[str]:
 
 def nearest_backbones(name: str) -> list[str]:
     """The names that are most like another one, three at most."""
-    known = timm.list_pretrained() if "." in name else backbone_names()
+    known = timm.list_pretrained() if "." in name else [*backbone_names(), *SEQUENCE_MODELS]
     return get_close_matches(name, known, n=3, cutoff=0.5)
 
 

@@ -135,6 +135,7 @@ class SedModel(nn.Module):
             channels,
             spec.drop_path,
             None if spec.frames is None else (spec.n_mels, spec.frames),
+            spec.n_mels,
         )
         self.dropout = nn.Dropout(spec.dropout)
         self.head = HEADS[spec.head](

@@ -24,6 +24,7 @@ from birdcore.inference.trained_model import load_model as load_trained
 from birdcore.models.head import HEADS, HeadSettings, SedOutput
 from birdcore.models.input import InputSpec, load_input, model_input, save_input
 from birdcore.models.sed import ModelSpec, SedModel, load_model, save_model
+from birdcore.models.sequence import SEQUENCE_MODELS
 from birdcore.store.artifact import Ref
 from birdcore.store.store import Store
 
@@ -87,6 +88,22 @@ def test_batches_of_any_size_and_threads_at_once(exported: Path, name: str) -> N
     for batch, output in zip(batches, outputs, strict=True):
         assert output.framewise.shape[0] == len(batch)
         assert largest_difference(reference(batch), output) < 1e-4
+
+
+@pytest.mark.parametrize("backbone", SEQUENCE_MODELS)
+def test_1d_models_are_exported(
+    store: Store, model_of: MadeModel, backbone: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "exported"
+    shutil.copytree(store.get(model_of(backbone=backbone)).folder, folder)
+    model, spec = load_model(folder)
+    export_onnx(model, spec, load_input(folder), folder / ONNX_FILE)
+    for batch in (noise(1), noise(5)):
+        outputs = {name: open_engine(folder, name)(batch) for name in ENGINES}
+        assert outputs["torch"].framewise.std() > 1e-2
+        for name in EXPORTED:
+            # The head of `model_of` multiplies the transformer's rounding by a hundred.
+            assert largest_difference(outputs["torch"], outputs[name]) < 1e-3
 
 
 class EveryHead(nn.Module):
