@@ -62,16 +62,16 @@ def test_each_five_seconds_have_a_row_and_the_last_part_too(
 def test_a_row_is_the_maximum_of_the_mean_over_folds(
     store: Store, mel_of: MadeMel, model_of: MadeModel, output: Output, step_s: float
 ) -> None:
-    models = (model_of(0), model_of(1), model_of(2, backbone="test_efficientnet"))
+    models = (model_of(0), model_of(1), model_of(2, backbone="conv_gru"))
     mel = mel_of({"a": sound(12.4), "b": sound(31, 1)})
     settings = Predict(output=output, step_s=step_s)
     artifact = predicted(store, models, mel, settings)
     table = rows(artifact)
     assert artifact.metrics == {"recordings": 2, "rows": 2 * (3 + 7), "models": 3}
-    assert set(table["backbone"]) == {"test_resnet", "test_efficientnet"}
+    assert set(table["backbone"]) == {"test_resnet", "conv_gru"}
     soundscapes = read_soundscapes(mel / "mel.parquet")
     predictors = load_predictors([store.get(ref).folder for ref in models])
-    by_backbone = {"test_resnet": predictors[:2], "test_efficientnet": predictors[2:]}
+    by_backbone = {"test_resnet": predictors[:2], "conv_gru": predictors[2:]}
     for at, name in enumerate(soundscapes.names):
         for backbone, of_folds in by_backbone.items():
             recording = Recording(soundscapes, at)
