@@ -143,12 +143,12 @@ def _fit(name: str, in_channels: int, size: Size) -> Fit | None:
 
 def backbone_names() -> list[str]:
     """All names of backbones, without tags of weights; not all of them give a map."""
-    return timm.list_models()
+    return [*SEQUENCE_MODELS, *timm.list_models()]
 
 
 def nearest_backbones(name: str) -> list[str]:
     """The names that are most like another one, three at most."""
-    known = timm.list_pretrained() if "." in name else [*backbone_names(), *SEQUENCE_MODELS]
+    known = timm.list_pretrained() if "." in name else backbone_names()
     return get_close_matches(name, known, n=3, cutoff=0.5)
 
 
@@ -157,7 +157,7 @@ def _check_name(name: str) -> None:
         return
     near = nearest_backbones(name)
     hint = f"; the nearest are {', '.join(near)}" if near else ""
-    raise ValueError(f"timm has no model {name!r}{hint} (all of them: birdflow backbones PATTERN)")
+    raise ValueError(f"there is no backbone {name!r}{hint} (all of them: birdflow backbones PATTERN)")
 
 
 def _create(

@@ -27,10 +27,11 @@ def test_a_pattern_lists_what_matches(capsys: pytest.CaptureFixture[str]) -> Non
     assert "4 more match and were not measured (--most): test_vit2, " in printed.err
 
 
-def test_json_has_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["backbones", "test_mambaout", "--json"]) == 0
+@pytest.mark.parametrize(("name", "width"), [("test_mambaout", 64), ("conv_gru", 512)])
+def test_json_has_the_same(capsys: pytest.CaptureFixture[str], name: str, width: int) -> None:
+    assert main(["backbones", name, "--json"]) == 0
     (figures,) = json.loads(capsys.readouterr().out)
-    assert (figures["width"], figures["any_window"], figures["engine_speed"]) == (64, True, None)
+    assert (figures["width"], figures["any_window"], figures["engine_speed"]) == (width, True, None)
     assert figures["torch_speed"] > 0
 
 
