@@ -36,7 +36,7 @@ class PcenSpec(Framing):
     Example:
         >>> spec = PcenSpec(n_mels=96)
         >>> spec.bins, spec.recovers_power, round(spec.scale("uint8").top, 2)
-        (96, False, 3.31)
+        (96, False, 3.32)
     """
 
     name: ClassVar[str] = "pcen"

@@ -115,7 +115,7 @@ def test_what_can_not_be_exported_is_refused_in_a_line(
     assert "there is no model.safetensors in it" in refusal(capsys, run_folder, *to)
     reads = json.loads((model / "input.json").read_text())
     for content, message in (
-        (reads | {"mel": reads["mel"] | {"front_end": "cwt"}}, "mel: no front end 'cwt'"),
+        (reads | {"mel": reads["mel"] | {"front_end": "ear"}}, "mel: no front end 'ear'"),
         (reads | {"frames": "many", "other": 1}, "frames: Input should be a valid integer, "),
     ):
         (model / "input.json").write_text(json.dumps(content))
