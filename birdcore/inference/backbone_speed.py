@@ -25,9 +25,9 @@ from birdcore.models.sed import ModelSpec, SedModel, save_model
 
 SUGGESTED = (
     "conv_gru", "transformer_1d", "mobilenetv3_small_100", "mobilenetv4_conv_small", "hgnetv2_b0",
-    "fastvit_t8", "efficientvit_b0", "resnet10t", "regnety_008", "tf_efficientnet_b0", "tf_efficientnet_b3",
-    "tf_efficientnetv2_b3", "tf_efficientnetv2_s", "eca_nfnet_l0", "convnextv2_atto",
-    "vit_tiny_patch16_224", "swinv2_tiny_window16_256", "maxvit_tiny_tf_512",
+    "fastvit_t8", "efficientvit_b0", "resnet10t", "regnety_008", "tf_efficientnet_b0",
+    "tf_efficientnet_b3", "tf_efficientnetv2_b3", "tf_efficientnetv2_s", "eca_nfnet_l0",
+    "convnextv2_atto", "vit_tiny_patch16_224", "swinv2_tiny_window16_256", "maxvit_tiny_tf_512",
 )  # fmt: skip
 """Small to large: those of recipes and of winners' solutions, and one of each other kind."""
 

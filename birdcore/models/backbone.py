@@ -157,7 +157,7 @@ def _check_name(name: str) -> None:
         return
     near = nearest_backbones(name)
     hint = f"; the nearest are {', '.join(near)}" if near else ""
-    raise ValueError(f"there is no backbone {name!r}{hint} (all of them: birdflow backbones PATTERN)")
+    raise ValueError(f"there is no backbone {name!r}{hint} (search: birdflow backbones PATTERN)")
 
 
 def _create(
