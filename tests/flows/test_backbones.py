@@ -30,7 +30,7 @@ def test_what_fits_is_taken(
 @pytest.mark.parametrize(
     ("backbone", "crop", "message"),
     [
-        ("test_resnit", "2.0", r"round 'first' \(backbones; .*no backbone 'test_resnit'.*test_resnet"),
+        ("test_resnit", "2.0", r"round 'first' \(backbones; .*no backbone 'test_resnit'.*resnet"),
         (
             "nest_tiny",
             "2.0",
