@@ -20,6 +20,7 @@ from birdcore.models.sed import ModelSpec, SedModel, load_model, save_model
 MEL = PRESETS["config_128"]
 FRAMES = MEL.fixed_length(5.0)
 NAMES = (
+    "conv_gru", "transformer_1d",
     "tf_efficientnet_b0", "tf_efficientnetv2_b3.in21k", "eca_nfnet_l0", "regnety_008",
     "swinv2_tiny_window16_256", "maxvit_tiny_tf_512", "convnextv2_atto", "vit_tiny_patch16_224",
     "vit_small_patch16_dinov3", "eva02_tiny_patch14_224", "swin_tiny_patch4_window7_224",
