@@ -78,6 +78,8 @@ def _program(model_spec: ModelSpec, frames: int) -> torch.onnx.ONNXProgram:
     ):
         # torch.export copies trees by a class of its own that it calls outdated.
         warnings.filterwarnings("ignore", r"`isinstance\(treespec", FutureWarning)
+        # Some of timm's keep what they compute of weights; the graph computes it each time.
+        warnings.filterwarnings("ignore", r"The tensor attributes? .* assigned during export")
         program = torch.onnx.export(
             _Probabilities(SedModel(model_spec).eval()).eval(),
             (example,),
