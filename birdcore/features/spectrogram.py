@@ -132,7 +132,7 @@ def centred_frames(
         more = reader.take(stop + 1 - reader.position)
         if more.ndim != 1 or not reader.position:
             raise ValueError(
-                f"samples have shape {more.shape}: a mel needs one channel with a sample or more"
+                f"samples have shape {more.shape}: one channel with a sample or more is needed"
             )
         near = np.concatenate([near, more])
         if reader.position <= stop:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from birdcore.audio.blocks import Block, Reader
 from birdcore.audio.reading import Reading
-from birdcore.features.scale import AnyScale, Power, Scale, ValueScale
+from birdcore.features.scale import Power, Scale
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -132,12 +132,11 @@ class Stacked:
         alike = np.ones(self.parts[0].bins, np.float32)
         return np.concatenate([alike if each is None else each for each in widths])
 
-    def scale(self, dtype: Literal["uint8", "float16"]) -> AnyScale:
+    def scale(self, dtype: Literal["uint8", "float16"]) -> Scale:
         """One that holds the energies of all parts."""
         scales = [part.scale(dtype) for part in self.parts]
-        if tops := [scale.top for scale in scales if isinstance(scale, ValueScale)]:
-            return ValueScale(max(tops), dtype)
         decibels = [scale for scale in scales if isinstance(scale, Scale)]
+        assert len(decibels) == len(scales), "one front end alone has a scale of values"
         floor_db = min(scale.floor_db for scale in decibels)
         return Scale(floor_db, max(scale.ceiling_db for scale in decibels), dtype)
 
