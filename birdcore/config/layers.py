@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from birdcore.config.mel import inherited
 from birdcore.config.toml import MOST_BYTES, Key, NotARecipe, lines_of, parse
 from birdcore.config.validation_errors import cut, nearest
 
@@ -20,6 +21,7 @@ SHIPPED = Path(__file__).parents[2] / "recipes"
 
 BASE = "base"
 DROP = "drop_rounds"
+MEL = "mel"
 MOST_BASES = 16
 
 Tree: TypeAlias = dict[str, Any]
@@ -118,6 +120,14 @@ def read_layers(path: Path, above: Sequence[Path] = ()) -> Layer:
     return _laid_over(under, Layer(tree, lines), dropped)
 
 
+def with_front_ends_of(over: Mapping[str, Any], tree: Tree) -> Tree:
+    """A recipe's tables, without the settings of front ends that those above it replace."""
+    under, above = tree.get(MEL), over.get(MEL)
+    if not isinstance(under, dict) or not isinstance(above, dict):
+        return tree
+    return {**tree, MEL: inherited(under, above)}
+
+
 def _place(tree: Tree, folder: Path) -> None:
     """Have paths of further sources start from the folder of the recipe that names them."""
     sources = tree.get("source")
@@ -128,7 +138,7 @@ def _place(tree: Tree, folder: Path) -> None:
 
 
 def _laid_over(under: Layer, over: Layer, dropped: Sequence[str]) -> Layer:
-    tree = _merged(under.tree, over.tree)
+    tree = _merged(with_front_ends_of(over.tree, under.tree), over.tree)
     below, above = _rounds(under.tree), _rounds(over.tree)
     if below is None or (above is None and "round" in over.tree):  # a mistake, told later
         return Layer(tree, lambda: under.lines() | over.lines())

@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -16,6 +16,9 @@ from birdcore.features.stacked import Stacked
 
 FrontEndName: TypeAlias = Literal["mel", "stft", "pcen", "cwt", "superlet"]
 """Their classes: `birdcore.features.FRONT_ENDS`."""
+
+OF_ANY = {"features", "preset", "dtype"}
+"""What does not describe one front end."""
 
 
 class Mel(Section):
@@ -83,20 +86,19 @@ class Mel(Section):
                 "preset",
             )
         preset = PRESETS[self.preset].model_dump() if self.preset else {}
-        own = self.model_dump(exclude={"features", "preset", "dtype"}, exclude_none=True)
+        own = self.model_dump(exclude=OF_ANY, exclude_none=True)
         if self.speed == "auto":
             own |= {"speed": speed, "speed_from": "file"}
-        settings, known, read = {}, set[str](), set[str]()
+        settings = {}
         for name in self.features:
-            keys = front_end_class(name)().model_dump().keys()
+            keys = _keys(name)
             of_preset, of_recipe = preset, own
             if "scales" in keys:
                 of_preset, of_recipe = _with_scales(preset), _with_scales(own)
             both = of_preset | of_recipe
             settings[name] = {key: value for key, value in both.items() if key in keys}
-            known |= keys
-            read |= keys | (own.keys() - of_recipe.keys())
-        if unread := [key for key in own if key not in read]:
+        if unread := _unread(own, self.features):
+            known = set().union(*map(_keys, self.features))
             raise WrongSetting(
                 f"has no effect under features = {json.dumps(self.features)}, which reads "
                 f"{', '.join(sorted(known))}",
@@ -120,6 +122,39 @@ class Mel(Section):
     def _numbers_fit(self) -> "Mel":
         self.spec()
         return self
+
+
+def inherited(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """What a table [mel] keeps of the table below it.
+
+    Where the upper one names front ends, settings of others step aside below it, such as `n_fft`
+    under wavelets. What the upper one says itself is kept, to be refused where it has no effect.
+
+    Example:
+        >>> inherited({"n_fft": 2048, "f_max": 9000.0}, {"features": ["cwt"]})
+        {'f_max': 9000.0}
+    """
+    features, names = over.get("features"), get_args(FrontEndName)
+    if not isinstance(features, list) or any(name not in names for name in features):
+        return dict(under)  # they stay as they are, or are a mistake, told later
+    of_all = Mel.model_fields.keys() & {**under, **over}.keys() - OF_ANY
+    unread = _unread({key: {**under, **over}[key] for key in of_all}, features)
+    return {key: value for key, value in under.items() if key in over or key not in unread}
+
+
+def _keys(front_end: str) -> set[str]:
+    return set(front_end_class(front_end)().model_dump())
+
+
+def _unread(settings: Mapping[str, Any], features: Sequence[str]) -> list[str]:
+    """Those of the settings that none of the front ends reads."""
+    read = set[str]()
+    for name in features:
+        keys = _keys(name)
+        read |= keys
+        if "scales" in keys:
+            read |= settings.keys() - _with_scales(settings).keys()
+    return [key for key in settings if key not in read]
 
 
 def _with_scales(mel: Mapping[str, Any]) -> dict[str, Any]:

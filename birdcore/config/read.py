@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from birdcore.config.layers import RecipeError, find_recipe, read_layers
+from birdcore.config.layers import MEL, RecipeError, find_recipe, read_layers, with_front_ends_of
 from birdcore.config.recipe import Recipe, expand
 from birdcore.config.toml import DEEPEST, Key, NotARecipe, parse_value
 from birdcore.config.validation_errors import cut, dotted, error_lines, nearest
@@ -42,6 +42,8 @@ def read_recipe(recipe: Path | str, settings: Sequence[str] = ()) -> Recipe:
     tree["name"] = tree.get("name", re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-"))
     tree["name"] = tree["name"] or "recipe"
     laid = {_lay_over(tree, setting): setting for setting in settings}
+    said = {key[1]: tree[MEL][key[1]] for key in laid if key[0] == MEL and len(key) == 2}
+    tree = with_front_ends_of({MEL: said}, tree)
     shared = tree.pop(SHARED, {})
     if not isinstance(shared, dict):
         raise RecipeError(f"{path}: {SHARED} must be a table: what all rounds share")

@@ -740,6 +740,36 @@ def test_a_recipe_is_laid_over_its_base(tmp_path: Path) -> None:
     assert [one.name for one in read_recipe(tmp_path / "under.toml").round] == ["one"]
 
 
+@pytest.mark.parametrize(
+    ("own", "settings", "left"),
+    [
+        ('[mel]\nfeatures = ["cwt"]\n', [], {"scales": 40, "hop_length": 320}),
+        ("", ['mel.features=["cwt"]'], {"scales": 40, "hop_length": 320}),
+        ('[mel]\nfeatures = ["cwt"]\nscales = 24\n', [], {"scales": 24, "f_min": 50.0}),
+        ('[mel]\nfeatures = ["cwt"]\n[train]\n', ['mel.features=["mel"]'], {"n_mels": 40}),
+        ('[mel]\nfeatures = ["stft"]\nn_fft = 512\n', [], {"n_fft": 512, "hop_length": 320}),
+        ('[mel]\nfeatures = ["pcen", "pcen"]\n', [], None),
+        ('[mel]\nfeatures = ["ctw"]\n', [], None),
+        ('[mel]\nfeatures = ["cwt"]\npower = 1\n', [], None),
+        ('[mel]\nfeatures = ["cwt"]\n', ["mel.n_fft=512"], None),
+    ],
+)
+def test_settings_of_a_front_end_step_aside_for_another(
+    tmp_path: Path, own: str, settings: list[str], left: dict[str, float] | None
+) -> None:
+    path = write(
+        tmp_path,
+        over='base = "under.toml"\n' + own,
+        under="[mel]\nn_mels = 40\nn_fft = 1024\nhop_length = 320\nf_min = 0\n" + ONE_ROUND,
+    )
+    if left is None:
+        with pytest.raises(RecipeError, match=r"mel\.(features|power|n_fft)"):
+            read_recipe(path, settings)
+    else:
+        spec = read_recipe(path, settings).mel.spec().model_dump()
+        assert {key: spec[key] for key in left} == left
+
+
 def test_paths_of_sources_start_from_the_recipe_that_names_them(tmp_path: Path) -> None:
     (tmp_path / "lab").mkdir()
     under = '[[source]]\npath = "field"\nsynonyms = "field/names.csv"\nweight = 0.5\n'
