@@ -216,7 +216,9 @@ def _results(
             for number, part in enumerate(parts)
         ]
     predictions = {name: refs(steps) for name, steps in predicted.items()}
-    submitted = submission.step(recipe.predict, source, cataloged, weights.ref, predictions)
+    submitted = submission.step(
+        recipe.predict, source, cataloged, weights.ref, predictions, members
+    )
     scored = score.step(recipe.score, source, submitted.ref)
     page = report.step(
         recipe,

@@ -29,9 +29,9 @@ from birdcore.store.manifest import name_problem
 MARK = ".birdflow.json"
 MARK_BYTES = 1 << 24
 RESULTS = (
-    "submission.csv", "submission-*.csv", "predictions.*", "scores.json", "summary.md", "report",
-    "cuts.csv", "rejected.csv", "leaks.csv", "problems.csv", "ATTRIBUTION.csv", "MODEL_CARD.md",
-    "model", "settings.json",
+    "submission.csv", "submission-*.csv", "probabilities.csv", "predictions.*", "scores.json",
+    "summary.md", "report", "cuts.csv", "rejected.csv", "leaks.csv", "problems.csv",
+    "ATTRIBUTION.csv", "MODEL_CARD.md", "model", "settings.json",
 )  # fmt: skip
 """What a run may write, as patterns of names."""
 LINKED = {".safetensors", ".onnx"}

@@ -30,6 +30,7 @@ SETTINGS = "settings.json"
 
 SUBMISSIONS = {
     "submission.csv": "submission.csv",
+    "probabilities.csv": "probabilities.csv",
     "predictions.": "predictions.",
     "rounds/": "submission-",
 }

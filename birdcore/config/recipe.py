@@ -108,6 +108,10 @@ class Predict(Section):
     """Share of the rows two before and two after (1st place: .5)."""
     file_maximum: Share = 0.0
     """Share of a class's maximum in the recording (1st place 2026: .2)."""
+    threshold: Share | Literal["held-out"] = "held-out"
+    """From what probability on a class is there, in submissions that say yes or no: those of 2021
+    and 2022. "held-out": where the year's metric is highest, on windows that no model was trained
+    on, or clips where there are none; .5 where nothing is held out. One for all classes."""
     formats: tuple[FormatName, ...] = ()
     """In what the ensemble's predictions are written beside the submission: predictions.csv, ..."""
 

@@ -45,6 +45,7 @@ def label_windows(
     given = read_submission(submission)
     names, windows = _windows(submission, given.row_ids)
     annotated = read_labels(truth, names, settings)
+    given = given.naming(e.label for e in annotated.annotations if e.label != EVERY_CLASS)
     places = {name: at for at, name in enumerate(names)}
     classes = {name_key(label): at for at, label in enumerate(given.labels)}
     labels = [name_key(each.label) for each in annotated.annotations]

@@ -17,6 +17,15 @@ from birdcore.inference.smooth import smooth_recording
 from birdcore.inference.weights import EnsembleWeights
 from birdcore.unicode_names import nfc
 
+PROBABILITIES = "probabilities.csv"
+"""Beside a submission.csv that says yes or no: what it was decided from."""
+
+
+def scored_file(submission: Path) -> Path:
+    """What of a submission's folder can be ranked: submission.csv, or what it was decided from."""
+    decided = submission / PROBABILITIES
+    return decided if decided.is_file() else submission / "submission.csv"
+
 
 def smoothed_members(
     files: Sequence[Path], classes: Sequence[str], settings: Predict, names: Mapping[str, str]

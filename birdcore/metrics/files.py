@@ -63,6 +63,7 @@ def match_files(submission: Path, truth: Path) -> Matched:
     """
     given = read_submission(submission, may_be_empty=True)
     true = read_truth(truth, given.labels)
+    given = given.naming(true.labels)
     rows, of_truth, rows_missing = _positions(true.row_ids, given.row_ids)
     columns, classes, classes_missing = _positions(true.labels, given.labels)
     return Matched(

@@ -1,8 +1,9 @@
 """True labels of rows, in the forms that competitions give them.
 
 A wide table has a column of 0 and 1 for each class. A long one names the classes that are there:
-BirdCLEF's of 2021 by `row_id`, that of 2026 by file and times, with each row twice. A window that
-no row names is not labelled: it is no negative, and is not scored.
+BirdCLEF's of 2021 by `row_id`, that of 2026 by file and times, with each row twice; or it has a row
+for each window and class, true or false (2022). A window that no row names is not labelled: it is
+no negative, and is not scored.
 """
 
 import csv
@@ -13,13 +14,11 @@ import numpy as np
 import pandas as pd
 
 from birdcore.csv_table import TableError, read_table
-from birdcore.metrics.submission import Submission, read_header, read_submission
+from birdcore.metrics.submission import NOTHING, Submission, read_header, read_submission
 from birdcore.unicode_names import nfc
 
 LABELS = {"birds": " ", "primary_label": ";", "labels": ";", "label": ";"}
 """Columns of labels, and what stands between two of them."""
-NOTHING = "nocall"
-"""What a row says in which no class is heard."""
 
 
 def has_rows(path: Path) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from birdcore.inference.held_out import read_held_out, start_of
+from birdcore.inference.submission import scored_file
 from birdcore.inference.weights import EnsembleWeights
 from birdcore.metrics import class_auc, match_files
 from birdcore.sources.row_names import row_names, stem_of
@@ -68,7 +69,7 @@ def evaluate_on_soundscapes(
     scores = json.loads((score / "scores.json").read_text())
     if not scores:
         return None
-    matched = match_files(submission / "submission.csv", truth)
+    matched = match_files(scored_file(submission.folder), truth)
     path_of = {name: path for path, name in row_names(soundscapes).items()}
     ends = [row.rpartition("_")[2] for row in matched.row_ids]
     return Evaluation(

@@ -18,7 +18,7 @@ from birdcore.sources.catalog import Catalog, CatalogInput
 from birdcore.sources.listing import list_audio
 from birdcore.sources.overrides import OVERRIDES, read_overrides
 from birdcore.sources.soundscape_labels import SOUNDSCAPE_LABELS
-from birdcore.sources.source import MAIN, Source, SourceFile, Subset
+from birdcore.sources.source import MAIN, TEST_TABLE, Source, SourceFile, Subset
 from birdcore.sources.tables import TRAIN_TEXT, Tables, read_tables
 from birdcore.store.artifact import Metrics, Progress
 from birdcore.store.digests import Digester
@@ -57,7 +57,9 @@ def scan(root: Path, store: Digester, progress: Progress = no_progress) -> Sourc
     problems = [problem for folder in layout.folders for problem in found[folder].passed_over]
     labelled = found[layout.clips].audio
     _refuse_unfit(root, metadata, labelled.keys(), problems)
-    tables = [root / name for name in (*layout.tables, *SOUNDSCAPE_LABELS) if is_there(root / name)]
+    asked = [TEST_TABLE] if metadata.asked.table == TEST_TABLE else []
+    names = (*layout.tables, *asked, *SOUNDSCAPE_LABELS)
+    tables = [root / name for name in names if is_there(root / name)]
     windows = labelled_windows(root, found[layout.soundscapes].audio)
     paths = [path for listing in found.values() for path in listing.audio.values()]
     read = store.digests(paths + tables, progress)

@@ -16,7 +16,7 @@ from birdcore.config.data import Data, FurtherSource
 from birdcore.csv_table import Problem, TableError, read_table
 from birdcore.sources.data_folder import read_data
 from birdcore.sources.plain_folder import SUBSETS
-from birdcore.sources.source import LABELLED, SAMPLE, Source, SourceFile, Subset
+from birdcore.sources.source import LABELLED, ROW_TABLES, Source, SourceFile, Subset
 from birdcore.store.store import Store
 from birdcore.unicode_names import nfc
 
@@ -92,7 +92,9 @@ def _beside(source: Source, folder: Path) -> Source:
         folder=name,
         layout=source.layout or source.name,
         subsets=tuple(each for each in subsets if each.files),
-        tables={f"{name}/{path}": sha for path, sha in source.tables.items() if path != SAMPLE},
+        tables={
+            f"{name}/{path}": sha for path, sha in source.tables.items() if path not in ROW_TABLES
+        },
         metadata=metadata,
         overrides={f"{name}/{path}": rows for path, rows in source.overrides.items()},
         groups={f"{name}/{path}": group for path, group in source.groups.items()},

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from birdcore.csv_table import Problem
+from birdcore.sources.asked_rows import segment_and_class
 from birdcore.sources.row_names import (
     decides_rows,
     number_and_site,
@@ -12,6 +13,7 @@ from birdcore.sources.row_names import (
     stem_of,
 )
 from birdcore.sources.source import SAMPLE, STAND_INS, Source
+from birdcore.unicode_names import nfc
 
 NO_TEST = "no test soundscape"
 
@@ -28,17 +30,22 @@ def rows_of(source: Source) -> dict[str, str]:
 
 def _by_number_and_site(source: Source) -> bool:
     """Whether rows are called as in 2021, by the first two parts of a soundscape's name."""
-    return source.metadata is not None and source.metadata.row_form == "birds"
+    return source.asked is not None and source.asked.form == "birds"
 
 
 def sample_decides(source: Source) -> bool:
-    """Whether sample_submission.csv says which rows are asked for.
+    """Whether a table, sample_submission.csv or test.csv, says which rows are asked for.
 
     Raises TableError where a row could be that of two soundscapes.
     """
     row_ids, names = source.row_ids, rows_of(source)
-    refuse_one_for_two(str(source.root / SAMPLE), row_ids, names)
+    refuse_one_for_two(str(source.root / table_of_rows(source)), row_ids, names)
     return decides_rows(row_ids, names, _passed_over(source))
+
+
+def table_of_rows(source: Source) -> str:
+    """The table that says which rows a submission has."""
+    return (source.asked.table if source.asked is not None else "") or SAMPLE
 
 
 def soundscape_problems(source: Source) -> list[Problem]:
@@ -48,7 +55,7 @@ def soundscape_problems(source: Source) -> list[Problem]:
 
 def _row_problems(source: Source) -> Iterator[Problem]:
     names, folder = rows_of(source), source.subset("test").name
-    wanted = {stem_of(row) for row in source.row_ids}
+    wanted, table = {stem_of(row) for row in source.row_ids}, table_of_rows(source)
     unused = {PurePosixPath(path).stem: why for path, why in _passed_over(source).items()}
     if not names:
         # Only a competition's folder has a place for them.
@@ -57,13 +64,17 @@ def _row_problems(source: Source) -> Iterator[Problem]:
     if wanted and not sample_decides(source):
         where = "that are predicted" if folder == STAND_INS else f"in {folder}"
         rows = f"the rows are those of the {len(names)} soundscapes {where}"
-        yield Problem("rows of no soundscape that is there", SAMPLE, rows)
+        yield Problem("rows of no soundscape that is there", table, rows)
     else:
         for stem in sorted(wanted - set(names.values())):
             if stem in unused:
-                yield Problem("rows whose soundscape is passed over", SAMPLE, unused[stem])
+                yield Problem("rows whose soundscape is passed over", table, unused[stem])
             else:
-                yield Problem("rows without a soundscape", SAMPLE, stem)
+                yield Problem("rows without a soundscape", table, stem)
+    if source.asked is not None and source.asked.form == "target":
+        asked = {segment_and_class(nfc(row))[1] for row in source.asked.rows}
+        for label in sorted(asked - set(source.labels)):
+            yield Problem("rows of no class", table, f"{label}: no model knows it, they say no")
     for path, name in names.items():
         if name not in (PurePosixPath(path).stem, number_and_site(path)):
             yield Problem("name of two soundscapes", path, f"its rows are called {name}_…")

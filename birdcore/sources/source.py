@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from birdcore.audio.trim import Override
     from birdcore.config import Recipe
     from birdcore.csv_table import Problem
+    from birdcore.sources.asked_rows import AskedRows
     from birdcore.sources.catalog import Catalog, CatalogInput
     from birdcore.sources.tables import Tables
     from birdcore.store.digests import Digester
@@ -108,6 +109,11 @@ class Source:
         return () if self.metadata is None else self.metadata.row_ids
 
     @property
+    def asked(self) -> "AskedRows | None":
+        """What tables say of the rows of a submission; None where the layout has no such table."""
+        return None if self.metadata is None else self.metadata.asked
+
+    @property
     def species(self) -> tuple[str, ...]:
         """Scientific names of the classes, in the taxonomy's order."""
         return () if self.metadata is None else tuple(self.metadata.taxonomy["scientific_name"])
@@ -161,6 +167,10 @@ STAND_INS = "stand_ins"
 """The subset of training soundscapes that are predicted where there are no test ones."""
 SAMPLE = "sample_submission.csv"
 """Names the rows and classes that a submission has."""
+TEST_TABLE = "test.csv"
+"""Names the rows where there is no sample, in folders of 2021 and 2022."""
+ROW_TABLES = (SAMPLE, TEST_TABLE)
+"""Tables that are no matter of training."""
 MAIN = "birdclef"
 """What a round's `data` calls the data folder, of whatever layout."""
 FOLDERS, TABLES = "folders", "tables"

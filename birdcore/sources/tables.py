@@ -6,29 +6,22 @@ not fit is a matter for the catalogue.
 """
 
 from collections.abc import Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 import pandas as pd
 
 from birdcore.csv_table import Problem, TableError, is_there, read_table
+from birdcore.sources.asked_rows import AskedRows, RowForm, read_asked_rows
 from birdcore.sources.birdclef_layout import LAYOUTS, TAXONOMY, BirdclefLayout, layout_of
 from birdcore.sources.label_lists import NO_CLASS, label_list
-from birdcore.sources.source import SAMPLE
 from birdcore.unicode_names import nfc
 
-RowForm: TypeAlias = Literal["classes", "birds", "target"]
-"""What a row of the sample is: a segment with a column for each class; a segment of a soundscape
-that is called by the first two parts of its name, `7019_COR_5` (2021); or a segment and a class,
-`soundscape_453028782_afrsil1_5` (2022)."""
 TRAIN_NEEDS = ("primary_label", "filename")
 TRAIN_TEXT = ("author", "license", "url", "collection", "scientific_name", "common_name", "type")
 TRAIN_NUMBERS = ("rating", "latitude", "longitude")
 NO_NUMBER = frozenset({"", "-", "nan", "none", "no score", "not specified"})
 """How tables say that a rating or coordinate is not known; in lower case."""
-LONG_ROWS: dict[tuple[str, ...], RowForm] = {("birds",): "birds", ("target",): "target"}
-"""Columns beside row_id where a sample has no class columns: of 2021 and 2022."""
 TAXONOMY_TEXT = ("scientific_name", "common_name", "class_name", "inat_taxon_id")
 
 
@@ -38,8 +31,8 @@ class Tables:
     `taxonomy` one for each species.
 
     Both are indexed by the line of the file. `labels` are the classes in the order of the
-    submission's columns, `row_ids` its segments (empty where there is no sample_submission.csv),
-    as it has them; `row_form` is the sample's. All other names are in NFC.
+    submission's columns, `row_ids` its segments (empty where no table says them), as it has them;
+    `asked` is what is known of its rows. All other names are in NFC.
     """
 
     train: pd.DataFrame
@@ -48,35 +41,22 @@ class Tables:
     row_ids: tuple[str, ...]
     problems: tuple[Problem, ...] = ()
     layout: BirdclefLayout = LAYOUTS[0]
-    row_form: RowForm = "classes"
+    asked: AskedRows = field(default_factory=AskedRows)
+
+    @property
+    def row_form(self) -> RowForm:
+        """What a row of the submission is."""
+        return self.asked.form
 
 
 def read_tables(root: Path) -> Tables:
     """The tables of a data folder; raises TableError."""
     layout = layout_of(root)
     train, problems = _train(root, layout)
-    taxonomy_path, sample_path = root / TAXONOMY, root / SAMPLE
+    taxonomy_path, asked = root / TAXONOMY, read_asked_rows(root)
     taxonomy = _taxonomy(taxonomy_path) if is_there(taxonomy_path) else _taxonomy_of(train)
-    read = Tables(train, taxonomy, tuple(taxonomy["primary_label"]), (), problems, layout)
-    if not is_there(sample_path):
-        return read
-    sample = read_table(sample_path, ("row_id",))
-    columns = tuple(c for c in sample.columns if c not in ("row_id", NO_CLASS))
-    if not columns:
-        raise TableError(f"{sample_path}: no class columns beside row_id")
-    _refuse_repeats(sample_path, sample, "row_id")
-    form = LONG_ROWS.get(columns, "classes")
-    rows = tuple(sample["row_id"])
-    if form == "classes":
-        return replace(read, labels=columns, row_ids=rows)
-    segments = (_without_class(row) for row in rows) if form == "target" else rows
-    return replace(read, row_ids=tuple(dict.fromkeys(segments)), row_form=form)
-
-
-def _without_class(row_id: str) -> str:
-    """The segment of `soundscape_453028782_afrsil1_5`: soundscape_453028782_5."""
-    soundscape, _, end = row_id.rpartition("_")
-    return f"{soundscape.rpartition('_')[0] or soundscape}_{end}"
+    labels = asked.labels or tuple(taxonomy["primary_label"])
+    return Tables(train, taxonomy, labels, asked.segments, problems, layout, asked)
 
 
 def _train(root: Path, layout: BirdclefLayout) -> tuple[pd.DataFrame, tuple[Problem, ...]]:

@@ -9,7 +9,7 @@ train. Soundscapes are no part of it: a new one must not change the key of every
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from birdcore.sources.source import LABELLED, SAMPLE, SOURCES, Source
+from birdcore.sources.source import LABELLED, ROW_TABLES, SOURCES, Source
 from birdcore.store.artifact import Metrics, Step
 from birdcore.store.store import Job
 
@@ -27,7 +27,7 @@ def settings_of(source: Source) -> dict[str, Any]:
     """The config of a catalogue's step, as `CatalogSettings` reads it."""
     settings: dict[str, Any] = {
         "layout": source.layout or source.name,
-        "tables": [name for name in source.tables if name != SAMPLE],
+        "tables": [name for name in source.tables if name not in ROW_TABLES],
     }
     # The sample submission gives the classes and their order; its rows are no matter of training.
     given = {
@@ -41,7 +41,7 @@ def settings_of(source: Source) -> dict[str, Any]:
 
 def files_of(source: Source) -> dict[str, Any]:
     """The files that a catalogue's step reads: tables and labelled recordings."""
-    files = {name: sha for name, sha in source.tables.items() if name != SAMPLE}
+    files = {name: sha for name, sha in source.tables.items() if name not in ROW_TABLES}
     for use in LABELLED:
         files |= {file.path: file.sha256 for file in source.subset(use).files}
     return {"files": files, "root": str(source.root)}

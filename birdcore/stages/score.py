@@ -54,6 +54,7 @@ def step(settings: Score, source: Source, submission: Ref) -> Step | None:
 def run(job: Job) -> Metrics:
     import numpy as np
 
+    from birdcore.inference.submission import scored_file
     from birdcore.metrics.files import NothingToScore, score_files
 
     settings = Score.model_validate(job.config)
@@ -62,7 +63,7 @@ def run(job: Job) -> Metrics:
     rounds = [name for name in submission.manifest.inputs if name.startswith(ROUND)]
     names = [name.removeprefix(ROUND) for name in rounds]
     tables = {name: submission / "rounds" / f"{name}.csv" for name in names}
-    tables[ENSEMBLE] = submission / "submission.csv"
+    tables[ENSEMBLE] = scored_file(submission.folder)
     try:
         scores = {
             name: score_files(

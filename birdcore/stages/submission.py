@@ -5,31 +5,40 @@ and rows are those of sample_submission.csv. Where there is none, or its rows ar
 that is there, a row stands for every 5 s of every soundscape (birdcore/sources/row_names.py names
 them). `unheard.parquet` names the rows for which there is no prediction. The recipe's `formats` add
 `predictions.*`, which leave these out.
+
+Where the folder asks for yes and no, as in 2021 and 2022, `submission.csv` has that form, and
+`probabilities.csv` has what it was decided from; rounds are written as probabilities.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from birdcore.config import Predict, defaults_of
+from birdcore.sources.asked_rows import AskedRows, RowForm
 from birdcore.sources.catalog import read_labels
-from birdcore.sources.soundscapes import rows_of, sample_decides
-from birdcore.sources.source import SAMPLE, Source
+from birdcore.sources.soundscapes import rows_of, sample_decides, table_of_rows
+from birdcore.sources.source import Source
 from birdcore.sources.tables import read_tables
 from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job
 
+if TYPE_CHECKING:
+    from birdcore.inference.predictions import Predictions
+    from birdcore.inference.weights import EnsembleWeights
+
 VERSION = 2
-ROUND = "round "
-"""Inputs that are the predictions of a round begin so."""
+ROUND, MODELS = "round ", "models "
+"""Inputs that are the predictions of a round, or its models, begin so."""
 
 
 class Settings(Predict):
-    """What the stage reads: how to smooth, and the names of rows that are no file's stem."""
+    """What the stage reads: how to smooth, names of rows that are no stem, and the rows' form."""
 
     names: dict[str, str] = Field(default_factory=dict)
+    form: RowForm = "classes"
 
 
 def step(
@@ -38,6 +47,7 @@ def step(
     catalog: Ref,
     weights: Ref,
     predictions: Mapping[str, tuple[Ref, ...]],
+    models: Mapping[str, tuple[Ref, ...]] | None = None,
 ) -> Step:
     """The submission of all rounds.
 
@@ -47,6 +57,7 @@ def step(
         catalog: The catalogue, which knows the classes.
         weights: Of the ensemble.
         predictions: Of each round, over all shards.
+        models: Of each round in the ensemble; what they hold out decides between yes and no.
 
     Raises:
         TableError: A row of the sample could be that of two soundscapes.
@@ -61,7 +72,13 @@ def step(
         config["names"] = named
     if settings.formats:
         config |= settings.model_dump(include={"formats", "segment_s"})
-    files = {SAMPLE: source.tables[SAMPLE]} if sample_decides(source) else {}
+    asked = source.asked or AskedRows()
+    if asked.form != "classes":
+        config |= {"form": asked.form, "threshold": settings.threshold}
+        if settings.threshold == "held-out":
+            inputs |= {f"{MODELS}{name}": refs for name, refs in (models or {}).items()}
+    table = table_of_rows(source)
+    files = {table: source.tables[table]} if sample_decides(source) else {}
     root, defaults = str(source.root), defaults_of(settings)
     return Step("submission", VERSION, "submission", config, inputs, files, root, defaults)
 
@@ -71,6 +88,7 @@ def run(job: Job) -> Metrics:
 
     from birdcore.inference.predictions import WRITERS, write_submission
     from birdcore.inference.submission import (
+        PROBABILITIES,
         blended,
         smoothed_members,
         submission_rows,
@@ -86,20 +104,23 @@ def run(job: Job) -> Metrics:
             files = [artifact / "predictions.parquet" for artifact in job.inputs(name)]
             members = smoothed_members(files, classes, settings, settings.names)
             rounds[name.removeprefix(ROUND)] = members
-    ensemble = blended(
-        {
-            f"{name}/{key}": table
-            for name, members in rounds.items()
-            for key, table in members.items()
-        },
-        weights,
-        classes,
-    )
-    row_ids = list(ensemble.index)
-    if SAMPLE in job.step.files:
-        row_ids = list(read_tables(Path(job.step.root)).row_ids)
+    tables = {
+        f"{name}/{key}": table for name, members in rounds.items() for key, table in members.items()
+    }
+    ensemble = blended(tables, weights, classes)
+    asked = read_tables(Path(job.step.root)).asked if job.step.files else AskedRows()
+    row_ids = list(asked.segments if job.step.files else ensemble.index)
     rows, missing = submission_rows(ensemble, row_ids, classes)
-    write_submission(job.folder / "submission.csv", rows)
+    decided: Metrics = {}
+    if settings.form == "classes":
+        write_submission(job.folder / "submission.csv", rows)
+    else:
+        write_submission(job.folder / PROBABILITIES, rows)
+        # A threshold of ranks would hold for no other rows than those that are ranked.
+        probable = blended(tables, weights.as_probabilities(), classes)
+        # Of what was not heard, nothing is said to be there.
+        segments, _ = submission_rows(probable.reindex(row_ids, fill_value=0.0), row_ids, classes)
+        decided = _decide(job, settings, weights.as_probabilities(), segments, asked.rows)
     if settings.formats:
         unheard = set(missing)
         predicted = [row_id for row_id in row_ids if row_id not in unheard]
@@ -112,6 +133,27 @@ def run(job: Job) -> Metrics:
         table = blended(members, equal, classes)
         rows, _ = submission_rows(table, row_ids, classes)
         write_submission(job.folder / "rounds" / f"{name}.csv", rows)
-    table = pd.DataFrame({"row_id": pd.Series(missing, dtype="str")})
-    table.to_parquet(job.folder / "unheard.parquet", index=False)
-    return {"rows": len(row_ids), "classes": len(classes), "unheard": len(missing)}
+    unheard_rows = pd.DataFrame({"row_id": pd.Series(missing, dtype="str")})
+    unheard_rows.to_parquet(job.folder / "unheard.parquet", index=False)
+    return {"rows": len(row_ids), "classes": len(classes), "unheard": len(missing), **decided}
+
+
+def _decide(
+    job: Job,
+    settings: Settings,
+    weights: "EnsembleWeights",
+    segments: "Predictions",
+    rows: Sequence[str],
+) -> Metrics:
+    """Write a submission of yes and no, and say by which threshold."""
+    from birdcore.inference.yes_no import YES_NO, threshold_of
+
+    models = {
+        name.removeprefix(MODELS): [model.folder for model in job.inputs(name)]
+        for name in job.step.inputs
+        if name.startswith(MODELS)
+    }
+    chosen = threshold_of(settings.threshold, settings.form, models, weights)
+    write = YES_NO[settings.form].write
+    yes = write(job.folder / "submission.csv", segments, chosen.value, rows)
+    return {"threshold": chosen.value, "threshold_from": chosen.source, "yes": yes}
