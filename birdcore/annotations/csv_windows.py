@@ -80,15 +80,19 @@ def _labels(table: Table, row: Record, label: str | None, said_of_all: Set[str])
     if recording and not any(cell for name, cell in row.cells.items() if name not in said_of_all):
         yield Row(row.line, 0, 0, recording=recording)
         return
-    start = seconds(table, row, _column(row, START))
-    if (last := _column(row, END)) in row.cells:
-        end = seconds(table, row, last)
-    else:
-        end = start + seconds(table, row, _column(row, LENGTH))
+    start, end = bounds(table, row)
     low, high = _frequency(row, LOW), _frequency(row, HIGH)
     names = [nfc(name).strip() for name in row.cells[label].split(";")] if label else []
     for name in [name for name in names if name] or [""]:
         yield Row(row.line, start, end, name, low, high, recording=recording)
+
+
+def bounds(table: Table, row: Record) -> tuple[float, float]:
+    """Where a row's window begins and ends, in seconds; raises TableError where a time is none."""
+    start = seconds(table, row, _column(row, START))
+    if (last := _column(row, END)) in row.cells:
+        return start, seconds(table, row, last)
+    return start, start + seconds(table, row, _column(row, LENGTH))
 
 
 def _column(row: Record, names: tuple[str, ...]) -> str:

@@ -15,6 +15,7 @@ from birdcore.annotations import (
     hoplite,
     kaleidoscope,
     raven,
+    wide,
 )
 from birdcore.annotations.annotation import Annotated, Annotation, Said, said
 from birdcore.annotations.match import Names
@@ -40,6 +41,7 @@ READERS = {
     "kaleidoscope": Reader(kaleidoscope.fits, kaleidoscope.read),
     "pyha": Reader(kaleidoscope.fits_pyha, kaleidoscope.read),
     "hoplite": Reader(hoplite.fits, hoplite.read),
+    "wide": Reader(wide.fits, wide.read),
     "csv": Reader(csv_windows.fits, csv_windows.read),
     "audacity": Reader(audacity.fits, audacity.read),
     "crowsetta": Reader(crowsetta_formats.fits, crowsetta_formats.read),
@@ -114,7 +116,10 @@ def read_annotations(
 
 def format_of(table: Table, settings: Annotations = AUTO) -> str | None:
     """The name of the format that a table is of: the one that is set, or the first that fits."""
-    formats = READERS if settings.format == "auto" else (settings.format,)
+    formats = tuple(READERS) if settings.format == "auto" else (settings.format,)
+    if settings.format == "auto" and settings.label is not None:
+        # Tables without labels are said to be there: columns of marks beside times are flags.
+        formats = tuple(name for name in formats if name != "wide")
     return next((name for name in formats if READERS[name].fits(table)), None)
 
 

@@ -55,7 +55,12 @@ class Table:
     @cached_property
     def header(self) -> tuple[str, ...]:
         """The cells of its first line that is not blank, as `column_key` spells them."""
-        return tuple(column_key(name) for name in _split(self._first_line))
+        return tuple(map(column_key, self.columns))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The cells of that line as they are written."""
+        return tuple(_split(self._first_line))
 
     @property
     def _first_line(self) -> str:

@@ -15,7 +15,7 @@ class Annotations(Section):
     says nothing."""
 
     format: Literal[
-        "auto", "raven", "audacity", "csv", "kaleidoscope", "pyha", "hoplite", "crowsetta"
+        "auto", "raven", "audacity", "csv", "wide", "kaleidoscope", "pyha", "hoplite", "crowsetta"
     ] = "auto"
     """Whose tables they are; "auto" tells each one by its content. A named format is taken alone:
     tables of other formats are left out, and reported."""
