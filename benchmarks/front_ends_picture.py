@@ -56,8 +56,9 @@ def main(recording: Path, start: float, seconds: float, out: Path) -> None:
         recording, round(seconds * rate), round(start * rate), dtype="float32", always_2d=True
     )
     samples = resample(read.mean(axis=1), rate, 32_000)
-    names = ["mel", *(name for name in FRONT_ENDS if name != "mel")]
-    panels = [panel(samples / np.abs(samples).max(), front_end(name)) for name in names]
+    specs = [front_end("mel"), *(front_end(name) for name in FRONT_ENDS if name != "mel")]
+    peak = np.abs(samples).max()
+    panels = [panel(samples / peak, spec) for spec in specs if not spec.recovers_wave]
     width, height = panels[0].width + GAP, panels[0].height + GAP
     image = Image.new("L", (2 * width, (len(panels) + 1) // 2 * height), 255)
     for place, each in enumerate(panels):

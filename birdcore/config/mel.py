@@ -14,7 +14,7 @@ from birdcore.features.front_end import NAME_KEY, FrontEnd, from_settings, front
 from birdcore.features.mel import PRESETS
 from birdcore.features.stacked import Stacked
 
-FrontEndName: TypeAlias = Literal["mel", "stft", "pcen", "cwt", "superlet"]
+FrontEndName: TypeAlias = Literal["mel", "stft", "pcen", "cwt", "superlet", "wave"]
 """Their classes: `birdcore.features.FRONT_ENDS`."""
 
 OF_ANY = {"features", "preset", "dtype"}
@@ -32,9 +32,10 @@ class Mel(Section):
     frequencies, where fine structure at high ones tells species apart. pcen: a mel over its own
     smoothed past, without what is steady (Wang et al. 2017); nothing is mixed in its power. cwt:
     Morlet wavelets, long at low frequencies and short at high ones. superlet: the geometric mean
-    over short and long ones, sharp in time as the short and in pitch as the long. Each has those of
-    these settings that it knows, also of a preset. Several are the channels of one input: they need
-    the same number of bins."""
+    over short and long ones, sharp in time as the short and in pitch as the long. wave: raw
+    samples, hop_length a frame, for the backbone conv_wave alone; what acts on frequencies does not
+    go with it. Each has those of these settings that it knows, also of a preset. Several are the
+    channels of one input: they need the same number of bins."""
     sample_rate: Count | None = None
     n_fft: Count | None = None
     hop_length: Count | None = None

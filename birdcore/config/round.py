@@ -88,8 +88,9 @@ class Round(TrainSettings):
     """Labelled recordings of the data folder, or those of [xeno_canto] (2nd place 2025) or
     [inaturalist]."""
     backbones: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Names of timm, or `conv_gru` and `transformer_1d`, which read bins as channels of a sequence:
-    `birdflow backbones` lists them, with their speed on this machine."""
+    """Names of timm; or `conv_gru` and `transformer_1d`, which read bins as channels of a sequence,
+    and `conv_wave`, which reads raw samples (mel.features = ["wave"]): `birdflow backbones` lists
+    them, with their speed on this machine."""
     weights: str | None = None
     """A local file of pretrained weights, instead of timm's download."""
     folds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = None

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from birdcore.config.front_end_checks import check_front_end
 from birdcore.config.inaturalist import INaturalist
 from birdcore.config.round import Round
 from birdcore.config.validation_errors import WrongSetting, nearest
@@ -17,21 +18,12 @@ ENSEMBLE = "ensemble"
 """The name of a teacher, and of a member of the ensemble, that is no round."""
 
 
-INSTEAD = {
-    ("mixup", "probability"): "set 0 (it is 0.5 where it is not set)",
-    ("normalise",): 'choose "zscore", "minmax", "bins" or "none"',
-    ("mix_as",): 'choose "replace" or "replace-same", or mix_share = 0',
-    ("annotated", "mix"): 'set 0, or mix_as = "replace"',
-}
-"""What to set where power is needed and there is none; else 0."""
-
-
 def check_rounds(recipe: "Recipe") -> None:
     """Raises WrongSetting for a round that can't be made of what comes before it."""
     _check_names(recipe)
     _check_data(recipe)
     _check_initial_weights(recipe)
-    _check_power(recipe)
+    check_front_end(recipe)
 
 
 def _check_names(recipe: "Recipe") -> None:
@@ -145,35 +137,6 @@ def _check_initial_weights(recipe: "Recipe") -> None:
                     f"must be among the folds of {lacking!r}, from which it starts",
                     "round", index, "folds",
                 )  # fmt: skip
-
-
-def _check_power(recipe: "Recipe") -> None:
-    """Nothing acts on the power of recordings under a front end that does not keep it."""
-    if recipe.mel.spec().recovers_power:
-        return
-    for index, round_config in enumerate(recipe.round):
-        taught = round_config.teacher is not None and round_config.label.source != "clips"
-        mixes = round_config.mix_as == "mix"
-        acts: dict[tuple[str, ...], bool] = {
-            (name, "probability"): getattr(round_config, name).probability > 0
-            for name in ("mixup", "sumix", "background", "noise", "filter", "band")
-        }
-        acts |= {
-            ("gain_db",): round_config.gain_db > 0,
-            ("normalise",): round_config.normalise == "floor",
-            ("mix_as",): taught and mixes and round_config.mix_share > 0,
-            ("annotated", "mix"): round_config.annotated.mix > 0 and mixes,
-        }
-        if on := [key for key, acting in acts.items() if acting]:
-            names = ", ".join(f'"{name}"' for name in recipe.mel.features)
-            others = ", ".join(".".join(key) for key in on[1:])
-            raise WrongSetting(
-                f"does not go with mel.features = [{names}], from which no power can be had back: "
-                f"{INSTEAD.get(on[0], 'set 0')}{f' (the same holds for {others})' * bool(others)}. "
-                "Of the augmentations only reverse, flip_frequency, shift, padding with silence "
-                "and mask go with it",
-                "round", index, *on[0],
-            )  # fmt: skip
 
 
 def _no_round(name: str, rounds: Sequence[str], kind: str = "") -> str:

@@ -18,6 +18,7 @@ __all__ = [
     "spectrogram",
     "stft",
     "superlet",
+    "wave",
     "wavelets",
 ]
 
@@ -27,5 +28,6 @@ FRONT_ENDS = {
     "stft": "birdcore.features.stft:StftSpec",
     "pcen": "birdcore.features.pcen:PcenSpec",
     "superlet": "birdcore.features.superlet:SuperletSpec",
+    "wave": "birdcore.features.wave:WaveSpec",
 }
 """Front ends by name, as module:class; each is imported where it is used first."""

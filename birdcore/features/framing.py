@@ -1,7 +1,7 @@
-"""What front ends have in common that give a frame every hop over a band of frequencies."""
+"""What front ends have in common that give a frame every hop, most over a band of frequencies."""
 
 from collections.abc import Sequence
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -10,24 +10,13 @@ from pydantic import Field, model_validator
 from birdcore.audio.reading import Reading
 
 
-class Framing(Reading):
-    """Frame t is centred on sample `t * hop_length`; bins lie between `f_min` and `f_max`, Hz."""
+class Hopping(Reading):
+    """Frame t is centred on sample `t * hop_length`."""
+
+    recovers_wave: ClassVar[bool] = False
 
     sample_rate: int = Field(default=32000, gt=0)
     hop_length: int = Field(default=512, gt=0)
-    f_min: float = Field(default=0.0, ge=0)
-    f_max: float = 16000.0
-
-    @model_validator(mode="after")
-    def _check_band(self) -> Self:
-        if self.f_min >= self.f_max:
-            raise ValueError(f"f_min {self.f_min:g} Hz is not below f_max {self.f_max:g} Hz")
-        if self.f_max > self.sample_rate / 2:
-            raise ValueError(
-                f"f_max {self.f_max:g} Hz is above half the sample rate "
-                f"({self.sample_rate / 2:g} Hz): lower f_max or raise sample_rate"
-            )
-        return self
 
     @property
     def frame_rate(self) -> float:
@@ -46,6 +35,24 @@ class Framing(Reading):
     def fixed_length(self, seconds: float) -> int:
         """The frames of a segment of `seconds` of the file: 313 for 5 s of config_128."""
         return self.frames(round(seconds * self.sample_rate / self.speed))
+
+
+class Framing(Hopping):
+    """Bins lie between `f_min` and `f_max`, Hz."""
+
+    f_min: float = Field(default=0.0, ge=0)
+    f_max: float = 16000.0
+
+    @model_validator(mode="after")
+    def _check_band(self) -> Self:
+        if self.f_min >= self.f_max:
+            raise ValueError(f"f_min {self.f_min:g} Hz is not below f_max {self.f_max:g} Hz")
+        if self.f_max > self.sample_rate / 2:
+            raise ValueError(
+                f"f_max {self.f_max:g} Hz is above half the sample rate "
+                f"({self.sample_rate / 2:g} Hz): lower f_max or raise sample_rate"
+            )
+        return self
 
 
 def check_window(n_fft: int, hop_length: int) -> None:

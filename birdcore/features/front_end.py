@@ -67,6 +67,10 @@ class FrontEnd(Protocol):
     def recovers_power(self) -> bool:
         """Whether power can be had back from codes, so that recordings can be mixed in power."""
 
+    @property
+    def recovers_wave(self) -> bool:
+        """Whether what is had back are samples, which add as waves do."""
+
     def frames(self, samples: int) -> int:
         """T of a recording of `samples` samples."""
 
@@ -90,7 +94,8 @@ class FrontEnd(Protocol):
 
     def energies(self, blocks: Iterable[Block]) -> Iterator[Floats]:
         """Energies (t, F), float32, of blocks (n,) of one recording, one sample or more; where no
-        power can be had back from codes, values of 0 or more, as a model reads them."""
+        power can be had back from codes, values of 0 or more, as a model reads them, or samples
+        where `recovers_wave`."""
 
     def model_dump(self) -> dict[str, Any]:
         """Its settings."""

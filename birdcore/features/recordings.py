@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from birdcore.features.front_end import FrontEnd
-from birdcore.features.scale import AnyScale, Codes, ValueScale, power_table
+from birdcore.features.scale import AnyScale, Codes, Scale, WaveScale, power_table
 from birdcore.features.shard_reader import Ints, MelShard, read_shards
 
 MEDIAN_CELLS = 1 << 24
@@ -56,9 +56,9 @@ class Recordings:
     ) -> Tensor:
         """Power (B, F, frames) of crops at `offsets` into recordings `rows` (both B,).
 
-        Of a front end that keeps no power these are its values. A recording shorter than the crop
-        is repeated, so that a crop is never mostly padding. `with_floor` adds one frame, the
-        recording's steady noise: whatever is mixed afterwards, in power, mixes the floors alike.
+        Of a front end that keeps no power these are its values or samples. A recording shorter than
+        the crop is repeated, so that a crop is never mostly padding. `with_floor` adds one frame,
+        the recording's steady noise: whatever is mixed afterwards, in power, mixes floors alike.
         """
         steps = torch.arange(frames, device=self.device)
         inside = (offsets[:, None] + steps) % self.lengths[rows][:, None]
@@ -69,11 +69,19 @@ class Recordings:
             return power
         return torch.cat([power, self.floors[rows][:, :, None]], dim=2)
 
+    def loudness(self, frames: Tensor) -> Tensor:
+        """Mean code (B,) of frames (B, T), by their numbers: enough to tell a call from a pause."""
+        codes = self.codes[frames]
+        if isinstance(self.scale, WaveScale):
+            signed = codes.view(torch.int8) if codes.dtype == torch.uint8 else codes
+            codes = signed.float().abs()
+        return codes.float().mean(dim=(1, 2))
+
     def _power_of(self, codes: Tensor) -> Tensor:
         if self.scale.dtype == "uint8":
             # Four times as fast as indexing the table, which takes 64-bit indices only.
             return self._table.index_select(0, codes.flatten().int())
-        if isinstance(self.scale, ValueScale):
+        if not isinstance(self.scale, Scale):
             return codes.float()
         # float16 codes are decibels above the floor.
         decibels = codes.float() + self.scale.floor_db

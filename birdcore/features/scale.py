@@ -21,6 +21,7 @@ Codes = npt.NDArray[np.uint8] | npt.NDArray[np.float16]
 Power = Literal[1, 2]
 
 TOP_CODE = 255
+WAVE_STEPS = 127
 ENOUGH_FOR = 8192
 """Samples of a window up to which one scale holds all energies."""
 
@@ -74,12 +75,26 @@ class ValueScale:
         return self.top / TOP_CODE if self.dtype == "uint8" else 1.0
 
 
-# A dict without `top` is no ValueScale, but one with it would do for a Scale.
-AnyScale: TypeAlias = Annotated[ValueScale | Scale, Field(union_mode="left_to_right")]
+@dataclass(frozen=True)
+class WaveScale:
+    """Samples from -1 to 1.
+
+    uint8: a sign and 127 steps that are finer the smaller a sample is, log(1 + mu |x|) (mu-law,
+    ITU-T G.711), as the byte of an int8. float16: the samples themselves. Code 0 is 0, silence.
+    """
+
+    mu: float
+    dtype: Literal["uint8", "float16"] = "uint8"
+
+
+# A dict without `top` is no ValueScale, and without `mu` no WaveScale; any would do for a Scale.
+AnyScale: TypeAlias = Annotated[ValueScale | WaveScale | Scale, Field(union_mode="left_to_right")]
 
 
 def scale_from(settings: Mapping[str, Any]) -> AnyScale:
     """The scale of these settings, as `dataclasses.asdict` gives them."""
+    if "mu" in settings:
+        return WaveScale(**settings)
     return ValueScale(**settings) if "top" in settings else Scale(**settings)
 
 
@@ -94,12 +109,14 @@ def scale_of_window(n_fft: int, power: Power, dtype: Literal["uint8", "float16"]
 
 
 def encode(energy: Floats, spec_power: Power, scale: AnyScale) -> Codes:
-    """Codes of energies or values >= 0 of any shape, clipped to the scale.
+    """Codes of energies or values >= 0, or of samples, of any shape, clipped to the scale.
 
     Decibels are 10 log10 of power (`spec_power` 2) or 20 log10 of magnitude (1).
 
     Raises ValueError when an energy is not a number.
     """
+    if isinstance(scale, WaveScale):
+        return _wave_codes(energy, scale)
     if isinstance(scale, ValueScale):
         return _as_codes(energy * np.float32(1 / scale.step), scale.top / scale.step, scale.dtype)
     decibels_per_neper = 10.0 * (2 / spec_power) / math.log(10.0)
@@ -110,9 +127,24 @@ def encode(energy: Floats, spec_power: Power, scale: AnyScale) -> Codes:
     return _as_codes(codes, scale.top_code, scale.dtype)
 
 
-def _as_codes(codes: Floats, top: float, dtype: Literal["uint8", "float16"]) -> Codes:
-    if codes.size and np.isnan(codes.min()):
+def _wave_codes(samples: Floats, scale: WaveScale) -> Codes:
+    _check_numbers(samples)
+    samples = samples.clip(-1.0, 1.0)
+    if scale.dtype == "float16":
+        return samples.astype(np.float16)
+    steps = np.log1p(np.abs(samples) * np.float32(scale.mu))
+    steps *= np.float32(WAVE_STEPS / math.log1p(scale.mu))
+    np.rint(steps, out=steps)
+    return np.copysign(steps, samples).astype(np.int8).view(np.uint8)
+
+
+def _check_numbers(values: Floats) -> None:
+    if values.size and np.isnan(values.min()):
         raise ValueError("energies hold values that are not a number: the samples are damaged")
+
+
+def _as_codes(codes: Floats, top: float, dtype: Literal["uint8", "float16"]) -> Codes:
+    _check_numbers(codes)
     np.clip(codes, 0.0, top, out=codes)
     if dtype == "float16":
         return codes.astype(np.float16)
@@ -141,13 +173,15 @@ def power_table(scale: AnyScale) -> Floats:
     """Power of each uint8 code, (256,): `table[codes.long()]` decodes on the device; code 0 is 0.
 
     It is power for magnitude mels, too: decibels mean the same of both. Of a `ValueScale` it is
-    the value.
+    the value, of a `WaveScale` the sample.
 
     Raises ValueError for float16 codes, which have no table.
     """
     if scale.dtype != "uint8":
         raise ValueError("only uint8 codes have a table: decode float16 codes with decode_energy")
     codes = np.arange(TOP_CODE + 1, dtype=np.uint8)
+    if isinstance(scale, WaveScale):
+        return decode_samples(codes, scale)
     if isinstance(scale, ValueScale):
         return decode_values(codes, scale)
     return decode_energy(codes, scale, 2)
@@ -158,3 +192,12 @@ def decode_values(codes: Codes, scale: ValueScale) -> Floats:
     values = codes.astype(np.float32)
     values *= np.float32(scale.step)
     return values
+
+
+def decode_samples(codes: Codes, scale: WaveScale) -> Floats:
+    """Samples, float32, of codes of any shape."""
+    if scale.dtype == "float16":
+        return codes.astype(np.float32)
+    steps = codes.view(np.int8).astype(np.float32)
+    sizes = np.expm1(np.abs(steps) * np.float32(math.log1p(scale.mu) / WAVE_STEPS))
+    return np.copysign(sizes * np.float32(1 / scale.mu), steps)

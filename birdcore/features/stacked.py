@@ -30,6 +30,7 @@ JOIN = "+"
 
 
 ALIKE = {
+    "recovers_wave": "whether they are samples",
     "recovers_power": "whether they keep power",
     "sample_rate": "sample rate",
     "frame_rate": "frames a second",
@@ -107,6 +108,10 @@ class Stacked:
     @property
     def recovers_power(self) -> bool:
         return self.parts[0].recovers_power
+
+    @property
+    def recovers_wave(self) -> bool:
+        return self.parts[0].recovers_wave
 
     def frames(self, samples: int) -> int:
         return self.parts[0].frames(samples)

@@ -2,7 +2,7 @@
 
 What `birdflow backbones` lists: to choose one before a night of training, and to see before a
 competition's time limit whether a model fits it. Speed is that of a whole model (head included) on
-windows of 5 s of the front end config_128, as a multiple of real time.
+windows of 5 s of the front end config_128, or of samples at its rate, as a multiple of real time.
 """
 
 import tempfile
@@ -15,7 +15,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from birdcore.config.front_end_checks import READ_SAMPLES
+from birdcore.features.front_end import FrontEnd
 from birdcore.features.mel import PRESETS
+from birdcore.features.wave import WaveSpec
 from birdcore.inference.engine import ENGINES, cpu_engine
 from birdcore.inference.onnx import export_onnx
 from birdcore.inference.onnx_file import ONNX_FILE
@@ -24,8 +27,8 @@ from birdcore.models.input import InputSpec, save_input
 from birdcore.models.sed import ModelSpec, SedModel, save_model
 
 SUGGESTED = (
-    "conv_gru", "transformer_1d", "mobilenetv3_small_100", "mobilenetv4_conv_small", "hgnetv2_b0",
-    "fastvit_t8", "efficientvit_b0", "resnet10t", "regnety_008", "tf_efficientnet_b0",
+    "conv_gru", "transformer_1d", "conv_wave", "mobilenetv3_small_100", "mobilenetv4_conv_small",
+    "hgnetv2_b0", "fastvit_t8", "efficientvit_b0", "resnet10t", "regnety_008", "tf_efficientnet_b0",
     "tf_efficientnet_b3", "tf_efficientnetv2_b3", "tf_efficientnetv2_s", "eca_nfnet_l0",
     "convnextv2_atto", "vit_tiny_patch16_224", "swinv2_tiny_window16_256", "maxvit_tiny_tf_512",
 )  # fmt: skip
@@ -87,16 +90,16 @@ def figures_of(name: str, by_engine: bool = False) -> BackboneFigures:
         name: of a backbone.
         by_engine: export it and measure the engine for CPUs as well, which takes seconds.
     """
-    mel = PRESETS["config_128"]
-    frames = mel.fixed_length(WINDOW_S)
+    front_end = _front_end(name)
+    bins, frames = front_end.bins, front_end.fixed_length(WINDOW_S)
     try:
-        built = built_frames(name, 1, (mel.bins, frames))
+        built = built_frames(name, 1, (bins, frames))
     except ValueError as error:
         return BackboneFigures(name, reason=str(error))
     classes = tuple(map(str, range(CLASSES)))
-    spec = ModelSpec(backbone=name, classes=classes, n_mels=mel.bins, frames=built)
+    spec = ModelSpec(backbone=name, classes=classes, n_mels=bins, frames=built)
     model = SedModel(spec).eval()
-    batch = torch.randn(BATCH, 1, mel.bins, frames)
+    batch = torch.randn(BATCH, 1, bins, frames)
     with torch.inference_mode():
         width, outputs = model.pooled(batch[:1]).shape[1:]
         torch_speed = _speed(model, batch)
@@ -105,10 +108,14 @@ def figures_of(name: str, by_engine: bool = False) -> BackboneFigures:
         width,
         round(sum(weight.numel() for weight in model.backbone.parameters()) / 1e6, 2),
         round(outputs / WINDOW_S, 2),
-        built is None or _takes_others(name, mel.bins, frames),
+        built is None or _takes_others(name, bins, frames),
         torch_speed,
         _engine_speed(model, spec, batch) if by_engine else None,
     )
+
+
+def _front_end(name: str) -> FrontEnd:
+    return WaveSpec() if name in READ_SAMPLES else PRESETS["config_128"]
 
 
 def _takes_others(name: str, bins: int, frames: int) -> bool:
@@ -120,7 +127,7 @@ def _takes_others(name: str, bins: int, frames: int) -> bool:
 
 
 def _engine_speed(model: SedModel, spec: ModelSpec, batch: Tensor) -> float:
-    mel = PRESETS["config_128"]
+    mel = _front_end(spec.backbone)
     input_spec = InputSpec(
         mel=mel, scale=mel.scale("uint8"), frames=batch.shape[3], normalise="zscore", top_db=80.0
     )

@@ -16,9 +16,17 @@ from birdcore.audio.decode import Rejected, decode
 from birdcore.audio.resample import resample
 from birdcore.audio.trim import trim
 from birdcore.features.front_end import FrontEnd, encode_recording, length_and_peak
-from birdcore.features.scale import AnyScale, Codes, ValueScale, decode_db, decode_values
+from birdcore.features.scale import (
+    AnyScale,
+    Codes,
+    ValueScale,
+    WaveScale,
+    decode_db,
+    decode_samples,
+    decode_values,
+)
 from birdcore.features.shard_reader import MelShard
-from birdcore.report.clips import excerpt, picture, write_sound
+from birdcore.report.clips import excerpt, picture, picture_of_samples, write_sound
 from birdcore.report.evaluation import Evaluation
 from birdcore.report.inputs import ReportInputs
 from birdcore.store.artifact import Artifact
@@ -144,6 +152,8 @@ def _example(
 def _picture(codes: Codes, spec: FrontEnd, scale: AnyScale) -> str:
     """Codes (frames, bins) as a `data:` URL; of several channels the first."""
     first = codes[:, : spec.bins // spec.input_channels]
+    if isinstance(scale, WaveScale):
+        return picture_of_samples(decode_samples(first, scale).ravel(), spec.sample_rate)
     if isinstance(scale, ValueScale):
         return picture(decode_values(first, scale))
     return picture(decode_db(first, scale))

@@ -3,8 +3,9 @@
 `draw_...` functions take a `torch.Generator` and return parameters on its device; the others move
 them to the devices of spectrograms and labels, which may differ. Spectrograms are mel power
 (B, F, T): powers of uncorrelated sounds add on average, so mixing comes before decibels and
-normalisation. Labels are (B, K) in 0 to 1. `partner` (B,) is the sample of the batch that is mixed
-in.
+normalisation. Waves (B, samples of a frame, T) add exactly: where `domain` is "wave" their gains
+are roots of those of power. Labels are (B, K) in 0 to 1. `partner` (B,) is the sample of the batch
+that is mixed in.
 
     >>> generator = torch.Generator().manual_seed(0)
     >>> power, labels = torch.rand(4, 64, 100), torch.eye(4)
@@ -20,6 +21,8 @@ import torch
 from torch import Generator, Tensor
 
 LabelMix = Literal["soft", "max", "add"]
+Domain = Literal["power", "wave"]
+"""What sounds are."""
 
 
 def draw_mixup(
@@ -53,22 +56,28 @@ def draw_partner(batch: int, generator: Generator) -> Tensor:
 
 
 def mixup(
-    power: Tensor, labels: Tensor, lam: Tensor, partner: Tensor, how: LabelMix
+    power: Tensor,
+    labels: Tensor,
+    lam: Tensor,
+    partner: Tensor,
+    how: LabelMix,
+    domain: Domain = "power",
 ) -> tuple[Tensor, Tensor]:
     """MixUp in power: lam of each sample and 1 - lam of its partner.
 
     Args:
-        power: (B, F, T).
+        power: (B, F, T), or waves.
         labels: (B, K) in 0 to 1.
         lam: weights (B,); .5 is the sum of two waves, up to a gain.
         partner: (B,).
         how: how labels are mixed, see `mix_labels`.
+        domain: of the sounds.
 
     Returns:
-        Power and labels of the mixes.
+        Sounds and labels of the mixes.
     """
     other = power[partner.to(power.device)]
-    mixed = torch.lerp(other, power, lam.to(power)[:, None, None])
+    mixed = _weighted(other, power, lam.to(power)[:, None, None], domain)
     return mixed, mix_labels(labels, labels[partner.to(labels.device)], lam, how)
 
 
@@ -90,19 +99,42 @@ def mix_labels(labels: Tensor, other: Tensor, lam: Tensor, how: LabelMix) -> Ten
 
 
 def mix_constant(
-    power: Tensor, other: Tensor, weight: float = 0.5, *, match_power: bool = False
+    power: Tensor,
+    other: Tensor,
+    weight: float = 0.5,
+    *,
+    match_power: bool = False,
+    domain: Domain = "power",
 ) -> Tensor:
-    """1 - `weight` of power (B, F, T) and `weight` of other (B, F, T).
+    """1 - `weight` of power (B, F, T) and `weight` of other (B, F, T), or of the power of waves.
 
     So 1st place 2025 mixes each labelled clip with a pseudo-labelled chunk; the labels go
     through `mix_labels`. `match_power` first brings `other` to the sample's mean power, unless
     one of the two is silent.
     """
     if match_power:
-        mean, other_mean = (x.mean(dim=(1, 2), keepdim=True) for x in (power, other))
+        mean, other_mean = (mean_power(x, domain) for x in (power, other))
         audible = (mean > 0) & (other_mean > 0)
-        other = other * torch.where(audible, mean / other_mean, 1.0)
-    return torch.lerp(power, other, weight)
+        other = other * gain_of(torch.where(audible, mean / other_mean, 1.0), domain)
+    return _weighted(power, other, weight, domain)
+
+
+def mean_power(sounds: Tensor, domain: Domain) -> Tensor:
+    """The mean power (B, 1, 1) of each of sounds (B, F, T)."""
+    power = sounds.square() if domain == "wave" else sounds
+    return power.mean(dim=(1, 2), keepdim=True)
+
+
+def gain_of(power_gain: Tensor, domain: Domain) -> Tensor:
+    """What sounds are multiplied by so that their power has this gain."""
+    return power_gain.sqrt() if domain == "wave" else power_gain
+
+
+def _weighted(sounds: Tensor, other: Tensor, weight: Tensor | float, domain: Domain) -> Tensor:
+    """1 - `weight` of the power of sounds and `weight` of that of other."""
+    if domain == "power":
+        return torch.lerp(sounds, other, weight)
+    return (1 - weight) ** 0.5 * sounds + weight**0.5 * other
 
 
 def draw_sumix(
@@ -123,14 +155,14 @@ def sumix(
     labels: Tensor,
     gains_db: Tensor,
     partner: Tensor,
-    domain: Literal["wave", "power"],
+    domain: Domain,
 ) -> tuple[Tensor, Tensor]:
     """Sumix (13th place 2025): the sum of each sample and its partner, each at its own gain.
 
     On mel power it equals the sum of waves on average, for uncorrelated sounds.
 
     Args:
-        sounds: waves (B, samples) or power (B, F, T).
+        sounds: waves (B, ...) or power (B, F, T).
         labels: (B, K); a mix has the maximum of both.
         gains_db: of sample and partner (B, 2).
         partner: (B,).
@@ -139,7 +171,7 @@ def sumix(
     Returns:
         Sounds and labels of the mixes.
     """
-    gains = 10.0 ** (gains_db.to(sounds) / (20.0 if domain == "wave" else 10.0))
+    gains = gain_of(10.0 ** (gains_db.to(sounds) / 10.0), domain)
     gain, partner_gain = (g.reshape(-1, *[1] * (sounds.ndim - 1)) for g in gains.unbind(dim=1))
     mixed = gain * sounds + partner_gain * sounds[partner.to(sounds.device)]
     both = torch.maximum(labels, labels[partner.to(labels.device)])
@@ -147,10 +179,16 @@ def sumix(
     return mixed, torch.where(alone, labels, both)
 
 
-def random_gain(power: Tensor, low_db: float, high_db: float, generator: Generator) -> Tensor:
-    """Every sample of power (B, F, T) louder or softer by a uniform draw in dB."""
+def random_gain(
+    power: Tensor,
+    low_db: float,
+    high_db: float,
+    generator: Generator,
+    domain: Domain = "power",
+) -> Tensor:
+    """Every sample of power (B, F, T), or wave, louder or softer by a uniform draw in dB."""
     gain_db = draw_uniform((power.shape[0], 1, 1), low_db, high_db, generator)
-    return power * (10.0 ** (gain_db / 10.0)).to(power)
+    return power * gain_of(10.0 ** (gain_db / 10.0), domain).to(power)
 
 
 def spec_augment(

@@ -11,6 +11,7 @@ from torch.nn.functional import avg_pool1d
 
 from birdcore.config.augment import Background
 from birdcore.features.recordings import Recordings
+from birdcore.training.augment import Domain, gain_of, mean_power
 from birdcore.training.data import CropSampling, draw_offsets
 
 QUIETEST = 0.2
@@ -29,20 +30,22 @@ def add_background(
     crops: CropSampling,
     rng: Generator,
     noise: Generator,
+    domain: Domain = "power",
 ) -> Tensor:
     """Clips over random background, at a random signal-to-noise ratio of their mean powers.
 
     Args:
-        power: clips (B, M, T), or T + 1 with the floor.
+        power: clips (B, M, T), or T + 1 with the floor; or waves, over segments alone.
         soundscapes: what the background is taken from.
         quiet: rows and first frames of `quiet_segments`, where only those are used.
         settings: probability, source and range of the signal-to-noise ratio in dB.
         crops: length of crops.
         rng: on the CPU.
         noise: on the device of the batch.
+        domain: of clips and background.
 
     Returns:
-        Power of the shape given.
+        Sounds of the shape given.
     """
     batch = len(power)
     rows = torch.randint(len(soundscapes.names), (batch,), generator=rng).to(soundscapes.device)
@@ -59,8 +62,9 @@ def add_background(
     snr_db = torch.rand(batch, 1, 1, generator=rng) * (high - low) + low
     chosen = torch.rand(batch, 1, 1, generator=rng) < settings.probability
     gain = torch.where(chosen, 10 ** (-snr_db / 10), 0.0).to(power)
-    mean, mean_background = (x.mean(dim=(1, 2), keepdim=True) for x in (power, background))
-    return power + gain * (mean / mean_background.clamp_min(1e-12)) * background
+    mean, mean_background = (mean_power(x, domain) for x in (power, background))
+    gain = gain * (mean / mean_background.clamp_min(1e-12))
+    return power + gain_of(gain, domain) * background
 
 
 def _steady_noise(floors: Tensor, crops: CropSampling, generator: Generator) -> Tensor:

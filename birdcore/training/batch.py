@@ -15,7 +15,7 @@ from birdcore.config.training import TrainSettings
 from birdcore.features.front_end import FrontEnd
 from birdcore.features.stacked import bins_of_first
 from birdcore.training import distort
-from birdcore.training.augment import random_gain
+from birdcore.training.augment import Domain, random_gain
 from birdcore.training.background import add_background
 from birdcore.training.data import CropSampling, draw_offsets
 from birdcore.training.frames import FrameTargets, rendered, untimed
@@ -27,7 +27,7 @@ from birdcore.training.training_set import TrainingSet
 class Batch(NamedTuple):
     """Crops with what the loss needs.
 
-    power: (B, M, T), or T + 1 frames where the last is the recording's steady noise.
+    power: (B, M, T), or T + 1 frames where the last is the recording's steady noise; or waves.
     labels: (B, K) in 0 to 1, or embeddings (B, D).
     mask: (B, K), which labels count; None: all of them.
     mixed: labels of the clips mixed in, where those have a loss of their own.
@@ -67,6 +67,7 @@ def make_batch(
         The batch on the device of the training set's clips.
     """
     noise = noise or rng
+    domain: Domain = "wave" if data.clips.spec.recovers_wave else "power"
     items, rows = rows, data.rows_of(rows)
     rows_on_device = rows.to(data.clips.device)
     if offsets is None:
@@ -89,19 +90,28 @@ def make_batch(
         frames = _frames(data, items, offsets.cpu(), numbers.cpu(), labels, mask, crops.cells)
     if data.background is not None and data.background.names:
         power = add_background(
-            power, data.background, data.quiet, settings.background, crops, rng, noise
+            power, data.background, data.quiet, settings.background, crops, rng, noise, domain
         )
     if data.segments is not None or data.companions is not None:
         power, labels, mask, frames = mix_with_chunks(
-            power, labels, data.segments, data.companions, settings, crops, rng, mask, frames
+            power,
+            labels,
+            data.segments,
+            data.companions,
+            settings,
+            crops,
+            rng,
+            mask,
+            frames,
+            domain,
         )
     voters = _voters(data, items)
     power, labels, mask, mixed, frames = mix_within_batch(
-        power, labels, mask, settings.mixup, settings.sumix, rng, frames, voters
+        power, labels, mask, settings.mixup, settings.sumix, rng, frames, voters, domain
     )
     power = _add_noise(power, data.clips.spec, crops, settings.noise, noise)
     if settings.gain_db:
-        power = random_gain(power, -settings.gain_db, settings.gain_db, noise)
+        power = random_gain(power, -settings.gain_db, settings.gain_db, noise, domain)
     device = power.device
     if mask is not None:
         mask = mask.to(device)

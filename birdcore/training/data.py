@@ -153,10 +153,10 @@ def _usable(recordings: Recordings, rows: Tensor, crops: CropSampling) -> Tensor
 
 
 def _level(recordings: Recordings, rows: Tensor, offsets: Tensor, frames: int) -> Tensor:
-    """Mean code (B,) of every eighth frame: enough to tell a call from a pause."""
+    """Loudness (B,) of every eighth frame."""
     steps = torch.arange(0, frames, 8, device=recordings.device)
     inside = (offsets[:, None] + steps) % recordings.lengths[rows][:, None]
-    return recordings.codes[recordings.starts[rows][:, None] + inside].float().mean(dim=(1, 2))
+    return recordings.loudness(recordings.starts[rows][:, None] + inside)
 
 
 def batches(rows: Tensor, size: int) -> Iterator[Tensor]:

@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 
 from birdcore.config.augment import Mixup, Sumix
 from birdcore.config.training import TrainSettings
-from birdcore.training.augment import draw_mixup, draw_sumix, mix_constant, mixup, sumix
+from birdcore.training.augment import Domain, draw_mixup, draw_sumix, mix_constant, mixup, sumix
 from birdcore.training.companions import Companions, teachers_chunks
 from birdcore.training.data import CropSampling
 from birdcore.training.frames import FrameTargets
@@ -41,6 +41,7 @@ def mix_with_chunks(
     rng: Generator,
     known: Tensor | None = None,
     frames: FrameTargets | None = None,
+    domain: Domain = "power",
 ) -> tuple[Tensor, Tensor, Tensor, FrameTargets | None]:
     """Mix clips with pseudo-labelled segments or annotated ones, or replace them (`mix_as`).
 
@@ -48,7 +49,7 @@ def mix_with_chunks(
     itself has the class.
 
     Args:
-        power: clips (B, M, T), or T + 1 with the floor.
+        power: clips (B, M, T), or T + 1 with the floor; or their waves.
         labels: (B, K) in 0 to 1, on the CPU.
         segments: what a teacher labelled, if there is one.
         companions: annotated segments, of which `annotated.mix` of the mixes are; at least one of
@@ -58,6 +59,7 @@ def mix_with_chunks(
         rng: on the CPU.
         known: which labels of the clips count (B, K); None: all of them.
         frames: what is known of their moments, where `crops.cells` is set.
+        domain: of clips and chunks.
 
     Returns:
         Power, labels, a mask (B, K) of the labels that count, and the moments.
@@ -77,7 +79,13 @@ def mix_with_chunks(
     assert chunks is not None
     chosen &= chunks.found
     if settings.mix_as == "mix":
-        mixed = mix_constant(power, chunks.power, settings.mix, match_power=settings.match_power)
+        mixed = mix_constant(
+            power,
+            chunks.power,
+            settings.mix,
+            match_power=settings.match_power,
+            domain=domain,
+        )
         mixed_labels = torch.maximum(labels, chunks.labels)
         counts = chunks.mask | (labels > 0)
         if known is not None:
@@ -107,6 +115,7 @@ def mix_within_batch(
     rng: Generator,
     frames: FrameTargets | None = None,
     voters: Tensor | None = None,
+    domain: Domain = "power",
 ) -> tuple[Tensor, Tensor, Tensor | None, MixedTargets | None, FrameTargets | None]:
     """MixUp and Sumix between the clips of a batch.
 
@@ -115,7 +124,7 @@ def mix_within_batch(
     2025).
 
     Args:
-        power: clips (B, M, T).
+        power: clips (B, M, T), or their waves.
         labels: (B, K) in 0 to 1, on the CPU.
         mask: (B, K), which labels count; None: all of them.
         mixup_settings: off at probability 0.
@@ -123,6 +132,7 @@ def mix_within_batch(
         rng: on the CPU.
         frames: what is known of the clips' moments, where frames train.
         voters: how many people the labels are of (B,), for those of a second loss.
+        domain: of the clips.
 
     Returns:
         Power, labels, mask, the targets of a second loss, if there is one, and the moments.
@@ -139,13 +149,13 @@ def mix_within_batch(
         )
         if mixup_settings.labels == "losses":
             share = 1 - float(lam[0])
-            power, _ = mixup(power, labels, lam[:1].expand_as(lam), partner, "soft")
+            power, _ = mixup(power, labels, lam[:1].expand_as(lam), partner, "soft", domain)
             others = None if frames is None else frames.at(partner)
             of_partner = None if mask is None else mask[partner]
             people = None if voters is None else voters[partner]
             second = MixedTargets(share, labels[partner], of_partner, others, people)
         else:
-            power, labels = mixup(power, labels, lam, partner, mixup_settings.labels)
+            power, labels = mixup(power, labels, lam, partner, mixup_settings.labels, domain)
             mask = None if mask is None else mask & (mask[partner] | (lam == 1)[:, None])
             if frames is not None:
                 frames = mixed_frames(frames, frames.at(partner), lam, mixup_settings.labels)
@@ -154,7 +164,7 @@ def mix_within_batch(
         gains, partner = draw_sumix(
             len(power), (-gain_db, gain_db), rng, probability=sumix_settings.probability
         )
-        power, labels = sumix(power, labels, gains, partner, "power")
+        power, labels = sumix(power, labels, gains, partner, domain)
         if mask is not None:
             mask = mask & (mask[partner] | gains[:, 1].isneginf()[:, None])
         if frames is not None:

@@ -83,3 +83,32 @@ def test_pcen_trains_with_what_needs_no_power(
     recording = next((tiny_data / "test_soundscapes").glob("*.ogg"))
     table = load_model(model.folder, "torch").predict(recording)
     assert table.drop(columns=["recording", "start", "end"]).to_numpy().std() > 0
+
+
+def test_samples_train_export_and_predict(one_round: Path, tiny_data: Path, tmp_path: Path) -> None:
+    before, _, rest = one_round.read_text().partition("[mel]")
+    recipe = tmp_path / "wave.toml"
+    after = rest.partition("\n[")[2]
+    recipe.write_text(f'{before}[mel]\nfeatures = ["wave"]\nhop_length = 1024\n\n[{after}')
+    settings = [
+        'round.0.backbones=["conv_wave"]', "round.0.mask.frequency_masks=0", "round.0.epochs=2",
+        "round.0.sumix.probability=0.5", "round.0.gain_db=3", "round.0.loud_crops=0.5",
+        "round.0.background.probability=0.5", 'round.0.background.source="soundscapes"',
+        "round.0.shift.probability=0.5", "round.0.padding.probability=0.5", "export.onnx=true",
+    ]  # fmt: skip
+    found = made(recipe, settings, tiny_data, Store(tmp_path / "store"))
+    shard = MelShard.open(found["mel"] / "mel.parquet")
+    assert (shard.spec.name, shard.spec.bins) == ("wave", 1024)
+    assert found["export"].manifest.metrics["difference"] < 1e-4
+    table = pd.read_csv(found["submission"] / "submission.csv")
+    assert table.drop(columns="row_id").to_numpy().std() > 0
+    assert "<img" in next(found["report"].folder.glob("*.html")).read_text()
+
+    folder = found["train"].folder
+    assert load_input(folder).shape[:2] == (1, 1024)
+    recording = next((tiny_data / "test_soundscapes").glob("*.ogg"))
+    by_torch = load_model(folder, "torch").predict(recording)
+    by_engine = load_model(found["export"].folder).predict(recording)
+    pd.testing.assert_frame_equal(by_torch, by_engine, atol=1e-4)
+    with pytest.raises(ValueError, match="has no front end 'wave': only mel is exported"):
+        write_bundle(run_of(folder, tmp_path / "run"), tmp_path / "bundle")

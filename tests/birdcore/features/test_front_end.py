@@ -38,6 +38,7 @@ class Loudness(Reading):
     input_channels: ClassVar[int] = 1
     power: ClassVar[Literal[1, 2]] = 2
     recovers_power: ClassVar[bool] = False
+    recovers_wave: ClassVar[bool] = False
     sample_rate: int = 8_000
     hop: int = 80
 
@@ -97,7 +98,7 @@ def test_settings_of_another_front_end_name_it(listed: Loudness) -> None:
 
 def test_unknown_front_end_is_refused() -> None:
     with pytest.raises(
-        ValueError, match="no front end 'cepstrum': there is cwt, mel, stft, pcen, superlet"
+        ValueError, match="no front end 'cepstrum': there is cwt, mel, stft, pcen, superlet, wave"
     ):
         from_settings({"front_end": "cepstrum"})
 

@@ -171,3 +171,39 @@ def test_masks_hide_the_same_frequencies_in_all_channels() -> None:
     assert torch.equal(got.flatten(1, 2), got.flatten(1, 2)[:, nearest])
     one = augment.spec_augment(x[:, :1], 4, 5, 2, 1, seeded())
     assert torch.equal(one[:, 0], got[:, 0])
+
+
+def correlated_nowhere(batch: int) -> Tensor:
+    """Waves (batch, 8, 4096) of different levels, which add in power but for 2 %."""
+    waves = torch.randn(batch, 8, 4096, generator=seeded(4))
+    return waves * torch.linspace(0.2, 2.0, batch)[:, None, None]
+
+
+def test_what_mixes_waves_has_the_power_of_what_mixes_powers() -> None:
+    waves, labels = correlated_nowhere(6), torch.rand(6, 4, generator=seeded(2))
+    powers = waves.square()
+    lam = torch.tensor([1.0, 0.5, 0.25, 1.0, 0.9, 0.0])
+    partner = augment.draw_partner(6, seeded())
+
+    def mixes(sounds: Tensor, domain: augment.Domain) -> list[Tensor]:
+        other = sounds.roll(1, 0)
+        return [
+            augment.mixup(sounds, labels, lam, partner, "max", domain)[0],
+            augment.mix_constant(sounds, other, 0.3, domain=domain),
+            augment.mix_constant(sounds, other, 0.3, match_power=True, domain=domain),
+            augment.random_gain(sounds, -6.0, 6.0, seeded(), domain),
+        ]
+
+    for wave, power in zip(mixes(waves, "wave"), mixes(powers, "power"), strict=True):
+        found = augment.mean_power(wave, "wave")
+        torch.testing.assert_close(found, augment.mean_power(power, "power"), rtol=0.03, atol=0)
+
+
+def test_waves_mix_by_amplitudes(labels: Tensor) -> None:
+    """By hand: a half of the power of each is the sum over the root of two."""
+    waves = correlated_nowhere(6)
+    lam, partner = torch.full((6,), 0.5), augment.draw_partner(6, seeded())
+    mixed, _ = augment.mixup(waves, labels, lam, partner, "max", "wave")
+    torch.testing.assert_close(mixed, (waves + waves[partner]) / 2**0.5)
+    alone, _ = augment.mixup(waves, labels, torch.ones(6), partner, "max", "wave")
+    assert torch.equal(alone, waves)

@@ -3,10 +3,13 @@
 import numpy as np
 import torch
 
+from birdcore.config.augment import Background
 from birdcore.features.mel import MelSpec
 from birdcore.features.recordings import Recordings
 from birdcore.features.scale import Scale, encode
-from birdcore.training.background import QUIETEST, STEPS, quiet_segments
+from birdcore.features.wave import WaveSpec
+from birdcore.training.background import QUIETEST, STEPS, add_background, quiet_segments
+from birdcore.training.data import CropSampling
 
 SPEC = MelSpec(n_mels=10)
 FRAMES = 100
@@ -41,3 +44,17 @@ def test_a_soundscape_shorter_than_a_piece_is_one_piece() -> None:
     rows, offsets = quiet_segments(soundscapes([30, 1, 100], [[], [], []]), FRAMES)
     assert rows.tolist() == [0, 1, 2]
     assert offsets.tolist() == [0, 0, 0]
+
+
+def test_waves_are_laid_under_waves_at_their_ratio() -> None:
+    spec = WaveSpec(hop_length=50)
+    rng = torch.Generator().manual_seed(0)
+    noise = torch.rand(400, 50, generator=rng) - 0.5
+    codes = torch.from_numpy(encode(noise.numpy(), 1, spec.scale()))
+    starts, lengths = torch.tensor([0]), torch.tensor([400])
+    under = Recordings(("s",), codes, starts, lengths, spec, spec.scale())
+    clips = 0.1 * torch.randn(3, 50, 200, generator=rng)
+    settings = Background(probability=1.0, source="soundscapes", snr_db=(10.0, 10.0))
+    laid = add_background(clips, under, None, settings, CropSampling(200), rng, rng, "wave")
+    ratio = clips.square().mean(dim=(1, 2)) / (laid - clips).square().mean(dim=(1, 2))
+    torch.testing.assert_close(ratio, torch.full((3,), 10.0), rtol=1e-3, atol=0)
