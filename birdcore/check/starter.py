@@ -9,15 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from birdcore.audio.header import Header
+from birdcore.audio.reading import time_expansion
 from birdcore.check.facts import ClassFacts, Groups
 from birdcore.check.machine import Machine
 from birdcore.check.reading import Reading
 from birdcore.config.suggested_front_end import ULTRASONIC, suggest_front_end
 from birdcore.sources.source import MAIN, TABLES
-from birdcore.taxa import AVES, group_of_class
+from birdcore.taxa import AVES, CHIROPTERA, group_of, group_of_class
 from birdcore.text import first_of, plain_text
 
 BIG_ENOUGH = 6 * 2**30
@@ -28,6 +29,10 @@ NO_GROUPS = "no table names groups (classes.csv, column group)"
 ULTRASONIC_CROP_S = 1.0
 """Bats call for milliseconds, several times a second."""
 SHORTEST_CROP_S = 0.5
+USUAL_EXPANSION = 10.0
+"""Times slower than life: what recorders of bats wrote before they wrote hundreds of kHz."""
+LOOKED_AT = 200
+"""Files of which metadata is read."""
 MOST_FOLDS = 5
 MOST_REPEATS = 30
 MANY = 2_000
@@ -85,8 +90,9 @@ def starter_recipe(
         assumed = f"{first_of(sorted(taxa), 3)}, by the names of classes: {NO_GROUPS}"
     elif not taxa:
         assumed = f"birds: {NO_GROUPS}"
-    mel = _mel(used or list(headers.values()), taxa, base)
-    crop_s = _crop(used, mel["sample_rate"], base)
+    expansion = _expansion(reading, headers, taxa)
+    mel = _mel(used or list(headers.values()), taxa, base, expansion.speed)
+    crop_s = _crop(used, mel["sample_rate"], base, expansion.speed)
     many = f"{len(classes)} {'class' if len(classes) == 1 else 'classes'}"
     name = plain_text(reading.source.root.name)
     lines = [
@@ -104,12 +110,13 @@ def starter_recipe(
     rates = Counter(header.rate for header in used)
     lines += ["", f"# For {plain_text(assumed)}; recordings of {_rates(rates)}.", "[mel]"]
     lines += [f"{key} = {value}" for key, value in mel.items()]
+    lines += expansion.lines
     lines += _folds(classes, groups, base)
     lines += _train(len(used), crop_s, base, soundscapes=soundscapes)
     if base is LARGE and memory < ROOMY:
         lines.append(f"batch = {SMALL_BATCH}")
     lines += ["", "[[round]]", 'name = "supervised"', f"epochs = {_epochs(len(used), base)}"]
-    if crop_s < SMALL.crop_s:
+    if crop_s < SMALL.crop_s or crop_s > base.crop_s:
         lines += ["", "[predict]", f"step_s = {crop_s / 2:g}  # half a window"]
     return "\n".join(lines) + "\n"
 
@@ -136,9 +143,37 @@ def _epochs(recordings: int, base: _Base) -> int:
     return min(base.epochs, max(least, fewer))
 
 
-def _mel(headers: Sequence[Header], taxa: set[str], base: _Base) -> dict[str, Any]:
+class _Expansion(NamedTuple):
+    """How many times slower than life recordings are, and the lines of [mel] that say it."""
+
+    speed: float = 1.0
+    lines: tuple[str, ...] = ()
+
+
+def _expansion(reading: Reading, headers: Mapping[str, Header], taxa: set[str]) -> _Expansion:
+    """Time expansion: what files say of themselves, or what a rate too low for bats makes likely.
+
+    Only files of a rate below `ULTRASONIC` are opened: the others are as fast as life.
+    """
+    assert reading.source is not None
+    slow = [path for path, header in headers.items() if header.rate < ULTRASONIC]
+    if len(slow) < len(headers) or not slow:
+        return _Expansion()
+    said = {time_expansion(reading.source.root / path) for path in slow[:LOOKED_AT]}
+    if len(said) == 1 and said != {1.0}:
+        return _Expansion(said.pop(), ('speed = "auto"  # as their GUANO chunks say (TE)',))
+    if {group_of(taxon) for taxon in taxa} == {CHIROPTERA}:
+        return _Expansion(
+            USUAL_EXPANSION,
+            (f"speed = {USUAL_EXPANSION:g}  # assumed: at their rate bats are heard slowed down",),
+        )
+    return _Expansion()
+
+
+def _mel(headers: Sequence[Header], taxa: set[str], base: _Base, speed: float) -> dict[str, Any]:
     """Front end settings; on a CPU with half the bins and half the frames."""
-    suggested = suggest_front_end(Counter(header.rate for header in headers), taxa)
+    rates = Counter(round(header.rate * speed) for header in headers)
+    suggested = suggest_front_end(rates, taxa)
     mel = suggested.model_dump(
         include={"sample_rate", "n_fft", "hop_length", "n_mels", "f_min", "f_max"}
     )
@@ -147,9 +182,10 @@ def _mel(headers: Sequence[Header], taxa: set[str], base: _Base) -> dict[str, An
     return mel
 
 
-def _crop(headers: Sequence[Header], sample_rate: int, base: _Base) -> float:
-    """As long as the base's crops, unless most recordings are shorter or the calls are."""
-    longest = ULTRASONIC_CROP_S if sample_rate >= ULTRASONIC else base.crop_s
+def _crop(headers: Sequence[Header], sample_rate: int, base: _Base, speed: float) -> float:
+    """As long as the base's crops, unless most recordings are shorter or the calls are; in seconds
+    of the files."""
+    longest = ULTRASONIC_CROP_S * speed if sample_rate >= ULTRASONIC else base.crop_s
     lengths = [header.seconds for header in headers if header.seconds]
     typical = median(lengths) if lengths else longest
     return min(longest, max(SHORTEST_CROP_S, int(typical * 2) / 2))

@@ -93,6 +93,10 @@ def _complete(given: CatalogInput, found: Annotated, data: Data) -> list[Stretch
         for name in sorted(whole & given.audio.keys())
         for annotator in sorted(people.get(name, {""}))
     ]
+    # Rows of noise are in the annotations as well, so that one thing is said twice. Neither can go:
+    # stretches are what validation takes its windows from and add up where windows touch, which
+    # labels do not; and without the rows, the table of every such folder, and so all that is made
+    # of it, would be another.
     ends: dict[tuple[str, str], float] = {}
     for each in found.annotations:
         if each.kind != "absent" or each.label != EVERY_CLASS:

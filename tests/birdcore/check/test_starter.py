@@ -129,3 +129,13 @@ def test_gpus_are_what_the_driver_says(tmp_path: Path, monkeypatch: pytest.Monke
     assert this_machine().gpus == ()
     monkeypatch.setattr(machine.shutil, "which", lambda name: None)
     assert str(this_machine()).endswith("no GPU")
+
+
+def test_bats_at_a_low_rate_are_slowed_down(tmp_path: Path) -> None:
+    text, recipe = starter(recordings(tmp_path / "bats", 44_100, 12.0, group="bats"), CPU)
+    assert "speed = 10  # assumed" in text
+    assert recipe.mel.spec().sample_rate == 384_000
+    assert recipe.mel.f_max == 125_000
+    assert recipe.round[0].crop_s == 10.0  # a second of life
+    text, recipe = starter(recordings(tmp_path / "birds", 44_100), CPU)
+    assert "speed" not in text
