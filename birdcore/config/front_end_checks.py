@@ -6,17 +6,15 @@ power can be had back. Settings that would do nothing, or something else than th
 """
 
 import json
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, TypeAlias, get_args
 
+from birdcore.config.backbone_names import SequenceName, is_backbone, nearest_names
 from birdcore.config.round import Round
 from birdcore.config.training import TrainSettings
 from birdcore.config.validation_errors import WrongSetting
 
 if TYPE_CHECKING:
     from birdcore.config.recipe import Recipe
-
-SequenceName: TypeAlias = Literal["conv_gru", "transformer_1d", "conv_wave"]
-"""Their classes: `birdcore.models.sequence.SEQUENCE_MODELS`. Every other backbone is timm's."""
 
 READ_SAMPLES = ("conv_wave",)
 WITHOUT_DEPTH = ("conv_gru", "conv_wave")
@@ -46,7 +44,8 @@ INSTEAD_OF_BINS = {
 
 
 def check_front_end(recipe: "Recipe") -> None:
-    """Raises WrongSetting for a round that its front end or its backbones make nothing of."""
+    """Raises WrongSetting for a round that its front end or its backbones make nothing of, or whose
+    backbones do not exist."""
     for index, round_config in enumerate(recipe.round):
         _check_backbones(recipe, index, round_config)
         _check_sequences(index, round_config)
@@ -56,6 +55,13 @@ def check_front_end(recipe: "Recipe") -> None:
 def _check_backbones(recipe: "Recipe", index: int, round_config: Round) -> None:
     samples = recipe.mel.spec().recovers_wave
     for at, backbone in enumerate(round_config.backbones):
+        if not is_backbone(backbone):
+            near = nearest_names(backbone)
+            hint = f"; the nearest are {', '.join(near)}" if near else ""
+            raise WrongSetting(
+                f"there is no such backbone{hint} (search: birdflow backbones PATTERN)",
+                "round", index, "backbones", at,
+            )  # fmt: skip
         if (backbone in READ_SAMPLES) == samples:
             continue
         features = json.dumps(recipe.mel.features)

@@ -12,7 +12,9 @@ from flows.terminal import doing, err, out
 if TYPE_CHECKING:
     from birdcore.inference.backbone_speed import BackboneFigures
 
-MOST = 20
+MOST = 5
+"""Of what matches a pattern; each takes a second or more."""
+SHOWN = 40
 
 
 def backbones(
@@ -20,7 +22,9 @@ def backbones(
         str | None,
         typer.Argument(
             metavar="[PATTERN]",
-            help="Part of a name, or a pattern such as 'swin*256'; a short list, if not given.",
+            help="A name: that one is measured. A part of names, or a pattern such as 'swin*256': "
+            "all that match are listed, and the first of them measured (--most). A short list, all "
+            "measured, if not given.",
             show_default=False,
         ),
     ] = None,
@@ -30,8 +34,15 @@ def backbones(
         typer.Option("--engine", help="Measure the engine for CPUs too: an export each."),
     ] = False,
     most: Annotated[
-        int, typer.Option("--most", metavar="N", min=1, help="Measure no more than N.")
-    ] = MOST,
+        int | None,
+        typer.Option(
+            "--most",
+            metavar="N",
+            min=1,
+            help=f"Measure no more than N: {MOST} of what matches, if not given.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     debug: Debug = False,
 ) -> None:
@@ -43,6 +54,11 @@ def backbones(
         from birdcore.inference.backbone_speed import figures_of, matching
 
         names = matching(pattern)
+        if most is None:
+            most = len(names) if pattern is None else MOST
+    if len(names) > most:
+        shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+        err.print(f"{len(names)} match, the first {most} are measured (--most): {shown}")
     if not as_json:
         out.print(HEAD)
     measured = []
@@ -54,9 +70,6 @@ def backbones(
             out.print(_line(figures))
     if as_json:
         out.print(json.dumps([asdict(figures) for figures in measured], indent=2))
-    if rest := names[most:]:
-        shown = ", ".join(rest[:MOST]) + (", ..." if len(rest) > MOST else "")
-        err.print(f"{len(rest)} more match and were not measured (--most): {shown}")
 
 
 HEAD = (

@@ -30,7 +30,7 @@ def test_what_fits_is_taken(
 @pytest.mark.parametrize(
     ("backbone", "crop", "message"),
     [
-        ("test_resnit", "2.0", r"round 'first' \(backbones; .*no backbone 'test_resnit'.*resnet"),
+        ("test_resnit", "2.0", r"backbones.0 = .test_resnit.: there is no such .*test_resnet, "),
         (
             "nest_tiny",
             "2.0",

@@ -6,7 +6,8 @@ from typing import get_args
 import pytest
 
 from birdcore.config import RecipeError, read_recipe
-from birdcore.config.front_end_checks import READ_SAMPLES, WITHOUT_DEPTH, SequenceName
+from birdcore.config.backbone_names import SequenceName
+from birdcore.config.front_end_checks import READ_SAMPLES, WITHOUT_DEPTH
 from birdcore.models.sequence import SEQUENCE_MODELS
 
 WAVE = """

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from birdcore.inference import backbone_speed
-from birdcore.inference.backbone_speed import SUGGESTED, matching
+from birdcore.inference.backbone_speed import SUGGESTED, BackboneFigures, matching
 from flows.cli import main
 from tests.flows.test_imports import heavy_imports
 
@@ -24,7 +24,28 @@ def test_a_pattern_lists_what_matches(capsys: pytest.CaptureFixture[str]) -> Non
         ["test_resnet", "96", "0.37", "2.00", "any"],
         ["test_vit", "64", "0.28", "4.00", "as"],
     ]
-    assert "4 more match and were not measured (--most): test_vit2, " in printed.err
+    assert "6 match, the first 2 are measured (--most): test_resnet, test_vit, " in printed.err
+
+
+def test_of_what_matches_few_are_measured_and_of_a_name_that_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[str] = []
+
+    def figures(name: str, engine: bool) -> BackboneFigures:
+        measured.append(name)
+        return BackboneFigures(name, reason="not measured in this test")
+
+    monkeypatch.setattr(backbone_speed, "figures_of", figures)
+    assert main(["backbones", "resnet10"]) == 0
+    printed = capsys.readouterr()
+    assert measured == [line.split()[0] for line in printed.out.splitlines()[2:]]
+    assert len(measured) == 5 < printed.err.count("resnet10")
+    for pattern, count in (("resnet10t", 1), (None, len(SUGGESTED))):
+        measured.clear()
+        assert main(["backbones", *filter(None, [pattern])]) == 0
+        assert len(measured) == count
+        assert not capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("name", "width"), [("test_mambaout", 64), ("conv_gru", 512)])
