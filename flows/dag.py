@@ -26,8 +26,9 @@ from birdcore.stages import (
 )
 from birdcore.store.artifact import Artifact, Ref, Step
 from birdcore.store.store import Store
-from birdcore.teachers import teacher_named
+from birdcore.teachers.class_mapping import BY_NAME
 from flows.catalogs import catalog_steps, collection_steps
+from flows.external_teacher import AskedTeacher, asked_teacher
 from flows.rounds import (
     Models,
     Prepared,
@@ -103,8 +104,9 @@ def build_dag(
     speed = speed_of_files(sources) if recipe.mel.speed == "auto" else 1.0
     subsets = [subset for each in sources for subset in each.subsets]
     parts = shards(subsets, store, recipe.shards.recordings, keep=keep_shards)
+    asked = asked_teacher(recipe, source) if subsets_with_outputs(recipe) else None
     recordings = {
-        subset.name: _prepare(recipe, each, subset, parts[subset.name], source.species, speed)
+        subset.name: _prepare(recipe, each, subset, parts[subset.name], asked, speed)
         for each in sources
         for subset in each.subsets
     }
@@ -138,8 +140,9 @@ def build_dag(
             exported = export_steps(added, of_round, recipe.export)
         exports |= {step.inputs["model"][0]: step.ref for step in exported}
         steps += [*added, *exported]
-    results = _results(recipe, source, recordings, data, models, exports)
+    results = _results(recipe, source, recordings, data, models, exports, asked)
     problems = [problem for one in further for problem in one.problems]
+    problems += asked.problems if asked else ()
     problems += results.problems
     return replace(results, steps=_unique([*steps, *results.steps]), problems=tuple(problems))
 
@@ -149,13 +152,12 @@ def _prepare(
     source: Source,
     subset: Subset,
     parts: Sequence[Shard],
-    species: tuple[str, ...],
+    asked: AskedTeacher | None,
     speed: float,
 ) -> Prepared:
     """The steps that prepare the recordings of a source that have one use.
 
-    An external teacher is asked for species, those of the data folder. The speed is that of the
-    recordings, where they say it.
+    The speed is that of the recordings, where they say it.
     """
     root, overrides, reading = source.root, dict(source.overrides), recipe.mel.spec(speed).reading
     cleaned = tuple(
@@ -163,13 +165,14 @@ def _prepare(
     )
     both = list(zip(parts, refs(cleaned), strict=True))
     mels = tuple(mel.step(part, ref, recipe.mel, recipe.clean, root, speed) for part, ref in both)
-    settings = recipe.external_teacher
-    if settings is None or (source.name, subset.use) not in subsets_with_outputs(recipe):
+    if asked is None or (source.name, subset.use) not in subsets_with_outputs(recipe):
         return Prepared(cleaned, mels)
     # Of a collection, which has other classes, only embeddings of recordings are read.
-    teacher, species = teacher_named(settings.teacher), species if source.name == MAIN else ()
+    species, mapped = (asked.species, asked.mapped) if source.name == MAIN else ((), BY_NAME)
     outputs = tuple(
-        external_teacher.step(part, ref, teacher, settings.hop_s, species, recipe.clean, root)
+        external_teacher.step(
+            part, ref, asked.teacher, asked.hop_s, species, recipe.clean, root, mapped
+        )
         for part, ref in both
     )
     return Prepared(cleaned, mels, outputs)
@@ -182,14 +185,15 @@ def _results(
     data: Mapping[str, RoundData],
     models: Mapping[str, Models],
     exports: Mapping[Ref, Ref],
+    asked: AskedTeacher | None,
 ) -> Dag:
     """The DAG's end: the ensemble, its predictions, the submission, its score and the report."""
     data_folder = data[source.name]
     cataloged = data_folder.catalog
     trained = {name: tuple(of_round.values()) for name, of_round in models.items()}
     members = {name: trained[name] for name in recipe.members if name != EXTERNAL_TEACHER}
-    external = recipe.external_teacher if EXTERNAL_TEACHER in recipe.members else None
-    outputs = (external.teacher, refs(data_folder.clips.outputs), cataloged) if external else None
+    external = asked.teacher if asked and EXTERNAL_TEACHER in recipe.members else None
+    outputs = (external.name, refs(data_folder.clips.outputs), cataloged) if external else None
     weights = ensemble.step(recipe.ensemble, members, outputs)
     tests = recordings.get(source.subset("test").name, Prepared())
     mels = refs(tests.mels)
@@ -210,9 +214,7 @@ def _results(
     if external is not None:
         parts = zip(refs(tests.outputs), mels, strict=True)
         predicted[EXTERNAL_TEACHER] = [
-            predict.external_teacher_step(
-                external.teacher, number, *part, cataloged, recipe.predict
-            )
+            predict.external_teacher_step(external.name, number, *part, cataloged, recipe.predict)
             for number, part in enumerate(parts)
         ]
     predictions = {name: refs(steps) for name, steps in predicted.items()}
@@ -230,6 +232,7 @@ def _results(
         weights.ref,
         submitted.ref,
         scored,
+        asked.mapped if asked else BY_NAME,
     )
     steps = [weights, *(step for of_round in predicted.values() for step in of_round), submitted]
     steps += [page] if scored is None else [scored, page]

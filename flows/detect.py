@@ -45,7 +45,8 @@ def detect(
 
     Args:
         folder: Folder of recordings, with those in folders below.
-        model: A run's results folder, an exported bundle, or birdnet.
+        model: A run's results folder, an exported bundle, birdnet, or the path of a TOML file that
+            describes another model.
         out: Folder of the tables and the page, for one model and one set of these settings.
         formats: table, csv, audacity, kaleidoscope; a Parquet file is always written.
         min_conf: The least confidence of a detection.

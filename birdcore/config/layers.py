@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from birdcore.config.external_teacher import TOML
 from birdcore.config.mel import inherited
 from birdcore.config.toml import MOST_BYTES, Key, NotARecipe, lines_of, parse
 from birdcore.config.validation_errors import cut, nearest
@@ -129,12 +130,17 @@ def with_front_ends_of(over: Mapping[str, Any], tree: Tree) -> Tree:
 
 
 def _place(tree: Tree, folder: Path) -> None:
-    """Have paths of further sources start from the folder of the recipe that names them."""
-    sources = tree.get("source")
-    for table in sources if isinstance(sources, list) else ():
-        for key in ("path", "synonyms"):
-            if isinstance(table, dict) and isinstance(table.get(key), str) and table[key].strip():
-                table[key] = str(folder / table[key])
+    """Have paths of further sources and teachers start from the folder of the recipe that names
+    them."""
+    sources, teacher = tree.get("source"), tree.get("external_teacher")
+    listed = sources if isinstance(sources, list) else []
+    places = [(table, key) for table in listed for key in ("path", "synonyms")]
+    places += [(teacher, key) for key in ("file", "labels", "synonyms")]
+    if isinstance(teacher, dict) and str(teacher.get("teacher")).endswith(TOML):
+        places.append((teacher, "teacher"))
+    for table, key in places:
+        if isinstance(table, dict) and isinstance(table.get(key), str) and table[key].strip():
+            table[key] = str(folder / table[key])
 
 
 def _laid_over(under: Layer, over: Layer, dropped: Sequence[str]) -> Layer:

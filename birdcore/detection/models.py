@@ -47,7 +47,7 @@ from birdcore.inference.trained_model import (
 from birdcore.inference.window_batches import Recording, RecordingCells
 from birdcore.models.sed import WEIGHTS_FILE
 from birdcore.store.files import file_sha256
-from birdcore.teachers import TEACHERS, ExternalTeacher, teacher_named
+from birdcore.teachers import TEACHERS, ExternalTeacher, is_teacher, teacher_named
 from birdcore.teachers.external_teacher import Infer, windows
 
 KEY_DIGITS = 12
@@ -200,19 +200,19 @@ def _window_events(
 
 
 def open_detector(model: str | Path, threads: int = 0, engine: str = AUTO) -> Detector[Any]:
-    """A model by the folder that it lies in, or a teacher by its name.
+    """A model by the folder that it lies in, or a teacher by its name or description.
 
     Args:
-        model: A run's results folder, an exported bundle, a folder of one model, or a teacher's
-            name, `birdnet`.
+        model: A run's results folder, an exported bundle, a folder of one model, a teacher's
+            name, `birdnet`, or the path of a TOML file that describes one.
         threads: How many cores it takes; 0: a trained model all, a teacher `default_threads()`.
         engine: What runs a trained model, see `birdcore.inference.engine`.
 
     Raises:
-        ValueError: There is no such model, or the teacher is not installed.
+        ValueError: There is no such model, or the teacher is not installed or does not fit.
     """
     folder = Path(model)
-    if str(model) in TEACHERS and not folder.is_dir():
+    if is_teacher(str(model)) and not folder.is_dir():
         teacher = teacher_named(str(model))
         names = teacher.common_names or teacher.classes
         pairs = zip(teacher.classes, names, strict=True)
@@ -224,7 +224,7 @@ def open_detector(model: str | Path, threads: int = 0, engine: str = AUTO) -> De
         raise ValueError(
             f"no model is at {model}: give a run's results folder (its --out), a bundle that "
             f"`birdflow export` wrote, a folder with {', '.join(MODEL_FILES)}, or "
-            f"{' or '.join(TEACHERS)}"
+            f"{' or '.join(TEACHERS)}, or the path of a teacher's description (.toml)"
         )
     trained = load_model(folder, engine, threads)
     folder = model_folder(folder)

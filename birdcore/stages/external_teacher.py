@@ -3,11 +3,14 @@
 Windows as long as the teacher's go over the kept audio of each recording, on the time axis of its
 mel, the last one to its end. Publishes `heard.parquet` (see `birdcore/teachers/outputs.py`): the
 embedding of each window, and probabilities of the species of the competition, by
-scientific name. The metrics name those that the teacher does not know.
+scientific name or as they are mapped to the teacher's classes. The metrics name those that the
+teacher does not know, and what was mapped how.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
+
+from pydantic import Field
 
 from birdcore.config import Clean
 from birdcore.config.section import Section
@@ -15,6 +18,7 @@ from birdcore.sources.shards import Shard
 from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job
 from birdcore.teachers import ExternalTeacher, teacher_named
+from birdcore.teachers.class_mapping import BY_NAME, Mapped, Mappings, SpeciesColumns, described
 
 VERSION = 1
 
@@ -31,6 +35,7 @@ class Settings(Section):
         hop_s: Seconds from window to window.
         species: Scientific names, of which probabilities are kept.
         fade_s: The cross-fade at cuts, seconds.
+        mapped: Species that are found among the teacher's classes otherwise than by their name.
     """
 
     teacher: str
@@ -38,6 +43,7 @@ class Settings(Section):
     hop_s: float
     species: tuple[str, ...]
     fade_s: float
+    mapped: dict[str, Mapped] = Field(default_factory=dict)
 
 
 def step(
@@ -48,6 +54,7 @@ def step(
     species: Sequence[str],
     clean: Clean,
     root: Path,
+    mapped: Mappings = BY_NAME,
 ) -> Step:
     """A teacher's outputs for one shard.
 
@@ -59,6 +66,7 @@ def step(
         species: Scientific names, of which probabilities are kept; may be none.
         clean: The recipe's [clean].
         root: Where the recordings' files are.
+        mapped: How species are found that do not go by their name (`map_species`).
 
     Raises:
         ValueError: Windows would leave gaps.
@@ -74,10 +82,21 @@ def step(
         "hop_s": hop_s,
         "species": sorted(set(species)),
         "fade_s": clean.fade_s if shard.use == "labelled" else 0.0,
+        "mapped": {name: mapped[name]._asdict() for name in sorted(set(species) & set(mapped))},
     }
     files = {f.path: f.sha256 for f in shard.files}
     name = f"external_teacher {teacher.name} {shard.name}"
-    return Step("external_teacher", VERSION, name, config, {"clean": (cleaned,)}, files, str(root))
+    return Step(
+        "external_teacher",
+        VERSION,
+        name,
+        config,
+        {"clean": (cleaned,)},
+        files,
+        str(root),
+        {"mapped": {}},
+        teacher.places,
+    )
 
 
 def run(job: Job) -> Metrics:
@@ -86,18 +105,18 @@ def run(job: Job) -> Metrics:
     from birdcore.audio.cleaned import KEPT
     from birdcore.audio.cleaning import kept_recordings
     from birdcore.pseudo_labels.soft import segment_starts
-    from birdcore.teachers.external_teacher import species_columns, windows
+    from birdcore.teachers.external_teacher import windows
     from birdcore.teachers.outputs import TeacherInfo, write_outputs
 
     settings = Settings.model_validate(job.config)
-    teacher = teacher_named(settings.teacher)
+    teacher = teacher_named(settings.teacher, job.step.places)
     if dict(teacher.files) != settings.model:
         raise ValueError(
             f"the files of {teacher.name} here are not those that were planned with: "
             "install one version of them everywhere"
         )
-    columns = species_columns(teacher.classes, settings.species)
-    known = tuple(n for n, column in zip(settings.species, columns, strict=True) if column >= 0)
+    columns = SpeciesColumns(teacher.classes, settings.species, settings.mapped)
+    known = columns.known
     infer = teacher.open(THREADS)
     names: list[str] = []
     starts = [np.empty(0)]
@@ -116,7 +135,7 @@ def run(job: Job) -> Metrics:
         starts.append(begin)
         for batch in windows(blocks(), samples, begin, teacher):
             p, embedding = infer(batch)
-            probabilities.append(p[:, columns[columns >= 0]].astype(np.float16))
+            probabilities.append(columns.of(p).astype(np.float16))
             embeddings.append(embedding.astype(np.float16))
     write_outputs(
         job.folder / "heard.parquet",
@@ -132,4 +151,5 @@ def run(job: Job) -> Metrics:
         "species": len(known),
         "unknown": [name for name in settings.species if name not in known],
         "teacher": f"{teacher.credit.name}, {teacher.credit.license}",
+        **({"mapped": described(settings.mapped)} if settings.mapped else {}),
     }

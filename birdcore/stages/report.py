@@ -15,6 +15,7 @@ from birdcore.stages.table import STAGES
 from birdcore.store.artifact import Artifact, Metrics, Ref, Step
 from birdcore.store.files import write_text
 from birdcore.store.store import Job
+from birdcore.teachers.class_mapping import BY_NAME, Mappings, described
 
 VERSION = 2
 ROUND = "round "
@@ -22,6 +23,8 @@ CLEAN = "clean "
 
 NOT_IN_RESULTS = {"site", "per_second", "search_age_h", "per_page"}
 """How an archive is queried; its answer is in the collection."""
+FILES = {"file", "labels"}
+"""Where the external teacher's are."""
 
 
 def step(
@@ -34,6 +37,7 @@ def step(
     weights: Ref,
     submission: Ref,
     score: Step | None,
+    mapped: Mappings = BY_NAME,
 ) -> Step:
     """The page of a run.
 
@@ -41,6 +45,7 @@ def step(
         catalogs: the competition's and, where a round reads it, the collection's.
         rounds: models of every round.
         score: the step that scores, where there is truth.
+        mapped: how species are found among the external teacher's classes.
     """
     subset = source.subset("labelled" if score is None else "test").name
     inputs: dict[str, tuple[Ref, ...]] = {"catalogs": tuple(catalogs)}
@@ -52,8 +57,10 @@ def step(
     if score is not None:
         inputs["score"] = (score.ref,)
         files |= {f.path: f.sha256 for f in source.subset("test").files} | dict(score.files)
-    root, defaults = str(source.root), defaults_of_settings(recipe)
-    return Step("report", VERSION, "report", settings_of(recipe), inputs, files, root, defaults)
+    root, defaults, config = str(source.root), defaults_of_settings(recipe), settings_of(recipe)
+    if mapped:
+        config["external_teacher"]["mapped"] = described(mapped)
+    return Step("report", VERSION, "report", config, inputs, files, root, defaults)
 
 
 def settings_of(recipe: Recipe) -> dict[str, Any]:
@@ -73,7 +80,10 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
     for criteria in recipe.collects:
         settings[criteria.table] = criteria.model_dump(mode="json", exclude=NOT_IN_RESULTS)
     if recipe.external_teacher is not None:
-        settings["external_teacher"] = recipe.external_teacher.model_dump(mode="json")
+        teacher = recipe.external_teacher.model_dump(mode="json", exclude=FILES)
+        for place in ("teacher", "synonyms"):
+            teacher[place] = teacher[place] and Path(teacher[place]).name
+        settings["external_teacher"] = teacher
     for one in settings["round"]:
         if one["weights"] is not None:
             one["weights"] = Path(one["weights"]).name
@@ -92,7 +102,7 @@ def defaults_of_settings(recipe: Recipe) -> dict[str, Any]:
     if recipe.external_teacher is not None:
         teacher = defaults_of(recipe.external_teacher)
         defaults["external_teacher"] = {
-            key: value for key, value in teacher.items() if key != "teacher"
+            key: value for key, value in teacher.items() if key not in {"teacher", *FILES}
         }
     return defaults
 

@@ -65,7 +65,7 @@ class Ref:
 class Step:
     """One piece of work, known in full before anything runs.
 
-    Stage, version, config, inputs and files decide the key; name, root and defaults do not.
+    Stage, version, config, inputs and files decide the key; name, root, defaults and places do not.
     Settings that are as in `defaults` are no part of the key either: a setting that a later version
     of birdflow adds, and that is off, changes no key. So a default never changes without the
     stage's version.
@@ -79,6 +79,7 @@ class Step:
         files: The raw files that it reads: path under `root`, and sha256 of the content.
         root: Where the raw files lie.
         defaults: Values of settings that a recipe need not give.
+        places: Where other files lie, by what they are to the stage; their sha256 is in `config`.
 
     Example:
         >>> plain = Step("mel", 4, "mel 0000", {"n_mels": 128})
@@ -96,6 +97,7 @@ class Step:
     files: Mapping[str, str] = field(default_factory=dict)
     root: str = ""
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    places: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def reads(self) -> tuple[Ref, ...]:

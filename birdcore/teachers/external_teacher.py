@@ -6,7 +6,7 @@ its own terms, so a teacher carries its credit.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -48,6 +48,7 @@ class ExternalTeacher:
         credit: Whose work it is.
         open: Reads the model for a number of threads; its result is for one thread at a time.
         common_names: What the classes are called in English; empty where that is not known.
+        places: Where its files lie on this machine, by role, if a package does not bring them.
     """
 
     name: str
@@ -59,6 +60,7 @@ class ExternalTeacher:
     credit: Credit
     open: Callable[[int], Infer]
     common_names: tuple[str, ...] = ()
+    places: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def window(self) -> int:

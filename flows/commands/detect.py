@@ -44,7 +44,8 @@ def detect(
         metavar="PATH", help="Recordings, and folders of them.", show_default=False)],
     *,
     model: Annotated[str, _option(
-        "model", metavar="M", help="A run's results folder, an exported bundle, or birdnet.",
+        "model", metavar="M", help="A run's results folder, an exported bundle, birdnet, or the "
+        "path of a TOML file that describes another model.",
         show_default=False)],
     out_folder: Annotated[Path, _option(
         "out", metavar="DIR", help="Where tables go.", show_default=False)],

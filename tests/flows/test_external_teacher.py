@@ -22,6 +22,7 @@ from birdcore.teachers.external_teacher import Credit, ExternalTeacher, Floats, 
 from birdcore.teachers.outputs import read_outputs
 from birdcore.training.records import EXTERNAL, FILE
 from flows.dag import Dag, build_dag
+from tests.support.teacher_files import write_teacher
 
 EMBED = """
 [[round]]
@@ -261,7 +262,7 @@ def test_external_teacher_reads_only_kinds_a_round_needs(taught: Callable[..., D
         ("round.2.teacher=embed", "know the competition's classes, and one of these does not"),
         ('ensemble.members=["outsid"]', "no round has this name"),
         ('ensemble.members=["embed"]', "does not know the competition's classes"),
-        ("external_teacher.teacher=perch", "must be"),
+        ("external_teacher.teacher=perch", "must be one of birdnet"),
         ("round.2.teacher=outside", '"outside" is now "external_teacher"'),
         ('ensemble.members=["outside"]', '"outside" is now "external_teacher"'),
         ("outside.teacher=birdnet", "`outside` is now `external_teacher`"),
@@ -287,3 +288,52 @@ def test_missing_external_teacher_table_is_refused(tiny_recipe: Path) -> None:
         more = ["round.0.mixup.labels=soft"] if "objective" in setting else []
         with pytest.raises(RecipeError, match=r"needs a table \[external_teacher\]"):
             read_recipe(tiny_recipe, [setting, *more])
+
+
+def test_a_teacher_described_by_a_file_teaches_and_maps_what_it_does_not_know(
+    taught: Callable[..., Dag], tiny_data: Path, store: Store, tmp_path: Path
+) -> None:
+    species = list(pd.read_csv(tiny_data / "taxonomy.csv")["scientific_name"])
+    known, sister = species[1], f"{species[0].split()[0]} alius"
+    path = write_teacher(tmp_path)
+    (tmp_path / "labels.txt").write_text("\n".join([known, sister, "Rana alia", "Rana alba"]))
+    (tmp_path / "synonyms.csv").write_text(
+        f"class,teacher_name\n{species[2]},Rana alia\nNobody here,Rana alba\n"
+    )
+    table = [
+        f"external_teacher.teacher={path}",
+        "external_teacher.hop_s=0.5",
+        "external_teacher.unknown=genus",
+        f"external_teacher.synonyms={tmp_path / 'synonyms.csv'}",
+        'ensemble.members=["first", "external_teacher"]',
+    ]
+    dag = taught(*table)
+    (problem,) = (one for one in dag.problems if one.problem == "synonym of no class")
+    assert problem.detail.startswith("Nobody here")
+    made = made_to("submission", dag, store)
+    outputs = [a for name, a in made.items() if name.startswith("external_teacher cosines")]
+    assert {len(one.metrics["mapped"]) for one in outputs} == {2}
+    assert outputs[0].metrics["mapped"] == {
+        species[0]: f"genus: {known}, {sister}", species[2]: "synonym: Rana alia",
+    }  # fmt: skip
+    assert outputs[0].metrics["unknown"] == []
+    shares = json.loads((made["ensemble"] / "weights.json").read_text())["weights"]
+    assert "external_teacher/cosines" in shares
+    page = next(step for step in dag.steps if step.stage == "report")
+    assert page.config["external_teacher"]["mapped"][species[0]] == f"genus: {known}, {sister}"
+    assert str(tmp_path) not in json.dumps(page.config)
+    attribution = pd.read_csv(made["train third test_resnet fold 1"] / "ATTRIBUTION.csv")
+    row = attribution.set_index("recording").loc["external teacher: Cosines"]
+    assert row["license"] == "CC BY-NC 4.0"
+
+
+def test_a_teacher_whose_files_do_not_fit_is_refused_before_any_step(
+    taught: Callable[..., Dag], tmp_path: Path
+) -> None:
+    path = write_teacher(tmp_path)
+    taught(f"external_teacher.teacher={path}", "external_teacher.hop_s=0.5")
+    with pytest.raises(ValueError, match="leave gaps: take more than 0 and at most"):
+        taught(f"external_teacher.teacher={path}")
+    (tmp_path / "labels.txt").write_text("Parus major\n")
+    with pytest.raises(ValueError, match=r"labels\.txt: names 1 classes, and the output 'label'"):
+        taught(f"external_teacher.teacher={path}", "external_teacher.hop_s=0.5")

@@ -20,8 +20,10 @@ from birdcore.inference.trained_model import ENSEMBLE_FILE, EnsembleSpec, Traine
 from birdcore.inference.window_batches import Recording
 from birdcore.store.artifact import Ref
 from birdcore.store.store import Store
+from birdcore.teachers import TEACHERS
 from birdcore.teachers.external_teacher import Credit, ExternalTeacher, Floats
 from tests.support.guano import write_guano
+from tests.support.teacher_files import CLASSES, SECONDS, write_teacher
 
 RATE = 32_000
 CREDIT = Credit("Loudness", "nobody", "CC0", "", "")
@@ -208,9 +210,23 @@ def test_long_recording_that_changes_under_a_teacher_is_rejected(tmp_path: Path)
 
 
 def test_teacher_has_common_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("birdcore.detection.models.TEACHERS", {"fake": None})
-    monkeypatch.setattr("birdcore.detection.models.teacher_named", lambda name: TEACHER)
+    monkeypatch.setitem(TEACHERS, "fake", lambda: TEACHER)
     assert open_detector("fake").species[1] == Species("Parus major", "Parus major", "Great Tit")
     nameless = replace(TEACHER, common_names=())
-    monkeypatch.setattr("birdcore.detection.models.teacher_named", lambda name: nameless)
+    monkeypatch.setitem(TEACHERS, "fake", lambda: nameless)
     assert open_detector("fake").species[1].common_name == "Parus major"
+
+
+def test_a_description_is_opened_by_its_path(tmp_path: Path) -> None:
+    path = write_teacher(tmp_path)
+    (tmp_path / "labels.txt").write_text("\n".join(f"{name}_The {name}" for name in CLASSES))
+    detector = open_detector(path, threads=1)
+    assert isinstance(detector, TeacherDetector)
+    assert detector.window_s == SECONDS
+    assert detector.species[1] == Species("Turdus merula", "Turdus merula", "The Turdus merula")
+    key = detector.key
+    path.write_text(path.read_text() + "slope = 2\n")
+    assert open_detector(path, threads=1).key != key
+    path.unlink()
+    with pytest.raises(ValueError, match=r"cosines\.toml: there is no such description"):
+        open_detector(path)

@@ -15,11 +15,14 @@ from birdcore.features.shard_reader import read_shards
 from birdcore.sources.shards import Shard
 from birdcore.stages import clean, mel
 from birdcore.stages import external_teacher as stage
+from birdcore.stages.training_process import step_from_json, step_to_json
 from birdcore.store.artifact import Artifact, Step
 from birdcore.store.store import Store
 from birdcore.teachers import TEACHERS, teacher_named
+from birdcore.teachers.class_mapping import Mapped
 from birdcore.teachers.external_teacher import Credit, ExternalTeacher, Floats, Infer
 from birdcore.teachers.outputs import TeacherOutputs, read_outputs
+from tests.support.teacher_files import CLASSES, WIDTH, write_teacher
 
 MadeShard = Callable[..., Shard]
 RATE = 8_000
@@ -195,3 +198,50 @@ def test_another_version_of_the_model_than_was_planned_with_is_refused(
 def test_an_unknown_teacher_is_refused_with_those_there_are() -> None:
     with pytest.raises(ValueError, match=r"no external teacher is called 'perch': choose birdnet"):
         teacher_named("perch")
+
+
+def test_mapped_species_have_the_maximum_of_the_teachers_and_metrics_tell_how(
+    store: Store, cleaned: Callable[..., tuple[Shard, Step]]
+) -> None:
+    shard, step = cleaned({"a.wav": 2.0})
+    mapped = {
+        "Gryllus campestris": Mapped("synonym", ("Parus major", "Turdus merula")),
+        "Cervus elaphus": Mapped("genus", ("Dog",)),  # not asked for
+    }
+    root = Path(step.root)
+    plain = stage.step(shard, step.ref, FAKE, 1.5, SPECIES, CLEAN, root)
+    other = stage.step(shard, step.ref, FAKE, 1.5, SPECIES, CLEAN, root, mapped)
+    assert plain.key == stage.step(shard, step.ref, FAKE, 1.5, SPECIES, CLEAN, root, {}).key
+    assert plain.key != other.key
+    artifact = store.make(other, stage.run)
+    heard = read(artifact, "train_audio/a.wav")
+    assert heard.info.species == ("Gryllus campestris", "Parus major", "Turdus merula")
+    np.testing.assert_allclose(heard.probabilities, [[0.05, 0.05, 0.025]], rtol=1e-3)
+    assert artifact.metrics["unknown"] == []
+    assert artifact.metrics["mapped"] == {
+        "Gryllus campestris": "synonym: Parus major, Turdus merula"
+    }
+
+
+def test_a_teacher_of_files_is_found_by_their_places_and_not_keyed_by_them(
+    store: Store, tmp_path: Path, cleaned: Callable[..., tuple[Shard, Step]]
+) -> None:
+    keys = set()
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        teacher = teacher_named(str(write_teacher(tmp_path / name)))
+        shard, step = cleaned({"a.wav": 3.0}, rate=16_000)
+        asked = stage.step(shard, step.ref, teacher, 0.25, SPECIES, CLEAN, Path(step.root))
+        keys.add(asked.key)
+    assert len(keys) == 1
+    artifact = store.make(step_from_json(step_to_json(asked)), stage.run)
+    heard = read(artifact, "train_audio/a.wav")
+    assert heard.embeddings.shape == (11, WIDTH)
+    assert heard.embeddings.dtype == torch.float16
+    assert heard.info.species == ("Gryllus campestris", "Parus major", "Turdus merula")
+    assert 0 <= heard.probabilities.min() < heard.probabilities.max() <= 1
+    assert heard.info.credit.license == "CC BY-NC 4.0"
+    assert artifact.metrics["teacher"] == "Cosines, CC BY-NC 4.0"
+    (tmp_path / "there" / "labels.txt").write_text("\n".join(CLASSES[::-1]))
+    with pytest.raises(ValueError, match="the files of cosines here are not those"):
+        store.make(asked, stage.run, refresh=True)
