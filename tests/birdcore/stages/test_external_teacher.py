@@ -227,10 +227,10 @@ def test_a_teacher_of_files_is_found_by_their_places_and_not_keyed_by_them(
     store: Store, tmp_path: Path, cleaned: Callable[..., tuple[Shard, Step]]
 ) -> None:
     keys = set()
+    shard, step = cleaned({"a.wav": 3.0}, rate=16_000)
     for name in ("here", "there"):
         (tmp_path / name).mkdir()
         teacher = teacher_named(str(write_teacher(tmp_path / name)))
-        shard, step = cleaned({"a.wav": 3.0}, rate=16_000)
         asked = stage.step(shard, step.ref, teacher, 0.25, SPECIES, CLEAN, Path(step.root))
         keys.add(asked.key)
     assert len(keys) == 1
