@@ -23,12 +23,10 @@ from birdcore import __version__
 from birdcore.detection.calibration import CALIBRATION_FILE, read_calibration
 from birdcore.detection.species_list import CLASSES_FILE
 from birdcore.export.bundle_config import ARRAYS_FILE, CONFIG_FILE, SCRIPT_FILE, BundleConfig
-from birdcore.export.front_end import front_end_arrays
+from birdcore.export.front_end import exported_spec, front_end_arrays, front_end_settings
 from birdcore.export.licences import ATTRIBUTION_FILE, check_licences
 from birdcore.export.model_files import export_model
 from birdcore.export.single_onnx import SINGLE_FILE, read_members, write_single_onnx
-from birdcore.features.mel import MelSpec
-from birdcore.features.scale import Scale
 from birdcore.inference.trained_model import ENSEMBLE_FILE, FOLDER, EnsembleSpec, read_ensemble
 from birdcore.models.input import InputSpec, load_input
 from birdcore.models.sed import WEIGHTS_FILE, load_spec
@@ -67,7 +65,7 @@ def write_bundle(
     if not folders:
         raise ValueError(f"{run / FOLDER} holds no model: an external teacher's is not copied")
     input_spec, classes = _common_input(run / FOLDER, folders)
-    front_end, scale = _known_front_end(input_spec)
+    front_end, scale = exported_spec(input_spec.mel, SCRIPT_FILE), input_spec.scale
     if single_onnx:
         read_members(run / FOLDER)  # refused now
     # Beside the target, since a rename does not cross file systems.
@@ -81,7 +79,7 @@ def write_bundle(
             bundled[name] = export_model(run / FOLDER / name, name, partial)
         config = BundleConfig(
             birdflow=__version__,
-            front_end={"name": front_end.name, **front_end.model_dump()},
+            front_end=front_end_settings(front_end),
             scale=asdict(scale),
             predict=spec.predict,
             blend=spec.blend,
@@ -131,12 +129,6 @@ def _thresholds(models: Path, classes: tuple[str, ...]) -> dict[str, float | Non
         return {}
     precision = BundleConfig.model_fields["threshold_precision"].default
     return dict(zip(classes, calibration.thresholds_for(precision), strict=True))
-
-
-def _known_front_end(reads: InputSpec) -> tuple[MelSpec, Scale]:
-    if not isinstance(reads.mel, MelSpec) or not isinstance(reads.scale, Scale):
-        raise ValueError(f"{SCRIPT_FILE} has no front end {reads.mel.name!r}: only mel is exported")
-    return reads.mel, reads.scale
 
 
 def _copy_texts(run: Path, bundle: Path, spec: EnsembleSpec) -> None:

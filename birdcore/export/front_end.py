@@ -1,20 +1,58 @@
 """`front_end.npz` of a bundle: arrays that its script would else have to compute as torch does.
 
-They are the window, the filters, the power of each code, and what the resampler lets through.
+They are the window, the filters, the power of each code, and what the resampler lets through. Front
+ends that are filters over a short-time Fourier transform are known here, to the script and to the
+graph of `waveform_front_end.py`, and PCEN, which takes a step more. Wavelets, several front ends at
+once and raw samples are not.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 import soxr
 
+from birdcore.features.front_end import FrontEnd
 from birdcore.features.mel import MelSpec
-from birdcore.features.scale import Scale, power_table
-from birdcore.features.spectrogram import filter_bank, hann_window
+from birdcore.features.pcen import PcenSpec
+from birdcore.features.scale import AnyScale, power_table
+from birdcore.features.spectrogram import Floats, filter_bank, hann_window, linear_bank
+from birdcore.features.stft import StftSpec
+
+ExportedSpec: TypeAlias = MelSpec | StftSpec | PcenSpec
 
 
-def front_end_arrays(spec: MelSpec, scale: Scale) -> Mapping[str, Any]:
+def exported_spec(spec: FrontEnd, where: object) -> ExportedSpec:
+    """The front end, which is one that is exported.
+
+    Raises:
+        ValueError: It is another; the message begins with `where`.
+    """
+    if not isinstance(spec, ExportedSpec):
+        *some, last = (known.name for known in get_args(ExportedSpec))
+        raise ValueError(
+            f"{where} has no front end {spec.name!r}: only {', '.join(some)} and {last} are "
+            "exported"
+        )
+    return spec
+
+
+def filters_of(spec: ExportedSpec) -> Floats:
+    """The filters of a front end (n_fft // 2 + 1, bins)."""
+    if isinstance(spec, StftSpec):
+        return linear_bank(spec)
+    return filter_bank(spec.mel if isinstance(spec, PcenSpec) else spec)
+
+
+def front_end_settings(spec: ExportedSpec) -> dict[str, Any]:
+    """A front end's settings in config.json, with what the script would else have to derive."""
+    settings = {"name": spec.name, **spec.model_dump()}
+    if isinstance(spec, PcenSpec):
+        settings |= {"power": spec.power, "pcen_smoothing": spec.smoothing}
+    return settings
+
+
+def front_end_arrays(spec: ExportedSpec, scale: AnyScale) -> Mapping[str, Any]:
     """The arrays of front_end.npz.
 
     Returns:
@@ -24,7 +62,7 @@ def front_end_arrays(spec: MelSpec, scale: Scale) -> Mapping[str, Any]:
     small = scale.dtype == "uint8"
     return {
         "window": hann_window(spec.n_fft),
-        "bank": filter_bank(spec),
+        "bank": filters_of(spec),
         "power_table": power_table(scale) if small else np.zeros(0, np.float32),
         "response": resampler_response(),
     }

@@ -22,10 +22,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from birdcore import __version__
+from birdcore.export.front_end import exported_spec
 from birdcore.export.model_files import check_samples
 from birdcore.export.waveform_front_end import WaveformFrontEnd, graph_input
-from birdcore.features.mel import MelSpec
-from birdcore.features.scale import Scale
 from birdcore.inference.engine import EngineOutput, TorchEngine
 from birdcore.inference.trained_model import FOLDER, EnsembleSpec, encoded, read_ensemble
 from birdcore.models.input import InputSpec, load_input, model_input
@@ -57,7 +56,7 @@ def write_single_onnx(run: Path, path: Path) -> float:
         By how much its probabilities differ from those of birdflow, at most, on generated sounds.
 
     Raises:
-        ValueError: The folder holds no run's models, they read other front ends than the mel one or
+        ValueError: The folder holds no run's models, they read a front end that is not exported or
             windows of several lengths, members are blended by rank, or the export is wrong.
     """
     spec, members, classes = read_members(run / FOLDER)
@@ -125,8 +124,7 @@ def read_members(
         raise ValueError(f"{models} holds no model: an external teacher's is not copied")
     if len(inputs) > 1:
         raise ValueError(f"models in {models} read different features or windows: not in one file")
-    if not isinstance(next(iter(inputs))[0], MelSpec):
-        raise ValueError(f"models in {models} read another front end than mel: not in one file")
+    exported_spec(next(iter(inputs))[0], SINGLE_FILE)
     return spec, members, classes
 
 
@@ -138,12 +136,11 @@ class WaveformModel(nn.Module):
     def __init__(self, spec: EnsembleSpec, members: dict[str, list[Fold]]) -> None:
         super().__init__()
         reads = next(iter(members.values()))[0].reads
-        assert isinstance(reads.mel, MelSpec)
-        assert isinstance(reads.scale, Scale)
         self.rate, self.samples = reads.mel.sample_rate, window_samples(reads)
         folds = [fold.reads for member in members.values() for fold in member]
+        with_floor = any(reads.over_floor for reads in folds)
         self.front_end = WaveformFrontEnd(
-            reads.mel, reads.scale, with_floor=any(reads.over_floor for reads in folds)
+            exported_spec(reads.mel, SINGLE_FILE), reads.scale, with_floor=with_floor
         )
         self.members = list(members.values())
         self.models = nn.ModuleList(fold.model for folds in self.members for fold in folds)

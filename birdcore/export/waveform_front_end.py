@@ -1,7 +1,7 @@
-"""The mel front end as a part of a model's graph: samples in, power out.
+"""A front end as a part of a model's graph: samples in, power out (or values, of PCEN).
 
-It computes what `features/spectrogram.py` and `features/scale.py` do for a recording that is as
-long as a window: peak division, mel energies, codes, and the power of codes.
+It computes what `features/spectrogram.py`, `pcen.py` and `scale.py` do for a recording that is as
+long as a window: peak division, energies, codes, and the power of codes.
 
 ONNX has operators for Fourier transforms, but OpenVINO does not read STFT with a batch of any
 size, and ONNX Runtime takes twice as long for it. So the transform is two small matrix products
@@ -10,7 +10,8 @@ n = rows * cols samples x[cols * a + b] of a frame,
 
     X[c + rows * d] = sum_b w(cols)^(b d) w(rows * cols)^(b c) sum_a x[cols * a + b] w(rows)^(a c),
 
-where w(n) = exp(-2 pi i / n).
+where w(n) = exp(-2 pi i / n). PCEN's smoothed past is a product with a triangular matrix, whose row
+t has the weights that frames up to t have in it.
 """
 
 import math
@@ -19,9 +20,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from birdcore.features.mel import MelSpec
-from birdcore.features.scale import Scale
-from birdcore.features.spectrogram import filter_bank, hann_window
+from birdcore.export.front_end import ExportedSpec, filters_of
+from birdcore.features.pcen import EPS, FULL_SCALE, PcenSpec
+from birdcore.features.scale import AnyScale, Scale, ValueScale
+from birdcore.features.spectrogram import hann_window
 from birdcore.models.input import InputSpec, model_input
 from birdcore.models.normalise import TINY, to_db
 
@@ -29,10 +31,10 @@ SILENCE = 1e-30
 
 
 class WaveformFrontEnd(nn.Module):
-    """Samples (B, n) at the spec's rate to power (B, n_mels, frames), see the module.
+    """Samples (B, n) at the spec's rate to power (B, bins, frames), see the module.
 
     Args:
-        spec: The mels.
+        spec: The front end.
         scale: Their codes.
         with_floor: Add a last frame, the window's steady noise, as `Recordings.power` does.
     """
@@ -46,7 +48,7 @@ class WaveformFrontEnd(nn.Module):
     window: Tensor
     bank: Tensor
 
-    def __init__(self, spec: MelSpec, scale: Scale, *, with_floor: bool = False) -> None:
+    def __init__(self, spec: ExportedSpec, scale: AnyScale, *, with_floor: bool = False) -> None:
         super().__init__()
         self.spec, self.scale, self.with_floor = spec, scale, with_floor
         self.rows = max(d for d in range(1, math.isqrt(spec.n_fft) + 1) if spec.n_fft % d == 0)
@@ -56,7 +58,7 @@ class WaveformFrontEnd(nn.Module):
         self._add("twiddle", self.rows, self.cols, spec.n_fft)
         self._add("second", self.cols, half, self.cols)
         self.register_buffer("window", torch.from_numpy(hann_window(spec.n_fft)))
-        self.register_buffer("bank", torch.from_numpy(filter_bank(spec).copy()))
+        self.register_buffer("bank", torch.from_numpy(filters_of(spec).copy()))
 
     def _add(self, name: str, height: int, width: int, n: int) -> None:
         """Cosines and sines of 2 pi a b / n, (height, width)."""
@@ -75,12 +77,13 @@ class WaveformFrontEnd(nn.Module):
         return torch.cat([power, floor / math.log(2)], dim=2)
 
     def energies(self, samples: Tensor) -> Tensor:
-        """Mel energies (B, frames, n_mels) of samples (B, n)."""
+        """Energies (B, frames, bins) of samples (B, n), or PCEN's values."""
         spec, reach = self.spec, self.spec.n_fft // 2
         mirrored = pad(samples[:, None], (reach, reach), mode="reflect")[:, 0]
         frames = mirrored.unfold(-1, spec.n_fft, spec.hop_length) * self.window
         power = self.spectrum(frames)
-        return (power if spec.power == 2 else power.sqrt()) @ self.bank
+        energies = (power if spec.power == 2 else power.sqrt()) @ self.bank
+        return pcen(energies, spec) if isinstance(spec, PcenSpec) else energies
 
     def spectrum(self, frames: Tensor) -> Tensor:
         """Power (B, t, n_fft // 2 + 1) of windowed frames (B, t, n_fft)."""
@@ -93,18 +96,39 @@ class WaveformFrontEnd(nn.Module):
         return power.transpose(-1, -2).flatten(-2)[..., : self.spec.n_fft // 2 + 1]
 
     def codes(self, energies: Tensor) -> Tensor:
-        """Codes (B, n_mels, frames) as floats, see `scale.encode`."""
-        to_codes = 20.0 / (self.spec.power * math.log(10.0) * self.scale.step_db)
-        codes = energies.clamp_min(SILENCE).log() * to_codes
-        top = float(self.scale.top_code)
-        codes = (codes - self.scale.floor_db / self.scale.step_db).clamp(0.0, top)
+        """Codes (B, bins, frames) as floats, see `scale.encode`."""
+        if isinstance(self.scale, Scale):
+            to_codes = 20.0 / (self.spec.power * math.log(10.0) * self.scale.step_db)
+            codes = energies.clamp_min(SILENCE).log() * to_codes
+            codes = codes - self.scale.floor_db / self.scale.step_db
+            top = float(self.scale.top_code)
+        else:
+            assert isinstance(self.scale, ValueScale), "samples are not exported"
+            codes, top = energies / self.scale.step, self.scale.top / self.scale.step
+        codes = codes.clamp(0.0, top)
         codes = codes.round() if self.scale.dtype == "uint8" else codes.half().float()
         return codes.transpose(1, 2)
 
     def decoded(self, codes: Tensor) -> Tensor:
-        """Power of codes of any shape; code 0 is none."""
+        """Power of codes of any shape, or values; code 0 is none."""
+        if isinstance(self.scale, ValueScale):
+            return codes * self.scale.step
+        assert isinstance(self.scale, Scale)
         decibels = codes * self.scale.step_db + self.scale.floor_db
         return torch.where(codes > 0, (decibels * (math.log(10.0) / 10.0)).exp(), 0.0)
+
+
+def pcen(energies: Tensor, spec: PcenSpec) -> Tensor:
+    """Values (B, T, F) of a mel's magnitudes (B, T, F), as `PcenSpec.energies` has them."""
+    energies = energies * FULL_SCALE
+    frame = torch.arange(energies.shape[1], dtype=torch.float64)
+    b, lag = spec.smoothing, frame[:, None] - frame
+    weights = torch.where(lag >= 0, b * (1 - b) ** lag.clamp_min(0.0), 0.0)
+    # What was before the first frame is as that.
+    weights = torch.cat([((1 - b) ** frame)[:, None], weights[:, 1:]], dim=1)
+    ratios = energies / (EPS + weights.float() @ energies) ** spec.pcen_gain
+    values: Tensor = (ratios + spec.pcen_bias) ** spec.pcen_power - spec.pcen_bias**spec.pcen_power
+    return values
 
 
 def lower_median(x: Tensor) -> Tensor:
@@ -117,7 +141,7 @@ def graph_input(power: Tensor, reads: InputSpec) -> Tensor:
     """`model_input`, by operators that ONNX has."""
     if reads.normalise != "bins":
         return model_input(power, reads)
-    db = to_db(power, top_db=reads.top_db)
+    db = to_db(power, top_db=reads.top_db) if reads.mel.recovers_power else power
     db = db - lower_median(db)
     return (db / db.std(dim=(-2, -1), correction=0, keepdim=True).clamp_min(TINY))[:, None]
 

@@ -166,17 +166,29 @@ def _mel_bands(spec: MelSpec) -> tuple[Band, ...]:
 
 
 @lru_cache(maxsize=16)
+def linear_bank(spec: StftSpec) -> Floats:
+    """The filters of a linear front end (n_fft // 2 + 1, bins), float32, read-only.
+
+    `n_mels` triangular ones from torchaudio, or one for each FFT bin in the band, which selects it.
+    """
+    if spec.n_mels is None:
+        bank: Floats = np.eye(spec.n_fft // 2 + 1, dtype=np.float32)[:, spec.fft_bins]
+    else:
+        bank = linear_fbanks(
+            n_freqs=spec.n_fft // 2 + 1,
+            f_min=spec.f_min,
+            f_max=spec.f_max,
+            n_filter=spec.n_mels,
+            sample_rate=spec.sample_rate,
+        ).numpy()
+    bank.flags.writeable = False
+    return bank
+
+
+@lru_cache(maxsize=16)
 def linear_bands(spec: StftSpec) -> tuple[Band, ...]:
-    """The `n_mels` triangular filters of a linear front end, from torchaudio, for `filtered`."""
-    assert spec.n_mels is not None
-    bank: Floats = linear_fbanks(
-        n_freqs=spec.n_fft // 2 + 1,
-        f_min=spec.f_min,
-        f_max=spec.f_max,
-        n_filter=spec.n_mels,
-        sample_rate=spec.sample_rate,
-    ).numpy()
-    return _bands(bank)
+    """The filters of a linear front end for `filtered`."""
+    return _bands(linear_bank(spec))
 
 
 def _bands(bank: Floats) -> tuple[Band, ...]:

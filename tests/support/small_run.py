@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from birdcore.config import Predict
+from birdcore.features.front_end import FrontEnd
 from birdcore.features.mel import MelSpec
 from birdcore.inference.trained_model import ENSEMBLE_FILE, EnsembleSpec
 from birdcore.models.input import InputSpec, save_input
@@ -15,12 +16,18 @@ CLASSES = ("a", "b", "c")
 
 
 def write_model(
-    folder: Path, seed: int, frames: int = 313, normalise: str = "zscore", n_mels: int = 32
+    folder: Path,
+    seed: int,
+    frames: int = 313,
+    normalise: str = "zscore",
+    n_mels: int = 32,
+    front_end: FrontEnd | None = None,
 ) -> tuple[SedModel, InputSpec]:
     """A model of `CLASSES` whose answers differ from class to class and from moment to moment."""
-    shape = ModelSpec(backbone="test_resnet", classes=CLASSES, n_mels=n_mels, dropout=0.0)
-    mel = MelSpec(n_mels=n_mels)
-    reads = InputSpec(mel=mel, scale=mel.scale(), frames=frames, normalise=normalise, top_db=80.0)
+    mel = front_end or MelSpec(n_mels=n_mels)
+    shape = ModelSpec(backbone="test_resnet", classes=CLASSES, n_mels=mel.bins, dropout=0.0)
+    scale = mel.scale("uint8")
+    reads = InputSpec(mel=mel, scale=scale, frames=frames, normalise=normalise, top_db=80.0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = SedModel(shape).eval()
@@ -39,6 +46,7 @@ def write_run(
     weights: Mapping[str, float | list[float]],
     predict: Predict,
     n_mels: int = 32,
+    front_end: FrontEnd | None = None,
 ) -> EnsembleSpec:
     """Results of a run.
 
@@ -48,6 +56,7 @@ def write_run(
         weights: Of the members.
         predict: Windows and smoothing.
         n_mels: Bins of the mel that the models read.
+        front_end: What they read instead.
     """
     spec = EnsembleSpec(
         weights=dict(weights),
@@ -55,7 +64,7 @@ def write_run(
         predict=predict,
     )
     for seed, name in enumerate(name for models in spec.members.values() for name in models):
-        write_model(folder / "model" / name, seed, n_mels=n_mels)
+        write_model(folder / "model" / name, seed, n_mels=n_mels, front_end=front_end)
     (folder / "model" / ENSEMBLE_FILE).write_text(spec.model_dump_json())
     (folder / "ATTRIBUTION.csv").write_text("recording,license\na.ogg,cc0\n")
     (folder / "MODEL_CARD.md").write_text("# Model card\n")

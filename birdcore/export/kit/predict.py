@@ -4,9 +4,9 @@
 
 It runs where birdflow can't be installed, for instance in an offline notebook. It needs Python
 3.10, NumPy, soundfile, and OpenVINO or ONNX Runtime, and nothing else: so what birdflow does in
-several modules is written here once more, in NumPy. Tests hold that both compute the same: mel
-energies to 1e-4 dB (one cell in 10,000, far below the loudest, to 3e-3), and each probability of
-a submission to 1e-3.
+several modules is written here once more, in NumPy. Tests hold that both compute the same: energies
+to 1e-4 dB (one cell in 10,000, far below the loudest, to 3e-3), values of PCEN to 1e-5, and each
+probability of a submission to 1e-3.
 
     config.json       front end, codes, windows, smoothing, blend, weights, classes
     front_end.npz     window, filters, power of each code, response of the resampler
@@ -47,6 +47,8 @@ from numpy.typing import NDArray
 FORMAT = 1
 CONFIG_KEYS = {"blend", "cell_frames", "classes", "members", "power", "predict", "scale", "weights"}
 ARRAYS = {"window", "bank", "power_table", "response"}
+FRONT_ENDS = ("mel", "stft", "pcen")
+FULL_SCALE, EPS = 2.0**31, 1e-6  # of PCEN: samples count as 32-bit integers
 BATCH = 64
 SUFFIXES = {".ogg", ".flac", ".wav", ".mp3", ".oga", ".opus", ".aif", ".aiff"}
 LOWEST_RATE, HIGHEST_RATE = 100, 1_000_000  # of a recording, Hz; others are damaged
@@ -155,10 +157,31 @@ def resample(samples: Floats, source: int, target: int, response: Floats) -> Flo
 # --- features --------------------------------------------------------------------------------
 
 
-def mel_energies(
+def features(samples: Floats, front_end: Mapping[str, Any], arrays: Mapping[str, Any]) -> Floats:
+    """Energies (frames, bins) of mono samples at the front end's rate, or values of PCEN."""
+    energies = band_energies(samples, front_end, arrays)
+    return pcen(energies, front_end) if front_end["name"] == "pcen" else energies
+
+
+def pcen(energies: Floats, front_end: Mapping[str, Any]) -> Floats:
+    """Magnitudes (frames, bins), each over its own smoothed past (Wang et al. 2017)."""
+    gain, bias, power = (front_end[f"pcen_{key}"] for key in ("gain", "bias", "power"))
+    energies = energies.astype(np.float64) * FULL_SCALE
+    smooth, past = np.empty_like(energies), energies[0]
+    for frame, now in enumerate(energies):
+        past = past + front_end["pcen_smoothing"] * (now - past)
+        smooth[frame] = past
+    values = energies / (EPS + smooth) ** gain
+    if bias == 0:
+        return np.asarray(values**power, np.float32)
+    # Of small ratios a difference of powers would lose its digits.
+    return np.asarray(np.expm1(power * np.log1p(values / bias)) * bias**power, np.float32)
+
+
+def band_energies(
     samples: Floats, front_end: Mapping[str, Any], arrays: Mapping[str, Any]
 ) -> Floats:
-    """Mel energies (frames, bins) of mono samples at the front end's rate."""
+    """Energies (frames, bins) of mono samples at the front end's rate under its filters."""
     n_fft, hop = front_end["n_fft"], front_end["hop_length"]
     window, bank = arrays["window"], arrays["bank"]
     bands = [_band(bank, first) for first in range(0, bank.shape[1], BAND)]
@@ -185,21 +208,30 @@ def _band(bank: Floats, first: int) -> tuple[slice, slice, Floats]:
 
 
 def encode(energies: Floats, power: int, scale: Mapping[str, Any]) -> Floats:
-    """Energies as codes of the type that the models were trained on."""
+    """Energies or values as codes of the type that the models were trained on."""
     small = scale["dtype"] == "uint8"
+    if "top" in scale:  # of values
+        codes = energies * np.float32(255 / scale["top"] if small else 1.0)
+        return _as_codes(codes, 255.0 if small else scale["top"], small)
     height = scale["ceiling_db"] - scale["floor_db"]
     step, top = (height / 255, 255.0) if small else (1.0, height)
     codes = np.log(np.maximum(energies, np.float32(1e-30)))
     codes *= np.float32(20.0 / power / math.log(10.0) / step)
     codes -= np.float32(scale["floor_db"] / step)
+    return _as_codes(codes, top, small)
+
+
+def _as_codes(codes: Floats, top: float, small: bool) -> Floats:
     np.clip(codes, 0.0, top, out=codes)
     return np.rint(codes).astype(np.uint8) if small else codes.astype(np.float16)
 
 
 def decode_power(codes: Floats, scale: Mapping[str, Any], table: Floats) -> Floats:
-    """The power of codes; code 0 is none."""
+    """The power of codes, or their values; code 0 is none."""
     if codes.dtype == np.uint8:
         return np.asarray(table[codes])
+    if "top" in scale:
+        return codes.astype(np.float32)
     decibels = codes.astype(np.float32) + np.float32(scale["floor_db"])
     return np.where(codes > 0, 10 ** (decibels / 10), np.float32(0))
 
@@ -210,21 +242,26 @@ def lower_median(values: Floats, axis: int) -> Floats:
     return np.take(np.partition(values, middle, axis=axis), [middle], axis=axis)
 
 
-def model_input(power: Floats, floor: Floats, model: Mapping[str, Any]) -> Floats:
-    """Inputs (B, 1, F, T) of power (B, F, T) and of a recording's steady noise (F, 1)."""
+def model_input(
+    power: Floats, floor: Floats, model: Mapping[str, Any], values: bool = False
+) -> Floats:
+    """Inputs (B, 1, F, T) of power (B, F, T) and of a recording's steady noise (F, 1).
+
+    values: what is given are values in place of power, which are scaled as decibels are.
+    """
     how, top_db = model["normalise"], model["top_db"]
     if how == "floor":
         least = np.maximum(floor, np.maximum(1e-3 * floor.mean(), 1e-12))
         db = 10.0 * np.log10(np.clip(power / least, 0.1, 1e6))
         return np.asarray((db - 5.0) / 10.0, np.float32)[:, None]
-    db = 10.0 * np.log10(np.maximum(power, np.float32(1e-10)))
-    if top_db is not None:
+    db = power if values else 10.0 * np.log10(np.maximum(power, np.float32(1e-10)))
+    if top_db is not None and not values:
         db = np.maximum(db, db.max(axis=(1, 2), keepdims=True) - top_db)
     if how == "minmax":
         low, high = db.min(axis=(1, 2), keepdims=True), db.max(axis=(1, 2), keepdims=True)
         scaled = (db - low) / np.maximum(high - low, TINY)
     elif how == "none":
-        scaled = (db + 40.0) / 40.0
+        scaled = db if values else (db + 40.0) / 40.0
     else:
         middle = db.mean(axis=(1, 2), keepdims=True) if how == "zscore" else lower_median(db, 2)
         centred = db - middle
@@ -254,6 +291,7 @@ def cell_probabilities(
     starts = window_starts(total, window, step)
     lower = np.arange(0, total, size)
     centres = (lower + np.minimum(lower + size, total)) / 2
+    values = "top" in config["scale"]
     floor = decode_power(lower_median(codes, 0), config["scale"], table).T / math.log(2)
     sums = np.zeros((len(centres), len(config["classes"])), np.float32)
     coverage = np.zeros((len(centres), 1), np.float32)
@@ -262,7 +300,7 @@ def cell_probabilities(
         # A recording that is shorter than a window is repeated.
         frames = (batch[:, None] + np.arange(window)) % total
         power = decode_power(codes[frames], config["scale"], table).transpose(0, 2, 1)
-        clipwise, framewise = run(model_input(power, floor, model))
+        clipwise, framewise = run(model_input(power, floor, model, values))
         outputs = framewise if predict["output"] != "clipwise" else clipwise[:, None]
         if predict["output"] == "both":
             outputs = (clipwise[:, None] + framewise) / 2
@@ -374,8 +412,13 @@ def open_onnx(folder: Path) -> Model:
 ENGINES: dict[str, Callable[[Path], Model]] = {"openvino": open_openvino, "onnx": open_onnx}
 
 
-def open_models(bundle: Path, config: Mapping[str, Any], engine: str) -> dict[str, Model]:
-    """The models by folder, opened by the first engine that is installed, or the one named."""
+def open_models(
+    bundle: Path, config: Mapping[str, Any], bins: int, engine: str
+) -> dict[str, Model]:
+    """The models by folder, opened by the first engine that is installed, or the one named.
+
+    bins: of their inputs.
+    """
     reasons = []
     described = [model for models in config["members"].values() for model in models]
     for name in ENGINES if engine == "auto" else [engine]:
@@ -390,7 +433,7 @@ def open_models(bundle: Path, config: Mapping[str, Any], engine: str) -> dict[st
             reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
             raise Refused(f"{bundle}: {name} can't open its models: {reason.strip()}") from error
         for model in described:
-            silence = np.zeros((1, 1, config["front_end"]["n_mels"], model["frames"]), np.float32)
+            silence = np.zeros((1, 1, bins, model["frames"]), np.float32)
             found, classes = models[model["folder"]](silence)[0].shape[1], len(config["classes"])
             if found != classes:
                 raise Refused(f"{model['folder']} has {found} classes, config.json {classes}")
@@ -416,8 +459,9 @@ def read_bundle(bundle: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         )
     front_end = config.get("front_end")
     name = front_end.get("name") if isinstance(front_end, dict) else None
-    if name != "mel":
-        raise Refused(f"{path}: the front end {name!r} is unknown, this script computes 'mel'")
+    if name not in FRONT_ENDS:
+        known = ", ".join(map(repr, FRONT_ENDS))
+        raise Refused(f"{path}: the front end {name!r} is unknown, this script computes {known}")
     if lacking := sorted(CONFIG_KEYS - config.keys()):
         raise Refused(f"{path} is damaged: it has no {', '.join(lacking)}")
     try:
@@ -461,7 +505,7 @@ def predict_file(
     rate = max(1, round(rate * speed))
     samples = resample(samples, rate, front_end["sample_rate"], arrays["response"])
     peak = float(np.abs(samples).max()) or 1.0
-    energies = mel_energies(samples / np.float32(peak), front_end, arrays)
+    energies = features(samples / np.float32(peak), front_end, arrays)
     codes = encode(energies, front_end["power"], config["scale"])
     frame_rate = front_end["sample_rate"] / front_end["hop_length"] / speed  # a file's second
     seconds, segment_s = max(len(codes) - 1, 1) / frame_rate, settings["segment_s"]
@@ -604,7 +648,7 @@ def predict_folder(given: argparse.Namespace) -> str:
     sample = read_sample(given.sample, classes) if given.sample else None
     for path in filter(None, (given.out, given.report)):
         check_output(path)
-    models = open_models(given.bundle, config, given.engine)
+    models = open_models(given.bundle, config, arrays["bank"].shape[1], given.engine)
     threads = given.threads or cores()
     ready = time.perf_counter()
     row_ids, probabilities, seconds = predict_recordings(

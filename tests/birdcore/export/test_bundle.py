@@ -18,6 +18,9 @@ from birdcore.detection.models import open_detector
 from birdcore.export.bundle import write_bundle
 from birdcore.export.bundle_config import CONFIG_FILE, BundleConfig
 from birdcore.export.licences import ATTRIBUTION_FILE
+from birdcore.features.front_end import FrontEnd
+from birdcore.features.pcen import PcenSpec
+from birdcore.features.stft import StftSpec
 from birdcore.inference.onnx import export_onnx
 from birdcore.inference.onnx_file import ONNX_FILE
 from birdcore.inference.predictions import Predictions
@@ -134,6 +137,30 @@ def test_bundle_predicts_what_its_run_does_without_birdflow(
     check_refusals(bundle, soundscapes, tmp_path, capsys)
 
 
+@pytest.mark.parametrize("front_end", [PcenSpec(n_mels=32), StftSpec(n_mels=32)])
+def test_bundle_predicts_from_other_front_ends(
+    front_end: FrontEnd, tmp_path: Path, shared_data: Path
+) -> None:
+    run, name = tmp_path / "out", "x/one/fold-0"
+    write_run(run, {"x/one": [name]}, {"x/one": 1.0}, Predict(output="both"), front_end=front_end)
+    bundle, soundscapes = tmp_path / "bundle", tmp_path / "soundscapes"
+    config = write_bundle(run, bundle)
+    assert (config.front_end["name"], config.front_end["power"]) == (
+        front_end.name,
+        front_end.power,
+    )
+    soundscapes.mkdir()
+    real = sorted((shared_data / "birdclef-mini" / "test_soundscapes").glob("*.ogg"))[0]
+    shutil.copy(real, soundscapes / "real.ogg")
+    sf.write(soundscapes / "short.wav", sound(1.3, 1), 44_100, subtype="FLOAT")
+    expected = load_model(run, "torch").predictions(sorted(soundscapes.iterdir())).submission()
+    done = predict_alone(bundle, soundscapes, "--out", tmp_path / "s.csv", "--engine", "onnx")
+    assert done.returncode == 0, done.stderr
+    found = pd.read_csv(tmp_path / "s.csv", index_col="row_id")
+    assert np.ptp(expected.to_numpy()) > 0.05
+    assert np.abs(found - expected).to_numpy().max() < 1e-3
+
+
 def check_refusals(
     bundle: Path, soundscapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -148,7 +175,10 @@ def check_refusals(
     config = json.loads((bundle / CONFIG_FILE).read_text())
     for change, message in (
         ({"format": 2}, "has format 2, this script reads 1"),
-        ({"front_end": {"name": "stft"}}, "the front end 'stft' is unknown"),
+        (
+            {"front_end": {"name": "cwt"}},
+            "the front end 'cwt' is unknown, this script",
+        ),
         ({"classes": ["a", "b"]}, "has 3 classes, config.json 2"),
     ):
         (bundle / CONFIG_FILE).write_text(json.dumps(config | change))

@@ -15,10 +15,15 @@ from birdcore.audio.decode import decode
 from birdcore.config import Predict
 from birdcore.export.single_onnx import window_samples, write_single_onnx
 from birdcore.export.waveform_front_end import WaveformFrontEnd
+from birdcore.features.cwt import CwtSpec
+from birdcore.features.front_end import FrontEnd
 from birdcore.features.mel import PRESETS, MelSpec
+from birdcore.features.pcen import PcenSpec
 from birdcore.features.recordings import Recordings
 from birdcore.features.scale import encode
 from birdcore.features.spectrogram import mel_energy
+from birdcore.features.stft import StftSpec
+from birdcore.features.wave import WaveSpec
 from birdcore.inference.trained_model import ENSEMBLE_FILE, load_model
 from birdcore.models.input import InputSpec
 from tests.support.small_run import write_model, write_run
@@ -114,6 +119,43 @@ def test_one_file_predicts_what_the_run_does(tmp_path: Path, shared_data: Path) 
     assert np.ptp(embedding, axis=0).max() > 0
     by_openvino = ov.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     np.testing.assert_allclose(by_openvino(windows)["probabilities"], probabilities, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("front_end", "normalise"),
+    [
+        (StftSpec(n_fft=512, f_min=500.0, f_max=15_000.0), "floor"),
+        (PcenSpec(n_mels=32), "zscore"),
+        (PcenSpec(n_mels=32, pcen_time_s=0.4, pcen_bias=2.0, pcen_power=0.5), "bins"),
+    ],
+    ids=["stft", "pcen", "pcen for speech"],
+)
+def test_one_file_has_other_front_ends_in_it(
+    tmp_path: Path, shared_data: Path, front_end: FrontEnd, normalise: str
+) -> None:
+    run, name = tmp_path / "out", "x/one/fold-0"
+    write_run(run, {"x/one": [name]}, {"x/one": 1.0}, Predict(output="both"))
+    shutil.rmtree(run / "model" / name)
+    write_model(run / "model" / name, 0, normalise=normalise, front_end=front_end)
+    path = tmp_path / "single.onnx"
+    assert write_single_onnx(run, path) < 1e-3
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    windows = real_windows(shared_data, 5, 3)
+    probabilities, _ = session.run(None, {"samples": windows})
+    expected = load_model(run, "torch").predictions(list(windows)).probabilities
+    assert np.ptp(expected) > 0.02
+    np.testing.assert_allclose(probabilities, expected, atol=1e-3)
+    by_openvino = ov.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    np.testing.assert_allclose(by_openvino(windows)["probabilities"], probabilities, atol=1e-3)
+
+
+@pytest.mark.parametrize("front_end", [CwtSpec(scales=32), WaveSpec()], ids=["cwt", "wave"])
+def test_front_ends_that_are_not_exported_are_refused(tmp_path: Path, front_end: FrontEnd) -> None:
+    run = tmp_path / "out"
+    members = {"x/one": ["x/one/fold-0"]}
+    write_run(run, members, {"x/one": 1.0}, Predict(), front_end=front_end)
+    with pytest.raises(ValueError, match=f"onnx has no front end '{front_end.name}': only mel, "):
+        write_single_onnx(run, tmp_path / "single.onnx")
 
 
 def test_ensembles_that_one_file_can_not_be_are_refused(tmp_path: Path) -> None:

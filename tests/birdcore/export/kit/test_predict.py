@@ -6,6 +6,7 @@ import runpy
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,11 +19,13 @@ from birdcore.audio.reading import Reading
 from birdcore.config import Predict
 from birdcore.config.suggested_front_end import suggest_front_end
 from birdcore.export.bundle import KIT
-from birdcore.export.front_end import front_end_arrays
+from birdcore.export.front_end import front_end_arrays, front_end_settings
 from birdcore.features.mel import PRESETS, MelSpec
+from birdcore.features.pcen import PcenSpec
 from birdcore.features.recordings import Recordings
 from birdcore.features.scale import encode
 from birdcore.features.spectrogram import mel_energy
+from birdcore.features.stft import StftSpec
 from birdcore.inference.smooth import smooth_recording
 from birdcore.inference.weights import blend
 from birdcore.models.input import InputSpec, model_input
@@ -52,7 +55,7 @@ def test_mel_equals_birdflow_on_real_files(shared_data: Path, name: str) -> None
         assert rate == spec.sample_rate
         samples = samples / np.abs(samples).max()
         expected = mel_energy(samples, spec)
-        found = kit.mel_energies(samples, spec.model_dump(), arrays)
+        found = kit.band_energies(samples, spec.model_dump(), arrays)
         codes = encode(expected, spec.power, scale)
         kept = codes > 0
         decibels = [20 / spec.power * np.log10(np.float64(e[kept])) for e in (found, expected)]
@@ -69,12 +72,55 @@ def test_mel_equals_birdflow_on_real_files(shared_data: Path, name: str) -> None
         assert (of_kit != codes).mean() < 1e-4
 
 
+OTHERS = {
+    "bands": StftSpec(n_mels=96, f_min=200.0),
+    "every FFT bin": StftSpec(n_fft=512, f_min=500.0, f_max=15_000.0),
+    "magnitude": StftSpec(n_fft=1024, power=1),
+    "pcen": PcenSpec(),
+    "pcen for speech": PcenSpec(
+        pcen_gain=0.98, pcen_bias=2.0, pcen_power=0.5, pcen_time_s=0.4, n_mels=64
+    ),
+    "pcen without bias": PcenSpec(pcen_gain=1.0, pcen_bias=0.0, hop_length=1024),
+}
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float16"])
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_front_ends_equal_birdflows_on_real_files(
+    shared_data: Path, name: str, dtype: Any
+) -> None:
+    spec = OTHERS[name]
+    scale = spec.scale(dtype)
+    arrays, settings = front_end_arrays(spec, scale), front_end_settings(spec)
+    path = sorted((shared_data / "birdclef-mini" / "test_soundscapes").glob("*.ogg"))[1]
+    samples = kit.read_mono(path)[0][: 20 * 32_000]
+    samples = samples / np.abs(samples).max()
+    expected = np.concatenate([block.copy() for block in spec.energies([samples])])
+    found = kit.features(samples, settings, arrays)
+    assert found.shape == expected.shape
+    if isinstance(spec, PcenSpec):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    else:
+        loud = expected > 10.0 ** (-2 * spec.power) * expected.max()  # from 40 dB below
+        np.testing.assert_allclose(found[loud], expected[loud], rtol=3e-5)
+    codes = encode(expected, spec.power, scale)
+    of_kit = kit.encode(found, spec.power, asdict(scale))
+    assert of_kit.dtype == codes.dtype
+    if dtype == "uint8":
+        assert np.abs(of_kit.astype(int) - codes).max() <= 1
+        assert (of_kit != codes).mean() < 1e-4
+    else:
+        np.testing.assert_allclose(
+            of_kit.astype(np.float32), codes.astype(np.float32), rtol=2e-3, atol=6e-3
+        )
+
+
 @pytest.mark.parametrize("rate", [250, 2_000, 192_000, 500_000])
 def test_mel_equals_birdflow_at_rates_beyond_hearing(rate: int) -> None:
     spec = suggest_front_end({rate: 1}, {"Mammalia"}).spec()
     samples = chirps(rate, 400_000 / rate if rate > 10_000 else 60.0, 0.1 * rate, 0.4 * rate)
     arrays = front_end_arrays(spec, spec.scale())
-    found = kit.mel_energies(samples, spec.model_dump(), arrays)
+    found = kit.band_energies(samples, spec.model_dump(), arrays)
     np.testing.assert_allclose(found, mel_energy(samples, spec), rtol=1e-3, atol=1e-9)
 
 
@@ -93,7 +139,7 @@ def test_short_recordings_are_mirrored_alike(length: int) -> None:
     spec = MelSpec(n_mels=32)
     samples = np.random.default_rng(length).standard_normal(length).astype(np.float32)
     arrays = front_end_arrays(spec, spec.scale())
-    found = kit.mel_energies(samples, spec.model_dump(), arrays)
+    found = kit.band_energies(samples, spec.model_dump(), arrays)
     np.testing.assert_allclose(found, mel_energy(samples, spec), rtol=1e-4, atol=1e-7)
 
 
@@ -106,6 +152,23 @@ def test_resampling_is_that_of_birdflow(shared_data: Path, rate: int) -> None:
     found = kit.resample(samples, rate, 32_000, response)
     assert len(found) == len(expected)
     assert np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2)) < 2e-3
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float16"])
+@pytest.mark.parametrize("how", ["zscore", "minmax", "bins", "none"])
+def test_inputs_of_values_are_those_of_birdflow(how: Any, dtype: Any) -> None:
+    spec = PcenSpec(n_mels=32)
+    scale = spec.scale(dtype)
+    reads = InputSpec(mel=spec, scale=scale, frames=40, normalise=how, top_db=80.0)
+    values = np.random.default_rng(0).exponential(0.5, (40, 32)).astype(np.float32)
+    codes = encode(values, 1, scale)
+    features = Recordings(("a",), torch.from_numpy(codes), *torch.tensor([[0], [40]]), spec, scale)
+    zero = torch.zeros(1, dtype=torch.long)
+    expected = model_input(features.power(zero, zero, 40), reads).numpy()
+    table = front_end_arrays(spec, scale)["power_table"]
+    of_kit = kit.decode_power(codes, asdict(scale), table).T[None]
+    found = kit.model_input(of_kit, of_kit[0, :, :1], {"normalise": how, "top_db": 80.0}, True)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float16"])
