@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from birdcore.audio.blocks import Block, Blocks, cache_blocks
+from birdcore.audio.channels import channel_name
 from birdcore.audio.cleaned import CleanedTables, read_kept
 from birdcore.audio.decode import Audio, Rejected, decode
 from birdcore.audio.quality import Quality, quality
@@ -120,13 +121,40 @@ def kept_recordings(
         reading: how files are read.
 
     Yields:
-        The name of a recording and its blocks of mono samples, one sample or more in all.
+        The name of a recording, or of a channel of it where each is read, and its blocks of mono
+        samples, one sample or more in all.
     """
     kept = read_kept(table)
     for done, (name, intervals) in enumerate(kept.items()):
         progress(done, len(kept), name)
-        yield name, cache_blocks(_trimmed(decode(locate(name), reading), intervals, fade_s, rate))
+        for called, audio in _recordings_of(name, locate(name), reading):
+            yield called, cache_blocks(_trimmed(audio, intervals, fade_s, rate))
     progress(len(kept), len(kept), "")
+
+
+def _recordings_of(name: str, path: Path, reading: Reading) -> Iterator[tuple[str, Audio]]:
+    """A file as one recording, or each of its channels if it has several and each is read.
+
+    Channels without any sound are left out where another has some: a microphone that was not there
+    has heard nothing of what the labels say.
+    """
+    if reading.channels != "each":
+        yield name, decode(path, reading)
+        return
+    audio, heard, channel = decode(path, reading, 0), False, 0
+    if audio.channels == 1:
+        yield name, audio
+        return
+    while True:
+        last = channel == audio.channels - 1
+        silent = not any(block.any() for block in audio.blocks())
+        if not silent or (last and not heard):
+            yield channel_name(name, channel), audio
+            heard = True
+        if last:
+            return
+        channel += 1
+        audio = decode(path, reading, channel)
 
 
 def _trimmed(audio: Audio, kept: Sequence[Interval], fade_s: float, rate: int) -> Blocks:

@@ -88,7 +88,7 @@ class Audio:
         return max(1, round(self.rate * self.speed))
 
 
-def decode(path: str | Path, reading: Reading = AS_IT_IS) -> Audio:
+def decode(path: str | Path, reading: Reading = AS_IT_IS, channel: int | None = None) -> Audio:
     """Read a sound file of any format that libsndfile or FFmpeg knows, at its own rate.
 
     The recording has as many samples as FFmpeg decodes, within one frame of its codec, whatever
@@ -104,6 +104,7 @@ def decode(path: str | Path, reading: Reading = AS_IT_IS) -> Audio:
     Args:
         path: a file; its suffix does not matter.
         reading: which channel it is to be read by, if not by their mean, and its speed.
+        channel: this one instead, counted from 0; the last one where there are not so many.
 
     Returns:
         The recording, whose samples are kept where they are few and decoded anew where not.
@@ -122,11 +123,12 @@ def decode(path: str | Path, reading: Reading = AS_IT_IS) -> Audio:
     with open_file(path) as file:
         try:
             container = container_of(file)
-            first = 0 if reading.channels == "first" else None
-            survey = _best(file, container, first)
-            reader, channel = survey.reader, first
-            by_level = reading.channels == "loudest" and survey.channels > 1
-            if by_level or survey.may_cancel:
+            if channel is None and reading.channels == "first":
+                channel = 0
+            survey = _best(file, container, channel)
+            reader = survey.reader
+            by_level = reading.channels in ("loudest", "each") and survey.channels > 1
+            if channel is None and (by_level or survey.may_cancel):
                 with reader(file) as stream:
                     channel = loudest_channel(stream) if by_level else loudest_if_cancelled(stream)
                 if channel is not None:

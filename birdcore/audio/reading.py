@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from birdcore.audio.riff import small_chunks
 
-Channels: TypeAlias = Literal["mean", "first", "loudest"]
+Channels: TypeAlias = Literal["mean", "first", "loudest", "each"]
 EXPANSION = re.compile(rb"^TE *:(.*)$", re.MULTILINE)
 
 
@@ -22,7 +22,9 @@ class Reading(BaseModel):
     """How files are read; front ends inherit these settings, so that a model carries them.
 
     Attributes:
-        channels: The mean over the channels, the first, or that with the most power.
+        channels: The mean over the channels, the first, or that with the most power; "each" keeps
+            the features of every channel (`birdcore.audio.channels`), and reads that with the most
+            power where a file is read as one recording.
         speed: How many times slower than life files are: their rate times this is the true one.
         speed_from: "file": each file's GUANO chunk says it (TE), and 1 where there is none; `speed`
             is then that of the files that the model was trained on.

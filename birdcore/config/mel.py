@@ -67,7 +67,10 @@ class Mel(Section):
     """Time constant of pcen's smoothed past, .06 if not said; .4 for sounds that change slowly."""
     channels: Channels | None = None
     """What of several channels is read: their "mean" (or the loudest where they cancel), the
-    "first", or the "loudest", that with the most power in a recording."""
+    "first", or the "loudest", that with the most power in a recording. "each": every channel trains
+    and validates as a recording of its own, with the labels and the fold of its file; a row of a
+    submission has the highest probability over the channels. Cleaning, `birdflow detect` and
+    exported bundles then hear the loudest."""
     speed: Positive | Literal["auto"] | None = None
     """How many times slower than life recordings are (time expansion, 1 if not said): at 10, files
     of 44,100 Hz hold sound of 441 kHz, which is the rate for `sample_rate`. Seconds, of crops and

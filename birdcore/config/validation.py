@@ -24,6 +24,11 @@ def check_rounds(recipe: "Recipe") -> None:
     _check_data(recipe)
     _check_initial_weights(recipe)
     check_front_end(recipe)
+    if recipe.mel.channels == "each" and recipe.external_teacher is not None:
+        raise WrongSetting(
+            "does not go with [external_teacher], which hears a file once: choose "
+            '"mean", "first" or "loudest", or leave the teacher out', "mel", "channels",
+        )  # fmt: skip
 
 
 def _check_names(recipe: "Recipe") -> None:

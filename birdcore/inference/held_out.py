@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from birdcore.audio.channels import file_of
 from birdcore.features.columns import stacked
 from birdcore.inference.ensemble import PARTS, Table, Truth, read_members
 
@@ -43,14 +44,15 @@ def start_of(name: str) -> tuple[str, float]:
 
 
 def groups_of(names: Sequence[str]) -> NDArray[np.intp]:
-    """Which of held-out recordings and windows (N,) are of one recording, numbered from 0.
+    """Which of held-out recordings, windows and channels (N,) are of one file, numbered from 0.
 
     Example:
         >>> groups_of(["a.ogg#t=0,5", "a.ogg#t=5,10", "b.ogg"])
         array([0, 0, 1])
     """
     number: dict[str, int] = {}
-    return np.array([number.setdefault(start_of(name)[0], len(number)) for name in names], np.intp)
+    files = (file_of(start_of(name)[0]) for name in names)
+    return np.array([number.setdefault(file, len(number)) for file in files], np.intp)
 
 
 def held_out_names(names: Sequence[str], kind: HeldOutKind) -> tuple[list[str], str | None]:

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
+from birdcore.audio.channels import file_of
 from birdcore.config import Predict
 from birdcore.features.columns import stacked
 from birdcore.inference.predictions import Predictions
@@ -47,11 +48,15 @@ def smoothed_members(
         parts = []
         for recording, segments in rows.groupby("recording", sort=True):
             segments = segments.sort_values("end")
-            name = names.get(str(recording), PurePosixPath(str(recording)).stem)
+            file = file_of(str(recording))
+            name = names.get(file, PurePosixPath(file).stem)
             smoothed = smooth_recording(stacked(segments["probabilities"], np.float64), settings)
             row_ids = [f"{name}_{end}" for end in segments["end"]]
             parts.append(pd.DataFrame(smoothed, row_ids, list(classes)))
-        members[str(backbone)] = pd.concat(parts, verify_integrity=True)
+        channels = len(parts) > rows["recording"].map(file_of).nunique()
+        found = pd.concat(parts, verify_integrity=not channels)
+        # Of a file whose channels are recordings, the highest: who is near one microphone is there.
+        members[str(backbone)] = found.groupby(level=0, sort=False).max() if channels else found
     return members
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from birdcore.audio.channels import file_of
 from birdcore.config.round import LabelConfig
 from birdcore.features.recordings import Soundscapes
 from birdcore.inference.predict import Predictor, predict_cells
@@ -53,7 +54,10 @@ def out_of_fold(
 
 def recording_folds(folds: pd.Series, count: int, names: Sequence[str]) -> dict[str, int]:
     """The fold of each recording: a labelled one's from the table, a soundscape's from its name."""
-    return {name: int(folds.get(name, soundscape_fold(name, count))) for name in names}
+    files = {name: file_of(name) for name in names}
+    return {
+        name: int(folds.get(file, soundscape_fold(file, count))) for name, file in files.items()
+    }
 
 
 def teacher_segments(

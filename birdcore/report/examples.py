@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from birdcore.audio.channels import channel_name, file_and_channel, file_of
 from birdcore.audio.cleaned import KEPT, read_kept
 from birdcore.audio.decode import Rejected, decode
 from birdcore.audio.resample import resample
@@ -130,7 +131,9 @@ def _example(
     row, column = cell
     name, start_s = evaluation.recordings[row], evaluation.starts_s[row]
     shard = shards[name]
-    rate, index = shard.spec.frame_rate, shard.index[name]
+    rate, index = shard.spec.frame_rate, _row_of(shard, name)
+    assert index is not None, "chosen among those that have a mel"
+    file, channel = file_and_channel(name)
     frames = int(shard.lengths[index])
     duration_s = min(frames / rate - start_s, evaluation.duration_s or WHOLE_S)
     end_s = start_s + max(duration_s, 1 / rate)
@@ -142,7 +145,7 @@ def _example(
         start_s=start_s,
         end_s=end_s,
         picture=_picture(shard.part(index, first, last), shard.spec, shard.scale),
-        sound=_kept_sound(inputs, name, kept[name], start_s, end_s, stem),
+        sound=_kept_sound(inputs, file, channel, kept[file], start_s, end_s, stem),
         label=evaluation.classes[column],
         probability=float(evaluation.probabilities[row, column]),
         also=tuple(evaluation.classes[c] for c in present if c != column),
@@ -162,15 +165,23 @@ def _picture(codes: Codes, spec: FrontEnd, scale: AnyScale) -> str:
 def _shards_of(mels: Sequence[Artifact], names: set[str]) -> dict[str, MelShard]:
     """The shard of each recording's mel; rejected recordings have none."""
     found: dict[str, MelShard] = {}
+    files = {file_of(name) for name in names}
     for artifact in mels:
-        if names & artifact.manifest.sources.keys():
+        if files & artifact.manifest.sources.keys():
             shard = MelShard.open(artifact / "mel.parquet")
-            found |= dict.fromkeys(names & shard.index.keys(), shard)
+            found |= {name: shard for name in names if _row_of(shard, name) is not None}
     return found
+
+
+def _row_of(shard: MelShard, name: str) -> int | None:
+    """The row of a recording, or of the first of its channels where these have rows of their own;
+    None where it has none."""
+    return shard.index.get(name, shard.index.get(channel_name(name, 0)))
 
 
 def _kept_of(cleaned: Sequence[Artifact], names: set[str]) -> dict[str, list[tuple[float, float]]]:
     """The intervals in seconds that cleaning kept of each recording."""
+    names = {file_of(name) for name in names}
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     for artifact in cleaned:
         if names & artifact.manifest.sources.keys():
@@ -182,6 +193,7 @@ def _kept_of(cleaned: Sequence[Artifact], names: set[str]) -> dict[str, list[tup
 def _kept_sound(
     inputs: ReportInputs,
     name: str,
+    channel: int | None,
     kept: list[tuple[float, float]],
     start_s: float,
     end_s: float,
@@ -189,7 +201,7 @@ def _kept_sound(
 ) -> str:
     """An excerpt of the kept audio, on the time axis of the mel; empty if it can't be decoded."""
     try:
-        audio = decode(inputs.locate(name), inputs.settings.mel.reading)
+        audio = decode(inputs.locate(name), inputs.settings.mel.reading, channel)
     except Rejected:
         return ""
     joined = trim(audio.blocks(), audio.frames, audio.rate, kept, 0.0)

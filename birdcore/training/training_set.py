@@ -1,7 +1,7 @@
 """The training set of one model: mels, targets and pseudo-labels, read from files into arrays."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from birdcore.audio.channels import file_of
 from birdcore.config.training import TrainConfig
 from birdcore.features.recordings import Recordings, read_mels
 from birdcore.features.shard_reader import MelShard
@@ -103,7 +104,8 @@ class TrainingSet:
         rows = dict.fromkeys(self.rows_of(self.train).tolist())
         if self.companions is not None:
             rows |= dict.fromkeys(self.companions.rows.tolist())
-        return [self.clips.names[row] for row in rows if row < count]
+        names = (file_of(self.clips.names[row]) for row in rows if row < count)
+        return list(dict.fromkeys(names))
 
     def rows_of(self, items: Tensor) -> Tensor:
         """The clip (B,) of each item."""
@@ -140,6 +142,7 @@ def read_training_set(
         for shards in (files.mels, files.annotated)
     )
     labelled = with_clip_labels + annotated
+    files = _of_channels(files, clips.names)
     folds = np.array([files.folds.get(name, np.nan) for name in clips.names])
     items = clip_items(clips, with_clip_labels, files.recordings, folds, files.classes, config)
     if files.annotations is not None:
@@ -183,6 +186,33 @@ def read_training_set(
     )
 
 
+def _of_channels(files: TrainingFiles, names: Sequence[str]) -> TrainingFiles:
+    """The same, with tables by the names of clips, where some are channels of recordings.
+
+    A channel has the labels, the fold and the weight of its recording.
+    """
+    parents = [file_of(name) for name in names]
+    if parents == list(names):
+        return files
+    channels = pd.DataFrame({"recording": parents, "channel": names})
+
+    def by_channel(table: pd.DataFrame) -> pd.DataFrame:
+        both = table.merge(channels, on="recording")
+        return both.assign(recording=both["channel"])[table.columns]
+
+    described = channels[channels["recording"].isin(files.recordings.index)]
+    in_fold = channels[channels["recording"].isin(files.folds.index)]
+    annotations = files.annotations
+    if annotations is not None:
+        annotations = AnnotatedRecordings(*map(by_channel, annotations.tables))
+    return replace(
+        files,
+        recordings=files.recordings.loc[described["recording"]].set_axis(described["channel"]),
+        folds=files.folds.loc[in_fold["recording"]].set_axis(in_fold["channel"]),
+        annotations=annotations,
+    )
+
+
 def _weights(
     clips: Recordings, annotated: AnnotatedSegments | None, recordings: pd.DataFrame
 ) -> Tensor | None:
@@ -214,7 +244,8 @@ def _read_soundscapes(
         left_out = [
             name
             for name in soundscapes.names
-            if config.out_of_fold and soundscape_fold(name, files.fold_count) == config.fold
+            if config.out_of_fold
+            and soundscape_fold(file_of(name), files.fold_count) == config.fold
         ]
         segments = read_segments(
             soundscapes, files.segment_labels, config.crop_s, config.label, left_out

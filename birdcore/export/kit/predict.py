@@ -96,7 +96,7 @@ def to_mono(samples: Floats, channels: str = "mean") -> Floats:
     energies = samples.var(axis=0, dtype=np.float64)
     of_sum = samples.sum(axis=1).var(dtype=np.float64)
     # Where they cancel, one channel is wired the wrong way round.
-    if channels == "loudest" or of_sum < CANCELLED * energies.sum():
+    if channels in ("loudest", "each") or of_sum < CANCELLED * energies.sum():
         return np.ascontiguousarray(samples[:, int(energies.argmax())])
     return samples @ np.full(count, 1 / count, np.float32)
 
