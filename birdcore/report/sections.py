@@ -97,6 +97,7 @@ def species_section(inputs: ReportInputs, evaluation: Evaluation | None) -> dict
         "species_named": {one.label: one for one in species},
         "macro_auc": macro_auc,
         "scored": scored,
+        "mapped": inputs.settings.tables.get("external_teacher", {}).get("mapped", {}),
     }
 
 

@@ -55,7 +55,7 @@ class Description(Section):
     sample_rate: Annotated[int, Field(ge=1_000, le=1_000_000)]
     window_s: Annotated[float, Field(gt=0, le=600)]
     peak: Positive | None = None
-    batch: Count = 8
+    batch: Count = 4
     embedding: Words
     label: Words
     scores: Literal["logits", "probabilities"]
@@ -134,6 +134,6 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def deciding(description: Description) -> Mapping[str, Any]:
-    """The settings of a description that what it says of a recording depends on: no places, and
-    not how many windows are read at once."""
-    return description.model_dump(exclude={"file", "labels", "batch"})
+    """The settings that what a teacher says depends on: all but the places of its files. Of
+    the batch rounding depends."""
+    return description.model_dump(exclude={"file", "labels"})

@@ -7,17 +7,17 @@ class is called by its neighbour's name.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from birdcore.config.external_teacher import TEACHERS_FOLDER, TOML
 from birdcore.store.files import file_sha256
-from birdcore.teachers.description import deciding, read_description
-from birdcore.teachers.external_teacher import Credit, ExternalTeacher
-from birdcore.teachers.file_model import open_file
+from birdcore.teachers.description import Description, deciding, read_description
+from birdcore.teachers.external_teacher import Credit, ExternalTeacher, Infer
+from birdcore.teachers.file_model import FileModel, open_file
 from birdcore.teachers.labels import read_labels
 
 
@@ -59,10 +59,24 @@ def file_teacher(name: str, places: Mapping[str, str]) -> ExternalTeacher:
         credit=Credit(
             described.name, described.author, described.licence, described.url, described.citation
         ),
-        open=partial(open_file, file, described),
+        open=_opening(model, file, described),
         common_names=labels.common_names,
         places=own | {"file": str(file.absolute()), "labels": str(listed.absolute())},
     )
+
+
+def _opening(model: FileModel, file: Path, described: Description) -> Callable[[int], Infer]:
+    """Opens the model, which was opened already to be checked: that one goes to whoever asks first,
+    since a large model takes seconds."""
+    ready = [model]
+
+    def open_for(threads: int) -> Infer:
+        if threads == 1:
+            with suppress(IndexError):  # somebody has it
+                return ready.pop()
+        return open_file(file, described, threads)
+
+    return open_for
 
 
 def _place(path: Path, key: str, place: str | None) -> Path:

@@ -310,7 +310,7 @@ def test_a_teacher_described_by_a_file_teaches_and_maps_what_it_does_not_know(
     dag = taught(*table)
     (problem,) = (one for one in dag.problems if one.problem == "synonym of no class")
     assert problem.detail.startswith("Nobody here")
-    made = made_to("submission", dag, store)
+    made = made_to("report", dag, store)
     outputs = [a for name, a in made.items() if name.startswith("external_teacher cosines")]
     assert {len(one.metrics["mapped"]) for one in outputs} == {2}
     assert outputs[0].metrics["mapped"] == {
@@ -322,6 +322,9 @@ def test_a_teacher_described_by_a_file_teaches_and_maps_what_it_does_not_know(
     page = next(step for step in dag.steps if step.stage == "report")
     assert page.config["external_teacher"]["mapped"][species[0]] == f"genus: {known}, {sister}"
     assert str(tmp_path) not in json.dumps(page.config)
+    assert (
+        f"<li>{species[2]}: synonym: Rana alia</li>" in (made["report"] / "index.html").read_text()
+    )
     attribution = pd.read_csv(made["train third test_resnet fold 1"] / "ATTRIBUTION.csv")
     row = attribution.set_index("recording").loc["external teacher: Cosines"]
     assert row["license"] == "CC BY-NC 4.0"

@@ -45,6 +45,14 @@ def test_every_form_of_input_gives_the_same(tmp_path: Path, batch: Any, channels
     assert teacher.name == "cosines"
 
 
+def test_a_model_is_opened_for_one_thread_at_a_time(tmp_path: Path) -> None:
+    teacher = teacher_named(str(write_teacher(tmp_path)))
+    opened = [teacher.open(threads) for threads in (1, 1, 2)]
+    assert len(set(map(id, opened))) == 3
+    for infer in opened:
+        np.testing.assert_allclose(infer(WAVES)[1], answers(WAVES)[1], atol=1e-4)
+
+
 def test_half_precision_is_read_and_given_back_as_float32(tmp_path: Path) -> None:
     teacher = teacher_named(str(write_teacher(tmp_path, half=True)))
     probabilities, embeddings = teacher.open(1)(WAVES)
@@ -99,7 +107,7 @@ def test_centred_windows_have_no_mean_and_that_peak(samples: list[float], peak: 
         assert found.mean() == pytest.approx(0, abs=1e-4 * peak)
 
 
-def test_its_files_and_settings_decide_and_places_batches_and_comments_do_not(
+def test_its_files_and_settings_decide_and_places_and_comments_do_not(
     tmp_path: Path,
 ) -> None:
     path = write_teacher(tmp_path)
@@ -110,7 +118,8 @@ def test_its_files_and_settings_decide_and_places_batches_and_comments_do_not(
         path.write_text(text)
         return teacher_named(str(path)).files
 
-    assert now(DESCRIPTION + "batch = 3 # at once\n") == files
+    assert now(f"# a comment\n{DESCRIPTION}batch = 4  # the default\n") == files
+    assert now(DESCRIPTION + "batch = 3\n") != files
     assert now(DESCRIPTION + "slope = 2\n") != files
     assert now(DESCRIPTION.replace("CC BY-NC 4.0", "CC0")) != files
     assert now(DESCRIPTION) == files
