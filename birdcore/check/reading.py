@@ -19,7 +19,7 @@ from birdcore.sources.class_names import CLASSES
 from birdcore.sources.data_folder import layout_name
 from birdcore.sources.listing import Listing
 from birdcore.sources.soundscapes import soundscape_problems
-from birdcore.sources.source import FOLDERS, MAIN, SAMPLE, SOURCES, TABLES, Source
+from birdcore.sources.source import FOLDERS, MAIN, ROW_TABLES, SOURCES, TABLES, Source
 from birdcore.sources.stand_ins import with_stand_ins
 from birdcore.store.same_content import SameContent
 
@@ -107,7 +107,8 @@ def _ways(layout: str, folder: Path) -> list[Data]:
 
 
 def _recipe(data: Data) -> Recipe:
-    round_config = {"name": "any", "backbones": ["any"]}
+    # No round is run; this backbone is our own, so that timm need not be asked for it.
+    round_config = {"name": "any", "backbones": ["conv_gru"]}
     return Recipe.model_validate({"round": [round_config], "data": data.model_dump()})
 
 
@@ -116,7 +117,7 @@ def _input(source: Source) -> CatalogInput:
     return CatalogInput(
         root=source.root,
         audio={file.path: file.sha256 for subset in labelled for file in subset.files},
-        tables=tuple(name for name in source.tables if name != SAMPLE),
+        tables=tuple(name for name in source.tables if name not in ROW_TABLES),
         labels=source.labels,
         passed_over=source.passed_over,
         settings=source.settings,
