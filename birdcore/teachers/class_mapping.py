@@ -115,10 +115,10 @@ class SpeciesColumns:
     """
 
     def __init__(self, classes: Sequence[str], species: Sequence[str], mapped: Mappings) -> None:
-        columns = [
-            species_columns(classes, mapped[name].names if name in mapped else [name])
-            for name in species
-        ]
+        names = [mapped[name].names if name in mapped else (name,) for name in species]
+        ends = np.cumsum([len(each) for each in names])
+        found = species_columns(classes, [name for each in names for name in each])
+        columns = np.split(found, ends)[: len(species)]
         pairs = [(n, c) for n, c in zip(species, columns, strict=True) if (c >= 0).all()]
         self.known = tuple(name for name, _ in pairs)
         self._first = np.array([column[0] for _, column in pairs], np.int64)
