@@ -22,10 +22,11 @@ def write_model(
     normalise: str = "zscore",
     n_mels: int = 32,
     front_end: FrontEnd | None = None,
+    backbone: str = "test_resnet",
 ) -> tuple[SedModel, InputSpec]:
     """A model of `CLASSES` whose answers differ from class to class and from moment to moment."""
     mel = front_end or MelSpec(n_mels=n_mels)
-    shape = ModelSpec(backbone="test_resnet", classes=CLASSES, n_mels=mel.bins, dropout=0.0)
+    shape = ModelSpec(backbone=backbone, classes=CLASSES, n_mels=mel.bins, dropout=0.0)
     scale = mel.scale("uint8")
     reads = InputSpec(mel=mel, scale=scale, frames=frames, normalise=normalise, top_db=80.0)
     with torch.random.fork_rng(devices=[]):
