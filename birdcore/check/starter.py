@@ -112,7 +112,8 @@ def starter_recipe(
     lines += [f"{key} = {value}" for key, value in mel.items()]
     lines += expansion.lines
     lines += _folds(classes, groups, base)
-    lines += _train(len(used), crop_s, base, soundscapes=soundscapes)
+    mixed = all(reading.source.subset(use).files for use in ("labelled", "annotated"))
+    lines += _train(len(used), crop_s, base, soundscapes=soundscapes, mixed=mixed)
     if base is LARGE and memory < ROOMY:
         lines.append(f"batch = {SMALL_BATCH}")
     lines += ["", "[[round]]", 'name = "supervised"', f"epochs = {_epochs(len(used), base)}"]
@@ -127,13 +128,17 @@ def _groups_by_name(classes: Sequence[ClassFacts]) -> set[str]:
     return {group or AVES for group in told} if told - {""} else set()
 
 
-def _train(recordings: int, crop_s: float, base: _Base, *, soundscapes: bool) -> Iterator[str]:
+def _train(
+    recordings: int, crop_s: float, base: _Base, *, soundscapes: bool, mixed: bool
+) -> Iterator[str]:
     """The table [train], without what depends on the GPU."""
     repeat = min(MOST_REPEATS, max(1, ceil(base.crops / max(1, recordings))))
     yield from ("", "[train]", f"crop_s = {crop_s:g}")
     yield f"repeat = {repeat}  # crops of each recording in an epoch"
     if not soundscapes:
         yield "background = { probability = 0.0 }  # it is taken from unlabelled recordings"
+    if mixed:
+        yield "annotated = { mix = 0.5 }  # annotated recordings, mixed into clips as well"
 
 
 def _epochs(recordings: int, base: _Base) -> int:
