@@ -1,0 +1,165 @@
+"""Front ends, heads and kinds of models beside each other, all else equal: what each brings.
+
+    python -m benchmarks.front_end_ladder --data DIR --work DIR --seeds 3
+
+Trains the supervised round of recipe `mini` once for each arm below and seed, one fold of four, and
+writes a table to `benchmarks/results/front-ends.md`: macro ROC-AUC on the labelled soundscapes, the
+paired difference to the arm that it is compared with, and processor seconds of its training. Arms
+have as many crops as take about the same processor time. Beside it `front-ends.csv` has each run.
+An arm that is there is not run again, so a ladder that was stopped goes on.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from birdcore.store.files import write_text
+
+OUT = Path(__file__).with_name("results") / "front-ends.md"
+RECIPE = """
+base = "mini"
+drop_rounds = ["student"]
+[folds]
+count = 4
+train = [0]
+[train]
+repeat = 5
+[export]
+onnx = false
+[ensemble]
+members = ["supervised"]
+"""
+WITHOUT_POWER = (
+    "train.sumix.probability=0",
+    "train.background.probability=0",
+    'train.normalise="zscore"',
+)
+"""What pcen does without, since nothing is mixed in its power."""
+
+
+class Arm(NamedTuple):
+    """What differs from mel with resnet10t, and which arm it is compared with."""
+
+    settings: tuple[str, ...] = ()
+    against: str = "mel"
+
+
+ARMS = {
+    "mel": Arm(),
+    "cwt": Arm(('mel.features=["cwt"]',)),
+    "superlet": Arm(('mel.features=["superlet"]',)),
+    "mel and cwt": Arm(('mel.features=["mel","cwt"]',)),
+    "mel, nothing mixed": Arm(WITHOUT_POWER),
+    "pcen": Arm((*WITHOUT_POWER, 'mel.features=["pcen"]'), "mel, nothing mixed"),
+    "entmax": Arm(('train.head="entmax"',)),
+    "gem": Arm(('train.head="gem"',)),
+    "conv_gru": Arm(
+        ('train.backbones=["conv_gru"]', "train.frequency_channel=false", "train.repeat=12")
+    ),
+    "transformer_1d": Arm(
+        ('train.backbones=["transformer_1d"]', "train.frequency_channel=false", "train.repeat=12")
+    ),
+    "efficientvit_m0": Arm(('train.backbones=["efficientvit_m0"]',)),
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, nargs="+", required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--out", type=Path, default=OUT)
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    recipe = options.work / "ladder.toml"
+    recipe.write_text(RECIPE)
+    rows: list[dict[str, object]] = []
+    for data in options.data:
+        for seed in range(options.seeds):
+            for name in options.only:
+                out = options.work / f"{data.name}-{name.replace(' ', '-')}-{seed}"
+                which = {"data": data.name, "arm": name, "seed": seed}
+                rows.append(which | run(recipe, data, options.work / "store", out, name, seed))
+                write_text(options.out, "\n".join(table(pd.DataFrame(rows))) + "\n")
+                pd.DataFrame(rows).to_csv(options.out.with_suffix(".csv"), index=False)
+    print(options.out.read_text())
+
+
+def run(
+    recipe: Path, data: Path, store: Path, out: Path, name: str, seed: int
+) -> dict[str, float | None]:
+    """Scores of one arm, held-out AUC, and processor seconds of the step that trains."""
+    done = out / "arm.json"
+    if done.exists():
+        scores: dict[str, float | None] = json.loads(done.read_text())
+        return scores
+    command = [sys.executable, "-m", "flows.cli", "run", str(recipe), "--data", str(data)]
+    command += ["--store", str(store), "--out", str(out), "--workers", "1"]
+    for setting in (f"seed={seed}", *ARMS[name].settings):
+        command += ["--set", setting]
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "log.txt").open("w") as log:
+        for until in ("mel", "folds"):
+            spent([*command, "--until", until], log.fileno())
+        seconds = spent([*command, "--until", "train"], log.fileno())
+        spent(command, log.fileno())
+    found = json.loads((out / "scores.json").read_text())["supervised"]
+    scores = {key: found[key] for key in ("macro_auc", "cmap")} | {"processor_s": seconds}
+    write_text(done, json.dumps(scores))
+    print(data.name, name, seed, scores, file=sys.stderr, flush=True)
+    return scores
+
+
+def spent(command: list[str], log: int) -> float:
+    """Processor seconds of a command and of all processes that it waits for."""
+    process = subprocess.Popen(command, stdout=log, stderr=log)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return usage.ru_utime + usage.ru_stime
+
+
+def table(runs: pd.DataFrame) -> Iterator[str]:
+    """A line for each arm and data set: means over seeds, and paired differences."""
+    yield "# Front ends, heads and kinds of models"
+    yield ""
+    yield f"{date.today()}, {os.cpu_count()} cores, {platform.machine()};"
+    yield f"`{' '.join(['python -m benchmarks.front_end_ladder', *sys.argv[1:]])}`."
+    yield "± is the standard error over seeds; differences are paired by seed."
+    for data, of_data in runs.groupby("data", sort=False):
+        yield ""
+        yield f"## {data}"
+        yield ""
+        yield "| arm | seeds | macro ROC-AUC | against | difference | cmAP | processor s |"
+        yield "|---|---|---|---|---|---|---|"
+        by_arm = {name: one.set_index("seed") for name, one in of_data.groupby("arm", sort=False)}
+        for name, one in by_arm.items():
+            against, difference = ARMS[str(name)].against, ""
+            if name != against and against in by_arm:
+                paired = (one["macro_auc"] - by_arm[against]["macro_auc"]).dropna()
+                difference = plus_minus(paired, "+.4f")
+            auc, cmap = plus_minus(one["macro_auc"]), plus_minus(one["cmap"])
+            seconds = f"{one['processor_s'].mean():.0f}"
+            base = against if difference else ""
+            cells = (str(name), str(len(one)), auc, base, difference, cmap, seconds)
+            yield f"| {' | '.join(cells)} |"
+
+
+def plus_minus(values: pd.Series, form: str = ".4f") -> str:
+    error = values.std() / len(values) ** 0.5
+    return f"{values.mean():{form}} ± {error:.4f}"
+
+
+if __name__ == "__main__":
+    main()
