@@ -6,7 +6,7 @@ The plan, the flow and the cache all read this one list. Steps come after what t
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from birdcore.config import Recipe
+from birdcore.config import Recipe, Round
 from birdcore.config.validation import EXTERNAL_TEACHER
 from birdcore.csv_table import Problem
 from birdcore.sources.file_speed import speed_of_files
@@ -24,6 +24,7 @@ from birdcore.stages import (
     score,
     submission,
 )
+from birdcore.stages.table import TRAINS
 from birdcore.store.artifact import Artifact, Ref, Step
 from birdcore.store.store import Store
 from birdcore.teachers.class_mapping import BY_NAME
@@ -61,6 +62,11 @@ class Dag:
     def of(self, stage: str) -> list[Step]:
         """The steps of a stage."""
         return [step for step in self.steps if step.stage == stage]
+
+    @property
+    def trained(self) -> list[Step]:
+        """The steps whose artifacts are models."""
+        return [step for step in self.steps if step.stage in TRAINS]
 
     def made(self, stage: str, store: Store) -> Iterator[tuple[Step, Artifact]]:
         """The steps of a stage whose artifacts are in the store, each with its artifact."""
@@ -197,18 +203,19 @@ def _results(
     weights = ensemble.step(recipe.ensemble, members, outputs)
     tests = recordings.get(source.subset("test").name, Prepared())
     mels = refs(tests.mels)
-    predicted = {
-        one.name: [
-            predict.step(
-                one.name,
-                number,
-                trained[one.name],
-                part,
-                recipe.predict,
-                exports_of(trained[one.name], exports),
+
+    def predictions_of(round_config: Round, number: int, mel: Ref) -> Step:
+        name, of_round = round_config.name, trained[round_config.name]
+        if round_config.objective == "probe":
+            outputs = tests.outputs[number].ref
+            return predict.probe_step(
+                name, number, of_round, outputs, mel, cataloged, recipe.predict
             )
-            for number, part in enumerate(mels)
-        ]
+        exported = exports_of(of_round, exports)
+        return predict.step(name, number, of_round, mel, recipe.predict, exported)
+
+    predicted = {
+        one.name: [predictions_of(one, number, part) for number, part in enumerate(mels)]
         for one in recipe.classifier_rounds
     }
     if external is not None:

@@ -20,7 +20,7 @@ def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
     """The ensemble's models and all that prediction needs, by their names in `out`.
 
     Empty where the ensemble is not there. A member that is an external teacher has a weight and no
-    model: that is not ours to copy.
+    model: that is not ours to copy. Probes are there, and need it beside them.
     """
     steps = {step.ref: step for step in dag.steps}
     found = next(dag.made("ensemble", store), None)
@@ -28,6 +28,7 @@ def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
         return {}
     (weighed, ensemble), (reported,) = found, dag.of("report")
     from birdcore.detection.calibration import CALIBRATION_FILE
+    from birdcore.detection.probes import PROBE_FILES
     from birdcore.detection.species_list import CLASSES_FILE
     from birdcore.inference.onnx_file import INT8_FILE, ONNX_FILE
     from birdcore.inference.trained_model import (
@@ -37,19 +38,22 @@ def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
         EnsembleSpec,
     )
     from birdcore.inference.weights import EnsembleWeights
+    from birdcore.models.probe import PROBE
 
     exports = {step.inputs["model"][0]: artifact for step, artifact in dag.made("export", store)}
     files: dict[str, str | Path] = {}
     members: dict[str, tuple[str, ...]] = {}
+    probes: dict[str, tuple[str, ...]] = {}
     models = _models(weighed)
     for round_name, refs in models.items():
         for ref in refs:
-            config = steps[ref].config
-            member = f"{round_name}/{config['backbone']}"
+            config, is_probe = steps[ref].config, ref.stage == "probe"
+            member = f"{round_name}/{PROBE if is_probe else config['backbone']}"
             folder = f"{member}/fold-{config['fold']}"
-            members[member] = (*members.get(member, ()), folder)
+            of_kind, names = (probes, PROBE_FILES) if is_probe else (members, MODEL_FILES)
+            of_kind[member] = (*of_kind.get(member, ()), folder)
             artifact = store.get(ref)
-            files |= {f"{FOLDER}/{folder}/{name}": artifact / name for name in MODEL_FILES}
+            files |= {f"{FOLDER}/{folder}/{name}": artifact / name for name in names}
             if ref in exports:
                 files |= {
                     f"{FOLDER}/{folder}/{name}": exports[ref] / name
@@ -57,7 +61,9 @@ def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
                     if (exports[ref] / name).is_file()
                 }
     weights = EnsembleWeights.read(ensemble.folder)
-    spec = EnsembleSpec(**weights.model_dump(), members=members, predict=reported.config["predict"])
+    spec = EnsembleSpec(
+        **weights.model_dump(), members=members, probes=probes, predict=reported.config["predict"]
+    )
     files[f"{FOLDER}/{ENSEMBLE_FILE}"] = spec.model_dump_json(indent=1) + "\n"
     files[f"{FOLDER}/{CLASSES_FILE}"] = _classes(dag, store)
     if calibration := _calibration(weighed, weights, store):

@@ -49,7 +49,7 @@ def write_results(dag: Dag, store: Store, out: Path) -> dict[str, Any]:
         files[SCORES] = scored / SCORES
         scores = json.loads((scored / SCORES).read_text())
     files |= _tables(dag, store)
-    used = merged(read_attribution(store.get(step.ref) / FILE) for step in dag.of("train"))
+    used = merged(read_attribution(store.get(step.ref) / FILE) for step in dag.trained)
     files[FILE] = to_csv(used)
     files["MODEL_CARD.md"] = card(dag, store, used, scores)
     files |= model_files(dag, store)
@@ -121,7 +121,7 @@ def card(dag: Dag, store: Store, used: pd.DataFrame, scores: dict[str, Any]) -> 
         )
     licences = used["license"].value_counts().items()
     lines += _table("licence", "recordings", rows=((name or "unknown", n) for name, n in licences))
-    trained = [(step.name, store.get(step.ref).metrics) for step in dag.of("train")]
+    trained = [(step.name, store.get(step.ref).metrics) for step in dag.trained]
     lines += _table(
         "model",
         "recordings",

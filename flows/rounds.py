@@ -12,7 +12,9 @@ from typing import TypeAlias
 from birdcore.config import Export, Recipe, Round
 from birdcore.config.validation import EXTERNAL_TEACHER
 from birdcore.sources.source import MAIN, Source, Use
-from birdcore.stages import export, label, train
+from birdcore.stages import export, label, probe, train
+from birdcore.stages.predict import PROBE
+from birdcore.stages.table import TRAINS
 from birdcore.store.artifact import Ref, Step
 
 Refs: TypeAlias = tuple[Ref, ...]
@@ -69,6 +71,19 @@ class RoundData:
                 inputs["heard_soundscapes"] = refs(self.soundscapes.outputs)
         return inputs
 
+    def probe_inputs(self, round_config: Round) -> dict[str, Refs]:
+        """The inputs that every probe of a round reads, by the names that its stage knows."""
+        inputs = {
+            "catalog": (self.catalog,),
+            "folds": (self.folds,),
+            "heard": refs(self.clips.outputs),
+            "heard_annotated": refs(self.annotated.outputs),
+            "heard_soundscapes": (),
+        }
+        if round_config.probe.soundscapes:
+            inputs["heard_soundscapes"] = refs(self.soundscapes.outputs)
+        return {name: of_kind for name, of_kind in inputs.items() if of_kind or name == "heard"}
+
 
 def together(parts: Sequence[Prepared]) -> Prepared:
     """Recordings of several sources as one."""
@@ -93,6 +108,8 @@ def refuse_missing(round_config: Round, source: Source) -> None:
         ValueError: The round reads soundscapes or a file of weights, and there are none.
     """
     unlabelled = source.subset("unlabelled")
+    if round_config.objective == "probe":  # whose soundscapes are more to learn from, if there are
+        return
     if not unlabelled.files:
         name, folder = round_config.name, source.root / unlabelled.name
         if round_config.teacher is not None and uses_soundscapes(round_config):
@@ -124,6 +141,10 @@ def subsets_with_outputs(recipe: Recipe) -> set[tuple[str, Use]]:
     if EXTERNAL_TEACHER in recipe.members:
         found |= {(MAIN, "labelled"), (MAIN, "test")}
     for one in recipe.round:
+        if one.objective == "probe":
+            found |= {(MAIN, use) for use in ("labelled", "annotated", "test")}
+            if one.probe.soundscapes or _teaches(recipe, one):
+                found.add((MAIN, "unlabelled"))
         labels = one.teacher is not None and _labels_with_outputs(one)
         if one.objective == "embeddings":
             found.add((one.data, "labelled"))
@@ -132,6 +153,11 @@ def subsets_with_outputs(recipe: Recipe) -> set[tuple[str, Use]]:
         if uses_soundscapes(one) and (one.objective == "embeddings" or labels):
             found.add((MAIN, "unlabelled"))
     return found
+
+
+def _teaches(recipe: Recipe, round_config: Round) -> bool:
+    """Whether a later round has this one as its teacher."""
+    return any(one.teacher in round_config.names for one in recipe.round)
 
 
 def _labels_with_outputs(round_config: Round) -> bool:
@@ -156,6 +182,12 @@ def steps_of_round(
         exports: The exports of those that have one, by the models.
     """
     steps = []
+    if round_config.objective == "probe":
+        inputs = data.probe_inputs(round_config)
+        return [
+            probe.step(round_config, fold, recipe.seed, inputs)
+            for fold in recipe.folds_of(round_config)
+        ]
     for backbone in round_config.backbones:
         for fold in recipe.folds_of(round_config):
             labels = _label_steps(round_config, fold, data, earlier, exports)
@@ -185,8 +217,8 @@ def exports_of(models: Refs, exports: Mapping[Ref, Ref]) -> Refs:
 
 def models_of(steps: Sequence[Step]) -> Models:
     """The models that a round's steps train, by backbone and fold."""
-    trained = (step for step in steps if step.stage == "train")
-    return {(step.config["backbone"], step.config["fold"]): step.ref for step in trained}
+    trained = (step for step in steps if step.stage in TRAINS)
+    return {(step.config.get("backbone", PROBE), step.config["fold"]): step.ref for step in trained}
 
 
 def _initial(models: Models, backbone: str, fold: int) -> Ref:
@@ -215,7 +247,9 @@ def _label_steps(
     settings = round_config.label
     own_fold = settings.teachers == "own"
     teacher = tuple(ref for (_, f), ref in models.items() if f == fold or not own_fold)
-    external = _labels_with_outputs(round_config)
+    probes = tuple(ref for ref in teacher if ref.stage == probe.NAME)
+    teacher = tuple(ref for ref in teacher if ref not in probes)
+    external = bool(probes) or _labels_with_outputs(round_config)
     labelled: list[tuple[label.Labelled, str, Prepared]] = [
         ("soundscapes", "labels", data.soundscapes),
         ("clips", "clip_labels", data.clips),
@@ -228,10 +262,11 @@ def _label_steps(
                 number,
                 teacher,
                 mel.ref,
-                fold=fold if own_fold and teacher else None,
+                fold=fold if own_fold and (teacher or probes) else None,
                 folds=data.folds if settings.teachers == "out-of-fold" else None,
                 external=(recordings.outputs[number].ref, data.catalog) if external else None,
                 exports=exports_of(teacher, exports),
+                probes=probes,
             )
             for number, mel in enumerate(recordings.mels)
         ]

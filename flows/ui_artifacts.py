@@ -46,8 +46,10 @@ def show_results(dag: Dag, store: Store, out: Path) -> None:
     """The ladder of rounds, how each model learnt, what was made of what, and where it all is."""
     create_markdown_artifact((out / "summary.md").read_text(), key="summary")
     create_markdown_artifact(f"```mermaid\n{mermaid(dag)}\n```", key="lineage")
-    for step, model in dag.made("train", store):
-        key = artifact_key(f"learnt {step.name}")
+    for step in dag.trained:
+        if store.find(step.ref) is None:
+            continue
+        model, key = store.get(step.ref), artifact_key(f"learnt {step.name}")
         create_table_artifact(_learnt(model), key=key, description=f"{step.name}, by epoch")
     page = out / "report" / "index.html"
     if page.exists():

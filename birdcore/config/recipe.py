@@ -153,7 +153,7 @@ class Recipe(Section):
     @property
     def classifier_rounds(self) -> tuple[Round, ...]:
         """The rounds that know the competition's classes: they predict, label and are weighed."""
-        return tuple(r for r in self.round if r.data == "birdclef" and r.objective == "labels")
+        return tuple(r for r in self.round if r.data == "birdclef" and r.objective != "embeddings")
 
     @property
     def archives(self) -> tuple[Criteria, ...]:

@@ -2,11 +2,14 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from birdcore.config.probe import ProbeSettings
 from birdcore.config.section import Count, Name, Output, Positive, Section, Share
 from birdcore.config.training import LabelSelection, TrainSettings
 from birdcore.config.validation_errors import WrongSetting
+
+NO_BACKBONE = "must be a list of at least 1, each text in quotes"
 
 
 class LabelSettings(Section):
@@ -87,10 +90,11 @@ class Round(TrainSettings):
     data: Literal["birdclef", "xeno-canto", "inaturalist"] = "birdclef"
     """Labelled recordings of the data folder, or those of [xeno_canto] (2nd place 2025) or
     [inaturalist]."""
-    backbones: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Names of timm; or `conv_gru` and `transformer_1d`, which read bins as channels of a sequence,
-    and `conv_wave`, which reads raw samples (mel.features = ["wave"]): `birdflow backbones` lists
-    them, with their speed on this machine."""
+    backbones: tuple[str, ...] = ()
+    """At least one, but for a probe, which has none. Names of timm; or `conv_gru` and
+    `transformer_1d`, which read bins as channels of a sequence, and `conv_wave`, which reads raw
+    samples (mel.features = ["wave"]): `birdflow backbones` lists them, with their speed on this
+    machine."""
     weights: str | None = None
     """A local file of pretrained weights, instead of timm's download."""
     folds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = None
@@ -103,14 +107,26 @@ class Round(TrainSettings):
     iterations: Count = 1
     """How often the round is repeated, each taught by the one before (5th place: 4 to 5)."""
     label: PseudoLabels = PseudoLabels()
+    probe: ProbeSettings = ProbeSettings()
 
     @property
     def names(self) -> tuple[str, ...]:
         """Its name in each of its `iterations`; the last one has the round's own."""
         return (*(f"{self.name}-{at}" for at in range(1, self.iterations)), self.name)
 
+    @field_validator("backbones")
+    @classmethod
+    def _at_least_one(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if not value and info.data.get("objective") != "probe":
+            raise WrongSetting(NO_BACKBONE)
+        return value
+
     @model_validator(mode="after")
     def _fits(self) -> "Round":
+        if self.objective == "probe":
+            self._check_probe()
+        elif not self.backbones:
+            raise WrongSetting(NO_BACKBONE, "backbones")
         if self.weights is not None and not self.pretrained:
             raise WrongSetting("needs pretrained = true", "weights")
         if (self.label.segment_s or 0) > self.crop_s:
@@ -153,6 +169,29 @@ class Round(TrainSettings):
                 f'is of head = "logmeanexp" alone, and this round has head = "{self.head}"',
                 "head_sharpness",
             )
+
+    def _check_probe(self) -> None:
+        for key in ("teacher", "init_from"):
+            if getattr(self, key) is not None:
+                raise WrongSetting('does not go with objective = "probe"', key)
+        if self.data != "birdclef":
+            raise WrongSetting('must be "birdclef" for objective = "probe"', "data")
+        if self.probe.solver == "logistic":
+            if self.probe.hidden:
+                raise WrongSetting(
+                    'must be 0 for solver = "logistic", which fits a linear probe',
+                    "probe", "hidden",
+                )  # fmt: skip
+            if self.probe.pool == "attention":
+                raise WrongSetting(
+                    'must be "max" or "mean" for solver = "logistic", which learns no attention',
+                    "probe", "pool",
+                )  # fmt: skip
+            if not self.weight_decay:
+                raise WrongSetting(
+                    'must be above 0 for probe.solver = "logistic": there is no optimum without',
+                    "weight_decay",
+                )
 
     def _check_embeddings(self) -> None:
         """An embedding is of a crop as recorded, so only weighted mixes of two are allowed."""

@@ -92,9 +92,10 @@ class TrainSettings(Section):
     """The settings of a round that its training loop reads."""
 
     pretrained: bool = False
-    objective: Literal["labels", "embeddings"] = "labels"
+    objective: Literal["labels", "embeddings", "probe"] = "labels"
     """Predict the species; or an external teacher's embeddings of clips and soundscapes, under a
-    cosine loss: a backbone for a round that starts from it (1st place 2026)."""
+    cosine loss: a backbone for a round that starts from it (1st place 2026); or (probe) the species
+    from these embeddings, by a head that needs no backbone and learns in minutes."""
     init_weights: Literal["all", "backbone"] = "all"
     """All weights of the round named by init_from, or the backbone's under a new head."""
     mix: Share = 0.5

@@ -67,7 +67,7 @@ def _check_data(recipe: "Recipe") -> None:
                 raise WrongSetting(f"needs a table [{table.table}]", "round", index, "data")
         if recipe.external_teacher is None:
             for key, wants in (
-                (("objective",), round_config.objective == "embeddings"),
+                (("objective",), round_config.objective != "labels"),
                 (("teacher",), round_config.teacher == EXTERNAL_TEACHER),
                 (("label", "external_weight"), round_config.label.external_weight > 0),
             ):
@@ -104,7 +104,8 @@ def _check_data(recipe: "Recipe") -> None:
 
 def _check_teacher_folds(recipe: "Recipe", index: int, round_config: Round) -> None:
     folds = set(recipe.folds_of(round_config))
-    taught = set(recipe.folds_of(next(r for r in recipe.round if r.name == round_config.teacher)))
+    teacher = next(r for r in recipe.round if r.name == round_config.teacher)
+    taught = set(recipe.folds_of(teacher))
     lacks = None
     if round_config.label.teachers == "own" and not folds <= taught:
         lacks = f"{round_config.teacher!r} has no model of each of this round's folds"
@@ -112,6 +113,8 @@ def _check_teacher_folds(recipe: "Recipe", index: int, round_config: Round) -> N
         *range(recipe.folds.count)
     }:
         lacks = f"{round_config.teacher!r} and this round need a model of every fold"
+    if round_config.label.teachers == "out-of-fold" and teacher.objective == "probe":
+        lacks = f'{teacher.name!r} is a probe, which labels as "own" or "all"'
     if lacks is not None:
         raise WrongSetting(lacks, "round", index, "label", "teachers")
 
@@ -119,6 +122,12 @@ def _check_teacher_folds(recipe: "Recipe", index: int, round_config: Round) -> N
 def _check_initial_weights(recipe: "Recipe") -> None:
     rounds = {r.name: r for r in recipe.round}
     for index, round_config in enumerate(recipe.round):
+        start = rounds.get(round_config.init_from or "")
+        if start is not None and start.objective == "probe":
+            raise WrongSetting(
+                f"{start.name!r} is a probe: it has no backbone to start from",
+                "round", index, "init_from",
+            )  # fmt: skip
         if (
             round_config.init_from is not None
             and round_config.backbones != rounds[round_config.init_from].backbones

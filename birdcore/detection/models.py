@@ -1,4 +1,5 @@
-"""What finds events in recordings: a trained ensemble, or an external teacher as it is (zero-shot).
+"""What finds events in recordings: a trained ensemble, an external teacher as it is (zero-shot), or
+one with a head of our own (`probes.py`).
 
 Both are opened by a name and do their work in two steps. `prepare` decodes a recording and makes
 the model's input of it, in any thread and ahead of the model; `events` runs the model on several
@@ -28,6 +29,7 @@ from birdcore.detection.events import (
     window_peaks,
     window_starts_s,
 )
+from birdcore.detection.probes import probe_teacher
 from birdcore.detection.settings import Selection
 from birdcore.detection.species_list import read_classes
 from birdcore.detection.table import Species
@@ -36,6 +38,7 @@ from birdcore.inference.engine import AUTO
 from birdcore.inference.onnx_file import ONNX_FILE
 from birdcore.inference.predict import predict_cells
 from birdcore.inference.trained_model import (
+    ENSEMBLE_FILE,
     MODEL_FILES,
     EnsembleSpec,
     TrainedModel,
@@ -43,6 +46,7 @@ from birdcore.inference.trained_model import (
     encoded_in_file,
     load_model,
     model_folder,
+    read_ensemble,
 )
 from birdcore.inference.window_batches import Recording, RecordingCells
 from birdcore.models.sed import WEIGHTS_FILE
@@ -226,11 +230,31 @@ def open_detector(model: str | Path, threads: int = 0, engine: str = AUTO) -> De
             f"`birdflow export` wrote, a folder with {', '.join(MODEL_FILES)}, or "
             f"{' or '.join(TEACHERS)}, or the path of a teacher's description (.toml)"
         )
+    of_run = model_folder(folder)
+    if (of_run / ENSEMBLE_FILE).is_file():
+        spec = read_ensemble(of_run)
+        if spec.probes and not spec.members:
+            return _probe_detector(of_run, spec, threads)
     trained = load_model(folder, engine, threads)
-    folder = model_folder(folder)
+    folder = of_run
     species = read_classes(folder, trained.classes)
     calibration = read_calibration(folder, trained.classes)
     return TrainedDetector(trained, model_key(folder, trained.spec), species, calibration)
+
+
+def _probe_detector(folder: Path, spec: EnsembleSpec, threads: int) -> TeacherDetector:
+    teacher = probe_teacher(folder, spec)
+    calibration = read_calibration(folder, teacher.classes)
+    species = read_classes(folder, teacher.classes)
+    files = {
+        f"{name}/{file.name}": file_sha256(file)
+        for names in spec.probes.values()
+        for name in names
+        for file in sorted((folder / name).iterdir())
+    }
+    key = _key({**files, **teacher.files, "ensemble": spec.model_dump_json()})
+    infer = teacher.open(threads or default_threads())
+    return TeacherDetector(teacher, infer, key, species, calibration)
 
 
 def model_key(folder: Path, spec: EnsembleSpec) -> str:

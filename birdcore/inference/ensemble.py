@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from birdcore.config import Ensemble
 from birdcore.inference.weights import Blend, blend, nnls_weights, nnls_weights_by_class, ranks
 from birdcore.metrics import class_auc
+from birdcore.models.probe import PROBE, load_probe_spec
+from birdcore.models.probe import SPEC_FILE as PROBE_FILE
 from birdcore.models.sed import load_spec
 
 PARTS = 5
@@ -170,7 +172,8 @@ def read_members(
 ) -> tuple[dict[str, pd.DataFrame], tuple[str, ...]]:
     """Out-of-fold predictions of each member, and the classes that they are of.
 
-    A member is a backbone of a round: each of its models predicts what was held out from it.
+    A member is a backbone of a round, or its probe: each of its models predicts what was held out
+    from it.
 
     Args:
         rounds: The folders of the models of each round.
@@ -185,16 +188,24 @@ def read_members(
     for name, models in rounds.items():
         tables: dict[str, list[pd.DataFrame]] = defaultdict(list)
         for model in models:
-            spec = load_spec(model)
-            parts = tables[spec.backbone]
+            backbone, of_model = member_of(model)
+            parts = tables[backbone]
             table = pd.read_parquet(model / "held_out.parquet").assign(model=len(parts))
             unknown = [bool(np.isnan(targets).any()) for targets in table["targets"]]
             parts.append(table[~np.array(unknown, bool)])
-            classes.add(spec.classes)
+            classes.add(of_model)
         for backbone, parts in tables.items():
             members[f"{name}/{backbone}"] = pd.concat(parts).set_index("recording")
     (all_classes,) = classes
     return members, all_classes
+
+
+def member_of(model: Path) -> tuple[str, tuple[str, ...]]:
+    """What a folder's model is called in its round, and its classes."""
+    if (model / PROBE_FILE).is_file():
+        return PROBE, load_probe_spec(model).classes
+    spec = load_spec(model)
+    return spec.backbone, spec.classes
 
 
 def resampled_auc(

@@ -6,12 +6,14 @@ everywhere, which orders nothing: the other members decide it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from birdcore.teachers.external_teacher import species_columns
 from birdcore.teachers.outputs import TeacherOutputs, read_outputs
@@ -28,6 +30,11 @@ class TeacherPredictions:
 
     outputs: TeacherOutputs
     columns: NDArray[np.int64]
+
+    @cached_property
+    def by_class(self) -> Tensor:
+        """Probabilities (S, K), float32, of all windows; 0 for a class that it does not know."""
+        return torch.from_numpy(_by_class(self, self.outputs.probabilities.float().numpy()))
 
 
 def read_teacher_predictions(
@@ -57,6 +64,8 @@ def segment_probabilities(
 def recording_probabilities(predictions: TeacherPredictions) -> NDArray[np.float32]:
     """Probabilities (R, K) of whole recordings: the maximum over windows, as of our own models."""
     windows = predictions.outputs.probabilities.float().numpy()
+    if not len(windows):  # which reduceat refuses
+        return _by_class(predictions, windows)
     best = np.maximum.reduceat(windows, predictions.outputs.first.numpy(), axis=0)
     return _by_class(predictions, best)
 

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from birdcore.audio.blocks import Block, Blocks, cache_blocks
 from birdcore.audio.decode import decode
@@ -56,6 +56,7 @@ class EnsembleSpec(EnsembleWeights):
 
     Attributes:
         members: The folders of each member's models, below the file's own folder.
+        probes: Those of members that are probes, which predict with their teacher alone.
         predict: Windows, output and smoothing: the recipe's [predict].
     """
 
@@ -63,6 +64,9 @@ class EnsembleSpec(EnsembleWeights):
 
     format: Literal[1] = 1
     members: dict[str, tuple[str, ...]]
+    probes: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, exclude_if=lambda value: not value
+    )
     predict: Predict = Predict()
 
     @property
@@ -272,11 +276,16 @@ def read_ensemble(folder: Path) -> EnsembleSpec:
 
 def _load_ensemble(folder: Path, engine: str, threads: int) -> TrainedModel:
     spec = read_ensemble(folder)
+    if not spec.members:
+        raise ValueError(
+            f"{folder} holds no network, only {', '.join(spec.left_out)}: these predict with the "
+            "external teacher, by `birdflow detect`"
+        )
     if spec.left_out:
         warnings.warn(
-            f"{', '.join(spec.left_out)}: a member of the run's ensemble that is not in {folder}, "
-            "since an external teacher's model is not copied. Predictions are those of the other "
-            "members, so they differ from the run's own",
+            f"{', '.join(spec.left_out)}: a member of the run's ensemble that does not predict "
+            "here, since an external teacher's model is not copied. Predictions are those of the "
+            "other members, so they differ from the run's own",
             stacklevel=3,
         )
     members = {

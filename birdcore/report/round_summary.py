@@ -7,6 +7,7 @@ import numpy as np
 
 from birdcore.config import Round
 from birdcore.config.validation import EXTERNAL_TEACHER
+from birdcore.models.probe import PROBE
 from birdcore.sources.source import SOURCES
 from birdcore.store.artifact import Artifact
 from birdcore.training.records import read_history
@@ -45,11 +46,12 @@ def _summary(settings: Round, models: Sequence[Artifact]) -> RoundSummary:
     aucs = [each["auc"] for each in metrics if each["auc"] is not None]
     curves = [[line["loss"] for line in read_history(model.folder)] for model in models]
     shortest = min(map(len, curves))
+    is_probe = settings.objective == "probe"
     return RoundSummary(
         name=settings.name,
         models=len(models),
-        backbones=settings.backbones,
-        epochs=settings.epochs,
+        backbones=(PROBE,) if is_probe else settings.backbones,
+        epochs=shortest if is_probe else settings.epochs,
         trained_on=round(np.mean([each["trained_on"] for each in metrics])),
         segments=round(np.mean([each["segments"] for each in metrics])),
         description=_description(settings),
@@ -65,6 +67,9 @@ def _description(settings: Round) -> str:
     source = SOURCES[settings.data].title
     if settings.objective == "embeddings":
         text = f"trained on the external teacher's embeddings of {source}"
+    elif settings.objective == "probe":
+        text = f"a head on the external teacher's embeddings, trained on the labels of {source}"
+        text += " and the teacher's own of soundscapes" if settings.probe.soundscapes else ""
     elif settings.teacher is None:
         text = f"trained on the labels of {source}"
     else:

@@ -33,6 +33,7 @@ def step(
     folds: Ref | None = None,
     external: tuple[Ref, Ref] | None = None,
     exports: tuple[Ref, ...] = (),
+    probes: tuple[Ref, ...] = (),
 ) -> Step:
     """The labels of one shard.
 
@@ -48,6 +49,7 @@ def step(
         external: an external teacher's outputs for the shard, and the catalogue, which maps species
             to classes.
         exports: the models' exports, which label on a CPU; if none, the models do.
+        probes: of the external teacher, which label in its place.
     """
     label = round_config.label
     config = label.model_dump(include=set(LabelSettings.model_fields))
@@ -61,6 +63,8 @@ def step(
     inputs: dict[str, tuple[Ref, ...]] = {"teacher": teacher, "mel": (mel,)}
     if exports:
         inputs["exports"] = exports
+    if probes:
+        inputs["probes"] = probes
     if folds is not None:
         inputs["folds"] = (folds,)
     if external is not None:
@@ -96,7 +100,7 @@ def _read_teacher(job: Job, recordings: "StoredRecordings") -> "Teacher":
     import pandas as pd
 
     from birdcore.inference.predict import load_predictors
-    from birdcore.inference.teacher_predictions import read_teacher_predictions
+    from birdcore.inference.probe_predictions import read_probe_predictions
     from birdcore.pseudo_labels.teacher import Teacher, out_of_fold, recording_folds
     from birdcore.sources.catalog import read_labels
 
@@ -116,5 +120,6 @@ def _read_teacher(job: Job, recordings: "StoredRecordings") -> "Teacher":
     catalog = job.input("catalog")
     outputs = [artifact / "heard.parquet" for artifact in job.inputs("heard")]
     species = catalog / "species.parquet"
-    external = read_teacher_predictions(outputs, species, recordings.names)
+    probes = [probe.folder for probe in job.inputs("probes")]
+    external = read_probe_predictions(probes, outputs, species, recordings.names)
     return Teacher(read_labels(catalog), by_recording, external)

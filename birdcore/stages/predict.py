@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from birdcore.inference.predict import Segments
 
 VERSION = 1
+PROBE = "probe"
+"""Stands for the name of a backbone."""
 
 
 class Settings(Predict):
@@ -51,6 +53,17 @@ def external_teacher_step(
     return Step("predict", VERSION, name, config, inputs, defaults=defaults_of(settings))
 
 
+def probe_step(
+    round_name: str, shard: int, probes: tuple[Ref, ...], outputs: Ref, mel: Ref, catalog: Ref,
+    settings: Predict,
+) -> Step:  # fmt: skip
+    """Predictions of one shard by the probes of a round, from their teacher's outputs for it."""
+    config = {"segment_s": settings.segment_s, "teacher": PROBE}
+    inputs = {"probes": probes, "heard": (outputs,), "mel": (mel,), "catalog": (catalog,)}
+    name = f"predict {round_name} {shard:04d}"
+    return Step("predict", VERSION, name, config, inputs, defaults=defaults_of(settings))
+
+
 def run(job: Job) -> Metrics:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -78,7 +91,7 @@ def run(job: Job) -> Metrics:
     return {
         "recordings": len(soundscapes.names),
         "rows": len(rows),
-        "models": len(job.step.inputs.get("models", ())),
+        "models": len(job.step.inputs.get("models", job.step.inputs.get("probes", ()))),
     }
 
 
@@ -102,12 +115,10 @@ def _backbones(
 def _teacher(
     job: Job, soundscapes: "StoredRecordings", settings: Settings
 ) -> "Iterator[dict[str, Segments]]":
-    """For each recording the segments by the external teacher."""
+    """For each recording the segments by the external teacher, or by probes of it."""
     from birdcore.inference.predict import Segments
-    from birdcore.inference.teacher_predictions import (
-        read_teacher_predictions,
-        segment_probabilities,
-    )
+    from birdcore.inference.probe_predictions import read_probe_predictions
+    from birdcore.inference.teacher_predictions import segment_probabilities
     from birdcore.inference.window_batches import Recording
     from birdcore.inference.windows import segment_ends
 
@@ -116,7 +127,8 @@ def _teacher(
     assert settings.teacher is not None, "outputs of a teacher come with its name"
     outputs = [artifact / "heard.parquet" for artifact in job.inputs("heard")]
     species = job.input("catalog") / "species.parquet"
-    predictions = read_teacher_predictions(outputs, species, soundscapes.names)
+    probes = [probe.folder for probe in job.inputs("probes")]
+    predictions = read_probe_predictions(probes, outputs, species, soundscapes.names)
     segment_s = settings.segment_s
     for row, name in enumerate(soundscapes.names):
         ends = segment_ends(Recording(soundscapes, row).cells.duration_s, segment_s)

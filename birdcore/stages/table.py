@@ -55,6 +55,7 @@ STAGES: Mapping[str, Stage] = {
             resumes=True,
             counts={"trained_on": "trained on", "held_out": "held out", "segments": "segments"},
         ),
+        Stage("probe", counts={"trained_on": "trained on", "held_out": "held out"}),
         Stage("export", counts={"windows": "windows compared"}),
         Stage(
             "label",
@@ -69,6 +70,10 @@ STAGES: Mapping[str, Stage] = {
     )
 }
 """All stages by name, each after those whose artifacts it reads first."""
+
+
+TRAINS = ("train", "probe")
+"""The stages whose artifacts are models, with their attribution and what they held out."""
 
 
 def make(step: Step, store: Store, progress: Progress, *, refresh: bool) -> Artifact:

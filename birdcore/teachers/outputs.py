@@ -52,7 +52,8 @@ class TeacherOutputs:
         count: (R,), how many windows it has.
         starts: (S,), where windows begin, seconds.
         embeddings: (S, D), float16.
-        probabilities: (S, K), float16.
+        probabilities: (S, K), float16; of probes float32, since half their cells are below what
+            float16 can tell from 0.
     """
 
     info: TeacherInfo
@@ -69,11 +70,28 @@ class TeacherOutputs:
         """
         return self._mean(self.embeddings, rows, begin_s, seconds)
 
-    def probability(self, rows: Tensor, begin_s: Tensor, seconds: float) -> Tensor:
-        """Probabilities (B, K), float32, of crops, in the same way."""
+    def probability(self, rows: Tensor, begin_s: Tensor, seconds: float | Tensor) -> Tensor:
+        """Probabilities (B, K), float32, of crops, in the same way; each may have its length."""
         return self._mean(self.probabilities, rows, begin_s, seconds)
 
-    def _mean(self, values: Tensor, rows: Tensor, begin_s: Tensor, seconds: float) -> Tensor:
+    def windows_of(self, rows: Tensor) -> Tensor:
+        """The numbers of all windows of recordings (B,), one recording's after the other's."""
+        count = self.count[rows]
+        within = torch.arange(int(count.sum())) - (count.cumsum(0) - count).repeat_interleave(count)
+        return self.first[rows].repeat_interleave(count) + within
+
+    def only(self, rows: Tensor) -> "TeacherOutputs":
+        """The outputs for these recordings (B,) alone, in their order."""
+        windows, count = self.windows_of(rows), self.count[rows]
+        first = count.cumsum(0) - count
+        arrays = (self.starts, self.embeddings, self.probabilities)
+        return TeacherOutputs(self.info, first, count, *(each[windows] for each in arrays))
+
+    def _mean(
+        self, values: Tensor, rows: Tensor, begin_s: Tensor, seconds: float | Tensor
+    ) -> Tensor:
+        if not len(rows):
+            return values.new_zeros(0, values.shape[1], dtype=torch.float32)
         rows, begin = rows.cpu(), begin_s.cpu().double()
         end = begin + seconds
         first, last = self.first[rows], self.first[rows] + self.count[rows] - 1

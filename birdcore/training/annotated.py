@@ -10,7 +10,7 @@ Letters in names: B crops, E events, K classes, R recordings, S segments.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,7 +19,6 @@ from birdcore.config.training import AnnotatedCrops
 from birdcore.features.recordings import Recordings
 from birdcore.sources.annotated import AnnotatedRecordings
 from birdcore.training.event_labels import EventLabels, event_labels
-from birdcore.training.intervals import united
 
 PIECE_S, WHOLE = 5.0, 1.5
 """Where annotations are complete for longer than `WHOLE` times a crop, or this many seconds if a
@@ -79,18 +78,11 @@ def annotated_segments(
         settings: what counts as held by a crop.
         frames: length of a crop.
     """
-    people = annotated.by_person
-    if len(people) == 1:
-        labels = event_labels(clips, people[0], classes, settings)
-    else:
-        together = replace(annotated, complete=united(annotated.complete))
-        labels = replace(
-            event_labels(clips, together, classes, settings),
-            people=tuple(event_labels(clips, each, classes, settings) for each in people),
-        )
+    rate = clips.spec.frame_rate
+    labels = event_labels(clips.names, clips.lengths.cpu(), rate, annotated, classes, settings)
     lengths = labels.lengths
     piece = max(frames, clips.spec.fixed_length(PIECE_S))
-    rows, starts, ends, validates = _segments(labels, piece)
+    rows, starts, ends, validates = annotated_stretches(labels, piece)
     last_frame = (lengths[rows] - frames).clamp(min=0)
     first, last = torch.minimum(starts, ends - frames), torch.maximum(starts, ends - frames)
     return AnnotatedSegments(
@@ -104,9 +96,10 @@ def annotated_segments(
     )
 
 
-def _segments(labels: EventLabels, piece: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def annotated_stretches(labels: EventLabels, piece: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Rows, first and last frames of segments, and whether they validate (all S,).
 
+    Where annotations are complete for longer than `WHOLE` times `piece` frames, they are cut there.
     Events that two annotators, or two classes, have at one time are one segment.
     """
     complete, events = labels.complete, labels.events

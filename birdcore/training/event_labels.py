@@ -4,7 +4,7 @@ Letters in names: B crops, E events, K classes, R recordings.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -12,9 +12,8 @@ from torch import Tensor
 
 from birdcore.annotations.annotation import EVERY_CLASS
 from birdcore.config.training import AnnotatedCrops
-from birdcore.features.recordings import Recordings
 from birdcore.sources.annotated import AnnotatedRecordings
-from birdcore.training.intervals import Intervals, intervals, rows_of_table
+from birdcore.training.intervals import Intervals, intervals, rows_of_table, united
 
 KINDS = {"present": 1, "absent": 0, "uncertain": -1}
 
@@ -140,15 +139,45 @@ def _nearly(frames: Tensor, less: int) -> Tensor:
 
 
 def event_labels(
-    clips: Recordings,
+    names: Sequence[str],
+    lengths: Tensor,
+    rate: float,
+    annotated: AnnotatedRecordings,
+    classes: Sequence[str],
+    settings: AnnotatedCrops,
+) -> EventLabels:
+    """The events of annotated recordings.
+
+    Args:
+        names: R recordings.
+        lengths: of each (R,), in frames, on the CPU.
+        rate: frames a second.
+        annotated: the tables; labels that are no classes are left out.
+        classes: K labels.
+        settings: what counts as held by a crop.
+    """
+
+    def labels_of(tables: AnnotatedRecordings) -> EventLabels:
+        return _event_labels(names, lengths, rate, tables, classes, settings)
+
+    people = annotated.by_person
+    if len(people) == 1:
+        return labels_of(people[0])
+    together = replace(annotated, complete=united(annotated.complete))
+    return replace(labels_of(together), people=tuple(map(labels_of, people)))
+
+
+def _event_labels(
+    names: Sequence[str],
+    lengths: Tensor,
+    rate: float,
     annotated: AnnotatedRecordings,
     classes: Sequence[str],
     settings: AnnotatedCrops,
 ) -> EventLabels:
     """The events of tables of which no two stretches are complete at one time."""
-    row_of = {name: row for row, name in enumerate(clips.names)}
+    row_of = {name: row for row, name in enumerate(names)}
     column_of = {label: column for column, label in enumerate(classes)} | {EVERY_CLASS: -1}
-    rate, lengths = clips.spec.frame_rate, clips.lengths.cpu()
     named = annotated.annotations[annotated.annotations["label"].isin(column_of)]
     annotations, rows = rows_of_table(named, row_of, lengths, rate)
     complete, complete_rows = rows_of_table(annotated.complete, row_of, lengths, rate)

@@ -4,6 +4,7 @@ An item is a clip, whose labels are of all of it, or a segment of an annotated r
 counted through: of R clips and S segments, the segments are R to R + S - 1.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,7 +42,7 @@ class Items:
 
 
 def clip_items(
-    clips: Recordings,
+    names: Sequence[str],
     count: int,
     recordings: pd.DataFrame,
     folds: npt.NDArray[np.float64],
@@ -51,8 +52,8 @@ def clip_items(
     """The items of recordings whose labels are of all of them.
 
     Args:
-        clips: R recordings; the first `count` may have such labels.
-        count: see `clips`.
+        names: of R recordings; the first `count` may have such labels.
+        count: see `names`.
         recordings: the catalogue, indexed by name.
         folds: fold of each clip (R,); NaN where it does not train.
         classes: K labels.
@@ -60,11 +61,11 @@ def clip_items(
     """
     # A recording trains if it is usable and labelled, and cleaning did not reject it.
     rows = np.flatnonzero(~np.isnan(folds[:count]))
-    names = [clips.names[row] for row in rows]
-    labels = torch.zeros(len(clips.names), len(classes))
-    labels[rows] = hard_labels(names, recordings, classes, config.secondary_weight)
+    trained = [names[row] for row in rows.tolist()]
+    labels = torch.zeros(len(names), len(classes))
+    labels[rows] = hard_labels(trained, recordings, classes, config.secondary_weight)
     held_out = (folds[rows] == config.fold) & (folds[rows] != EVERYWHERE)
-    ratings = recordings["rating"].reindex(names).to_numpy(float)
+    ratings = recordings["rating"].reindex(trained).to_numpy(float)
     if config.zero_is_unrated:
         ratings = np.where(ratings == 0, np.nan, ratings)
     # Both are true where there is no rating.

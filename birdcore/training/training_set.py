@@ -144,7 +144,8 @@ def read_training_set(
     labelled = with_clip_labels + annotated
     files = _of_channels(files, clips.names)
     folds = np.array([files.folds.get(name, np.nan) for name in clips.names])
-    items = clip_items(clips, with_clip_labels, files.recordings, folds, files.classes, config)
+    names = clips.names
+    items = clip_items(names, with_clip_labels, files.recordings, folds, files.classes, config)
     if files.annotations is not None:
         items = with_annotated(items, clips, files.annotations, folds, files.classes, config)
     train = items.train

@@ -41,6 +41,7 @@ from birdcore.stages import (
     leaks,
     mel,
     predict,
+    probe,
     report,
     score,
     submission,
@@ -104,6 +105,7 @@ def steps(recipe: Any, source: Source) -> Iterator[Step]:
     yield joined.step(REF, (REF,), ("beside",), (table,), ({"avis vetus": "avis una"},))
     for one in recipe.round:
         yield train.step(one, "resnet10t", 0, recipe.seed, {"catalog": (REF,)})
+    yield probe.step(one, 0, recipe.seed, {"catalog": (REF,), "heard_annotated": (REF,)})
     yield export.step("one", REF, (REF,), recipe.export)
     yield label.step(one, "soundscapes", 0, (REF,), REF)
     yield label.step(one, "clips", 0, (REF,), REF, external=(REF, REF))
@@ -217,7 +219,7 @@ def test_a_new_setting_that_is_off_keeps_all_keys(
     after = list(steps(recipe_of(wide, one, wishes, heard), source))
     assert [step.key for step in after] == [step.key for step in before]
     seen = {step.stage for step in after if "invented" in json.dumps(step.config)}
-    assert seen == {"clean", "mel", "train", "report"}  # whole tables are read there
+    assert seen == {"clean", "mel", "train", "probe", "report"}  # whole tables are read there
 
     criteria = [kind(species=("Turdus merula",)) for kind in (XenoCanto, wishes)]
     homes = {

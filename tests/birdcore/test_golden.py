@@ -30,6 +30,7 @@ from birdcore.archives.record_table import write_records
 from birdcore.audio.trim import Override
 from birdcore.config import Clean, Ensemble, Export, Mel, Predict, Recipe, Round, Score
 from birdcore.config.data import FurtherSource
+from birdcore.config.probe import ProbeSettings
 from birdcore.features.scale import decode_db
 from birdcore.features.shard_reader import read_shards
 from birdcore.sources.birdclef import scan
@@ -48,6 +49,7 @@ from birdcore.stages import (
     leaks,
     mel,
     predict,
+    probe,
     report,
     score,
     submission,
@@ -78,6 +80,15 @@ STUDENT = Round(
     crop_s=2.0,
     learning_rate=2e-3,
     precision="float32",
+)
+PROBED = Round(
+    name="head",
+    objective="probe",
+    epochs=3,
+    batch=4,
+    crop_s=3.0,
+    learning_rate=2e-3,
+    probe=ProbeSettings(hidden=4, prior="residual"),
 )
 RECIPE = Recipe(
     mel=MEL,
@@ -203,7 +214,8 @@ def all_stages(root: Path, store: Store, model_of: MadeModel) -> Iterator[Artifa
         if kind == "train_audio":
             yield cleaned
             yield made
-            yield make(outside, shard, cleaned.ref, LOUDNESS, 1.5, SPECIES, CLEAN, root)
+            heard = make(outside, shard, cleaned.ref, LOUDNESS, 1.5, SPECIES, CLEAN, root)
+            yield heard
     collected = write_collection(root.parent / "collection", root)
     (shard,) = shards(collected.subsets, store, 50, keep=True)["xeno_canto"]
     known = tuple(make(fingerprint, part, root).ref for part in parts.values())
@@ -221,6 +233,8 @@ def all_stages(root: Path, store: Store, model_of: MadeModel) -> Iterator[Artifa
     yield make(joined, cataloged.ref, (described.ref,), ("beside",), (beside,), ({"duo": "b"},))
     folded = make(folds, cataloged.ref, 2, 0)
     yield folded
+    inputs = {"catalog": (cataloged.ref,), "folds": (folded.ref,), "heard": (heard.ref,)}
+    yield make(probe, PROBED, 0, 0, inputs)
     models = {
         name: (model_of(seed, backbone="test_efficientnet", held_out=out_of_fold(seed)),)
         for seed, name in enumerate(("one", "two"))

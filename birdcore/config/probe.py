@@ -1,0 +1,43 @@
+"""A round's settings of a probe: a head on the external teacher's embeddings."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from birdcore.config.section import Section
+from birdcore.config.training import TrainConfig
+
+
+class ProbeSettings(Section):
+    """Of `objective = "probe"`: a head on the external teacher's embeddings, in minutes on a CPU.
+
+    It reads of its round also epochs, repeat, batch, crop_s, learning_rate, min_lr, warmup,
+    weight_decay, ema, dropout, label_smoothing, secondary_weight, ratings and annotated."""
+
+    hidden: Annotated[int, Field(ge=0)] = 512
+    """Units of a hidden layer; 0: none, a linear probe."""
+    pool: Literal["attention", "max", "mean"] = "attention"
+    """How the teacher's windows in a crop make a clip: a clip's label does not say which window
+    sings."""
+    solver: Literal["adam", "logistic"] = "adam"
+    """logistic: the exact optimum of a linear probe, L2-regularised logistic regression of windows
+    class by class, each with its clip's labels; weight_decay is the penalty of the mean loss."""
+    soundscapes: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of a loss on unlabelled soundscapes, whose windows have the teacher's own
+    probabilities as labels; 0: they do not train."""
+    prior: Literal["none", "added", "residual"] = "none"
+    """The teacher's logits beside the probe's own: afterwards in a mean of both (added), with the
+    weights at which held-out recordings are told apart best; or added while it is trained
+    (residual), so that it learns what the teacher gets wrong."""
+
+
+class ProbeConfig(TrainConfig):
+    """One probe of a round: what its stage reads of the round, its fold and seed.
+
+    Attributes:
+        hop_s: Seconds from window to window of the teacher.
+    """
+
+    probe: ProbeSettings = ProbeSettings()
+    backbone: str = "probe"
+    hop_s: float

@@ -1,0 +1,72 @@
+"""Probes as what finds events: a teacher with other classes.
+
+A probe reads its teacher's embeddings, so the two together are a model that hears the teacher's
+windows and says which of the probe's classes are in them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from birdcore.inference.trained_model import EnsembleSpec
+from birdcore.models.probe import SPEC_FILE, WEIGHTS_FILE, Probe, load_probe, prior_logits
+from birdcore.teachers.external_teacher import ExternalTeacher, Floats, Infer
+from birdcore.teachers.teacher_use import FILE as TEACHER_FILE
+from birdcore.teachers.teacher_use import ClassColumns, TeacherUse
+
+PROBE_FILES = (SPEC_FILE, WEIGHTS_FILE, TEACHER_FILE)
+"""What a folder of one probe holds."""
+TEACHER = "external_teacher/"
+"""How the member begins that is the teacher itself."""
+
+
+def probe_teacher(folder: Path, spec: EnsembleSpec) -> ExternalTeacher:
+    """The teacher of an ensemble of probes, with their classes in place of its own.
+
+    Args:
+        folder: The `model` folder of a run.
+        spec: Its ensemble, in which no member is a network of our own.
+
+    Raises:
+        ValueError: The teacher is not installed, or its files are others.
+    """
+    folders = [folder / name for names in spec.probes.values() for name in names]
+    use = TeacherUse.read(folders[0])
+    teacher = use.open()
+    members = {
+        name: [load_probe(folder / one) for one in names] for name, names in spec.probes.items()
+    }
+    (classes,) = {probe.spec.classes for probes in members.values() for probe in probes}
+    columns, bare = use.by_class(teacher), teacher.open
+
+    def opened(threads: int) -> Infer:
+        return _inferred(bare(threads), members, columns, spec)
+
+    return replace(teacher, classes=classes, common_names=(), open=opened)
+
+
+def _inferred(
+    teacher: Infer,
+    members: Mapping[str, Sequence[Probe]],
+    columns: ClassColumns,
+    spec: EnsembleSpec,
+) -> Infer:
+    weights, known = spec.as_probabilities(), torch.from_numpy(columns.known)
+    itself = next((name for name in spec.weights if name.startswith(TEACHER)), None)
+
+    def infer(waves: Floats) -> tuple[Floats, Floats]:
+        of_all, embeddings = teacher(waves)
+        of_classes = columns.of(of_all)
+        prior = prior_logits(torch.from_numpy(of_classes)) * known
+        inputs = torch.from_numpy(embeddings), prior
+        said: dict[str, Floats] = {
+            name: torch.stack([probe.probabilities(*inputs) for probe in probes]).mean(0).numpy()
+            for name, probes in members.items()
+        }
+        if itself is not None:
+            said[itself] = of_classes
+        return weights.blended(said).astype("float32"), embeddings
+
+    return infer

@@ -1,0 +1,79 @@
+"""Which teacher's outputs a model reads, as a file beside it: `teacher.json`.
+
+A probe's weights are good for the embeddings of one model alone, and its classes are found among
+the teacher's as they were when it was trained.
+"""
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from birdcore.store.files import write_text
+from birdcore.teachers import ExternalTeacher, teacher_named
+from birdcore.teachers.class_mapping import Mapped, SpeciesColumns
+from birdcore.teachers.external_teacher import Floats
+
+FILE = "teacher.json"
+
+
+class TeacherUse(BaseModel):
+    """A teacher, and the classes of a model among its own.
+
+    Attributes:
+        teacher: Its name, or the path of its description.
+        model: sha256 of each of its files.
+        species: The scientific name of each class (K,).
+        mapped: Those that are found among its classes otherwise than by their name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    teacher: str
+    model: dict[str, str]
+    species: tuple[str, ...]
+    mapped: dict[str, Mapped] = Field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        return cls.model_validate_json((folder / FILE).read_bytes())
+
+    def write(self, folder: Path) -> None:
+        write_text(folder / FILE, self.model_dump_json(indent=1) + "\n")
+
+    def open(self) -> ExternalTeacher:
+        """The teacher as it is installed.
+
+        Raises:
+            ValueError: It is not there, or its files are others.
+        """
+        teacher = teacher_named(self.teacher)
+        if dict(teacher.files) != self.model:
+            raise ValueError(
+                f"the files of {teacher.name} here are not those that the model was trained "
+                f"with ({', '.join(self.model)}): install the same version of them"
+            )
+        return teacher
+
+    def by_class(self, teacher: ExternalTeacher) -> "ClassColumns":
+        """Where the classes are among the teacher's."""
+        return ClassColumns(self, teacher)
+
+
+class ClassColumns:
+    """Probabilities of a model's classes from those of its teacher.
+
+    Attributes:
+        known: Which classes the teacher knows (K,).
+    """
+
+    def __init__(self, use: TeacherUse, teacher: ExternalTeacher) -> None:
+        self._columns = SpeciesColumns(teacher.classes, use.species, use.mapped)
+        self.known = np.isin(use.species, self._columns.known)
+
+    def of(self, probabilities: Floats) -> Floats:
+        """Probabilities (N, K) of the classes; 0 for one that the teacher does not know."""
+        of_classes = np.zeros((len(probabilities), len(self.known)), np.float32)
+        of_classes[:, self.known] = self._columns.of(probabilities)
+        return of_classes
