@@ -31,7 +31,7 @@ def assert_same(samples: Floats, spec: MelSpec) -> None:
     assert ours.dtype == np.float32
     assert ours.shape == theirs.shape
     # Far below the loudest bins both are float32's rounding, so the bound is wider there.
-    for floor_db, tolerance_db in ((-30.0, 1e-4), (-60.0, 0.01)):
+    for floor_db, tolerance_db in ((-30.0, 2e-4), (-60.0, 0.01)):
         heard = theirs > 10.0 ** (floor_db * spec.power / 20.0)
         assert heard.any()
         rtol = 10.0 ** (tolerance_db * spec.power / 20.0) - 1.0
