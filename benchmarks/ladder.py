@@ -62,6 +62,8 @@ LADDER: dict[str, tuple[str, tuple[str, ...]]] = {
     "soft AUC (4th)": ("soft-auc-mini", ()),
     "self-distillation (5th)": ("self-distillation-mini", ()),
     "outside teacher (2026)": ("external-teacher-mini", ()),
+    "probe alone": ("small-data", ('round.probe.probe.prior="none"',)),
+    "probe and its teacher": ("small-data", ()),
 }  # fmt: skip
 
 Row: TypeAlias = dict[str, float]
@@ -108,7 +110,7 @@ def started(
     recipe, changes = LADDER[name]
     if "xeno-canto" in recipe and site is None:
         return "needs --archive"
-    if "external" in recipe and not _has_outside():
+    if _wants_outside(recipe) and not _has_outside():
         return "needs birdflow[birdnet]"
     settings = [*changes, *options.set]
     if "xeno-canto" in recipe:
@@ -126,7 +128,7 @@ def climbed(
         return [f"| {name} | left out: {seeds} | | | | |"]
     recipe, _ = LADDER[name]
     lines = list(table(name, [seed.result() for seed in seeds]))
-    if "external" in recipe:
+    if _wants_outside(recipe):
         score = zero_shot(options.data, Store(options.work / "seed-0" / "store"), recipe)
         lines.append(f"| the outside teacher itself, zero-shot | | {score:.4f} | | | |")
     return lines
@@ -205,6 +207,8 @@ def single_models(recipe: Recipe, source: Source, dag: Dag, store: Store) -> dic
     scores = {}
     for one in recipe.classifier_rounds:
         models = [step.ref for step in dag.steps if step.name.startswith(f"train {one.name} ")]
+        if not models:  # a probe, which predicts in a moment and is not shown by itself
+            continue
         aucs = [_score(recipe, one.name, model, tests, store, truth) for model in models]
         scores[one.name] = float(np.mean(aucs))
     return scores
@@ -237,6 +241,10 @@ def table(name: str, seeds: list[dict[str, Row]]) -> Iterator[str]:
             f"{mean['minutes']:.1f}" if at == 0 else "",
         ]
         yield f"| {' | '.join(cells)} |"
+
+
+def _wants_outside(recipe: str) -> bool:
+    return read_recipe(recipe).external_teacher is not None
 
 
 def _has_outside() -> bool:

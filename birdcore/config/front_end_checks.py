@@ -47,6 +47,8 @@ def check_front_end(recipe: "Recipe") -> None:
     """Raises WrongSetting for a round that its front end or its backbones make nothing of, or whose
     backbones do not exist."""
     for index, round_config in enumerate(recipe.round):
+        if round_config.objective == "probe":  # which reads no features
+            continue
         _check_backbones(recipe, index, round_config)
         _check_sequences(index, round_config)
     _check_augmentations(recipe)
@@ -102,6 +104,8 @@ def _check_augmentations(recipe: "Recipe") -> None:
     if spec.recovers_power:
         return
     for index, round_config in enumerate(recipe.round):
+        if round_config.objective == "probe":
+            continue
         acting = _on_bins(round_config) if spec.recovers_wave else _on_power(round_config)
         on = [key for key, acts in acting.items() if acts]
         if not on:

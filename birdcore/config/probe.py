@@ -11,8 +11,9 @@ from birdcore.config.training import TrainConfig
 class ProbeSettings(Section):
     """Of `objective = "probe"`: a head on the external teacher's embeddings, in minutes on a CPU.
 
-    It reads of its round also epochs, repeat, batch, crop_s, learning_rate, min_lr, warmup,
-    weight_decay, ema, dropout, label_smoothing, secondary_weight, ratings and annotated."""
+    It reads of its round also weight_decay, secondary_weight, ratings and annotated; and, under
+    solver = "adam", epochs, repeat, min_per_class, batch, crop_s, learning_rate, min_lr, warmup,
+    ema, dropout, framewise_weight and label_smoothing. All else is of networks."""
 
     hidden: Annotated[int, Field(ge=0)] = 512
     """Units of a hidden layer; 0: none, a linear probe."""
@@ -27,7 +28,8 @@ class ProbeSettings(Section):
     probabilities as labels; 0: they do not train."""
     prior: Literal["none", "added", "residual"] = "none"
     """The teacher's logits beside the probe's own: afterwards in a mean of both (added), with the
-    weights at which held-out recordings are told apart best; or added while it is trained
+    weights at which held-out recordings are told apart best (half and half where none can be
+    scored), so that their AUC is a little optimistic; or added while it is trained
     (residual), so that it learns what the teacher gets wrong."""
 
 

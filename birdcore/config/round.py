@@ -125,6 +125,8 @@ class Round(TrainSettings):
     def _fits(self) -> "Round":
         if self.objective == "probe":
             self._check_probe()
+        elif "probe" in self.model_fields_set and self.probe != ProbeSettings():
+            raise WrongSetting('is read by objective = "probe" alone', "probe")
         elif not self.backbones:
             raise WrongSetting(NO_BACKBONE, "backbones")
         if self.weights is not None and not self.pretrained:

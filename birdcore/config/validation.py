@@ -113,6 +113,12 @@ def _check_teacher_folds(recipe: "Recipe", index: int, round_config: Round) -> N
         *range(recipe.folds.count)
     }:
         lacks = f"{round_config.teacher!r} and this round need a model of every fold"
+    if teacher.objective == "probe" and round_config.label.external_weight:
+        raise WrongSetting(
+            f"does nothing under {teacher.name!r}, a probe, which has the external teacher's part "
+            "in it by its own setting probe.prior: leave it out",
+            "round", index, "label", "external_weight",
+        )  # fmt: skip
     if round_config.label.teachers == "out-of-fold" and teacher.objective == "probe":
         lacks = f'{teacher.name!r} is a probe, which labels as "own" or "all"'
     if lacks is not None:

@@ -203,7 +203,9 @@ def _window_events(
     return replace(events, label=selection.classes[events.label])
 
 
-def open_detector(model: str | Path, threads: int = 0, engine: str = AUTO) -> Detector[Any]:
+def open_detector(
+    model: str | Path, threads: int = 0, engine: str = AUTO, teacher_file: str | None = None
+) -> Detector[Any]:
     """A model by the folder that it lies in, or a teacher by its name or description.
 
     Args:
@@ -211,6 +213,8 @@ def open_detector(model: str | Path, threads: int = 0, engine: str = AUTO) -> De
             name, `birdnet`, or the path of a TOML file that describes one.
         threads: How many cores it takes; 0: a trained model all, a teacher `default_threads()`.
         engine: What runs a trained model, see `birdcore.inference.engine`.
+        teacher_file: The TOML that describes the teacher of a run of probes, where its file is the
+            user's.
 
     Raises:
         ValueError: There is no such model, or the teacher is not installed or does not fit.
@@ -234,7 +238,7 @@ def open_detector(model: str | Path, threads: int = 0, engine: str = AUTO) -> De
     if (of_run / ENSEMBLE_FILE).is_file():
         spec = read_ensemble(of_run)
         if spec.probes and not spec.members:
-            return _probe_detector(of_run, spec, threads)
+            return _probe_detector(of_run, spec, threads, teacher_file)
     trained = load_model(folder, engine, threads)
     folder = of_run
     species = read_classes(folder, trained.classes)
@@ -242,8 +246,10 @@ def open_detector(model: str | Path, threads: int = 0, engine: str = AUTO) -> De
     return TrainedDetector(trained, model_key(folder, trained.spec), species, calibration)
 
 
-def _probe_detector(folder: Path, spec: EnsembleSpec, threads: int) -> TeacherDetector:
-    teacher = probe_teacher(folder, spec)
+def _probe_detector(
+    folder: Path, spec: EnsembleSpec, threads: int, teacher_file: str | None
+) -> TeacherDetector:
+    teacher = probe_teacher(folder, spec, teacher_file)
     calibration = read_calibration(folder, teacher.classes)
     species = read_classes(folder, teacher.classes)
     files = {

@@ -22,19 +22,22 @@ TEACHER = "external_teacher/"
 """How the member begins that is the teacher itself."""
 
 
-def probe_teacher(folder: Path, spec: EnsembleSpec) -> ExternalTeacher:
+def probe_teacher(
+    folder: Path, spec: EnsembleSpec, description: str | None = None
+) -> ExternalTeacher:
     """The teacher of an ensemble of probes, with their classes in place of its own.
 
     Args:
         folder: The `model` folder of a run.
         spec: Its ensemble, in which no member is a network of our own.
+        description: The path of a TOML that describes the teacher, where its file is the user's.
 
     Raises:
-        ValueError: The teacher is not installed, or its files are others.
+        ValueError: The teacher is not there, its files are others, or a probe's are damaged.
     """
     folders = [folder / name for names in spec.probes.values() for name in names]
     use = TeacherUse.read(folders[0])
-    teacher = use.open()
+    teacher = use.open(description)
     members = {
         name: [load_probe(folder / one) for one in names] for name, names in spec.probes.items()
     }

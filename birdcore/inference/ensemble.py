@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from birdcore.config import Ensemble
+from birdcore.inference.spans import aligned_names
 from birdcore.inference.weights import Blend, blend, nnls_weights, nnls_weights_by_class, ranks
 from birdcore.metrics import class_auc
 from birdcore.models.probe import PROBE, load_probe_spec
@@ -180,8 +181,8 @@ def read_members(
 
     Returns:
         A table for each member, "ROUND/BACKBONE", with arrays `targets` and `probabilities` (C,)
-        and the number of the `model`, indexed by recording; and the classes (C,). Windows of which
-        a class is unknown are left out.
+        and the number of the `model`, indexed by recording (`aligned_names`); and the classes (C,).
+        Windows of which a class is unknown are left out.
     """
     members: dict[str, pd.DataFrame] = {}
     classes: set[tuple[str, ...]] = set()
@@ -191,6 +192,7 @@ def read_members(
             backbone, of_model = member_of(model)
             parts = tables[backbone]
             table = pd.read_parquet(model / "held_out.parquet").assign(model=len(parts))
+            table["recording"] = aligned_names(table["recording"].to_list())
             unknown = [bool(np.isnan(targets).any()) for targets in table["targets"]]
             parts.append(table[~np.array(unknown, bool)])
             classes.add(of_model)

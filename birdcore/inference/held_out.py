@@ -11,36 +11,9 @@ from numpy.typing import NDArray
 from birdcore.audio.channels import file_of
 from birdcore.features.columns import stacked
 from birdcore.inference.ensemble import PARTS, Table, Truth, read_members
+from birdcore.inference.spans import SPAN, start_of
 
 HeldOutKind: TypeAlias = Literal["all", "annotated", "clips"]
-
-SPAN = "#t="
-"""Between a recording's name and the seconds of a window (W3C Media Fragments)."""
-
-
-def span_name(recording: str, start_s: float, end_s: float) -> str:
-    """The name of a window of a recording.
-
-    Example:
-        >>> span_name("a.ogg", 5, 7.5)
-        'a.ogg#t=5,7.5'
-    """
-    return f"{recording}{SPAN}{_seconds(start_s)},{_seconds(end_s)}"
-
-
-def _seconds(value: float) -> str:
-    return f"{value:.3f}".rstrip("0").rstrip(".")
-
-
-def start_of(name: str) -> tuple[str, float]:
-    """The recording of a window's name, and where the window begins; 0 for a recording's own.
-
-    Example:
-        >>> start_of("a#1.ogg#t=5,7.5"), start_of("a#1.ogg")
-        (('a#1.ogg', 5.0), ('a#1.ogg', 0.0))
-    """
-    recording, found, span = name.rpartition(SPAN)
-    return (recording, float(span.split(",")[0])) if found else (name, 0.0)
 
 
 def groups_of(names: Sequence[str]) -> NDArray[np.intp]:

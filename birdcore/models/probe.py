@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax, relu
 
 from birdcore.models.head_output import SedOutput, classifier, initialise, weighted_mean
+from birdcore.text import first_error
 
 PROBE = "probe"
 """What stands for it where other models have the name of a backbone."""
@@ -41,7 +43,7 @@ class ProbeSpec(BaseModel):
         pool: How windows make a clip.
         dropout: Before the last layer.
         own, prior: Weights of the probe's own logits and of the teacher's, of which it gives the
-            sum.
+            sum; a class that the teacher does not know has its own alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,12 +70,15 @@ class Probe(nn.Module):
 
     mean: Tensor
     scale: Tensor
+    known: Tensor
+    """(K, 1), which classes the teacher knows."""
 
     def __init__(self, spec: ProbeSpec) -> None:
         super().__init__()
         self.spec = spec
         self.register_buffer("mean", torch.zeros(spec.width, 1))
         self.register_buffer("scale", torch.ones(spec.width, 1))
+        self.register_buffer("known", torch.ones(len(spec.classes), 1, dtype=torch.bool))
         width = spec.hidden or spec.width
         self.hidden = nn.Conv1d(spec.width, width, kernel_size=1) if spec.hidden else None
         self.dropout = nn.Dropout(spec.dropout)
@@ -88,7 +93,8 @@ class Probe(nn.Module):
         if self.hidden is not None:
             features = relu(self.hidden(features))
         features = self.dropout(features)
-        v = self.spec.own * self.classifier(features) + self.spec.prior * prior
+        own = self.classifier(features)
+        v = torch.where(self.known, self.spec.own * own + self.spec.prior * prior, own)
         if self.spec.pool == "max":
             clip = v.amax(dim=-1)
             return SedOutput(clip, v, clip.sigmoid())
@@ -130,11 +136,21 @@ def save_probe(folder: Path, probe: Probe) -> None:
 
 
 def load_probe_spec(folder: Path) -> ProbeSpec:
-    return ProbeSpec.model_validate_json((folder / SPEC_FILE).read_text(encoding="utf-8"))
+    """Raises ValueError where the folder holds no probe."""
+    file = folder / SPEC_FILE
+    try:
+        return ProbeSpec.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise ValueError(f"{file} can't be read: {error.strerror}") from error
+    except ValidationError as error:
+        raise ValueError(f"{file} describes no probe: {first_error(error)}") from error
 
 
 def load_probe(folder: Path) -> Probe:
-    """A probe from its folder, for prediction."""
-    probe = Probe(load_probe_spec(folder))
-    probe.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    """A probe from its folder, for prediction; raises ValueError where there is none."""
+    probe, file = Probe(load_probe_spec(folder)), folder / WEIGHTS_FILE
+    try:
+        probe.load_state_dict(load_file(file))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise ValueError(f"{file} has no weights of {SPEC_FILE}: {error}") from error
     return probe.eval().requires_grad_(False)

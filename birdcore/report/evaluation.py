@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from birdcore.inference.held_out import read_held_out, start_of
+from birdcore.inference.held_out import read_held_out
+from birdcore.inference.spans import start_of
 from birdcore.inference.submission import scored_file
 from birdcore.inference.weights import EnsembleWeights
 from birdcore.metrics import class_auc, match_files

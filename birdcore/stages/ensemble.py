@@ -62,7 +62,8 @@ def run(job: Job) -> Metrics:
 
     from birdcore.features.columns import stacked
     from birdcore.inference.ensemble import fit_ensemble, read_members
-    from birdcore.inference.held_out import SPAN, groups_of, held_out_names
+    from birdcore.inference.held_out import groups_of, held_out_names
+    from birdcore.inference.spans import SPAN
     from birdcore.inference.weights import WEIGHTS_FILE
 
     settings = Settings.model_validate(job.config)

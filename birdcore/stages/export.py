@@ -102,9 +102,9 @@ def _int8(
     import pandas as pd
 
     from birdcore.inference.engine import cpu_engine, open_engine
-    from birdcore.inference.held_out import SPAN
     from birdcore.inference.int8 import quantize
     from birdcore.inference.onnx_file import INT8_FILE, ONNX_FILE
+    from birdcore.inference.spans import SPAN
     from birdcore.metrics import class_auc
 
     some = np.linspace(0, len(recordings) - 1, CALIBRATION).round().astype(int)

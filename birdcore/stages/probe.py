@@ -14,11 +14,16 @@ from birdcore.store.store import Job
 NAME, VERSION = "probe", 1
 
 READS = {
-    "objective", "probe", "epochs", "repeat", "batch", "crop_s", "learning_rate", "min_lr",
-    "warmup", "weight_decay", "ema", "dropout", "framewise_weight", "label_smoothing",
-    "secondary_weight", "min_per_class", "min_rating", "validate_min_rating",
+    "objective", "probe", "weight_decay", "secondary_weight", "min_rating", "validate_min_rating",
 }  # fmt: skip
-"""The keys of a round that decide a probe."""
+"""The keys of a round that decide a probe,"""
+ADAM_READS = {
+    "epochs", "repeat", "batch", "crop_s", "learning_rate", "min_lr", "warmup", "ema", "dropout",
+    "framewise_weight", "label_smoothing", "min_per_class",
+}  # fmt: skip
+"""those of one that is trained by epochs,"""
+ANNOTATED_READS = {"train", "validate_on", "event_share", "crop_share"}
+"""and of its table `annotated`."""
 
 
 def step(
@@ -36,9 +41,10 @@ def step(
         inputs: catalog, folds, heard (the teacher's outputs for clips); and, where the round uses
             them, heard_annotated and heard_soundscapes.
     """
-    config = round_config.model_dump(include=READS)
+    by_epochs = round_config.probe.solver == "adam"
+    config = round_config.model_dump(include=READS | (ADAM_READS if by_epochs else set()))
     if inputs.get("heard_annotated"):
-        config["annotated"] = round_config.annotated.model_dump()
+        config["annotated"] = round_config.annotated.model_dump(include=ANNOTATED_READS)
     config |= {"fold": fold, "seed": seed}
     if round_config.min_rating or round_config.validate_min_rating:
         config["zero_is_unrated"] = True  # as in the stage `train`

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from birdcore.store.files import write_text
-from birdcore.teachers import ExternalTeacher, teacher_named
+from birdcore.teachers import TEACHERS, ExternalTeacher, teacher_named
 from birdcore.teachers.class_mapping import Mapped, SpeciesColumns
 from birdcore.teachers.external_teacher import Floats
+from birdcore.text import first_error
 
 FILE = "teacher.json"
 
@@ -37,18 +38,33 @@ class TeacherUse(BaseModel):
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        return cls.model_validate_json((folder / FILE).read_bytes())
+        """Raises ValueError where the file is not there or damaged."""
+        file = folder / FILE
+        try:
+            return cls.model_validate_json(file.read_bytes())
+        except OSError as error:
+            raise ValueError(f"{file} can't be read: {error.strerror}") from error
+        except ValidationError as error:
+            raise ValueError(f"{file} names no teacher: {first_error(error)}") from error
 
     def write(self, folder: Path) -> None:
         write_text(folder / FILE, self.model_dump_json(indent=1) + "\n")
 
-    def open(self) -> ExternalTeacher:
-        """The teacher as it is installed.
+    def open(self, description: str | None = None) -> ExternalTeacher:
+        """The teacher as it is installed, or as a file describes it.
+
+        Args:
+            description: The path of a TOML that describes it, where it is no part of birdflow.
 
         Raises:
             ValueError: It is not there, or its files are others.
         """
-        teacher = teacher_named(self.teacher)
+        if description is None and self.teacher not in TEACHERS:
+            raise ValueError(
+                f"the model reads the embeddings of {self.teacher}, whose file is yours: give the "
+                "TOML that describes it, with --teacher FILE.toml"
+            )
+        teacher = teacher_named(description or self.teacher)
         if dict(teacher.files) != self.model:
             raise ValueError(
                 f"the files of {teacher.name} here are not those that the model was trained "

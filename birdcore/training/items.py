@@ -4,7 +4,7 @@ An item is a clip, whose labels are of all of it, or a segment of an annotated r
 counted through: of R clips and S segments, the segments are R to R + S - 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from birdcore.config.training import TrainConfig
+from birdcore.config.training import AnnotatedCrops, TrainConfig
 from birdcore.features.recordings import Recordings
 from birdcore.sources.annotated import AnnotatedRecordings
 from birdcore.sources.folds import EVERYWHERE
@@ -74,6 +74,14 @@ def clip_items(
     return Items(labels, torch.from_numpy(rows[trains]), torch.from_numpy(rows[validates]))
 
 
+def kinds_that_validate(settings: AnnotatedCrops, counts: Mapping[str, int]) -> set[str]:
+    """What of the held-out recordings validates, clips or annotated ones: what the settings say, or
+    all where there are none of that.
+    """
+    kinds = {kind for kind in counts if settings.validate_on in (kind, "all")}
+    return kinds if any(counts[kind] for kind in kinds) else set(counts)
+
+
 def with_annotated(
     items: Items,
     clips: Recordings,
@@ -111,11 +119,8 @@ def with_annotated(
         "clips": items.held_out,
         "annotated": first + numbers[held_out & segments.validates],
     }
-    chosen = [
-        validating[kind] for kind in ("clips", "annotated") if settings.validate_on in (kind, "all")
-    ]
-    if not any(map(len, chosen)):
-        chosen = list(validating.values())
+    kinds = kinds_that_validate(settings, {kind: len(each) for kind, each in validating.items()})
+    chosen = [each for kind, each in validating.items() if kind in kinds]
     return replace(
         items,
         labels=torch.cat([items.labels, labels]),

@@ -15,10 +15,11 @@ STEPS = 300
 
 
 class Logistic(NamedTuple):
-    """weights (K, D) and bias (K,)."""
+    """weights (K, D), bias (K,), and the mean loss of the classes, without the penalty."""
 
     weights: Tensor
     bias: Tensor
+    loss: float
 
 
 def fit_logistic(
@@ -55,15 +56,19 @@ def fit_logistic(
         line_search_fn="strong_wolfe",
     )  # fmt: skip
 
-    def loss() -> Tensor:
-        optimiser.zero_grad()
+    def by_class() -> Tensor:
         logits = torch.addmm(bias, features, w.T)
         if offsets is not None:
             logits = logits + offsets
         terms = binary_cross_entropy_with_logits(logits, targets, weights, reduction="none")
-        value = (terms.sum(dim=0) / total).sum() + penalty / 2 * w.square().sum()
+        return terms.sum(dim=0) / total
+
+    def loss() -> Tensor:
+        optimiser.zero_grad()
+        value = by_class().sum() + penalty / 2 * w.square().sum()
         value.backward()
         return value
 
     optimiser.step(loss)
-    return Logistic(w.detach(), bias.detach())
+    with torch.no_grad():
+        return Logistic(w.detach(), bias.detach(), float(by_class().mean()))

@@ -14,8 +14,8 @@ from torch import Generator, Tensor
 from torch.optim import AdamW
 
 from birdcore.config.probe import ProbeConfig
-from birdcore.inference.held_out import span_name
 from birdcore.inference.probe_predictions import probe_predictions
+from birdcore.inference.spans import span_name
 from birdcore.inference.teacher_predictions import recording_probabilities
 from birdcore.metrics import class_auc
 from birdcore.models.probe import Probe, ProbeSpec
@@ -29,6 +29,8 @@ from birdcore.training.probe_set import ProbeSet
 
 SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9)
 """Of the teacher's logits in a mean with the probe's own, to choose from."""
+USUAL_SHARE = 0.5
+"""Where nothing that is held out can be scored."""
 LEAST_DEVIATION = 1e-3
 """Of a number of the embedding that is scaled to 1: some are constant."""
 
@@ -66,6 +68,7 @@ def train_probe(
             prior=1.0 if settings.prior == "residual" else 0.0,
         )
     )
+    probe.known[:, 0] = torch.from_numpy(data.predictions.columns >= 0)
     _standardise(probe, data)
     if settings.solver == "logistic":
         history = _solve(probe, data, config)
@@ -120,8 +123,9 @@ def _with_best_prior(probe: Probe, data: ProbeSet) -> Probe:
     """The probe with the share of the teacher's logits at which held-out AUC is best; of equal
     ones the first."""
     probes = [probe.with_prior(share) for share in SHARES]
-    aucs = [held_out_auc(held_out_table(each, data)) or 0.0 for each in probes]
-    return probes[int(np.argmax(aucs))]
+    aucs = [held_out_auc(held_out_table(each, data)) for each in probes]
+    scored = [auc for auc in aucs if auc is not None]
+    return probes[aucs.index(max(scored))] if scored else probe.with_prior(USUAL_SHARE)
 
 
 def _trained_windows(data: ProbeSet) -> Tensor:
@@ -134,7 +138,7 @@ def _standardise(probe: Probe, data: ProbeSet) -> None:
     """Scale the numbers of embeddings to mean 0 and deviation 1 over all windows that train."""
     embeddings = data.predictions.outputs.embeddings[_trained_windows(data)].float()
     probe.mean.copy_(embeddings.mean(dim=0)[:, None])
-    probe.scale.copy_(1 / embeddings.std(dim=0).clamp(min=LEAST_DEVIATION)[:, None])
+    probe.scale.copy_(1 / embeddings.std(dim=0, correction=0).clamp(min=LEAST_DEVIATION)[:, None])
 
 
 def _solve(probe: Probe, data: ProbeSet, config: ProbeConfig) -> list[dict[str, Any]]:
@@ -142,9 +146,11 @@ def _solve(probe: Probe, data: ProbeSet, config: ProbeConfig) -> list[dict[str, 
     windows, prior = _trained_windows(data), data.prior
     outputs = data.predictions.outputs
     of_clip = data.clips.repeat_interleave(outputs.count[data.clips])
-    weak = len(of_clip)
+    weak, timed = len(of_clip), data.timed.repeat_interleave(outputs.count[data.timed])
     targets, weights = data.labels[windows].float(), data.known[windows].float()
     targets[:weak], weights[:weak] = data.clip_labels[of_clip], 1.0
+    labelled = torch.cat([of_clip, timed])
+    weights[: len(labelled)] *= data.weights[labelled, None]
     if of_soundscapes := int(outputs.count[data.soundscapes].sum()):
         weights[-of_soundscapes:] *= config.probe.soundscapes
     features = outputs.embeddings[windows].float()
@@ -155,7 +161,7 @@ def _solve(probe: Probe, data: ProbeSet, config: ProbeConfig) -> list[dict[str, 
         probe.classifier.weight.copy_(found.weights[:, :, None])
         assert probe.classifier.bias is not None
         probe.classifier.bias.copy_(found.bias)
-    return []
+    return [{"epoch": 0, "loss": found.loss, "auc": None}]
 
 
 def _descend(
@@ -197,7 +203,9 @@ def _descend(
 def _plan(data: ProbeSet, config: ProbeConfig, rng: Generator) -> list[Tensor]:
     """The clips of an epoch's batches; without clips, annotated recordings in their place."""
     rows = data.clips if len(data.clips) else data.timed
-    drawn = epoch_rows(data.clip_labels, rows, config.repeat, config.min_per_class, rng)
+    drawn = epoch_rows(
+        data.clip_labels, rows, config.repeat, config.min_per_class, rng, weights=data.weights
+    )
     return list(batches(drawn, config.batch))
 
 

@@ -24,7 +24,7 @@ from birdcore.sources.annotated import AnnotatedRecordings
 from birdcore.sources.folds import EVERYWHERE
 from birdcore.training.annotated import PIECE_S, annotated_stretches
 from birdcore.training.event_labels import EventLabels, event_labels
-from birdcore.training.items import clip_items
+from birdcore.training.items import clip_items, kinds_that_validate
 
 RATE = 100.0
 """Steps a second in which annotations are placed: 10 ms."""
@@ -88,6 +88,7 @@ class ProbeSet:
         soundscapes: Recordings that train by the teacher's.
         held_out: Clips that validate.
         segments: Stretches of annotated recordings that validate.
+        weights: How often recordings are drawn (R,), as the catalogue of several sources says it.
     """
 
     names: tuple[str, ...]
@@ -100,7 +101,8 @@ class ProbeSet:
     timed: Tensor
     soundscapes: Tensor
     held_out: Tensor
-    segments: "HeldOutSegments"
+    segments: HeldOutSegments
+    weights: Tensor
 
     def crops(self, rows: Tensor, count: int, generator: Generator) -> Crops:
         """So many windows, one after the other, of each of B recordings, from a random one on; a
@@ -156,6 +158,13 @@ def read_probe_set(files: ProbeFiles, config: ProbeConfig) -> ProbeSet:
         named, known[windows] = events.at(*_places(predictions, annotated, windows))
         labels[windows] = named.half()
         segments = _held_out_segments(events, held_out)
+    clips = items.held_out
+    counts = {"clips": len(clips), "annotated": len(segments.rows)}
+    kinds = kinds_that_validate(config.annotated, counts)
+    if "clips" not in kinds:
+        clips = clips[:0]
+    if "annotated" not in kinds:
+        segments = _no_segments(len(files.classes))
     windows = predictions.outputs.windows_of(soundscapes)
     labels[windows] = predictions.by_class[windows].half()
     known[windows] = torch.from_numpy(predictions.columns >= 0)
@@ -169,9 +178,17 @@ def read_probe_set(files: ProbeFiles, config: ProbeConfig) -> ProbeSet:
         clips=items.train,
         timed=timed,
         soundscapes=soundscapes,
-        held_out=items.held_out,
+        held_out=clips,
         segments=segments,
+        weights=_weights(files.recordings, names),
     )
+
+
+def _weights(recordings: pd.DataFrame, names: Sequence[str]) -> Tensor:
+    if "weight" not in recordings:
+        return torch.ones(len(names))
+    of_names = recordings["weight"].reindex(list(names)).fillna(1.0)
+    return torch.from_numpy(of_names.to_numpy(np.float32, copy=True))
 
 
 def _recordings(paths: Sequence[Path]) -> list[str]:

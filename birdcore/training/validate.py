@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from birdcore.inference.held_out import span_name
+from birdcore.inference.spans import span_name
 from birdcore.metrics import class_auc
 from birdcore.models.head import SedOutput
 from birdcore.models.input import InputSpec, model_input

@@ -47,6 +47,9 @@ def detect(
         "model", metavar="M", help="A run's results folder, an exported bundle, birdnet, or the "
         "path of a TOML file that describes another model.",
         show_default=False)],
+    teacher: Annotated[str | None, _option(
+        "teacher", metavar="FILE", help="Of a run whose models are probes: the TOML that describes "
+        "their teacher, where that is not part of birdflow.")] = None,
     out_folder: Annotated[Path, _option(
         "out", metavar="DIR", help="Where tables go.", show_default=False)],
     rtype: Annotated[list[str], _option(
@@ -113,7 +116,7 @@ def detect(
         from birdcore.detection.settings import DetectSettings
 
         warnings.simplefilter("always", UserWarning)
-        detector = open_detector(model, threads, engine)
+        detector = open_detector(model, threads, engine, teacher)
     for warning in caught:
         err.print(f"note: {warning.message}")
     classes = _classes(detector.species, slist, place)

@@ -131,6 +131,18 @@ def test_settings_of_a_probe(probed: Callable[..., Dag], store: Store, settings:
     assert load_probe(probe.folder).spec.prior in (*SHARES, 1)
 
 
+def test_what_a_solver_does_not_read_is_no_part_of_the_key(probed: Callable[..., Dag]) -> None:
+    def key(*settings: str) -> str:
+        (step,) = (step for step in probed(*settings).steps if step.name == "probe head fold 0")
+        return step.key
+
+    exact = 'round.head.probe={solver="logistic", hidden=0, pool="max"}'
+    assert key(exact, "round.head.epochs=9") == key(exact)
+    assert key("round.head.epochs=9") != key()
+    assert key(exact, "round.head.weight_decay=0.5") != key(exact)
+    assert key('round.head.loss="focal"') == key()
+
+
 def test_it_is_a_member_and_teaches(probed: Callable[..., Dag], store: Store) -> None:
     made = made_to("train taught test_resnet fold 0", probed(), store)
     labels = pd.read_parquet(made["label for taught soundscapes 0000 fold 0"] / "labels.parquet")
@@ -149,7 +161,9 @@ def test_a_recipe_may_have_probes_alone(
     recipe = tmp_path / "alone.toml"
     base = f'base = "{tiny_recipe}"\ndrop_rounds = ["first", "second"]\n'
     recipe.write_text(f'{base}{PROBE}\n[ensemble]\nmembers = ["head", "external_teacher"]\n')
-    dag = build_dag(read_recipe(recipe), scan(tiny_data, store), store, keep_shards=True)
+    exact = 'round.head.probe={solver="logistic", hidden=0, pool="max", prior="added"}'
+    read_recipe(recipe, ['mel.features=["pcen"]'])  # no augmentation of a probe is in power
+    dag = build_dag(read_recipe(recipe, [exact]), scan(tiny_data, store), store, keep_shards=True)
     made = made_to("report", dag, store)
     assert not any(name.startswith("train ") for name in made)
     page = (made["report"] / "index.html").read_text()
@@ -170,6 +184,8 @@ def test_a_recipe_may_have_probes_alone(
         ("round.first.backbones=[]", "must be a list of at least 1"),
         ('round.taught.label.teachers="out-of-fold"', "is a probe"),
         ('round.taught.init_from="head"', "no backbone to start from"),
+        ("round.taught.label.external_weight=0.5", "does nothing under 'head', a probe"),
+        ("round.taught.probe.hidden=9", 'is read by objective = "probe" alone'),
     ],
 )
 def test_what_does_not_go_together_is_refused(

@@ -79,6 +79,35 @@ def test_other_files_of_the_teacher_are_refused(run: Path, monkeypatch: pytest.M
         open_detector(run)
 
 
+@pytest.mark.parametrize("content", ["{}", "no JSON", None])
+def test_a_damaged_name_of_the_teacher_is_told(run: Path, content: str | None) -> None:
+    for folder in (run / FOLDER / "head/probe").iterdir():
+        (folder / "teacher.json").unlink()
+        if content is not None:
+            (folder / "teacher.json").write_text(content)
+    with pytest.raises(ValueError, match=r"teacher\.json"):
+        open_detector(run)
+
+
+def test_a_teacher_of_a_file_is_described_by_its_user(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use = TeacherUse(teacher="mine", model={"m": "1"}, species=SPECIES)
+    for folder in (run / FOLDER / "head/probe").iterdir():
+        use.write(folder)
+    with pytest.raises(ValueError, match=r"embeddings of mine, .* --teacher FILE\.toml"):
+        open_detector(run)
+    asked: list[str] = []
+
+    def named(name: str) -> ExternalTeacher:
+        asked.append(name)
+        return fake({"m": "1"})
+
+    monkeypatch.setattr("birdcore.teachers.teacher_use.teacher_named", named)
+    assert open_detector(run, teacher_file="mine.toml").window_s == 2.0
+    assert asked == ["mine.toml"]
+
+
 def test_load_model_says_what_predicts_instead(run: Path) -> None:
     with pytest.raises(ValueError, match="birdflow detect"):
         load_model(run)

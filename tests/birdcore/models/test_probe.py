@@ -42,6 +42,28 @@ def test_a_window_by_itself_has_its_own_probability_and_the_teachers_logits_are_
     )
 
 
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_class_that_the_teacher_does_not_know_keeps_its_own_probability(share: float) -> None:
+    probe, embeddings, prior = probe_of(), torch.randn(7, 6), torch.randn(7, 3)
+    probe.known[1] = False
+    prior[:, 1] = 0.0
+    alone = probe.probabilities(embeddings, prior)
+    both = probe.with_prior(share).probabilities(embeddings, prior)
+    torch.testing.assert_close(both[:, 1], alone[:, 1])
+    assert not torch.allclose(both[:, 0], alone[:, 0])
+
+
+@pytest.mark.parametrize("name", ["probe.json", "probe.safetensors"])
+def test_a_damaged_probe_is_named(tmp_path: Path, name: str) -> None:
+    save_probe(tmp_path, probe_of())
+    (tmp_path / name).write_bytes(b"{}")
+    with pytest.raises(ValueError, match=name):
+        load_probe(tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(ValueError, match=name):
+        load_probe(tmp_path)
+
+
 def test_a_probe_comes_back_from_its_folder(tmp_path: Path) -> None:
     probe = probe_of(prior=0.25)
     probe.mean.fill_(0.5)
@@ -56,4 +78,4 @@ def test_logits_of_sure_teachers_are_finite() -> None:
     logits = prior_logits(torch.tensor([0.0, 0.5, 1.0]).half())
     assert logits.isfinite().all()
     assert logits[1] == 0
-    assert logits[0] == pytest.approx(-float(logits[2]), rel=1e-3)
+    assert logits[0] == pytest.approx(-float(logits[2]), rel=0.02)

@@ -12,7 +12,7 @@ import torch
 
 from birdcore.config import Clean, Mel, Mixup, Round
 from birdcore.config.training import AnnotatedCrops, TrainConfig, TrainSettings
-from birdcore.inference.held_out import start_of
+from birdcore.inference.spans import start_of
 from birdcore.sources.annotated import AnnotatedRecordings, read_annotated
 from birdcore.sources.birdclef import scan
 from birdcore.sources.birdclef_windows import LABELLED_SOUNDSCAPES
