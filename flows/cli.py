@@ -19,6 +19,7 @@ from flows.commands import (
     detect,
     export,
     look,
+    review,
     run,
     score,
     segments,
@@ -42,7 +43,7 @@ store_app = typer.Typer(
 )
 GROUPS: dict[str, tuple[Callable[..., int | None], ...]] = {
     "Train": (check.check, backbones.backbones, run.run, run.plan, run.retry, run.demo),
-    "Use": (detect.detect, segments.segments, export.export),
+    "Use": (detect.detect, segments.segments, review.review, export.export),
     "Look": (look.status, look.lineage, score.score),
     "Collect": (collect.collect, collect.archive),
     "Server": (look.ui,),

@@ -16,6 +16,8 @@ import pytest
 import requests
 from hypothesis import HealthCheck, settings
 
+from tests.support.browser import NewTab, Tab, browser
+
 # Before torch is imported: on small inputs two threads wait for each other more than they help.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Before Prefect is imported: the developer's own server and settings are left alone.
@@ -258,3 +260,16 @@ def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.setenv(name, "for-loopback")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     return s3_server
+
+
+@pytest.fixture(scope="session")
+def new_tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewTab]:
+    with browser(tmp_path_factory.mktemp("browser")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def tab(new_tab: NewTab) -> Iterator[Tab]:
+    """A tab of a browser that all tests share."""
+    with new_tab() as opened:
+        yield opened

@@ -5,6 +5,7 @@ from birdcore.annotations.row import Row
 from birdcore.annotations.table import Table, label_column, records, seconds
 from birdcore.config import Annotations
 from birdcore.csv_table import TableError
+from birdcore.text import from_spreadsheet_cell
 from birdcore.unicode_names import nfc
 
 START, END, TYPE = "start offset s", "end offset s", "label type"
@@ -39,9 +40,9 @@ def read(table: Table, settings: Annotations) -> list[Row]:
                 row.line,
                 seconds(table, row, START),
                 seconds(table, row, END),
-                nfc(row.cells[label]) if label else "",
+                nfc(from_spreadsheet_cell(row.cells[label])) if label else "",
                 kind=KINDS[kind],
-                recording=row.cells["recording"],
+                recording=from_spreadsheet_cell(row.cells["recording"]),
             )
         )
     return made

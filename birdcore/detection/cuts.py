@@ -96,8 +96,8 @@ def cut_segments(
             something else.
         OSError: `out` can't be written to.
     """
-    found = _detections(detections, settings)
-    root = _root(detections, root, found)
+    found = detections_above(detections, settings.min_conf)
+    root = root_of(detections, root, found)
     table = read_segments(out / SEGMENTS)
     chosen = choose(found, settings.choose, settings.most, settings.seed)
     folders = _folders(found, table)
@@ -141,21 +141,22 @@ def _list(path: Path, new: Sequence[Mapping[str, Any]]) -> None:
         table.write(path)
 
 
-def _detections(path: Path, settings: CutSettings) -> pd.DataFrame:
+def detections_above(path: Path, min_conf: float) -> pd.DataFrame:
+    """Detections of this confidence or more; raises ValueError where there are none."""
     found = read_detections(path)
     if not len(found):
-        raise ValueError(f"{path} has no detection in it: nothing to cut")
-    sure = found[found["confidence"] >= settings.min_conf].reset_index(drop=True)
+        raise ValueError(f"{path} has no detection in it: nothing to listen to")
+    sure = found[found["confidence"] >= min_conf].reset_index(drop=True)
     if not len(sure):
         raise ValueError(
-            f"no detection has a confidence of {settings.min_conf:g} or more: "
+            f"no detection has a confidence of {min_conf:g} or more: "
             f"the highest is {found['confidence'].max():.3f}"
         )
     return sure
 
 
-def _root(detections: Path, root: Path | None, found: pd.DataFrame) -> Path:
-    """Where the recordings are, of which there must be one."""
+def root_of(detections: Path, root: Path | None, found: pd.DataFrame) -> Path:
+    """Where the recordings are, of which there must be one; raises ValueError otherwise."""
     names = [str(name) for name in found["file"].unique()]
     root = root or recordings_root(detections)
     if root is None:

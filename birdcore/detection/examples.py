@@ -133,9 +133,8 @@ def draw_example(
         confidence: Of the detection.
         time: When it was.
     """
-    around_s = max(AROUND_S, (SHORTEST_S - (end_s - start_s)) / 2)
-    first_s = max(start_s - around_s, 0.0)
-    last_s = min(end_s + around_s, first_s + LONGEST_S, recording.seconds)
+    first_s, last_s = _around(start_s, end_s)
+    last_s = min(last_s, recording.seconds)
     example = Example(recording.name, start_s, end_s, confidence, time)
     if recording.path is None:
         return replace(example, reason="it is not known where the recordings are")
@@ -149,10 +148,51 @@ def draw_example(
             return replace(example, reason=str(error))
         write_bytes(out / picture, _picture(samples, rate))
         write_bytes(out / sound, _sound(samples, rate))
-    length_s = max(last_s - first_s, 1e-3)
-    part = ((start_s - first_s) / length_s, min((end_s - first_s) / length_s, 1.0))
+    part = _part(start_s, end_s, first_s, last_s)
     highest_hz = min(HIGHEST_HZ, recording.rate / 2)
     return replace(example, picture=picture, sound=sound, part=part, highest_hz=highest_hz)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A detection with what is around it, in memory.
+
+    Attributes:
+        picture: A PNG.
+        sound: A FLAC.
+        part: What of the picture is the detection, from and to in 0 to 1.
+        highest_hz: The upper edge of the picture.
+    """
+
+    picture: bytes
+    sound: bytes
+    part: tuple[float, float]
+    highest_hz: float
+
+
+def cut_piece(path: Path, start_s: float, end_s: float) -> Piece:
+    """Picture and sound of a detection of which nothing but its place is known.
+
+    Raises:
+        Rejected: The recording can't be read.
+    """
+    first_s, last_s = _around(start_s, end_s)
+    samples, rate = read_piece(path, first_s, last_s)
+    part = _part(start_s, end_s, first_s, first_s + len(samples) / rate)
+    return Piece(_picture(samples, rate), _sound(samples, rate), part, min(HIGHEST_HZ, rate / 2))
+
+
+def _around(start_s: float, end_s: float) -> tuple[float, float]:
+    """From and to when a detection is shown, in seconds of its recording."""
+    around_s = max(AROUND_S, (SHORTEST_S - (end_s - start_s)) / 2)
+    first_s = max(start_s - around_s, 0.0)
+    return first_s, min(end_s + around_s, first_s + LONGEST_S)
+
+
+def _part(start_s: float, end_s: float, first_s: float, last_s: float) -> tuple[float, float]:
+    """What of a piece is its detection, from and to in 0 to 1."""
+    length_s = max(last_s - first_s, 1e-3)
+    return (start_s - first_s) / length_s, min((end_s - first_s) / length_s, 1.0)
 
 
 def _picture(samples: Frames, rate: int) -> bytes:

@@ -1,10 +1,9 @@
-"""Fixtures for stages: a store, shards of files, mels of waveforms and untrained models in it; and
-a browser for pages."""
+"""Fixtures for stages: a store, shards of files, mels of waveforms and untrained models in it."""
 
 import hashlib
 import json
 import pickle
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -26,7 +25,6 @@ from birdcore.store.artifact import Artifact, Metrics, Ref, Step
 from birdcore.store.files import file_sha256
 from birdcore.store.store import Job, Store
 from birdcore.training.records import COLUMNS, FILE
-from tests.support.browser import NewTab, Tab, browser
 
 SMALL_MEL = Mel(n_mels=32)
 MadeShard: TypeAlias = Callable[..., Shard]
@@ -149,16 +147,3 @@ def _varied(model: SedModel) -> SedModel:
         cla.weight /= std[:, None, None]
         cla.bias.sub_(mean).div_(std)
     return model
-
-
-@pytest.fixture(scope="session")
-def new_tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewTab]:
-    with browser(tmp_path_factory.mktemp("browser")) as opened:
-        yield opened
-
-
-@pytest.fixture
-def tab(new_tab: NewTab) -> Iterator[Tab]:
-    """A tab of a browser that all tests share."""
-    with new_tab() as opened:
-        yield opened

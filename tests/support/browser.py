@@ -36,7 +36,7 @@ class Tab:
         assert "error" not in answer, answer
         return dict(answer["result"])
 
-    def open(self, page: Path, *, scheme: str = "light", width: int = 1280) -> None:
+    def open(self, page: Path | str, *, scheme: str = "light", width: int = 1280) -> None:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.ask(f"{domain}.enable")
         features = [{"name": "prefers-color-scheme", "value": scheme}]
@@ -44,7 +44,7 @@ class Tab:
         screen = {"height": 900, "deviceScaleFactor": 1, "mobile": False}
         self.ask("Emulation.setDeviceMetricsOverride", width=width, **screen)
         self.events.clear()
-        self.ask("Page.navigate", url=page.as_uri())
+        self.ask("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self.events.append(json.loads(self.socket.recv(timeout=60)))
 
@@ -75,10 +75,15 @@ class Tab:
         path.write_bytes(base64.b64decode(said["data"]))
 
     def press(self, key: str) -> None:
-        """A key goes down and up, such as Tab or Enter."""
-        codes = {"Tab": 9, "Enter": 13}
-        about = {"key": key, "code": key, "windowsVirtualKeyCode": codes[key]}
-        text = {"text": "\r"} if key == "Enter" else {}
+        """A key goes down and up: Tab, Enter, an arrow or a letter."""
+        codes = {"Tab": 9, "Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowRight": 39}
+        about = {
+            "key": key,
+            "code": key,
+            "windowsVirtualKeyCode": codes.get(key) or ord(key.upper()),
+        }
+        typed = "\r" if key == "Enter" else "" if key in codes else key
+        text = {"text": typed} if typed else {}
         self.ask("Input.dispatchKeyEvent", type="keyDown", **about, **text)
         self.ask("Input.dispatchKeyEvent", type="keyUp", **about)
 

@@ -209,7 +209,7 @@ def test_a_verdict_of_meanwhile_stays(day: Path, tmp_path: Path) -> None:
 def test_what_can_not_be_cut_is_refused(
     detected: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ValueError, match="has no detection in it: nothing to cut"):
+    with pytest.raises(ValueError, match="has no detection in it: nothing to listen to"):
         cut_segments(detected({"a.wav": []}, folder="none"), tmp_path / "cuts", CutSettings())
     detections = detected({"a.wav": [(0, 1, 0, 0.5)]})
     with pytest.raises(ValueError, match=r"no recording is where it was found .*--audio DIR"):
