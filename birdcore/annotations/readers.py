@@ -30,10 +30,11 @@ from birdcore.unicode_names import nfc
 
 @dataclass(frozen=True)
 class Reader:
-    """A format: whether a table is of it, and its rows."""
+    """A format: whether a table is of it, its rows, and what to say of what is not read."""
 
     fits: Callable[[Table], bool]
     read: Callable[[Table, Annotations], list[Row]]
+    left_out: Callable[[Table, Annotations], list[Problem]] = lambda table, settings: []
 
 
 READERS = {
@@ -41,7 +42,7 @@ READERS = {
     "kaleidoscope": Reader(kaleidoscope.fits, kaleidoscope.read),
     "pyha": Reader(kaleidoscope.fits_pyha, kaleidoscope.read),
     "hoplite": Reader(hoplite.fits, hoplite.read),
-    "wide": Reader(wide.fits, wide.read),
+    "wide": Reader(wide.fits, wide.read, wide.columns_left_out),
     "csv": Reader(csv_windows.fits, csv_windows.read),
     "audacity": Reader(audacity.fits, audacity.read),
     "crowsetta": Reader(crowsetta_formats.fits, crowsetta_formats.read),
@@ -91,7 +92,8 @@ def read_annotations(
             )
             covered |= part.recordings
             annotators |= part.annotators
-            problems += [*part.problems, *_detections(table)]
+            left_out = READERS[name].left_out(table, settings)
+            problems += [*part.problems, *left_out, *_detections(table)]
             new = {said(each): each for each in part.annotations}
             if again := len(made.keys() & new.keys()):
                 detail = f"{again} of {len(new)}, counted once"

@@ -28,7 +28,8 @@ from birdcore.annotations.table import (
     records,
 )
 from birdcore.config import Annotations
-from birdcore.csv_table import TableError
+from birdcore.csv_table import Problem, TableError
+from birdcore.text import first_of
 from birdcore.unicode_names import nfc
 
 MARKS: dict[str, Kind] = {
@@ -42,9 +43,10 @@ REMARKS = ("comments", "id")
 # fmt: off
 NO_CLASSES = {
     *RECORDING, *START, *END, *LENGTH, *LOW, *HIGH, *REMARKS, "",
-    "annotator", "channel", "comment", "date", "day", "hour", "index", "latitude", "location",
-    "longitude", "minute", "month", "note", "notes", "number", "observer", "quality", "recorder",
-    "reviewed", "reviewer", "row", "sample rate", "selection", "site", "time", "view", "year",
+    "annotator", "channel", "comment", "confidence", "count", "date", "day", "hour", "index",
+    "latitude", "location", "longitude", "minute", "month", "note", "notes", "number", "observer",
+    "quality", "recorder", "reviewed", "reviewer", "row", "sample rate", "score", "selection",
+    "site", "temperature", "time", "view", "year",
 }
 # fmt: on
 """Columns that are never of a class, whatever their cells say."""
@@ -61,29 +63,51 @@ def fits(table: Table) -> bool:
         rows = [row for row, _ in zip(records(table), range(SHOWN), strict=False)]
     except TableError:
         return False
-    return bool(_classes(table, rows, NO_CLASSES))
+    marks = _marks_of_columns(table, rows, NO_CLASSES)
+    return any(2 * sum(each) > len(each) for each in marks.values())
 
 
 def read(table: Table, settings: Annotations) -> list[Row]:
-    """Its rows, one for each mark; raises TableError where a cell or a time is none."""
-    named = (settings.annotator, settings.votes, settings.voters)
-    others = NO_CLASSES | {column_key(name) for name in named if isinstance(name, str)}
+    """Its rows, one for each mark; raises TableError where a cell or a time is none.
+
+    A column with any mark is of a class: were one of counts passed over, `complete` would say that
+    its class is nowhere.
+    """
     rows = list(records(table))
-    classes = _classes(table, rows, others)
+    marks = _marks_of_columns(table, rows, _no_classes(settings))
+    classes = {key: name for key, name in _labels(table).items() if any(marks.get(key, ()))}
     absent = {label.casefold() for label in settings.absent_labels}
     return [each for row in rows for each in _marks(table, row, classes, absent)]
 
 
-def _classes(table: Table, rows: Sequence[Record], others: set[str]) -> dict[str, str]:
-    """Labels by the key of their column: those whose cells are marks, or most of them, so that one
-    that is misspelt is told."""
+def columns_left_out(table: Table, settings: Annotations) -> list[Problem]:
+    """What to say of columns that hold something and no mark, which may be counts of a class."""
+    marks = _marks_of_columns(table, list(records(table)), _no_classes(settings))
+    names = [name for key, name in _labels(table).items() if marks.get(key) and not any(marks[key])]
+    if not names:
+        return []
+    return [Problem("columns without marks, taken for no class", table.name, first_of(names, 12))]
 
-    def is_class(key: str) -> bool:
-        cells = [row.cells[key].casefold() for row in rows if row.cells[key]]
-        return 2 * sum(cell in MARKS for cell in cells) > len(cells)
 
-    names = {column_key(name): nfc(name) for name in table.columns}
-    return {key: name for key, name in names.items() if key not in others and is_class(key)}
+def _no_classes(settings: Annotations) -> set[str]:
+    named = (settings.annotator, settings.votes, settings.voters)
+    return NO_CLASSES | {column_key(name) for name in named if isinstance(name, str)}
+
+
+def _labels(table: Table) -> dict[str, str]:
+    """Labels by the key of their column."""
+    return {column_key(name): nfc(name) for name in table.columns}
+
+
+def _marks_of_columns(
+    table: Table, rows: Sequence[Record], others: set[str]
+) -> dict[str, list[bool]]:
+    """By the key of a column whether each cell that holds anything is a mark."""
+    return {
+        key: [row.cells[key].casefold() in MARKS for row in rows if row.cells[key]]
+        for key in _labels(table)
+        if key not in others
+    }
 
 
 def _marks(table: Table, row: Record, classes: dict[str, str], absent: set[str]) -> Iterator[Row]:
@@ -97,7 +121,7 @@ def _marks(table: Table, row: Record, classes: dict[str, str], absent: set[str])
         if kind is None:
             raise TableError(
                 f"{table.path}:{row.line}: column {label}: {cell[:40]!r} is no mark: write 1, 0, "
-                "unsure or nothing"
+                "unsure or nothing, or take the column out if it is of no class"
             )
         if label.casefold() in absent and kind != "present":
             continue  # that there is no noise says nothing of a class

@@ -20,11 +20,29 @@ REGISTERED = re.compile(r"^@register_model\s*\ndef (\w+)\(", re.MULTILINE)
 OLD_NAMES = "register_model_deprecations("
 QUOTED_KEY = re.compile(r"""['"]([\w.]+)['"]\s*:""")
 MOST_NEAR = 3
+SOURCES = ("hf-hub", "hf_hub", "local-dir")
+"""Before a colon, they make timm read what a model is from a hub or a folder."""
 
 
 def is_backbone(name: str) -> bool:
     """Whether a name is one of ours or of timm's; a tag of weights behind a point is not judged."""
     return name in get_args(SequenceName) or _in_timm(name) or _in_timm(name.partition(".")[0])
+
+
+def refuse_source(name: str) -> str:
+    """A name, if it is none of a hub's or a folder's model.
+
+    Raises:
+        ValueError: It is: what it means may change behind an artifact's key, and a model that was
+            trained could not be opened without it.
+    """
+    source, colon, _ = name.partition(":")
+    if colon and source.lower() in SOURCES:
+        raise ValueError(
+            f"names with {source}: are not supported: choose timm's name of that model, and set "
+            'weights = "FILE" to its weights (.safetensors or .pth)'
+        )
+    return name
 
 
 def nearest_names(name: str) -> list[str]:

@@ -2,8 +2,9 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
+from birdcore.config.backbone_names import refuse_source
 from birdcore.config.probe import ProbeSettings
 from birdcore.config.section import Count, Name, Output, Positive, Section, Share
 from birdcore.config.training import LabelSelection, TrainSettings
@@ -90,7 +91,7 @@ class Round(TrainSettings):
     data: Literal["birdclef", "xeno-canto", "inaturalist"] = "birdclef"
     """Labelled recordings of the data folder, or those of [xeno_canto] (2nd place 2025) or
     [inaturalist]."""
-    backbones: tuple[str, ...] = ()
+    backbones: tuple[Annotated[str, AfterValidator(refuse_source)], ...] = ()
     """At least one, but for a probe, which has none. Names of timm; or `conv_gru` and
     `transformer_1d`, which read bins as channels of a sequence, and `conv_wave`, which reads raw
     samples (mel.features = ["wave"]): `birdflow backbones` lists them, with their speed on this

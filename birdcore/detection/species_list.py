@@ -27,14 +27,19 @@ def read_classes(folder: Path, classes: Sequence[str]) -> tuple[Species, ...]:
         classes: The model's classes (K,).
 
     Raises:
-        ValueError: `classes.csv` has no column `class`.
+        ValueError: `classes.csv` has no column `class`, or is no CSV table.
     """
     named: dict[str, Species] = {}
     path = folder / CLASSES_FILE
     if path.is_file():
         with path.open(encoding="utf-8", newline="") as file:
-            rows = csv.DictReader(file)
-            if "class" not in (rows.fieldnames or ()):
+            reader = csv.DictReader(file)
+            try:
+                rows = list(reader)
+            except csv.Error as error:
+                line = reader.reader.line_num
+                raise ValueError(f"{path}, line {line}: {error}") from error
+            if "class" not in (reader.fieldnames or ()):
                 raise ValueError(f"{path} has no column 'class': write one, or remove the file")
             for row in rows:
                 code = row["class"]

@@ -74,7 +74,12 @@ def read_segments(path: Path) -> SegmentTable:
     head = text.partition("\n")[0]
     delimiter = max(",;\t", key=head.count)
     reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, restval="")
-    columns = list(reader.fieldnames or ())
+    try:
+        columns = list(reader.fieldnames or ())
+        read = list(reader)
+    except csv.Error as error:
+        line = reader.reader.line_num
+        raise ValueError(f"{path}, line {line}: {error}; does a quote above not end?") from error
     if missing := [name for name in NEEDED if name not in columns]:
         raise ValueError(
             f"{path} has no column {missing[0]!r}, so it is no table of segments: give another "
@@ -83,7 +88,7 @@ def read_segments(path: Path) -> SegmentTable:
     rows = [
         {name: from_spreadsheet_cell(row[name]) for name in columns}
         | dict.fromkeys(_new(columns), "")
-        for row in reader
+        for row in read
     ]
     table = SegmentTable(rows, (*columns, *_new(columns)), delimiter)
     try:

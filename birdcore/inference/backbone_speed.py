@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from birdcore.config.backbone_names import refuse_source
 from birdcore.config.front_end_checks import READ_SAMPLES
 from birdcore.features.front_end import FrontEnd
 from birdcore.features.mel import PRESETS
@@ -73,6 +74,7 @@ def matching(pattern: str | None) -> tuple[str, ...]:
     if pattern is None:
         return SUGGESTED
     names = backbone_names()
+    refuse_source(pattern)
     exact = [name for name in names if name == pattern]
     glob = pattern if any(letter in pattern for letter in "*?[") else f"*{pattern}*"
     found = exact or [name for name in names if fnmatchcase(name, glob)]

@@ -146,7 +146,11 @@ YES_NO = {"true": 1.0, "false": 0.0}
 def read_header(path: Path) -> list[str]:
     """The names of a CSV's columns; raises as `read_submission` does."""
     rows = csv.reader(io.StringIO(_text(path), newline=""))
-    return next((cells for cells in rows if cells), [])
+    try:
+        return next((cells for cells in rows if cells), [])
+    except csv.Error as error:
+        hint = "does a quote above not end?"
+        raise ValueError(f"{path}, line {rows.line_num}: {error}; {hint}") from error
 
 
 def _text(path: Path) -> str:

@@ -20,6 +20,7 @@ import torch
 from huggingface_hub import constants, get_session
 from torch import Tensor, nn
 
+from birdcore.config.backbone_names import refuse_source
 from birdcore.models.backbone_weights import load_file
 from birdcore.models.sequence import SEQUENCE_MODELS
 from birdcore.models.timm_maps import Fit, Size, TimmMap, fit
@@ -155,6 +156,7 @@ def nearest_backbones(name: str) -> list[str]:
 def _check_name(name: str) -> None:
     if timm.is_model(name) and ("." not in name or name in timm.list_pretrained()):
         return
+    refuse_source(name)
     near = nearest_backbones(name)
     hint = f"; the nearest are {', '.join(near)}" if near else ""
     raise ValueError(f"there is no backbone {name!r}{hint} (search: birdflow backbones PATTERN)")

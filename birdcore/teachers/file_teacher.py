@@ -16,6 +16,7 @@ import numpy as np
 from birdcore.config.external_teacher import TEACHERS_FOLDER, TOML
 from birdcore.store.files import file_sha256
 from birdcore.teachers.description import Description, deciding, read_description
+from birdcore.teachers.external_data import external_data
 from birdcore.teachers.external_teacher import Credit, ExternalTeacher, Infer
 from birdcore.teachers.file_model import FileModel, open_file
 from birdcore.teachers.labels import read_labels
@@ -37,6 +38,7 @@ def file_teacher(name: str, places: Mapping[str, str]) -> ExternalTeacher:
     file = _place(path, "file", places.get("file", described.file))
     listed = _place(path, "labels", places.get("labels", described.labels))
     labels = read_labels(listed, described.labels_column, described.common_names_column)
+    weights = external_data(file)
     model = open_file(file, described, 1)
     probabilities, embeddings = model(np.zeros((1, described.samples), np.float32))
     if probabilities.shape[1] != len(labels.names):
@@ -44,8 +46,9 @@ def file_teacher(name: str, places: Mapping[str, str]) -> ExternalTeacher:
             f"{listed}: names {len(labels.names)} classes, and the output {described.label!r} of "
             f"{file} has {probabilities.shape[1]}"
         )
-    # Exporters may put the weights of a large model into a file beside it.
-    files = {"file": file, "labels": listed, "weights": file.with_name(f"{file.name}.data")}
+    files = {"file": file, "labels": listed}
+    # By number, since what the model's file is called does not matter.
+    files |= {f"weights {at}" if at else "weights": one for at, one in enumerate(weights)}
     settings = json.dumps(deciding(described), sort_keys=True).encode()
     own = {"description": str(path.absolute())} if "description" in places else {}
     return ExternalTeacher(
@@ -54,7 +57,7 @@ def file_teacher(name: str, places: Mapping[str, str]) -> ExternalTeacher:
         window_s=described.window_s,
         classes=labels.names,
         width=embeddings.shape[1],
-        files={role: file_sha256(one) for role, one in files.items() if one.is_file()}
+        files={role: file_sha256(one) for role, one in files.items()}
         | {"description": hashlib.sha256(settings).hexdigest()},
         credit=Credit(
             described.name, described.author, described.licence, described.url, described.citation

@@ -14,11 +14,13 @@ from birdcore.csv_table import csv_rows, read_text
 from birdcore.text import first_of, plain_text
 from birdcore.unicode_names import nfc
 
-DELIMITERS = ",;\t"
+NAMED = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
+"""What may stand between cells."""
 
 
 class Labels(NamedTuple):
-    """Scientific and common names (K,), the latter empty where the file has none."""
+    """Scientific and common names (K,). A class without a common name has its scientific one there;
+    where no class has one, there are none."""
 
     names: tuple[str, ...]
     common_names: tuple[str, ...]
@@ -33,7 +35,8 @@ def read_labels(path: Path, column: str | None, common_column: str | None) -> La
         common_column: Of common names; None: there are none.
 
     Raises:
-        ValueError: It can't be read, lacks a column, or has an empty or repeated name.
+        ValueError: It can't be read, lacks a column, or has a row that is longer than its header,
+            or an empty or repeated name.
     """
     text = read_text(path)
     if column is None and common_column is None and path.suffix.lower() != ".csv":
@@ -46,7 +49,9 @@ def read_labels(path: Path, column: str | None, common_column: str | None) -> La
     _refuse_repeated(path, [(number, name) for number, name, _ in pairs])
     names = tuple(nfc(name) for _, name, _ in pairs)
     common = tuple(nfc(common) for *_, common in pairs)
-    return Labels(names, common if all(common) else ())
+    if not any(common):
+        return Labels(names, ())
+    return Labels(names, tuple(own or name for own, name in zip(common, names, strict=True)))
 
 
 def _pair(line: str) -> tuple[str, str]:
@@ -58,7 +63,7 @@ def _table(
     path: Path, text: str, column: str | None, common_column: str | None
 ) -> list[tuple[int, str, str]]:
     first = text.partition("\n")[0]
-    delimiter = max(DELIMITERS, key=first.count)
+    delimiter = max(NAMED, key=first.count)
     rows = csv_rows(path, text, delimiter)
     _, header = next(rows, (1, []))
     if column is None and len(header) > 1:
@@ -68,10 +73,15 @@ def _table(
         )
     at = 0 if column is None else _column(path, header, column)
     common = None if common_column is None else _column(path, header, common_column)
-    return [
-        (number, _cell(row, at), "" if common is None else _cell(row, common))
-        for number, row in rows
-    ]
+    found = []
+    for number, row in rows:
+        if any(row[len(header) :]):
+            raise ValueError(
+                f"{path}:{number}: {len(row)} cells where the header has {len(header)}: put a name "
+                f"that holds {NAMED[delimiter]} in quotes"
+            )
+        found.append((number, _cell(row, at), "" if common is None else _cell(row, common)))
+    return found
 
 
 def _column(path: Path, header: Sequence[str], name: str) -> int:

@@ -87,6 +87,30 @@ def test_what_is_no_mark_is_refused_with_its_place(write: Write, read: Read) -> 
         read(root)
 
 
+def test_a_column_of_counts_is_refused_by_its_name(write: Write, read: Read) -> None:
+    table = "start,end,Asio otus,Strix aluco\n0,3,x,\n3,6,,3\n6,9,x,0\n9,12,no,2\n12,15,x,7\n"
+    root = write({"a.csv": table, "a.wav": ""})
+    with pytest.raises(TableError, match=r"a\.csv:3: column Strix aluco: '3' is no mark.*take the"):
+        read(root, complete=True)
+
+
+def test_columns_without_a_mark_are_reported(write: Write, read: Read) -> None:
+    table = "start;end;habitat;Asio otus;Bubo bubo;empty\n0;3;wood;2;1;\n3;6;field;4;0;\n"
+    root = write({"a.csv": table, "a.wav": ""})
+    found = read(root, complete=True)
+    assert marks(found) == [(0, "Bubo bubo", "present"), (3, "Bubo bubo", "absent")]
+    assert [(p.problem, p.where, p.detail) for p in found.problems] == [
+        ("columns without marks, taken for no class", "a.csv", "habitat, Asio otus")
+    ]
+
+
+def test_measurements_are_no_classes(write: Write, read: Read) -> None:
+    table = "start,end,Temperature,count,score,b\n0,3,-2,4,0.5,1\n3,6,0,1,1,0\n"
+    found = read(write({"a.csv": table, "a.wav": ""}))
+    assert marks(found) == [(0, "b", "present"), (3, "b", "absent")]
+    assert "columns" not in {problem.problem.partition(" ")[0] for problem in found.problems}
+
+
 @given(cells=st.lists(st.sampled_from([*MARKS, ""]), min_size=2, max_size=6))
 def test_every_mark_is_read_once(
     cells: list[str], tmp_path_factory: pytest.TempPathFactory

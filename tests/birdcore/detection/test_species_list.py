@@ -53,3 +53,10 @@ def test_table_of_names_without_classes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "classes.csv").write_text("code,scientific_name\neurbla,Turdus merula\n")
     with pytest.raises(ValueError, match=r"classes\.csv has no column 'class'"):
         read_classes(tmp_path, ["eurbla"])
+
+
+def test_class_names_that_are_no_table_are_said_with_their_file(tmp_path: Path) -> None:
+    for header in ('class,"scientific_name\n', 'class,scientific_name\n"'):
+        (tmp_path / "classes.csv").write_text(header + "a,b\n" * 40_000)
+        with pytest.raises(ValueError, match=r"classes\.csv, line \d+: field larger"):
+            read_classes(tmp_path, ["a"])

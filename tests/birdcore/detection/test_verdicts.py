@@ -1,5 +1,7 @@
 """The table of segments: what is written is found again, whatever the times."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -32,3 +34,11 @@ def test_detections_are_known_by_their_rows(
 def test_numpy_rounds_as_the_table_does() -> None:
     start_s = np.float64(5.674954574771773)
     assert detection_key("", "", start_s, 0.0) == detection_key("", "", "5.675", "0,0")
+
+
+def test_a_quote_that_does_not_end_is_said_with_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "segments.csv"
+    for header in ('file,"class\n', 'file,class\n"a.wav,b\n'):
+        path.write_text(header + "a.wav,b,0,3\n" * 20_000)
+        with pytest.raises(ValueError, match=r"segments\.csv, line \d+: field larger"):
+            read_segments(path)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from birdcore.metrics import match_files, read_truth
+from birdcore.metrics.truth import has_rows
 
 
 def write(path: Path, *lines: str) -> Path:
@@ -83,3 +84,12 @@ def test_what_is_wrong_is_said_with_its_line(
     with pytest.raises(ValueError, match=r"truth\.csv") as caught:
         read_truth(path)
     assert str(caught.value).startswith(f"{path}{message}")
+
+
+def test_a_quote_that_does_not_end_is_said_with_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "truth.csv"
+    for text in ('row_id,"labels\n' + "x_5,a b\n" * 20_000, 'row_id,"' + "label," * 30_000):
+        path.write_text(text)
+        assert has_rows(path)
+        with pytest.raises(ValueError, match=r"truth\.csv, line \d+: field larger"):
+            read_truth(path)

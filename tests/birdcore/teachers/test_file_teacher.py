@@ -123,8 +123,6 @@ def test_its_files_and_settings_decide_and_places_and_comments_do_not(
     assert now(DESCRIPTION + "slope = 2\n") != files
     assert now(DESCRIPTION.replace("CC BY-NC 4.0", "CC0")) != files
     assert now(DESCRIPTION) == files
-    (tmp_path / "cosines.onnx.data").write_bytes(b"weights of a large model")
-    assert teacher_named(str(path)).files.keys() - files.keys() == {"weights"}
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (tmp_path / "cosines.onnx").rename(elsewhere / "model.onnx")

@@ -33,6 +33,14 @@ def test_the_one_column_of_a_table(tmp_path: Path) -> None:
     assert found == Labels(("Parus major", "Waves_and_surf"), ())
 
 
+def test_a_class_without_a_common_name_has_its_scientific_one(tmp_path: Path) -> None:
+    found = read(tmp_path, "a.txt", "Strix aluco_Tawny Owl\nWind_\nAsio otus_Long-eared Owl\n")
+    assert found.common_names == ("Tawny Owl", "Wind", "Long-eared Owl")
+    text = "latin;english\nStrix aluco;\nAsio otus;Long-eared Owl\nBubo bubo\n"
+    found = read(tmp_path, "a.csv", text, "latin", "english")
+    assert found.common_names == ("Strix aluco", "Long-eared Owl", "Bubo bubo")
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_columns_with_any_delimiter_and_a_byte_order_mark(tmp_path: Path, delimiter: str) -> None:
     rows = ("idx id sci_name com_name class", "0 3 Parus_major Tit Aves", "1 5 Turdus Thrush Aves")
@@ -50,6 +58,10 @@ def test_columns_with_any_delimiter_and_a_byte_order_mark(tmp_path: Path, delimi
         ("a,b\n1,2\n,3\n", ("a", None), r"csv:3: a class without a name"),
         ("a,b\nX,2\nY,3\nX,4\n", ("a", None), r"csv:4: 'X' is there twice, first in line 2"),
         ('a\n"X\n', (None, None), r"csv:2: not a CSV table"),
+        ("latin\nAsio otus\nStrix aluco,tawny owl\n", (None, None),
+         r"csv:3: 2 cells where the header has 1: put a name that holds a comma in quotes"),
+        ("latin;english\nAsio otus;owl; long-eared\n", ("latin", "english"),
+         r"csv:2: 3 cells where the header has 2: put a name that holds a semicolon"),
     ],
 )  # fmt: skip
 def test_a_table_that_is_not_clear_is_refused(
