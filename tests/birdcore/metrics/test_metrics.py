@@ -145,8 +145,8 @@ def test_read_submission_takes_what_editors_write(tmp_path: Path) -> None:
         ("row_id,a\nx_5,1\n".encode("utf-16"), "line 1: not UTF-8"),
         (b'row_id,a\n"x_5,1\n', "line 2: unexpected end of data"),
         (b"row_id,a\nx_5,1\ny\0_5,1\n", "line 3: a NUL byte"),
-        (b'row_id,a,"b\n' + b"x_5,1,0\n" * 20_000, "field larger than field limit"),
-        (b'row_id,a\n"x_5,1\n' + b"x_10,0\n" * 20_000, "field larger than field limit"),
+        pytest.param(b'row_id,a,"b\n' + b"x_5,1,0\n" * 20_000, "field larger", id="long header"),
+        pytest.param(b'row_id,a\n"x_5,1\n' + b"x_10,0\n" * 20_000, "field larger", id="long cell"),
     ],
 )
 def test_read_submission_says_what_is_wrong_and_where(
