@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from birdcore.detection.choice import BANDS
@@ -14,10 +15,16 @@ def others(folder: Path, annotator: str) -> dict[str, Verdicts]:
     """The verdicts of all other people whose tables lie in a folder, by name; not other tables."""
     paths = sorted(path for path in folder.glob("*.csv") if not path.name.startswith("."))
     return {
-        path.stem: read_verdicts(path)
+        path.stem: _as_of(path, path.stat().st_mtime_ns, path.stat().st_size)
         for path in paths
         if path.stem != annotator and is_verdict_table(path)
     }
+
+
+@lru_cache(64)
+def _as_of(path: Path, mtime_ns: int, size: int) -> Verdicts:
+    """A table as it is at a time: others' tables are asked for with each verdict."""
+    return read_verdicts(path)
 
 
 def differ(verdicts: Iterable[Verdict]) -> bool:

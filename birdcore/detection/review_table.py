@@ -32,6 +32,7 @@ Answer: TypeAlias = Literal["yes", "no", "unsure", "other"]
 TYPES: dict[Answer, str] = {"yes": "positive", "no": "negative", "unsure": "uncertain"}
 ANSWERS: dict[str, Answer] = {kind: answer for answer, kind in TYPES.items()}
 NAME = re.compile(r"\w[\w .-]{0,38}\w|\w")
+LONGEST_HEAD = 1 << 16
 WHEN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
@@ -95,12 +96,13 @@ class VerdictTable:
         new = _rows(clip, verdict, self.annotator)
         if not self.path.exists():
             write_text(self.path, _csv([list(COLUMNS)], ","))
-        rows, columns, delimiter = _read(self.path)
+        columns, delimiter = _header(self.path)
         lines = [[row.get(name, "") for name in columns] for row in new]
         if clip.key in self.verdicts:
+            rows, *_ = _read(self.path)
             kept = [[row[n] for n in columns] for row in rows if _key(row) != clip.key]
             write_text(self.path, _csv([columns, *kept, *lines], delimiter))
-        else:
+        else:  # without reading what is there: a table may have thousands of rows
             _append(self.path, _csv(lines, delimiter).encode())
         self.verdicts[clip.key] = verdict
 
@@ -139,7 +141,7 @@ def read_verdicts(path: Path) -> Verdicts:
 
 
 def is_verdict_table(path: Path) -> bool:
-    """Whether a CSV has the columns of verdicts; raises ValueError where it is no text."""
+    """Whether a CSV has the columns of verdicts."""
     return {*COLUMNS} <= {*_header(path)[0]}
 
 
@@ -185,7 +187,8 @@ def _read(path: Path) -> tuple[list[Row], list[str], str]:
 
 def _header(path: Path) -> tuple[list[str], str]:
     """Names of columns, and what stands between cells."""
-    head = read_text(path).partition("\n")[0]
+    with path.open("rb") as file:
+        head = file.readline(LONGEST_HEAD).decode("utf-8-sig", errors="replace")
     delimiter = max(",;\t", key=head.count)
     _, columns = next(csv_rows(path, head, delimiter), (1, []))
     return columns, delimiter
