@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from birdcore.config.probe import PROBE
 from birdcore.store.artifact import Ref, Step
 from birdcore.store.store import Store
 from birdcore.text import to_csv
@@ -38,7 +39,6 @@ def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
         EnsembleSpec,
     )
     from birdcore.inference.weights import EnsembleWeights
-    from birdcore.models.probe import PROBE
 
     exports = {step.inputs["model"][0]: artifact for step, artifact in dag.made("export", store)}
     files: dict[str, str | Path] = {}

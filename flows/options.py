@@ -97,3 +97,24 @@ ArtifactName: TypeAlias = Annotated[
 Debug: TypeAlias = Annotated[
     bool, typer.Option("--debug", callback=_remember_debug, help="Show tracebacks.")
 ]
+
+# Of commands on what `birdflow detect` wrote.
+Detections: TypeAlias = Annotated[
+    Path,
+    _argument(
+        "DETECTIONS",
+        "The folder that detect wrote to (--out), or its detections.parquet or .csv.",
+    ),
+]
+LeastConfidence: TypeAlias = Annotated[
+    float, typer.Option("--min_conf", "--min-conf", min=0, max=1, help="The least confidence.")
+]
+AudioFolder: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Where the recordings are, if not where they were found.",
+        show_default=False,
+    ),
+]
+DrawSeed: TypeAlias = Annotated[int, typer.Option(min=0, help="Of what is chosen at random.")]

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TypeAlias
 
 from birdcore.config import Export, Recipe, Round
+from birdcore.config.probe import PROBE
 from birdcore.config.validation import EXTERNAL_TEACHER
 from birdcore.sources.source import MAIN, Source, Use
 from birdcore.stages import export, label, probe, train
-from birdcore.stages.predict import PROBE
 from birdcore.stages.table import TRAINS
 from birdcore.store.artifact import Ref, Step
 

@@ -1,11 +1,16 @@
 """A round's settings of a probe: a head on the external teacher's embeddings."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
 from birdcore.config.section import Section
 from birdcore.config.training import TrainConfig
+
+PROBE = "probe"
+"""What stands for a probe where other models have the name of a backbone."""
+
+Pool: TypeAlias = Literal["attention", "max", "mean"]
 
 
 class ProbeSettings(Section):
@@ -17,7 +22,7 @@ class ProbeSettings(Section):
 
     hidden: Annotated[int, Field(ge=0)] = 512
     """Units of a hidden layer; 0: none, a linear probe."""
-    pool: Literal["attention", "max", "mean"] = "attention"
+    pool: Pool = "attention"
     """How the teacher's windows in a crop make a clip: a clip's label does not say which window
     sings."""
     solver: Literal["adam", "logistic"] = "adam"
@@ -41,5 +46,5 @@ class ProbeConfig(TrainConfig):
     """
 
     probe: ProbeSettings = ProbeSettings()
-    backbone: str = "probe"
+    backbone: str = PROBE
     hop_s: float

@@ -42,7 +42,7 @@ def probe_teacher(
         name: [load_probe(folder / one) for one in names] for name, names in spec.probes.items()
     }
     (classes,) = {probe.spec.classes for probes in members.values() for probe in probes}
-    columns, bare = use.by_class(teacher), teacher.open
+    columns, bare = ClassColumns(use, teacher), teacher.open
 
     def opened(threads: int) -> Infer:
         return _inferred(bare(threads), members, columns, spec)

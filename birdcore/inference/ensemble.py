@@ -17,11 +17,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from birdcore.config import Ensemble
+from birdcore.config.probe import PROBE
 from birdcore.inference.spans import aligned_names
 from birdcore.inference.weights import Blend, blend, nnls_weights, nnls_weights_by_class, ranks
 from birdcore.metrics import class_auc
-from birdcore.models.probe import PROBE, load_probe_spec
 from birdcore.models.probe import SPEC_FILE as PROBE_FILE
+from birdcore.models.probe import load_probe_spec
 from birdcore.models.sed import load_spec
 
 PARTS = 5

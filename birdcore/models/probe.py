@@ -10,7 +10,7 @@ Letters in names: B crops, T windows of the teacher, D its embedding's width, K 
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -19,18 +19,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax, relu
 
+from birdcore.config.probe import Pool
 from birdcore.models.head_output import SedOutput, classifier, initialise, weighted_mean
 from birdcore.text import first_error
 
-PROBE = "probe"
-"""What stands for it where other models have the name of a backbone."""
 SPEC_FILE = "probe.json"
 WEIGHTS_FILE = "probe.safetensors"
 LEAST_PROBABILITY = 1e-7
 """Of a teacher's probability that becomes a logit: float16 has none between this and 0. Most cells
 are far below .001, and their order is most of what a ranking is scored by."""
-
-Pool: TypeAlias = Literal["attention", "max", "mean"]
 
 
 class ProbeSpec(BaseModel):

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from birdcore.config import Round
+from birdcore.config.probe import PROBE
 from birdcore.config.validation import EXTERNAL_TEACHER
-from birdcore.models.probe import PROBE
 from birdcore.sources.source import SOURCES
 from birdcore.store.artifact import Artifact
 from birdcore.training.records import read_history

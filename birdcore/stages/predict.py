@@ -8,6 +8,7 @@ of the ensemble predicts like a round of its own, from its stored outputs.
 from typing import TYPE_CHECKING
 
 from birdcore.config import Predict, defaults_of
+from birdcore.config.probe import PROBE
 from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from birdcore.inference.predict import Segments
 
 VERSION = 1
-PROBE = "probe"
-"""Stands for the name of a backbone."""
 
 
 class Settings(Predict):

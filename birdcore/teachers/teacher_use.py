@@ -72,10 +72,6 @@ class TeacherUse(BaseModel):
             )
         return teacher
 
-    def by_class(self, teacher: ExternalTeacher) -> "ClassColumns":
-        """Where the classes are among the teacher's."""
-        return ClassColumns(self, teacher)
-
 
 class ClassColumns:
     """Probabilities of a model's classes from those of its teacher.

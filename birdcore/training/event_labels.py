@@ -156,40 +156,29 @@ def event_labels(
         classes: K labels.
         settings: what counts as held by a crop.
     """
+    row_of = {name: row for row, name in enumerate(names)}
+    column_of = {label: column for column, label in enumerate(classes)} | {EVERY_CLASS: -1}
 
     def labels_of(tables: AnnotatedRecordings) -> EventLabels:
-        return _event_labels(names, lengths, rate, tables, classes, settings)
+        """Of tables of which no two stretches are complete at one time."""
+        named = tables.annotations[tables.annotations["label"].isin(column_of)]
+        annotations, rows = rows_of_table(named, row_of, lengths, rate)
+        complete, complete_rows = rows_of_table(tables.complete, row_of, lengths, rate)
+        return EventLabels(
+            events=intervals(rows, annotations, lengths, rate),
+            column=torch.tensor(
+                [column_of[label] for label in annotations["label"]], dtype=torch.int64
+            ),
+            kind=torch.tensor([KINDS[kind] for kind in annotations["kind"]], dtype=torch.int64),
+            complete=intervals(complete_rows, complete, lengths, rate),
+            lengths=lengths,
+            event_share=settings.event_share,
+            crop_share=settings.crop_share,
+            classes=len(classes),
+        )
 
     people = annotated.by_person
     if len(people) == 1:
         return labels_of(people[0])
     together = replace(annotated, complete=united(annotated.complete))
     return replace(labels_of(together), people=tuple(map(labels_of, people)))
-
-
-def _event_labels(
-    names: Sequence[str],
-    lengths: Tensor,
-    rate: float,
-    annotated: AnnotatedRecordings,
-    classes: Sequence[str],
-    settings: AnnotatedCrops,
-) -> EventLabels:
-    """The events of tables of which no two stretches are complete at one time."""
-    row_of = {name: row for row, name in enumerate(names)}
-    column_of = {label: column for column, label in enumerate(classes)} | {EVERY_CLASS: -1}
-    named = annotated.annotations[annotated.annotations["label"].isin(column_of)]
-    annotations, rows = rows_of_table(named, row_of, lengths, rate)
-    complete, complete_rows = rows_of_table(annotated.complete, row_of, lengths, rate)
-    return EventLabels(
-        events=intervals(rows, annotations, lengths, rate),
-        column=torch.tensor(
-            [column_of[label] for label in annotations["label"]], dtype=torch.int64
-        ),
-        kind=torch.tensor([KINDS[kind] for kind in annotations["kind"]], dtype=torch.int64),
-        complete=intervals(complete_rows, complete, lengths, rate),
-        lengths=lengths,
-        event_share=settings.event_share,
-        crop_share=settings.crop_share,
-        classes=len(classes),
-    )

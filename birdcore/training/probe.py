@@ -17,7 +17,6 @@ from birdcore.config.probe import ProbeConfig
 from birdcore.inference.probe_predictions import probe_predictions
 from birdcore.inference.spans import span_name
 from birdcore.inference.teacher_predictions import recording_probabilities
-from birdcore.metrics import class_auc
 from birdcore.models.probe import Probe, ProbeSpec
 from birdcore.store.artifact import Progress
 from birdcore.training.data import batches, epoch_rows
@@ -26,6 +25,7 @@ from birdcore.training.logistic import fit_logistic
 from birdcore.training.loss import bce, clip_and_frames, smoothed
 from birdcore.training.optimisation import ema, learning_rate
 from birdcore.training.probe_set import ProbeSet
+from birdcore.training.validate import known_auc
 
 SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9)
 """Of the teacher's logits in a mean with the probe's own, to choose from."""
@@ -112,11 +112,7 @@ def held_out_auc(table: pd.DataFrame) -> float | None:
     if not len(table):
         return None
     targets, predicted = (np.stack(table[name].to_list()) for name in ("targets", "probabilities"))
-    aucs = [
-        class_auc(truth[known, None] >= 1, p[known, None])[0]
-        for truth, p, known in zip(targets.T, predicted.T, ~np.isnan(targets.T), strict=True)
-    ]
-    return None if np.isnan(aucs).all() else float(np.nanmean(aucs))
+    return known_auc(targets >= 1, predicted, ~np.isnan(targets))
 
 
 def _with_best_prior(probe: Probe, data: ProbeSet) -> Probe:

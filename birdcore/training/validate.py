@@ -29,11 +29,21 @@ def held_out_auc(model: SedModel, data: TrainingSet, input_spec: InputSpec) -> f
     """Macro ROC-AUC over the classes that can be scored; None where there are none."""
     targets = data.labels[data.held_out].numpy() >= 1
     probabilities = held_out_probabilities(model, data, input_spec)
-    if data.known is None:
-        by_class = class_auc(targets, probabilities)
+    known = None if data.known is None else data.known[data.held_out].numpy()
+    return known_auc(targets, probabilities, known)
+
+
+def known_auc(
+    truth: npt.NDArray[np.bool_],
+    probabilities: npt.NDArray[np.floating],
+    known: npt.NDArray[np.bool_] | None = None,
+) -> float | None:
+    """Macro ROC-AUC over the classes that can be scored, each on the rows (N, K) where it is known;
+    None where there are none."""
+    if known is None:
+        by_class = class_auc(truth, probabilities)
     else:
-        known = data.known[data.held_out].numpy()
-        columns = zip(targets.T, probabilities.T, known.T, strict=True)
+        columns = zip(truth.T, probabilities.T, known.T, strict=True)
         by_class = np.array([class_auc(t[k, None], p[k, None])[0] for t, p, k in columns])
     return float(np.nanmean(by_class)) if not np.isnan(by_class).all() else None
 

@@ -6,21 +6,14 @@ from typing import Annotated
 
 import typer
 
-from flows.options import Debug
+from flows.options import AudioFolder, Debug, Detections, DrawSeed, LeastConfidence
 from flows.terminal import doing, err, out
 
 FOLDER = "verdicts"
 
 
 def review(
-    detections: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DETECTIONS",
-            help="The folder that detect wrote to (--out), or its detections.parquet or .csv.",
-            show_default=False,
-        ),
-    ],
+    detections: Detections,
     *,
     how: Annotated[
         str,
@@ -32,10 +25,7 @@ def review(
         ),
     ] = "uncertain",
     most: Annotated[int, typer.Option("--max", metavar="N", min=1, help="Clips at most.")] = 200,
-    min_conf: Annotated[
-        float,
-        typer.Option("--min_conf", "--min-conf", min=0, max=1, help="The least confidence."),
-    ] = 0.0,
+    min_conf: LeastConfidence = 0.0,
     to: Annotated[
         Path | None,
         typer.Option(
@@ -50,15 +40,8 @@ def review(
         str,
         typer.Option(metavar="NAME", help="Who listens; your account's name by default."),
     ] = "",
-    audio: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Where the recordings are, if not where they were found.",
-            show_default=False,
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of what is chosen at random.")] = 0,
+    audio: AudioFolder = None,
+    seed: DrawSeed = 0,
     port: Annotated[
         int, typer.Option(min=0, max=65_535, help="Port of the page on 127.0.0.1; 0: any.")
     ] = 4210,

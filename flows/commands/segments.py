@@ -5,19 +5,12 @@ from typing import Annotated
 
 import typer
 
-from flows.options import Debug
+from flows.options import AudioFolder, Debug, Detections, DrawSeed, LeastConfidence
 from flows.terminal import doing, ends_on_interrupt, err, out
 
 
 def segments(
-    detections: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DETECTIONS",
-            help="The folder that detect wrote to (--out), or its detections.parquet or .csv.",
-            show_default=False,
-        ),
-    ],
+    detections: Detections,
     *,
     to: Annotated[
         Path,
@@ -35,10 +28,7 @@ def segments(
     most: Annotated[
         int, typer.Option("--max", metavar="N", min=1, help="Segments of one species, at most.")
     ] = 50,
-    min_conf: Annotated[
-        float,
-        typer.Option("--min_conf", "--min-conf", min=0, max=1, help="The least confidence."),
-    ] = 0.0,
+    min_conf: LeastConfidence = 0.0,
     seconds: Annotated[
         float,
         typer.Option(
@@ -49,15 +39,8 @@ def segments(
             "60 s are cut.",
         ),
     ] = 3.0,
-    audio: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Where the recordings are, if not where they were found.",
-            show_default=False,
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of what is chosen at random.")] = 0,
+    audio: AudioFolder = None,
+    seed: DrawSeed = 0,
     debug: Debug = False,
 ) -> None:
     """Cut detections out of their recordings, and list them in a table to fill in a verdict.
