@@ -66,7 +66,9 @@ def read_detections(path: Path) -> pd.DataFrame:
     elif path.exists():
         found = [path]
     else:
-        raise ValueError(f"{path} is not there")
+        raise ValueError(
+            f"{path} is not there: give the folder that `birdflow detect` wrote to (its --out)"
+        )
     if found[0].suffix in (".txt", ".tsv"):
         return _read_raven(found[0], recordings_root(path))
     return _read_csv(found[0]) if found[0].suffix == ".csv" else _read_parquet(found)
