@@ -13,6 +13,7 @@ from birdcore.sources.file_speed import speed_of_files
 from birdcore.sources.shards import Shard, shards
 from birdcore.sources.soundscapes import rows_of, soundscape_problems
 from birdcore.sources.source import LABELLED, MAIN, Source, Subset, Use
+from birdcore.sources.taxonomy import check_taxonomy
 from birdcore.stages import (
     clean,
     ensemble,
@@ -101,10 +102,11 @@ def build_dag(
         keep_shards: Write new shards to the ledger.
 
     Raises:
-        ValueError: A round needs what is not there.
+        ValueError: A round needs what is not there, or a setting what no table says of classes.
     """
     for round_config in recipe.round:
         refuse_missing(round_config, source)
+    check_taxonomy(recipe, source)
     beside = (source, *further)
     sources = (*beside, *extra)
     speed = speed_of_files(sources) if recipe.mel.speed == "auto" else 1.0
@@ -200,7 +202,7 @@ def _results(
     members = {name: trained[name] for name in recipe.members if name != EXTERNAL_TEACHER}
     external = asked.teacher if asked and EXTERNAL_TEACHER in recipe.members else None
     outputs = (external.name, refs(data_folder.clips.outputs), cataloged) if external else None
-    weights = ensemble.step(recipe.ensemble, members, outputs)
+    weights = ensemble.step(recipe.ensemble, members, outputs, cataloged)
     tests = recordings.get(source.subset("test").name, Prepared())
     mels = refs(tests.mels)
 
@@ -226,7 +228,13 @@ def _results(
         ]
     predictions = {name: refs(steps) for name, steps in predicted.items()}
     submitted = submission.step(
-        recipe.predict, source, cataloged, weights.ref, predictions, members
+        recipe.predict,
+        source,
+        cataloged,
+        weights.ref,
+        predictions,
+        members,
+        recipe.after_prediction,
     )
     scored = score.step(recipe.score, source, submitted.ref)
     page = report.step(

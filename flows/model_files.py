@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from birdcore.config import AfterPrediction
 from birdcore.config.probe import PROBE
+from birdcore.sources.catalog import read_species
 from birdcore.store.artifact import Ref, Step
 from birdcore.store.store import Store
 from birdcore.text import to_csv
@@ -31,6 +33,7 @@ def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
     from birdcore.detection.calibration import CALIBRATION_FILE
     from birdcore.detection.probes import PROBE_FILES
     from birdcore.detection.species_list import CLASSES_FILE
+    from birdcore.inference.after_prediction import operations_for
     from birdcore.inference.onnx_file import INT8_FILE, ONNX_FILE
     from birdcore.inference.trained_model import (
         ENSEMBLE_FILE,
@@ -61,11 +64,17 @@ def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
                     if (exports[ref] / name).is_file()
                 }
     weights = EnsembleWeights.read(ensemble.folder)
+    species = _species(dag, store)
+    after = AfterPrediction.model_validate(reported.config["after_prediction"])
     spec = EnsembleSpec(
-        **weights.model_dump(), members=members, probes=probes, predict=reported.config["predict"]
+        **weights.model_dump(),
+        members=members,
+        probes=probes,
+        predict=reported.config["predict"],
+        after_prediction=operations_for(after, species),
     )
     files[f"{FOLDER}/{ENSEMBLE_FILE}"] = spec.model_dump_json(indent=1) + "\n"
-    files[f"{FOLDER}/{CLASSES_FILE}"] = _classes(dag, store)
+    files[f"{FOLDER}/{CLASSES_FILE}"] = _classes(species)
     if calibration := _calibration(weighed, weights, store):
         files[f"{FOLDER}/{CALIBRATION_FILE}"] = calibration
     return files
@@ -92,9 +101,12 @@ def _models(weighed: Step) -> dict[str, tuple[Ref, ...]]:
     return {name: refs for name, refs in weighed.inputs.items() if not name.startswith("[")}
 
 
-def _classes(dag: Dag, store: Store) -> str:
-    """What the classes are called, as CSV: class, scientific_name, common_name."""
+def _species(dag: Dag, store: Store) -> pd.DataFrame:
     (cataloged,) = dag.of("joined") or dag.of("catalog")
-    species = pd.read_parquet(store.get(cataloged.ref) / "species.parquet")
+    return read_species(store.get(cataloged.ref))
+
+
+def _classes(species: pd.DataFrame) -> str:
+    """What the classes are called, as CSV: class, scientific_name, common_name."""
     names = species[["label", "scientific_name", "common_name"]]
     return to_csv(names.rename(columns={"label": "class"}))

@@ -5,6 +5,7 @@ key or value is refused before any work, with file, line, key, what is allowed a
 right spelling.
 """
 
+from birdcore.config.after_prediction import AfterPrediction
 from birdcore.config.annotations import Annotations
 from birdcore.config.archive import Criteria
 from birdcore.config.augment import Background, Mask, Mixup, Sumix
@@ -27,6 +28,7 @@ from birdcore.config.section import Output, defaults_of
 from birdcore.config.xeno_canto import XenoCanto
 
 __all__ = [
+    "AfterPrediction",
     "Annotations",
     "Background",
     "Clean",

@@ -1,10 +1,12 @@
 """The recipe's tables, all but the front end and the rounds, and how they must fit each other."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
 from birdcore.audio.rules import CleaningRules
+from birdcore.config.after_prediction import AfterPrediction, by_group, check_after_prediction
 from birdcore.config.archive import Criteria
 from birdcore.config.data import Data, FurtherSource
 from birdcore.config.external_teacher import ExternalTeacher
@@ -64,6 +66,15 @@ class Ensemble(Section):
     held_out: Literal["all", "annotated", "clips"] = "all"
     """What weights are fitted and judged on: windows of annotated recordings, clips, or both alike.
     Where there are none of a kind, all are."""
+    taxon_weights: Mapping[str, Mapping[str, Annotated[float, Field(ge=0)]]] = {}
+    """Weights of members for the classes of a taxon, in the place of others: { frogs = { long = 2,
+    short = 1 } }. Members are named as above, and one that is not named does not count (2nd place
+    2026: birds and mammals are short events, frogs and insects long textures)."""
+
+    @field_validator("taxon_weights")
+    @classmethod
+    def _taxa_once(cls, said: Mapping[str, Mapping[str, float]]) -> Mapping[str, object]:
+        return by_group(said)
 
     @field_validator("weights", mode="before")
     @classmethod
@@ -144,6 +155,7 @@ class Recipe(Section):
     ensemble: Ensemble = Ensemble()
     export: Export = Export()
     predict: Predict = Predict()
+    after_prediction: AfterPrediction = AfterPrediction()
     score: Score = Score()
 
     @property
@@ -172,6 +184,7 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _check_rounds(self) -> "Recipe":
         check_rounds(self)
+        check_after_prediction(self)
         return self
 
 

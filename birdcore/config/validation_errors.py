@@ -91,7 +91,8 @@ def _key_of(error: Mapping[str, Any], schema: Schema) -> Key:
         location = location[:-1]  # a list that is too short
     key: Key = ()
     for part in location:
-        if isinstance(part, int) or part in _schema_at(schema, key).get("properties", {}):
+        table = _schema_at(schema, key)
+        if isinstance(part, int) or part in table.get("properties", {}) or _entry(table):
             key += (part,)
     if error["type"] == "extra_forbidden":
         key += (location[-1],)
@@ -150,7 +151,7 @@ def _schema_at(schema: Schema, key: Key) -> Schema:
     node = schema
     for part in key:
         if isinstance(part, str):
-            node = node.get("properties", {}).get(part, {})
+            node = node.get("properties", {}).get(part, _entry(node))
         else:
             node = next((s for s in [node, *node.get("anyOf", [])] if s.get("type") == "array"), {})
             items = node.get("prefixItems", [])
@@ -159,6 +160,12 @@ def _schema_at(schema: Schema, key: Key) -> Schema:
         if len(kinds) == 1 and "$ref" in kinds[0]:  # a table, which may be one that can be left out
             node = schema["$defs"][kinds[0]["$ref"].rpartition("/")[2]]
     return node
+
+
+def _entry(schema: Schema) -> Schema:
+    """What each value of a table of any keys is; empty where the keys are known."""
+    entry = schema.get("additionalProperties")
+    return entry if isinstance(entry, dict) else {}
 
 
 def _options(schema: Schema) -> list[str | int]:
@@ -188,6 +195,8 @@ def allowed(schema: Schema, root: Schema) -> str:
         return str(schema["description"])
     if kind == "array":
         return _list(schema, root)
+    if entry := _entry(schema):
+        return f"a table, each {allowed(entry, root)}"
     names = {"integer": "a whole number", "number": "a number", "boolean": "true or false",
              "string": "text in quotes", "object": "a table"}  # fmt: skip
     return f"{names.get(str(kind), str(kind))}{_range(schema)}"

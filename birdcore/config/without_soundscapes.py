@@ -5,7 +5,7 @@ that has none its other rounds train all the same: what needs soundscapes steps 
 said, and the round before stands where a round that is left out stood.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from birdcore.config.recipe import Recipe
 from birdcore.config.round import Round
@@ -42,7 +42,12 @@ def without_soundscapes(recipe: Recipe) -> tuple[Recipe, tuple[tuple[str, str], 
     members = recipe.ensemble.members
     if members is not None:
         members = tuple(dict.fromkeys(_teacher(name, left_out) for name in members))
-    ensemble = recipe.ensemble.model_copy(update={"members": members})
+    taxon_weights = {
+        taxon: _summed((_teacher(name, left_out), weight) for name, weight in weights.items())
+        for taxon, weights in recipe.ensemble.taxon_weights.items()
+    }
+    changed = {"members": members, "taxon_weights": taxon_weights}
+    ensemble = recipe.ensemble.model_copy(update=changed)
     rest = recipe.model_copy(update={"round": tuple(kept.values()), "ensemble": ensemble})
     if not rest.classifier_rounds or not _fits(rest):
         return recipe, ()
@@ -69,6 +74,13 @@ def _other_models(
         alike = before is not None and before.backbones == one.backbones
         changes |= {"init_from": start} if alike else {"init_from": None, "init_weights": "all"}
     return changes
+
+
+def _summed(weights: Iterable[tuple[str, float]]) -> dict[str, float]:
+    sums: dict[str, float] = {}
+    for name, weight in weights:
+        sums[name] = sums.get(name, 0.0) + weight
+    return sums
 
 
 def _teacher(name: str, left_out: Mapping[str, Round]) -> str:

@@ -78,6 +78,7 @@ def write_bundle(
             progress(name)
             bundled[name] = export_model(run / FOLDER / name, name, partial)
         config = BundleConfig(
+            format=1 if spec.after_prediction is None else 2,
             birdflow=__version__,
             front_end=front_end_settings(front_end),
             scale=asdict(scale),
@@ -85,6 +86,7 @@ def write_bundle(
             blend=spec.blend,
             power=spec.power,
             weights={name: spec.weights[name] for name in spec.members},
+            after_prediction=spec.after_prediction,
             members={
                 name: tuple(bundled[folder] for folder in models)
                 for name, models in spec.members.items()

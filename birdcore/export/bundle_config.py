@@ -8,15 +8,17 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from birdcore.config import Predict
+from birdcore.inference.after_prediction import Operations
 from birdcore.inference.window_batches import CELL_FRAMES
 from birdcore.models.normalise import Normalisation
 from birdcore.text import first_error
 
 CONFIG_FILE, ARRAYS_FILE, SCRIPT_FILE = "config.json", "front_end.npz", "predict.py"
-FORMAT = 1
+FORMATS = (1, 2)
+"""2 where something is done after prediction, which scripts of format 1 don't know."""
 
 
 class BundledModel(BaseModel):
@@ -52,6 +54,7 @@ class BundleConfig(BaseModel):
         predict: Windows, output and smoothing: the recipe's [predict].
         cell_frames: Frames for which one probability is kept.
         blend, power, weights: How members are blended.
+        after_prediction: What is done with the blend, by columns; not there where nothing is.
         members: The models of each member; its folds are averaged.
         left_out: Members of the run with a weight that are not here: external teachers.
         classes: In the order of the models' outputs.
@@ -64,7 +67,7 @@ class BundleConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1] = 1
+    format: Literal[1, 2] = 1
     birdflow: str
     front_end: dict[str, Any]
     scale: dict[str, Any]
@@ -74,6 +77,9 @@ class BundleConfig(BaseModel):
     blend: Literal["mean", "power", "rank"]
     power: float
     weights: dict[str, float | list[float]]
+    after_prediction: Operations | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
     members: dict[str, tuple[BundledModel, ...]]
     left_out: tuple[str, ...] = ()
     classes: tuple[str, ...]
@@ -99,10 +105,10 @@ def read_config(bundle: Path) -> BundleConfig:
     except ValueError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     found = content.get("format") if isinstance(content, dict) else None
-    if found != FORMAT:
+    if found not in FORMATS:
         raise ValueError(
-            f"{bundle} is a bundle of format {found}, this birdflow reads {FORMAT}: export its run "
-            "again"
+            f"{bundle} is a bundle of format {found}, this birdflow reads "
+            f"{' and '.join(map(str, FORMATS))}: export its run again"
         )
     try:
         return BundleConfig.model_validate(content)

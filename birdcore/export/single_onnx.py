@@ -57,7 +57,8 @@ def write_single_onnx(run: Path, path: Path) -> float:
 
     Raises:
         ValueError: The folder holds no run's models, they read a front end that is not exported or
-            windows of several lengths, members are blended by rank, or the export is wrong.
+            windows of several lengths, members are blended by rank, something is done after
+            prediction, or the export is wrong.
     """
     spec, members, classes = read_members(run / FOLDER)
     model = WaveformModel(spec, members).eval()
@@ -104,6 +105,11 @@ def read_members(
     if spec.blend == "rank":
         raise ValueError(
             f"{models} blends by rank, which needs all rows of a submission: one file can't"
+        )
+    if spec.after_prediction is not None:
+        raise ValueError(
+            f"{models} has settings of [after_prediction], which need all rows of a recording: one "
+            "file of windows can't. Export a bundle without it, or a run without these"
         )
     members: dict[str, list[Fold]] = {}
     classes: tuple[str, ...] = ()

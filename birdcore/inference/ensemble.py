@@ -139,6 +139,7 @@ def fit_ensemble(
     truth: Truth,
     settings: Ensemble,
     groups: NDArray[np.intp] | None = None,
+    fixed: NDArray[np.float64] | None = None,
 ) -> FittedEnsemble:
     """Fit, evaluate and choose among the ensembles that the settings allow.
 
@@ -148,24 +149,27 @@ def fit_ensemble(
         truth: (N, C), which classes are in which recording.
         settings: `weights`, `blend` and `power` of a recipe's [ensemble].
         groups: Which rows are of one recording (N,), numbered from 0; each of its own, if None.
+        fixed: Weights (M, C) that are not fitted; NaN for classes whose weights are.
     """
     groups = np.arange(len(truth)) if groups is None else groups
     choices = candidates(settings, len(members))
     weights = np.full(len(members), 1 / len(members))
     if not len(truth):
-        return FittedEnsemble(choices[0], weights, {}, {})
+        return FittedEnsemble(choices[0], _with_fixed(weights, fixed), {}, {})
     predictions = np.stack(list(members.values()))
     aucs = {name: _macro_auc(truth, table) for name, table in members.items()}
     aucs["mean"] = _macro_auc(truth, blend(predictions, weights))
     cross_fitted = {
-        choice.name: _cross_fitted(choice, settings.power, predictions, truth, groups % PARTS)
+        choice.name: _cross_fitted(
+            choice, settings.power, predictions, truth, groups % PARTS, fixed
+        )
         for choice in choices
     }
     evaluations = evaluate(truth, cross_fitted, groups)
     name = choose_candidate(evaluations, int(truth.sum()), len(members))
     aucs["ensemble"] = evaluations[name].auc
     candidate = next(choice for choice in choices if choice.name == name)
-    weights = _fit_weights(candidate.weights, predictions, truth)
+    weights = _with_fixed(_fit_weights(candidate.weights, predictions, truth), fixed)
     return FittedEnsemble(candidate, weights, evaluations, aucs)
 
 
@@ -242,18 +246,34 @@ def _fit_weights(how: str, predictions: Table, truth: Truth) -> NDArray[np.float
     return fit(predictions, np.where(scored, truth, np.nan))
 
 
+def _with_fixed(
+    weights: NDArray[np.float64], fixed: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    """Weights (M,) or (M, C), in which those that are not fitted go before."""
+    if fixed is None:
+        return weights
+    fitted = weights[:, None] if weights.ndim == 1 else weights
+    return np.where(np.isnan(fixed), fitted, fixed)
+
+
 def _cross_fitted(
-    candidate: Candidate, power: float, predictions: Table, truth: Truth, part: NDArray[np.intp]
+    candidate: Candidate,
+    power: float,
+    predictions: Table,
+    truth: Truth,
+    part: NDArray[np.intp],
+    fixed: NDArray[np.float64] | None,
 ) -> Table:
     """Predictions for each part of the recordings (N,), with weights fitted on the other parts."""
     how = candidate.blend
     if candidate.weights == "mean":
-        return blend(predictions, np.ones(len(predictions)), how, power)
+        return blend(predictions, _with_fixed(np.ones(len(predictions)), fixed), how, power)
     inputs = np.stack([ranks(member) for member in predictions]) if how == "rank" else predictions
     blended: Table = np.empty_like(predictions[0])
     for number in np.unique(part):
         held_out = part == number
         weights = _fit_weights(candidate.weights, predictions[:, ~held_out], truth[~held_out])
+        weights = _with_fixed(weights, fixed)
         # Ranks are among all recordings, not those of a part, and blend as their mean.
         mean = "mean" if how == "rank" else how
         blended[held_out] = blend(inputs[:, held_out], weights, mean, power)

@@ -32,13 +32,13 @@ def gaussian(rows: NDArray[np.floating], sigma: float) -> NDArray[np.floating]:
 
 def neighbours(rows: NDArray[np.floating]) -> NDArray[np.floating]:
     """Weighted mean of each row and its neighbours."""
-    return _weighted(rows, NEIGHBOURS)
+    return weighted(rows, NEIGHBOURS)
 
 
 def delta_shift(rows: NDArray[np.floating], weight: float = 0.5) -> NDArray[np.floating]:
     """Each row by `weight`, the rest half each from two rows before and after (1st place 2025)."""
     share = (1 - weight) / 2
-    return _weighted(rows, (share, 0.0, weight, 0.0, share))
+    return weighted(rows, (share, 0.0, weight, 0.0, share))
 
 
 def file_maximum(rows: NDArray[np.floating], share: float) -> NDArray[np.floating]:
@@ -49,6 +49,7 @@ def file_maximum(rows: NDArray[np.floating], share: float) -> NDArray[np.floatin
     return np.asarray((1 - share) * rows + share * rows.max(axis=0, keepdims=True))
 
 
-def _weighted(rows: NDArray[np.floating], kernel: tuple[float, ...]) -> NDArray[np.floating]:
+def weighted(rows: NDArray[np.floating], kernel: tuple[float, ...]) -> NDArray[np.floating]:
+    """Weighted mean of each row and its neighbours; an odd number of weights, scaled to sum 1."""
     weights = np.asarray(kernel)
     return np.asarray(correlate1d(rows, weights / weights.sum(), axis=0, mode="nearest"))

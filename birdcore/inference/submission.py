@@ -13,6 +13,7 @@ import pandas as pd
 from birdcore.audio.channels import file_of
 from birdcore.config import Predict
 from birdcore.features.columns import stacked
+from birdcore.inference.after_prediction import Operations, after_prediction
 from birdcore.inference.predictions import Predictions
 from birdcore.inference.smooth import smooth_recording
 from birdcore.inference.weights import EnsembleWeights
@@ -70,6 +71,15 @@ def blended(
     rows = present[0].index
     arrays = {name: table.reindex(rows).to_numpy(np.float64) for name, table in members.items()}
     return pd.DataFrame(weights.blended(arrays), rows, list(classes))
+
+
+def after_blending(table: pd.DataFrame, operations: Operations | None) -> pd.DataFrame:
+    """What [after_prediction] makes of a table by row id, whose rows are in the order of time."""
+    if operations is None:
+        return table
+    recordings = [str(row_id).rpartition("_")[0] for row_id in table.index]
+    rows = after_prediction(table.to_numpy(np.float64), recordings, operations)
+    return pd.DataFrame(rows, table.index, table.columns)
 
 
 def submission_rows(

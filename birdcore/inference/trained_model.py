@@ -9,7 +9,7 @@ A run's results folder holds its ensemble:
 `load_model` reads such a folder, or a folder with one model alone. What a model's inputs are made
 of lies beside its weights, so that a folder of one model predicts as it does in the ensemble.
 Predictions for a file are those that the run itself would have made of it: the same decoding, peak
-division, coding, windows, smoothing and blend.
+division, coding, windows, smoothing, blend and what is done after prediction.
 """
 
 import warnings
@@ -32,6 +32,7 @@ from birdcore.features.codes_file import FiledRecording, file_codes
 from birdcore.features.front_end import encode_recording, length_and_peak
 from birdcore.features.recordings import Recordings
 from birdcore.features.scale import Codes
+from birdcore.inference.after_prediction import Operations, after_prediction
 from birdcore.inference.engine import AUTO
 from birdcore.inference.predict import (
     Predictor,
@@ -58,6 +59,7 @@ class EnsembleSpec(EnsembleWeights):
         members: The folders of each member's models, below the file's own folder.
         probes: Those of members that are probes, which predict with their teacher alone.
         predict: Windows, output and smoothing: the recipe's [predict].
+        after_prediction: What is done with the blend; None where nothing is.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,6 +70,9 @@ class EnsembleSpec(EnsembleWeights):
         default_factory=dict, exclude_if=lambda value: not value
     )
     predict: Predict = Predict()
+    after_prediction: Operations | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -151,7 +156,10 @@ class TrainedModel:
         probabilities = np.zeros((0, len(self.classes)))
         if names:
             by_member = dict(zip(self.members, np.concatenate(tables, axis=1), strict=True))
-            probabilities = np.asarray(self.spec.blended(by_member), np.float64)
+            blended = self.spec.blended(by_member)
+            if self.spec.after_prediction is not None:
+                blended = after_prediction(blended, names, self.spec.after_prediction)
+            probabilities = np.asarray(blended, np.float64)
         start_s = end_s - predict.segment_s
         return Predictions(tuple(names), start_s, end_s, self.classes, probabilities)
 

@@ -6,7 +6,7 @@ does not grow with the rows. A class's own weights are drawn towards those of al
 most classes have too few positives to tell members apart that are as much alike as members are.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Self, get_args
 
@@ -117,6 +117,24 @@ def nnls_weights_by_class(
             np.concatenate([expected, ridge * scale * overall]),
             overall,
         )
+    return weights
+
+
+def weights_of_taxa(
+    said: Mapping[str, Mapping[str, float]], members: Sequence[str], taxa: Sequence[str]
+) -> NDArray[np.float64]:
+    """Weights (M, C) that a recipe gives to the members for some taxa; NaN for other classes.
+
+    Args:
+        said: By taxon and round; a round that is not named has 0, and backbones of one share alike.
+        members: "ROUND/BACKBONE" (M,).
+        taxa: Of each class (C,).
+    """
+    rounds = [member.partition("/")[0] for member in members]
+    weights = np.full((len(members), len(taxa)), np.nan)
+    for taxon, of_round in said.items():
+        shares = np.array([of_round.get(name, 0.0) / rounds.count(name) for name in rounds])
+        weights[:, np.array(taxa) == taxon] = (shares / shares.sum())[:, None]
     return weights
 
 

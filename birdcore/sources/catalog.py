@@ -131,4 +131,9 @@ def read_recordings(catalog: Artifact) -> pd.DataFrame:
 
 def read_labels(catalog: Artifact) -> tuple[str, ...]:
     """The classes of a catalogue, in the order of the submission's columns."""
-    return tuple(pd.read_parquet(catalog / "species.parquet")["label"])
+    return tuple(read_species(catalog)["label"])
+
+
+def read_species(catalog: Artifact) -> pd.DataFrame:
+    """The species' table of a catalogue, a row for each class in the order of `read_labels`."""
+    return pd.read_parquet(catalog / "species.parquet")

@@ -7,7 +7,8 @@ recordings of each member, of the plain mean of all, and of the ensemble.
 
 The ensemble's AUC is that of weights fitted on other recordings than those it is evaluated on, a
 fifth of them at a time: on those that they are fitted on, many weights always look better than
-few. `compared` has the evaluations of the candidates among which weights = "auto" chooses.
+few. `compared` has the evaluations of the candidates among which weights = "auto" chooses. What a
+recipe says of the classes of a taxon goes before what is fitted.
 """
 
 import json
@@ -38,6 +39,7 @@ def step(
     settings: Ensemble,
     members: Mapping[str, tuple[Ref, ...]],
     external: tuple[str, tuple[Ref, ...], Ref] | None = None,
+    catalog: Ref | None = None,
 ) -> Step:
     """Weights of the members.
 
@@ -46,6 +48,7 @@ def step(
         members: The models of each round.
         external: The name of an external teacher that is a member too, its outputs for the
             recordings, and the catalogue.
+        catalog: The catalogue, which knows the taxa that have weights of their own.
     """
     config = settings.model_dump(include={"weights", "blend", "held_out"})
     if settings.blend == "power":
@@ -53,6 +56,9 @@ def step(
     inputs = dict(members)
     if external is not None:
         config["teacher"], inputs[OUTPUTS], catalog = external
+    if settings.taxon_weights:
+        config["taxon_weights"] = settings.taxon_weights
+    if catalog is not None and (external is not None or settings.taxon_weights):
         inputs[CATALOG] = (catalog,)
     return Step("ensemble", VERSION, "ensemble", config, inputs, defaults=defaults_of(settings))
 
@@ -64,7 +70,9 @@ def run(job: Job) -> Metrics:
     from birdcore.inference.ensemble import fit_ensemble, read_members
     from birdcore.inference.held_out import groups_of, held_out_names
     from birdcore.inference.spans import SPAN
-    from birdcore.inference.weights import WEIGHTS_FILE
+    from birdcore.inference.weights import WEIGHTS_FILE, weights_of_taxa
+    from birdcore.sources.catalog import read_species
+    from birdcore.sources.taxonomy import Taxonomy
 
     settings = Settings.model_validate(job.config)
     rounds = {
@@ -88,7 +96,11 @@ def run(job: Job) -> Metrics:
         else np.zeros((0, len(classes)), np.float32)
         for name, table in tables.items()
     }
-    fitted = fit_ensemble(members, truth, settings, groups_of(common))
+    fixed = None
+    if settings.taxon_weights:
+        taxonomy = Taxonomy.of(read_species(job.input(CATALOG)))
+        fixed = weights_of_taxa(settings.taxon_weights, list(members), taxonomy.taxa)
+    fitted = fit_ensemble(members, truth, settings, groups_of(common), fixed)
     weights = dict(zip(members, fitted.weights.tolist(), strict=True))
     how: dict[str, Any] = {"chosen": fitted.candidate.name, "blend": fitted.candidate.blend}
     how |= {"power": settings.power} if fitted.candidate.blend == "power" else {}

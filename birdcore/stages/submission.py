@@ -1,6 +1,7 @@
-"""Stage `submission`: predictions weighed, smoothed and written in the rows of a submission.
+"""Stage `submission`: predictions smoothed, weighed and written in the rows of a submission.
 
-Publishes `submission.csv` of the ensemble and `rounds/<name>.csv` of each round by itself. Columns
+What the recipe's [after_prediction] asks for is done with the members' blend. Publishes
+`submission.csv` of the ensemble and `rounds/<name>.csv` of each round by itself. Columns
 and rows are those of sample_submission.csv. Where there is none, or its rows are of no soundscape
 that is there, a row stands for every 5 s of every soundscape (birdcore/sources/row_names.py names
 them). `unheard.parquet` names the rows for which there is no prediction. The recipe's `formats` add
@@ -16,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from birdcore.config import Predict, defaults_of
+from birdcore.config import AfterPrediction, Predict, defaults_of
 from birdcore.sources.asked_rows import AskedRows, RowForm
-from birdcore.sources.catalog import read_labels
+from birdcore.sources.catalog import read_labels, read_species
 from birdcore.sources.soundscapes import rows_of, sample_decides, table_of_rows
 from birdcore.sources.source import Source
 from birdcore.sources.tables import read_tables
@@ -35,10 +36,12 @@ ROUND, MODELS = "round ", "models "
 
 
 class Settings(Predict):
-    """What the stage reads: how to smooth, names of rows that are no stem, and the rows' form."""
+    """What the stage reads: how to smooth, names of rows that are no stem, the rows' form, and what
+    is done after prediction."""
 
     names: dict[str, str] = Field(default_factory=dict)
     form: RowForm = "classes"
+    after_prediction: AfterPrediction = AfterPrediction()
 
 
 def step(
@@ -48,6 +51,7 @@ def step(
     weights: Ref,
     predictions: Mapping[str, tuple[Ref, ...]],
     models: Mapping[str, tuple[Ref, ...]] | None = None,
+    after: AfterPrediction | None = None,
 ) -> Step:
     """The submission of all rounds.
 
@@ -58,9 +62,11 @@ def step(
         weights: Of the ensemble.
         predictions: Of each round, over all shards.
         models: Of each round in the ensemble; what they hold out decides between yes and no.
+        after: The recipe's [after_prediction].
 
     Raises:
         TableError: A row of the sample could be that of two soundscapes.
+        ValueError: A threshold would be chosen on probabilities before [after_prediction].
     """
     config: dict[str, Any] = settings.model_dump(
         include={"gaussian", "neighbours", "delta_shift", "file_maximum"}
@@ -72,23 +78,33 @@ def step(
         config["names"] = named
     if settings.formats:
         config |= settings.model_dump(include={"formats", "segment_s"})
+    if after is not None and after != AfterPrediction():
+        config["after_prediction"] = after.model_dump(mode="json")
     asked = source.asked or AskedRows()
     if asked.form != "classes":
         config |= {"form": asked.form, "threshold": settings.threshold}
         if settings.threshold == "held-out":
+            if "after_prediction" in config:
+                raise ValueError(
+                    'predict.threshold = "held-out" is that of probabilities before '
+                    "[after_prediction]: give it a number, or leave the table out"
+                )
             inputs |= {f"{MODELS}{name}": refs for name, refs in (models or {}).items()}
     table = table_of_rows(source)
     files = {table: source.tables[table]} if sample_decides(source) else {}
     root, defaults = str(source.root), defaults_of(settings)
+    defaults["after_prediction"] = defaults_of(AfterPrediction())
     return Step("submission", VERSION, "submission", config, inputs, files, root, defaults)
 
 
 def run(job: Job) -> Metrics:
     import pandas as pd
 
+    from birdcore.inference.after_prediction import operations_for
     from birdcore.inference.predictions import WRITERS, write_submission
     from birdcore.inference.submission import (
         PROBABILITIES,
+        after_blending,
         blended,
         smoothed_members,
         submission_rows,
@@ -97,6 +113,7 @@ def run(job: Job) -> Metrics:
 
     settings = Settings.model_validate(job.config)
     classes = read_labels(job.input("catalog"))
+    operations = operations_for(settings.after_prediction, read_species(job.input("catalog")))
     weights = EnsembleWeights.read(job.input("weights").folder)
     rounds = {}
     for name in job.step.inputs:
@@ -107,7 +124,7 @@ def run(job: Job) -> Metrics:
     tables = {
         f"{name}/{key}": table for name, members in rounds.items() for key, table in members.items()
     }
-    ensemble = blended(tables, weights, classes)
+    ensemble = after_blending(blended(tables, weights, classes), operations)
     asked = read_tables(Path(job.step.root)).asked if job.step.files else AskedRows()
     row_ids = list(asked.segments if job.step.files else ensemble.index)
     rows, missing = submission_rows(ensemble, row_ids, classes)
@@ -118,6 +135,7 @@ def run(job: Job) -> Metrics:
         write_submission(job.folder / PROBABILITIES, rows)
         # A threshold of ranks would hold for no other rows than those that are ranked.
         probable = blended(tables, weights.as_probabilities(), classes)
+        probable = after_blending(probable, operations)
         # Of what was not heard, nothing is said to be there.
         segments, _ = submission_rows(probable.reindex(row_ids, fill_value=0.0), row_ids, classes)
         decided = _decide(job, settings, weights.as_probabilities(), segments, asked.rows)
@@ -130,7 +148,7 @@ def run(job: Job) -> Metrics:
     (job.folder / "rounds").mkdir(exist_ok=True)
     for name, members in rounds.items():
         equal = weights.model_copy(update={"weights": dict.fromkeys(members, 1.0)})
-        table = blended(members, equal, classes)
+        table = after_blending(blended(members, equal, classes), operations)
         rows, _ = submission_rows(table, row_ids, classes)
         write_submission(job.folder / "rounds" / f"{name}.csv", rows)
     unheard_rows = pd.DataFrame({"row_id": pd.Series(missing, dtype="str")})

@@ -209,6 +209,21 @@ def test_only_members_are_weighed_and_all_rounds_predict(build: Build) -> None:
     }
 
 
+def test_what_is_said_of_taxa_needs_the_catalogue_and_its_taxonomy(
+    build: Build,
+) -> None:
+    plain = build()
+    dag = build("ensemble.taxon_weights={birds={first=1}}", "after_prediction.smooth={birds=[1]}")
+    (weighed,), (submitted,) = named(dag, "ensemble"), dag.of("submission")
+    assert set(weighed.inputs) == {"first", "second", "[catalog]"}
+    assert submitted.config["after_prediction"]["smooth"] == {"Aves": [1.0]}
+    before = {step.ref for step in plain.steps}
+    changed = {step.stage for step in dag.steps if step.ref not in before}
+    assert changed == {"ensemble", "submission", "score", "report"}
+    with pytest.raises(ValueError, match=r"taxonomy\.csv: after_prediction\.smooth names Amphibia"):
+        build("after_prediction.smooth={frogs=[1]}")
+
+
 def test_exports_label_and_predict_where_models_do(build: Build) -> None:
     dag = build("export.onnx=true")
     models = {step.ref: step.name for step in dag.of("train")}

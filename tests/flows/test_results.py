@@ -12,6 +12,8 @@ import pytest
 from birdcore.audio.cleaned import UNREADABLE, USED
 from birdcore.config import read_recipe
 from birdcore.csv_table import Problem
+from birdcore.inference.after_prediction import Operations, Smoothing
+from birdcore.inference.trained_model import EnsembleSpec
 from birdcore.stages.report import settings_of
 from birdcore.store.artifact import MANIFEST, Metrics, Step
 from birdcore.store.store import Job, Store
@@ -247,7 +249,8 @@ def test_models_lie_with_their_exports_and_class_names(
 
     def classes(job: Job) -> Metrics:
         names = {"label": ["x"], "scientific_name": ["Parus major"], "common_name": ["Great Tit"]}
-        pd.DataFrame(names).to_parquet(job.folder / "species.parquet")
+        of_taxa = {"class_name": ["Aves"], "inat_taxon_id": [""]}
+        pd.DataFrame(names | of_taxa).to_parquet(job.folder / "species.parquet")
         return {}
 
     cataloged = Step("catalog", 2, "catalog")
@@ -262,7 +265,8 @@ def test_models_lie_with_their_exports_and_class_names(
     refs = tuple(model.ref for model in models)
     weights = '{"blend": "mean", "weights": {"one/b": 1.0}}'
     weighed = make(Step("ensemble", 1, "ensemble", {}, {"one": refs}), weights__json=weights)
-    page = make(Step("report", 1, "report", {"predict": {}}), index__html="")
+    settings = {"predict": {}, "after_prediction": {"cap": 0.9, "smooth": {"birds": [1, 2, 1]}}}
+    page = make(Step("report", 1, "report", settings), index__html="")
     dag = Dag((cataloged, *models, exported, weighed, page))
     files = model_files(dag, store)
     names = ("input.json", "model.json", "model.safetensors")
@@ -274,6 +278,9 @@ def test_models_lie_with_their_exports_and_class_names(
         "model/calibration.json",
     }
     assert Path(files["model/one/b/fold-0/model.onnx"]).read_text() == "o"
+    after = EnsembleSpec.model_validate_json(str(files["model/ensemble.json"])).after_prediction
+    smoothing = Smoothing(weights=(1, 2, 1), columns=(0,))
+    assert after == Operations(cap=0.9, smoothings=(smoothing,))
     lines = str(files["model/classes.csv"]).splitlines()
     assert lines == ["class,scientific_name,common_name", "x,Parus major,Great Tit"]
 

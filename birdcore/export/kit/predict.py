@@ -44,7 +44,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-FORMAT = 1
+FORMATS = (1, 2)
 CONFIG_KEYS = {"blend", "cell_frames", "classes", "members", "power", "predict", "scale", "weights"}
 ARRAYS = {"window", "bank", "power_table", "response"}
 FRONT_ENDS = ("mel", "stft", "pcen")
@@ -368,6 +368,33 @@ def blend(members: Mapping[str, Floats], config: Mapping[str, Any]) -> Floats:
     return np.asarray(total ** (1 / power) if how == "power" else total)
 
 
+def after_prediction(
+    rows: Floats, counts: Sequence[int], operations: Mapping[str, Any] | None
+) -> Floats:
+    """What a birdflow recipe does with the blend (N, K) of recordings of so many rows each."""
+    if operations is None:
+        return rows
+    if (temperature := operations["temperature"]) != 1:
+        for_it, against = rows ** (1 / temperature), (1 - rows) ** (1 / temperature)
+        rows = for_it / (for_it + against)
+    rows = np.minimum(rows, operations["cap"])
+    if (most := operations["max_sum"]) is not None:
+        rows = rows * (most / np.maximum(rows.sum(axis=1, keepdims=True), most))
+    for mixing in operations["mixings"]:
+        before, rows, share = rows, rows.copy(), mixing["share"]
+        for group in mixing["groups"]:
+            mean = before[:, group].mean(axis=1, keepdims=True)
+            rows[:, group] = (1 - share) * before[:, group] + share * mean
+    parts = [part.copy() for part in np.split(rows, np.cumsum(counts)[:-1])]
+    for part in parts:
+        for smoothing in operations["smoothings"]:
+            columns = smoothing["columns"]
+            part[:, columns] = _weighted(part[:, columns], np.array(smoothing["weights"]))
+        if power := operations["times_file_maximum"]:
+            part *= part.max(axis=0, keepdims=True) ** power
+    return np.concatenate(parts)
+
+
 # --- engines ---------------------------------------------------------------------------------
 
 
@@ -452,10 +479,10 @@ def read_bundle(bundle: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     except (OSError, ValueError) as error:
         raise Refused(f"{bundle} is no bundle: config.json can't be read ({error})") from error
     found = config.get("format") if isinstance(config, dict) else None
-    if found != FORMAT:
+    if found not in FORMATS:
         raise Refused(
-            f"{path} has format {found}, this script reads {FORMAT}: use the predict.py that was "
-            "exported with it"
+            f"{path} has format {found}, this script reads {' and '.join(map(str, FORMATS))}: use "
+            "the predict.py that was exported with it"
         )
     front_end = config.get("front_end")
     name = front_end.get("name") if isinstance(front_end, dict) else None
@@ -583,7 +610,7 @@ def predict_recordings(
     names = row_names([path.relative_to(folder).as_posix() for path in paths])
     row_ids: list[str] = []
     members: dict[str, list[Floats]] = {name: [] for name in config["members"]}
-    seconds = 0.0
+    counts, seconds = [], 0.0
     for name, result in zip(names, found, strict=True):
         if isinstance(result, Refused):
             print(f"left out: {result}", file=sys.stderr)
@@ -592,12 +619,13 @@ def predict_recordings(
         seconds += duration
         for member, table in rows.items():
             members[member].append(table)
-        count = len(next(iter(rows.values())))
+        counts.append(count := len(next(iter(rows.values()))))
         row_ids += [f"{name}_{config['predict']['segment_s'] * (row + 1)}" for row in range(count)]
     if not row_ids:
         raise Refused(f"no recording in {folder} can be read")
     tables = {name: np.concatenate(parts) for name, parts in members.items()}
-    return row_ids, blend(tables, config), seconds
+    blended = blend(tables, config)
+    return row_ids, after_prediction(blended, counts, config.get("after_prediction")), seconds
 
 
 def write_submission(

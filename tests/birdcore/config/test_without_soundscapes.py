@@ -42,6 +42,14 @@ def test_shipped_recipes_train_without_soundscapes(
     assert Recipe.model_validate(rest.model_dump()) == rest
 
 
+def test_weights_of_a_taxon_are_those_of_the_round_that_stands_for_another() -> None:
+    student = {"name": "student", "teacher": "first"}
+    weights = {"frogs": {"first": 1.0, "student": 2.0}, "birds": {"student": 1.0}}
+    given = recipe(FIRST, student, ensemble={"taxon_weights": weights})
+    rest, _ = without_soundscapes(given)
+    assert rest.ensemble.taxon_weights == {"Amphibia": {"first": 3.0}, "Aves": {"first": 1.0}}
+
+
 def test_a_recipe_that_needs_no_soundscapes_stays_as_it_is() -> None:
     given = recipe(FIRST, {"name": "clips", "teacher": "first", "label": {"source": "clips"}})
     assert without_soundscapes(given) == (given, ())

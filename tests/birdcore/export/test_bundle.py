@@ -21,16 +21,25 @@ from birdcore.export.licences import ATTRIBUTION_FILE
 from birdcore.features.front_end import FrontEnd
 from birdcore.features.pcen import PcenSpec
 from birdcore.features.stft import StftSpec
+from birdcore.inference.after_prediction import Mixing, Operations, Smoothing
 from birdcore.inference.onnx import export_onnx
 from birdcore.inference.onnx_file import ONNX_FILE
 from birdcore.inference.predictions import Predictions
-from birdcore.inference.trained_model import load_model
+from birdcore.inference.trained_model import ENSEMBLE_FILE, load_model
 from birdcore.models.input import load_input
 from birdcore.models.sed import load_model as load_sed
 from tests.support.small_run import write_run
 
 pytestmark = pytest.mark.xdist_group("exports")  # the first of a process takes long
 
+AFTER = Operations(
+    temperature=1.5,
+    cap=0.6,
+    max_sum=1.2,
+    mixings=(Mixing(share=0.3, groups=((0, 2),)),),
+    smoothings=(Smoothing(weights=(1, 2, 1), columns=(1, 2)),),
+    times_file_maximum=0.5,
+)
 ALONE = """
 import runpy, socket, sys
 BARRED = {"birdcore", "flows", "tasks", "torch", "scipy", "soxr", "pandas", "pydantic", "av"}
@@ -61,14 +70,17 @@ def sound(seconds: float, seed: int, rate: int = 32_000) -> np.ndarray:
 
 @pytest.fixture
 def run_folder(tmp_path: Path) -> Path:
-    """Results of a run with two members, one of two folds, smoothed and weighed by class."""
+    """Results of a run with two members, one of two folds, smoothed, weighed by class, and changed
+    after prediction."""
     folder = tmp_path / "out"
-    write_run(
+    spec = write_run(
         folder,
         {"x/one": ["x/one/fold-0", "x/one/fold-1"], "x/two": ["x/two/fold-0"]},
         {"x/one": [1.0, 0.75, 0.0], "x/two": [0.0, 0.25, 1.0]},
         Predict(output="both", gaussian=0.6, neighbours=True, file_maximum=0.2),
     )
+    spec = spec.model_copy(update={"after_prediction": AFTER})
+    (folder / "model" / ENSEMBLE_FILE).write_text(spec.model_dump_json())
     return folder
 
 
@@ -92,6 +104,7 @@ def test_bundle_predicts_what_its_run_does_without_birdflow(
     assert config.thresholds == dict(zip("abc", calibration.thresholds_for(0.9), strict=True))
     assert None not in config.thresholds.values()
     assert config.classes == ("a", "b", "c")
+    assert (config.format, config.after_prediction) == (2, AFTER)
     assert config.licences == {"cc0": 1}
     assert BundleConfig.model_validate_json((bundle / CONFIG_FILE).read_bytes()) == config
 
@@ -174,7 +187,7 @@ def check_refusals(
 
     config = json.loads((bundle / CONFIG_FILE).read_text())
     for change, message in (
-        ({"format": 2}, "has format 2, this script reads 1"),
+        ({"format": 3}, "has format 3, this script reads 1 and 2"),
         (
             {"front_end": {"name": "cwt"}},
             "the front end 'cwt' is unknown, this script",

@@ -24,6 +24,7 @@ from birdcore.features.scale import encode
 from birdcore.features.spectrogram import mel_energy
 from birdcore.features.stft import StftSpec
 from birdcore.features.wave import WaveSpec
+from birdcore.inference.after_prediction import Operations
 from birdcore.inference.trained_model import ENSEMBLE_FILE, load_model
 from birdcore.models.input import InputSpec
 from tests.support.small_run import write_model, write_run
@@ -166,6 +167,10 @@ def test_ensembles_that_one_file_can_not_be_are_refused(tmp_path: Path) -> None:
         spec.model_copy(update={"blend": "rank"}).model_dump_json()
     )
     with pytest.raises(ValueError, match="blends by rank"):
+        write_single_onnx(run, tmp_path / "single.onnx")
+    changed = spec.model_copy(update={"after_prediction": Operations(times_file_maximum=1)})
+    (run / "model" / ENSEMBLE_FILE).write_text(changed.model_dump_json())
+    with pytest.raises(ValueError, match=r"has settings of \[after_prediction\]"):
         write_single_onnx(run, tmp_path / "single.onnx")
     write_model(run / "model" / "x/two/fold-0", 1, frames=200)
     both = {name: (f"{name}/fold-0",) for name in ("x/one", "x/two")}

@@ -14,6 +14,7 @@ from birdcore.config import Clean, Mel, Predict
 from birdcore.features.columns import stacked
 from birdcore.features.scale import Scale
 from birdcore.features.shard_reader import read_shards
+from birdcore.inference.after_prediction import Operations
 from birdcore.inference.smooth import smooth_recording
 from birdcore.inference.trained_model import ENSEMBLE_FILE, EnsembleSpec, load_model
 from birdcore.inference.window_batches import Recording
@@ -184,6 +185,11 @@ def test_ensemble_weighs_and_smooths_its_members(
         np.testing.assert_allclose(
             found.probabilities, first * (1 - share) + second * share, atol=1e-7
         )
+    changed = spec.model_copy(update={"after_prediction": Operations(times_file_maximum=1.0)})
+    (folder / ENSEMBLE_FILE).write_text(changed.model_dump_json())
+    twice = load_model(folder).predictions([file, file]).probabilities
+    times = found.probabilities * found.probabilities.max(axis=0)
+    np.testing.assert_allclose(twice, np.concatenate([times, times]), atol=1e-7)
 
 
 def test_scale_of_a_model_alone_is_that_of_its_training(

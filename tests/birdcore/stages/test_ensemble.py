@@ -311,6 +311,47 @@ def test_one_member_is_compared_with_nothing(store: Store, model_of: MadeModel) 
     assert list(content["compared"]) == ["mean"]
 
 
+def test_weights_of_a_taxon_go_before_others(
+    store: Store, model_of: MadeModel, publish: Callable[..., Ref]
+) -> None:
+    tables = members_of_skill(80, (1.0, 1.0, 3.0), 6)
+    first, second, third = (
+        model_of(at, "abcd", backbone, held_out=table)
+        for at, (backbone, table) in enumerate(
+            zip(("test_resnet", "test_efficientnet", "test_resnet"), tables, strict=True)
+        )
+    )
+    rounds = {"one": (first, second), "two": (third,)}
+    species = pd.DataFrame(
+        {
+            "label": list("abcd"),
+            "class_name": ["Aves", "Insecta", "Amphibia", "Aves"],
+            "scientific_name": "",
+            "inat_taxon_id": "",
+        }
+    )
+    said = {"insects": {"one": 2, "two": 6}, "frogs": {"two": 1}}
+    settings = Ensemble(weights="mean", taxon_weights=said)
+    catalog = publish("catalog", {"species.parquet": species})
+    step = ensemble.step(settings, rounds, catalog=catalog)
+    content = json.loads((store.make(step, ensemble.run) / "weights.json").read_text())
+    assert content["classes"] == list("abcd")
+    third_each = 1 / 3
+    shares = {
+        "one/test_resnet": [third_each, 0.125, 0, third_each],
+        "one/test_efficientnet": [third_each, 0.125, 0, third_each],
+        "two/test_resnet": [third_each, 0.75, 1, third_each],
+    }
+    assert content["weights"].keys() == shares.keys()
+    for name, share in shares.items():
+        np.testing.assert_allclose(content["weights"][name], share)
+    # The ensemble is judged as it is used.
+    columns = [np.stack(table["probabilities"])[:, :3] for table in tables]
+    blended = np.einsum("mc,mnc->nc", np.array(list(shares.values()))[:, :3], columns)
+    auc = roc_auc_score(np.stack(tables[0]["targets"])[:, :3], blended, average="macro")
+    assert content["held_out_auc"]["ensemble"] == pytest.approx(auc, abs=1e-6)
+
+
 @pytest.mark.parametrize("constant", [0.0, 0.5, 1.0])
 def test_members_that_say_nothing_are_no_error(
     store: Store, model_of: MadeModel, constant: float

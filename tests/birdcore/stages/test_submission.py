@@ -12,7 +12,7 @@ import pytest
 from scipy.ndimage import correlate1d, gaussian_filter1d
 from scipy.stats import pmean, rankdata
 
-from birdcore.config import Predict
+from birdcore.config import AfterPrediction, Predict
 from birdcore.csv_table import TableError
 from birdcore.metrics import read_submission
 from birdcore.sources.source import Source, SourceFile, Subset
@@ -33,6 +33,7 @@ class Folder:
         self.root, self.store, self.publish = root, store, publish
         self.labels: Sequence[str] = LABELS
         self.tables: dict[str, str] = {}
+        self.species: Mapping[str, Sequence[str]] = {}
         self.silent: Sequence[str] = ()
         """Soundscapes that are there, and of which nothing was heard."""
 
@@ -52,7 +53,7 @@ class Folder:
         **settings: Any,
     ) -> Artifact:
         """heard: by round, the predictions of each shard; how: blend, and power."""
-        species = pd.DataFrame({"label": list(self.labels)})
+        species = pd.DataFrame({"label": list(self.labels), **self.species})
         catalog = self.publish("catalog", {"species.parquet": species})
         content = {**(how or {"blend": "mean"}), "weights": weights}
         weighed = self.publish("ensemble", {"weights.json": content})
@@ -72,7 +73,8 @@ class Folder:
             self.tables,
             Tables(pd.DataFrame(), pd.DataFrame(), tuple(self.labels), tuple(asked)),
         )
-        step = submission.step(Predict(**settings), source, catalog, weighed, rounds)
+        after = AfterPrediction.model_validate(settings.pop("after", {}))
+        step = submission.step(Predict(**settings), source, catalog, weighed, rounds, after=after)
         return self.store.make(step, submission.run)
 
 
@@ -306,6 +308,29 @@ def test_smoothing_stays_within_a_recording(folder: Folder) -> None:
         delta_shift=0.3,
         neighbours=True,
     )
+
+
+def test_after_prediction_acts_on_the_blend_of_each_recording(folder: Folder) -> None:
+    folder.species = {
+        "class_name": ["Aves", "Insecta", "Aves"],
+        "scientific_name": ["Avis una", "Insecta", "Avis altera"],
+        "inat_taxon_id": ["", "", ""],
+    }
+    tables = [predictions({"a.ogg": 4, "b.ogg": 3}, seed) for seed in (0, 1)]
+    heard, weights = {"one": [tables[0]], "two": [tables[1]]}, {"one/x": 0.5, "two/x": 0.5}
+    plain = folder.make(heard, weights)
+    artifact = folder.make(
+        heard, weights, after={"smooth": {"insects": [1, 1, 1]}, "times_file_maximum": 1}
+    )
+    assert artifact.ref != plain.ref
+    assert folder.make(heard, weights, after={"smooth": {}}).ref == plain.ref
+    for name in ("submission.csv", "rounds/one.csv"):
+        expected = written(plain, name)
+        for rows in (slice(0, 4), slice(4, 7)):
+            part = expected.iloc[rows].to_numpy().copy()
+            part[:, 1] = correlate1d(part[:, 1], np.ones(3) / 3, mode="nearest")
+            expected.iloc[rows] = part * part.max(axis=0)
+        np.testing.assert_allclose(written(artifact, name), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("silent", [[], ["one.ogg", "deep/two.flac"]])

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from birdcore.config import Predict
+from birdcore.config import AfterPrediction, Predict
 from birdcore.sources.asked_rows import AskedRows
 from birdcore.sources.source import Source, SourceFile, Subset
 from birdcore.sources.tables import Tables, read_tables
@@ -18,6 +18,9 @@ from birdcore.store.store import Store
 
 MadeModel = Callable[..., Ref]
 LABELS = ("acafly", "rucwar")
+SPECIES = pd.DataFrame({"label": LABELS}).assign(
+    class_name="Aves", scientific_name="", inat_taxon_id=""
+)
 SOUNDSCAPES = {
     "birds": "test_soundscapes/7019_COR_20190904.ogg",
     "target": "test_soundscapes/soundscape_1.ogg",
@@ -70,16 +73,18 @@ class Year:
             {"sample_submission.csv": str(hash(sample))} if sample else {},
             Tables(pd.DataFrame(), pd.DataFrame(), LABELS, asked.segments, asked=asked),
         )
+        after = AfterPrediction.model_validate(settings.pop("after", {}))
         step = submission.step(
             Predict(**settings),
             source,
-            self.publish("catalog", {"species.parquet": pd.DataFrame({"label": LABELS})}),
+            self.publish("catalog", {"species.parquet": SPECIES}),
             self.publish(
                 "ensemble",
                 {"weights.json": {"weights": {"one/test_resnet": 1.0}, **(how or {})}},
             ),
             {"one": (self.publish("predict", {"predictions.parquet": heard}),)},
             {"one": tuple(models)},
+            after,
         )
         return self.store.make(step, submission.run)
 
@@ -183,3 +188,11 @@ def test_where_nothing_is_held_out_it_is_a_half(year: Year, model_of: MadeModel)
     silent["targets"] = [[0.0, 0.0], [0.0, 0.0]]
     made = year.make("birds", BIRDS, [model_of(1, classes=LABELS, held_out=silent)])
     assert made.metrics["threshold_from"] == "2 held-out clips tell none"
+
+
+def test_a_threshold_is_not_that_of_probabilities_before_they_are_changed(year: Year) -> None:
+    after = {"times_file_maximum": 1}
+    with pytest.raises(ValueError, match=r"predict\.threshold = \"held-out\".*after_prediction"):
+        year.make("birds", BIRDS, after=after)
+    changed = written(year.make("birds", BIRDS, threshold=0.25, after=after))
+    assert changed["7019_COR_5"] == "acafly"  # .64, and .09 of the other

@@ -91,10 +91,10 @@ def test_a_bundle_is_written_and_said(
     assert "leave --to out" in refusal(capsys, bundle, "--to", tmp_path / "again")
     assert "nothing is asked of it" in refusal(capsys, bundle)
     assert "needs the weights of a run" in refusal(capsys, bundle, "--single-onnx")
-    config = json.loads((bundle / "config.json").read_text()) | {"format": 2}
+    config = json.loads((bundle / "config.json").read_text()) | {"format": 3}
     (bundle / "config.json").write_text(json.dumps(config))
     wrong = refusal(capsys, bundle, "--kaggle", "ann/warblers")
-    assert "is a bundle of format 2, this birdflow reads 1" in wrong
+    assert "is a bundle of format 3, this birdflow reads 1 and 2" in wrong
 
 
 def test_what_can_not_be_exported_is_refused_in_a_line(

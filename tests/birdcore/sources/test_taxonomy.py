@@ -1,0 +1,96 @@
+"""Settings that speak of taxa, and the tables that must know these."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from birdcore.config import Recipe
+from birdcore.csv_table import TableError
+from birdcore.sources.source import Source
+from birdcore.sources.tables import read_tables
+from birdcore.sources.taxonomy import check_taxonomy
+
+ROUND = {"name": "a", "backbones": ["resnet10t"]}
+TAXONOMY = """\
+primary_label,inat_taxon_id,scientific_name,common_name,class_name
+amered,,Setophaga ruticilla,,Aves
+son01,47158,Insecta,,Insecta
+son02,47158,Insecta,,Insecta
+yelwar,,Setophaga petechia,,Aves
+"""
+
+
+def folder(root: Path, taxonomy: str | None) -> Source:
+    (root / "train.csv").write_text("primary_label,filename\namered,amered/a.ogg\n")
+    if taxonomy is not None:
+        (root / "taxonomy.csv").write_text(taxonomy)
+    return Source("birdclef", root, (), {}, read_tables(root))
+
+
+def recipe(after: dict[str, Any], **ensemble: Any) -> Recipe:
+    tables = {"after_prediction": after, "ensemble": ensemble}
+    return Recipe.model_validate({"round": [ROUND], **tables})
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        {},
+        {"smooth": {"birds": [1, 2, 1], "insects": [1, 1, 1]}, "class_share": 0.1},
+        {"genus_share": 0.1, "pool_same_taxon": True},
+        {"pooled": [["son01", "son02"]]},
+        {"temperature": 2, "cap": 0.5, "max_sum": 1, "times_file_maximum": 1},
+    ],
+)
+def test_what_the_taxonomy_knows_is_taken(tmp_path: Path, after: dict[str, Any]) -> None:
+    check_taxonomy(recipe(after), folder(tmp_path, TAXONOMY))
+
+
+@pytest.mark.parametrize(
+    ("after", "replaced", "says"),
+    [
+        ({"smooth": {"frogs": [1]}}, (), "after_prediction.smooth names Amphibia, of which there "
+         "is no class. There are Aves, Insecta"),
+        ({"smooth": {"avs": [1]}}, (), "of which there is no class; did you mean 'Aves'"),
+        ({"smooth": {"birds": [1]}}, ("petechia,,Aves", "petechia,,"),
+         "after_prediction.smooth needs class_name, which is empty or missing for yelwar"),
+        ({"class_share": 0.1}, (",class_name", ",family"),
+         "after_prediction.class_share needs class_name, which is empty or missing for amered, "),
+        ({"genus_share": 0.1}, ("Setophaga petechia", ""), "genus_share needs scientific_name"),
+        ({"genus_share": 0.1}, ("Setophaga petechia", "Mniotilta varia"),
+         "genus_share has no effect: no two classes share a genus"),
+        ({"pool_same_taxon": True}, ("47158", ""), "pool_same_taxon needs inat_taxon_id"),
+        ({"pooled": [["son01", "son03"]]}, (), "after_prediction.pooled: no class is called "
+         "'son03'; did you mean"),
+    ],
+)  # fmt: skip
+def test_what_it_does_not_know_is_refused_with_setting_and_file(
+    tmp_path: Path, after: dict[str, Any], replaced: tuple[str, str], says: str
+) -> None:
+    source = folder(tmp_path, TAXONOMY.replace(*replaced) if replaced else TAXONOMY)
+    with pytest.raises(TableError) as caught:
+        check_taxonomy(recipe(after), source)
+    assert says in str(caught.value)
+    assert str(caught.value).startswith(f"{tmp_path / 'taxonomy.csv'}: ")
+
+
+def test_weights_of_a_taxon_without_a_class_are_refused(tmp_path: Path) -> None:
+    source = folder(tmp_path, TAXONOMY)
+    check_taxonomy(recipe({}, taxon_weights={"birds": {"a": 1}}), source)
+    with pytest.raises(TableError, match=r"ensemble\.taxon_weights names Amphibia"):
+        check_taxonomy(recipe({}, taxon_weights={"frogs": {"a": 1}}), source)
+
+
+def test_a_folder_without_a_taxonomy_is_refused_by_the_table_there_is(tmp_path: Path) -> None:
+    source = folder(tmp_path, None)
+    with pytest.raises(TableError, match=r"train\.csv: after_prediction\.smooth needs class_name"):
+        check_taxonomy(recipe({"smooth": {"birds": [1]}}), source)
+    plain = replace(source, metadata=None)
+    with pytest.raises(TableError, match=r"classes\.csv: there is no such table"):
+        check_taxonomy(recipe({"smooth": {"birds": [1]}}), plain)
+    (tmp_path / "classes.csv").write_text("folder,group\nwren,birds\ntoad,frogs\n")
+    check_taxonomy(recipe({"smooth": {"birds": [1]}}), plain)
+    with pytest.raises(TableError, match="names Insecta, of which there is no class"):
+        check_taxonomy(recipe({"smooth": {"insects": [1]}}), plain)
