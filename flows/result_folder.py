@@ -44,6 +44,11 @@ class ForeignFile(ValueError):
     """A file that birdflow did not write has the name of a result; the message says which."""
 
 
+def is_results(folder: Path) -> bool:
+    """Whether a folder is one that a run has written its results to."""
+    return (folder / MARK).is_file()
+
+
 def refuse_foreign(out: Path) -> None:
     """Raises ForeignFile where a result would replace another's file; writes nothing."""
     if not out.is_dir():

@@ -94,6 +94,17 @@ def write_labels(
     pq.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(metadata)}), path)
 
 
+def read_teacher_said(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Segments with the teacher's probabilities, as they were before labels were made of them.
+
+    Returns:
+        The columns recording, start, end (seconds) and probabilities (K,); the classes (K,).
+    """
+    table = pq.read_table(path, columns=["recording", "start", "end", "probabilities"])
+    metadata = json.loads(pq.read_schema(path).metadata[METADATA_KEY.encode()])
+    return table.to_pandas(), tuple(metadata["classes"])
+
+
 def read_credit(path: Path) -> Credit | None:
     """The credit of the external teacher that took part in a file of labels, if any did."""
     metadata = json.loads(pq.read_schema(path).metadata[METADATA_KEY.encode()])

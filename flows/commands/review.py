@@ -1,20 +1,34 @@
 """`birdflow review`: listen to detections on a local page, and say what is heard."""
 
+from __future__ import annotations
+
 import getpass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.options import AudioFolder, Debug, Detections, DrawSeed, LeastConfidence
+from flows.options import AudioFolder, Debug, DrawSeed, LeastConfidence, StoreUrl
 from flows.terminal import doing, err, out
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FOLDER = "verdicts"
 
 
 def review(
-    detections: Detections,
+    detections: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DETECTIONS|RUN",
+            help="The folder that detect wrote to (--out), its detections.parquet or .csv, a list "
+            "of birdflow search, or a run's results folder.",
+            show_default=False,
+        ),
+    ],
     *,
+    store: StoreUrl = "store",
     how: Annotated[
         str,
         typer.Option(
@@ -49,11 +63,11 @@ def review(
 ) -> None:
     """Play the detections that matter most on a local page, and write each verdict at once.
 
-    The verdicts are labels that `birdflow run` reads; the same command goes on where it was.
+    Of a RUN they are what its models have said of recordings without labels. The verdicts are
+    labels that `birdflow run` reads; the same command goes on where it was.
     """
     with doing("reading detections"):
         from birdcore.detection.choice import BANDS
-        from birdcore.detection.cuts import detections_above, root_of
         from birdcore.detection.review_order import check_order, clips_in_order
         from birdcore.detection.review_summary import disagreements, others, right_by_band
         from birdcore.detection.review_table import check_name, open_table
@@ -62,8 +76,7 @@ def review(
         from flows.review import Review, serve
 
         order, name = check_order(how), check_name(annotator or getpass.getuser())
-        found = detections_above(detections, min_conf)
-        root = root_of(detections, audio, found)
+        found, root = _found(detections, store, min_conf, audio)
         clips = clips_in_order(found, order, most, seed)
         species = found.drop_duplicates("class").sort_values("common_name")
         classes = dict(zip(species["class"], species["common_name"], strict=True))
@@ -88,3 +101,22 @@ def review(
             low, high = band / BANDS, (band + 1) / BANDS
             out.print(f"confidence {low:.1f} to {high:.1f}: {right:,} of {judged:,} are right")
         out.print(f"{len(table.verdicts):,} clips have a verdict: {path}")
+
+
+def _found(
+    path: Path, store: str, min_conf: float, audio: Path | None
+) -> tuple[pd.DataFrame, Path]:
+    """Detections, and where their recordings are."""
+    from birdcore.detection.cuts import detections_above, root_of
+    from birdcore.detection.work import FOLDER as DETECTED
+    from flows.result_folder import is_results
+
+    if not is_results(path) or (path / DETECTED).is_dir():
+        found = detections_above(path, min_conf)
+        return found, root_of(path, audio, found)
+    from flows.commands.store import existing_store
+    from flows.run_predictions import predicted
+
+    said = predicted(existing_store(store), path, min_conf)
+    out.print(f"reviews  {said.source}")
+    return said.detections, audio or said.root

@@ -4,15 +4,11 @@ import asyncio
 import csv
 import http.client
 import json
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +33,7 @@ from flows.dag import build_dag
 from flows.gate import gate
 from flows.review import Review, application
 from tests.support.browser import Tab
+from tests.support.review import served
 
 PORT, LOGIN = 4321, "birdflow:secretsecretsecretsec"
 OWN = f"http://127.0.0.1:{PORT}"
@@ -155,26 +152,6 @@ def test_what_others_say_is_shown_after_the_own_verdict(review: Review) -> None:
     for clip in (first, second):
         ask(review, "POST", f"/api/clips/{clip.id}/verdict", json={"answer": "yes"})
     assert others()[:2] == [{"ben": {"answer": "no", "other": ""}}, {}]
-
-
-@contextmanager
-def served(detections: Path, port: int) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`birdflow review` as a process, and the address that it prints."""
-    command = [sys.executable, "-m", "flows.cli", "review", detections, "--annotator", "ana"]
-    with subprocess.Popen(
-        [*map(str, command), "--port", str(port)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    ) as process:
-        try:
-            assert process.stdout
-            lines = iter(process.stdout.readline, "")
-            yield process, next(line.split()[1] for line in lines if line.startswith("page "))
-        finally:
-            with suppress(ProcessLookupError):
-                process.kill()
 
 
 def rows(detections: Path) -> list[tuple[str, str, str]]:
