@@ -22,6 +22,7 @@ from flows.commands import (
     review,
     run,
     score,
+    search,
     segments,
     store,
 )
@@ -43,7 +44,7 @@ store_app = typer.Typer(
 )
 GROUPS: dict[str, tuple[Callable[..., int | None], ...]] = {
     "Train": (check.check, backbones.backbones, run.run, run.plan, run.retry, run.demo),
-    "Use": (detect.detect, segments.segments, review.review, export.export),
+    "Use": (detect.detect, segments.segments, review.review, search.search, export.export),
     "Look": (look.status, look.lineage, score.score),
     "Collect": (collect.collect, collect.archive),
     "Server": (look.ui,),

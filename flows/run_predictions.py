@@ -69,6 +69,11 @@ def run_of(store: Store, out: Path) -> Run:
     )
 
 
+def kind_of(step: str) -> str:
+    """What the recordings of a step of a shard are called: the subset's name."""
+    return step.split(" ")[-1].partition("/")[0]
+
+
 def predicted(store: Store, out: Path, least: float = 0.0) -> Predicted:
     """What a run's models say of recordings without labels.
 
@@ -136,7 +141,7 @@ def _probes(store: Store, run: Run) -> _Cells | None:
     heard = [
         artifact / "heard.parquet"
         for name, artifact in _made(store, run, "external_teacher")
-        if name.split(" ")[-1].partition("/")[0] in UNLABELLED
+        if kind_of(name) in UNLABELLED
     ]
     catalog = next((artifact for _, artifact in _made(store, run, "catalog")), None)
     if not rounds or not heard or catalog is None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from birdcore.text import plain_text
 from flows.terminal import err
 
 if TYPE_CHECKING:
@@ -38,6 +39,28 @@ def progress_of_files() -> Iterator[Callable[[Progress], None]]:
         if time.monotonic() - said >= LINE_S:
             said = time.monotonic()
             err.print(line)
+
+    yield show
+
+
+@contextmanager
+def progress_of(what: str) -> Iterator[Callable[[int, int, str], None]]:
+    """Shows how many are done, how many there are and the last one's name; called by any thread."""
+    said = time.monotonic()
+
+    def line(done: int, total: int, name: str) -> str:
+        return f"{what}: {done:,} of {total:,} {plain_text(name)}".rstrip()
+
+    if err.is_terminal:
+        with err.status(what) as status:
+            yield lambda *now: status.update(line(*now))
+        return
+
+    def show(*now: Any) -> None:
+        nonlocal said
+        if time.monotonic() - said >= LINE_S:
+            said = time.monotonic()
+            err.print(line(*now))
 
     yield show
 

@@ -50,6 +50,7 @@ STAGES: Mapping[str, Stage] = {
         Stage("joined", counts=USABLE),
         Stage("folds"),
         Stage("external_teacher", sharded=True, counts=RECORDINGS | {"windows": "windows"}),
+        Stage("embedding_index", counts={"windows": "windows"}),
         Stage(
             "train",
             resumes=True,

@@ -169,6 +169,14 @@ def read_outputs(paths: Sequence[Path], names: Sequence[str]) -> TeacherOutputs:
     return TeacherOutputs(infos[0], *map(torch.from_numpy, arrays))
 
 
+def read_embeddings(
+    path: Path,
+) -> tuple[pa.ChunkedArray, NDArray[np.float64], NDArray[np.float16]]:
+    """Recordings (S,), starts (S,) in seconds and embeddings (S, D) of all windows of a file."""
+    table = pq.read_table(path, columns=["recording", "start", "embedding"])
+    return table["recording"], table["start"].to_numpy(), _halves(table["embedding"])
+
+
 def read_teacher_info(path: Path) -> TeacherInfo:
     """The teacher of a file, without reading a row."""
     fields: dict[str, Any] = json.loads(pq.read_schema(path).metadata[METADATA_KEY])

@@ -32,6 +32,7 @@ from birdcore.stages import (
     catalog,
     clean,
     collection,
+    embedding_index,
     ensemble,
     export,
     fingerprint,
@@ -96,6 +97,7 @@ def steps(recipe: Any, source: Source) -> Iterator[Step]:
         yield clean.step(shard, recipe.clean, {}, root)
         yield mel.step(shard, REF, recipe.mel, recipe.clean, root)
     yield outside.step(shard, REF, TEACHER, recipe.external_teacher.hop_s, (), recipe.clean, root)
+    yield embedding_index.step([(REF, REF)])
     yield fingerprint.step(shard, root)
     yield leaks.step(shard, REF, (REF,), [file], [])
     yield collection.step(

@@ -40,6 +40,7 @@ from birdcore.stages import (
     catalog,
     clean,
     collection,
+    embedding_index,
     ensemble,
     export,
     fingerprint,
@@ -216,6 +217,7 @@ def all_stages(root: Path, store: Store, model_of: MadeModel) -> Iterator[Artifa
             yield made
             heard = make(outside, shard, cleaned.ref, LOUDNESS, 1.5, SPECIES, CLEAN, root)
             yield heard
+            yield make(embedding_index, [(heard.ref, cleaned.ref)])
     collected = write_collection(root.parent / "collection", root)
     (shard,) = shards(collected.subsets, store, 50, keep=True)["xeno_canto"]
     known = tuple(make(fingerprint, part, root).ref for part in parts.values())

@@ -114,6 +114,7 @@ def test_task_runs_of_second_flow_run_are_cached(
     assert {one.key for one in artifacts(flow_run)} == {*STAGES, "summary", "lineage", *learnt} - {
         # Of archives, further sources, an external teacher and exports: this recipe has none.
         "fingerprint", "leaks", "collection", "joined", "external_teacher", "probe", "export",
+        "embedding_index",
     }  # fmt: skip
 
 
