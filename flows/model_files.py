@@ -16,6 +16,7 @@ from birdcore.text import to_csv
 from flows.dag import Dag
 
 if TYPE_CHECKING:
+    from birdcore.inference.trained_model import TeacherWindows
     from birdcore.inference.weights import EnsembleWeights
 
 
@@ -70,6 +71,7 @@ def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
         **weights.model_dump(),
         members=members,
         probes=probes,
+        windows=_teacher_windows(dag) if probes else None,
         predict=reported.config["predict"],
         after_prediction=operations_for(after, species),
     )
@@ -78,6 +80,18 @@ def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
     if calibration := _calibration(weighed, weights, store):
         files[f"{FOLDER}/{CALIBRATION_FILE}"] = calibration
     return files
+
+
+def _teacher_windows(dag: Dag) -> TeacherWindows:
+    """Where a run lays its teacher's windows over soundscapes, as over all recordings."""
+    from birdcore.inference.trained_model import TeacherWindows
+    from birdcore.stages import mel
+
+    (first, *_), mels = dag.of("external_teacher"), dag.of("mel")
+    predicted = {ref for step in dag.of("predict") for ref in step.inputs["mel"]}
+    own = [step for step in mels if step.ref in predicted] or mels
+    spec = mel.Settings.model_validate(own[0].config).spec
+    return TeacherWindows(hop_s=first.config["hop_s"], frame_rate=spec.frame_rate)
 
 
 def _calibration(weighed: Step, weights: EnsembleWeights, store: Store) -> str | None:

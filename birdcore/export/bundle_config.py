@@ -18,7 +18,12 @@ from birdcore.text import first_error
 
 CONFIG_FILE, ARRAYS_FILE, SCRIPT_FILE = "config.json", "front_end.npz", "predict.py"
 FORMATS = (1, 2)
-"""2 where something is done after prediction, which scripts of format 1 don't know."""
+"""2 where there is a teacher, or something is done after prediction: scripts of format 1 don't know
+these."""
+
+
+def _is_empty(value: object) -> bool:
+    return not value
 
 
 class BundledModel(BaseModel):
@@ -45,17 +50,67 @@ class BundledModel(BaseModel):
     openvino_weights: Literal["float16", "float32"]
 
 
+class BundledTeacher(BaseModel):
+    """The teacher whose embeddings a bundle's heads read.
+
+    Attributes:
+        name, author, licence, url, citation: Whose work it is, under which terms.
+        file: Its model, in the folder `teacher`.
+        files: sha256 of that, and of the files of weights that it names.
+        included: Whether they are in the bundle; else whoever predicts brings them.
+        engines: Which of the script's engines compute what birdflow does with it.
+        difference: By how much probabilities of the heads then differ from birdflow's.
+        sample_rate: Samples a second that it reads, Hz.
+        window_s, hop_s: Length of its windows, and from one to the next, seconds.
+        frame_rate: Of the run's features: a recording has the rows that whole frames fill.
+        shape, half, peak, embedding, label, scores, slope, intercept, limit: See `TeacherFile`.
+        columns: For each class those of the teacher's that count for it, of which the maximum does.
+        member: What the teacher is called where it is a member itself.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    author: str
+    licence: str
+    url: str
+    citation: str
+    file: str
+    files: dict[str, str]
+    included: bool
+    engines: tuple[str, ...]
+    difference: float
+    sample_rate: int
+    window_s: float
+    hop_s: float
+    frame_rate: float
+    shape: tuple[int, ...]
+    half: bool
+    peak: float | None
+    embedding: str
+    label: str
+    scores: Literal["logits", "probabilities"]
+    slope: float
+    intercept: float
+    limit: float
+    columns: tuple[tuple[int, ...], ...]
+    member: str | None
+
+
 class BundleConfig(BaseModel):
     """What a bundle holds and how it predicts.
 
     Attributes:
-        front_end: Settings of the front end, with its name; its arrays are in front_end.npz.
-        scale: Decibels of the lowest and highest code, and the codes' type.
+        front_end: Settings of the front end, with its name; its arrays are in front_end.npz. None
+            where no member reads features.
+        scale: Decibels of the lowest and highest code, and the codes' type; None likewise.
         predict: Windows, output and smoothing: the recipe's [predict].
         cell_frames: Frames for which one probability is kept.
         blend, power, weights: How members are blended.
         after_prediction: What is done with the blend, by columns; not there where nothing is.
-        members: The models of each member; its folds are averaged.
+        members: The models of each member that is networks; its folds are averaged.
+        probes: The folders of each member's heads on the teacher's embeddings, likewise.
+        teacher: Theirs.
         left_out: Members of the run with a weight that are not here: external teachers.
         classes: In the order of the models' outputs.
         licences: How many training recordings have each licence.
@@ -69,8 +124,8 @@ class BundleConfig(BaseModel):
 
     format: Literal[1, 2] = 1
     birdflow: str
-    front_end: dict[str, Any]
-    scale: dict[str, Any]
+    front_end: dict[str, Any] | None
+    scale: dict[str, Any] | None
     divide_by_peak: Literal[True] = True
     predict: Predict
     cell_frames: int = CELL_FRAMES
@@ -81,11 +136,19 @@ class BundleConfig(BaseModel):
         default=None, exclude_if=lambda value: value is None
     )
     members: dict[str, tuple[BundledModel, ...]]
+    probes: dict[str, tuple[str, ...]] = Field(default_factory=dict, exclude_if=_is_empty)
+    teacher: BundledTeacher | None = Field(default=None, exclude_if=_is_empty)
     left_out: tuple[str, ...] = ()
     classes: tuple[str, ...]
     licences: dict[str, int]
     threshold_precision: float = 0.9
     thresholds: dict[str, float | None] = {}
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """The packages that run all of it on Kaggle: a few teachers need ONNX Runtime."""
+        openvino = self.teacher is None or "openvino" in self.teacher.engines
+        return ("openvino",) if openvino else ("openvino", "onnxruntime")
 
 
 def is_bundle(folder: Path) -> bool:

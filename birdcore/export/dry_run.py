@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
-from birdcore.export.bundle_config import SCRIPT_FILE
+from birdcore.export.bundle_config import SCRIPT_FILE, read_config
 from birdcore.export.kit.predict import recordings_of
 from birdcore.store.files import write_text
 
@@ -110,7 +110,7 @@ def dry_run(
     recordings_of(soundscapes)
     with TemporaryDirectory(prefix="birdflow-dry-run-") as name:
         folder = Path(name)
-        progress("installing " + ", ".join(packages := needed_packages()))
+        progress("installing " + ", ".join(packages := needed_packages(bundle)))
         python = make_environment(folder / "environment", packages)
         network = network_off(folder / "environment")
         progress(f"predicting {soundscapes}")
@@ -134,10 +134,10 @@ def dry_run(
     return result
 
 
-def needed_packages() -> tuple[str, ...]:
-    """What the script needs, in the versions that are installed here."""
-    engine = "openvino" if find_spec("openvino") else "onnxruntime"
-    names = ("numpy", "soundfile", engine)
+def needed_packages(bundle: Path) -> tuple[str, ...]:
+    """What a bundle's script needs, in the versions that are installed here."""
+    engines = read_config(bundle).engines if find_spec("openvino") else ("onnxruntime",)
+    names = ("numpy", "soundfile", *engines)
     return tuple(f"{name}=={version(name).partition('-')[0]}" for name in names)
 
 

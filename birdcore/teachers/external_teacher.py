@@ -7,7 +7,8 @@ its own terms, so a teacher carries its credit.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,37 @@ class Credit:
 
 
 @dataclass(frozen=True)
+class TeacherFile:
+    """A teacher's model as a file, and how a runtime reads it: for whoever has no birdflow.
+
+    Attributes:
+        path: Of the model, ONNX or TFLite.
+        weights: Files beside it that it names.
+        shape: Of its input: (windows at once, ..., N), or (N,) where it has no axis of them.
+        half: Whether its input is float16.
+        peak: Each window is centred and scaled to this peak; as it is, where None.
+        embedding: What the vector of each window is called in its graph.
+        label: The same of the number for each window and class.
+        scores: What these numbers are.
+        slope, intercept, limit: Of logits x: the probability is
+            sigmoid(max(-limit, min(limit, slope * x + intercept))).
+    """
+
+    path: Path
+    shape: tuple[int, ...]
+    embedding: str
+    label: str
+    scores: Literal["logits", "probabilities"]
+    weights: tuple[Path, ...] = ()
+    half: bool = False
+    peak: float | None = None
+    slope: float = 1.0
+    intercept: float = 0.0
+    limit: float = 60.0
+    """exp(60) is far from float64's limit, and its inverse is 0 in float16."""
+
+
+@dataclass(frozen=True)
 class ExternalTeacher:
     """A model that reads windows of mono samples.
 
@@ -49,6 +81,7 @@ class ExternalTeacher:
         open: Reads the model for a number of threads; its result is for one thread at a time.
         common_names: What the classes are called in English; empty where that is not known.
         places: Where its files lie on this machine, by role, if a package does not bring them.
+        file: Its model as a file; None where it is code.
     """
 
     name: str
@@ -61,6 +94,7 @@ class ExternalTeacher:
     open: Callable[[int], Infer]
     common_names: tuple[str, ...] = ()
     places: Mapping[str, str] = field(default_factory=dict)
+    file: TeacherFile | None = None
 
     @property
     def window(self) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 
 from birdcore.config.validation_errors import nearest
 from birdcore.teachers.description import Description
-from birdcore.teachers.external_teacher import Floats
+from birdcore.teachers.external_teacher import Floats, TeacherFile
 from birdcore.teachers.graph import Array, Graph, open_graph
 from birdcore.text import first_of, plain_text
 
@@ -174,5 +174,5 @@ def sigmoid(logits: Floats, slope: float, intercept: float) -> Floats:
         [[0.4259999990463257]]
     """
     mapped = slope * logits.astype(np.float64) + intercept
-    # exp(60) is far from float64's limit, and its inverse is 0 in float16.
-    return np.asarray(1 / (1 + np.exp(-mapped.clip(-60, 60))), np.float32)
+    limit = TeacherFile.limit
+    return np.asarray(1 / (1 + np.exp(-mapped.clip(-limit, limit))), np.float32)

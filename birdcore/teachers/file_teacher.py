@@ -17,7 +17,7 @@ from birdcore.config.external_teacher import TEACHERS_FOLDER, TOML
 from birdcore.store.files import file_sha256
 from birdcore.teachers.description import Description, deciding, read_description
 from birdcore.teachers.external_data import external_data
-from birdcore.teachers.external_teacher import Credit, ExternalTeacher, Infer
+from birdcore.teachers.external_teacher import Credit, ExternalTeacher, Infer, TeacherFile
 from birdcore.teachers.file_model import FileModel, open_file
 from birdcore.teachers.labels import read_labels
 
@@ -65,6 +65,24 @@ def file_teacher(name: str, places: Mapping[str, str]) -> ExternalTeacher:
         open=_opening(model, file, described),
         common_names=labels.common_names,
         places=own | {"file": str(file.absolute()), "labels": str(listed.absolute())},
+        file=_as_file(model, weights),
+    )
+
+
+def _as_file(model: FileModel, weights: tuple[Path, ...]) -> TeacherFile:
+    described, graph = model.description, model.graph
+    at_once = described.batch if model.form.batch is None else model.form.batch
+    return TeacherFile(
+        model.path,
+        (*([at_once] if at_once else []), *model.form.window),
+        graph.tensors.get(described.embedding, described.embedding),
+        graph.tensors.get(described.label, described.label),
+        described.scores,
+        weights=weights,
+        half=graph.dtype == np.float16,
+        peak=described.peak,
+        slope=described.slope,
+        intercept=described.intercept,
     )
 
 

@@ -6,7 +6,7 @@ in `FORMATS`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,14 +31,16 @@ class Graph:
     Attributes:
         inputs: What it reads, by name.
         dtype: Of its first input.
-        outputs: What it gives, by name.
+        outputs: What it gives: names of it.
         run: From an array for its first input and names of outputs to these outputs.
+        tensors: What outputs are called in the graph, where they have another name for people.
     """
 
     inputs: Mapping[str, Shape]
     dtype: np.dtype[Any]
     outputs: Sequence[str]
     run: Callable[[Array, Sequence[str]], Sequence[Array]]
+    tensors: Mapping[str, str] = field(default_factory=dict)
 
 
 def open_graph(path: Path, threads: int) -> Graph:
@@ -100,6 +102,7 @@ def _open_tflite(path: Path, threads: int) -> Graph:
     # Names for people are those of the signature, where there is one.
     signatures = interpreter.get_signature_list()
     tensors = {one["name"]: one["index"] for one in interpreter.get_output_details()}
+    names = {index: name for name, index in tensors.items()}
     if signatures:
         runner = interpreter.get_signature_runner(next(iter(signatures)))
         tensors |= {name: one["index"] for name, one in runner.get_output_details().items()}
@@ -122,6 +125,7 @@ def _open_tflite(path: Path, threads: int) -> Graph:
         np.dtype(inputs[0]["dtype"]),
         list(tensors),
         run,
+        {name: names[index] for name, index in tensors.items() if index in names},
     )
 
 

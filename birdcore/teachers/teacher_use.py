@@ -78,11 +78,14 @@ class ClassColumns:
 
     Attributes:
         known: Which classes the teacher knows (K,).
+        columns: Of each class the teacher's that count for it; none of one that it does not know.
     """
 
     def __init__(self, use: TeacherUse, teacher: ExternalTeacher) -> None:
         self._columns = SpeciesColumns(teacher.classes, use.species, use.mapped)
         self.known = np.isin(use.species, self._columns.known)
+        of_known = iter(self._columns.columns)
+        self.columns = tuple(next(of_known) if known else () for known in self.known)
 
     def of(self, probabilities: Floats) -> Floats:
         """Probabilities (N, K) of the classes; 0 for one that the teacher does not know."""

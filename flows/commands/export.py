@@ -1,7 +1,8 @@
 """`birdflow export`: a run's models as a folder that predicts without birdflow."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -41,6 +42,24 @@ def export(
         typer.Option(
             "--single-onnx",
             help="Add single.onnx: samples in, probabilities and embedding out, for other tools.",
+        ),
+    ] = False,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            "--teacher",
+            metavar="FILE",
+            help="Of a run with probes: the TOML that describes their teacher, where that is not "
+            "part of birdflow.",
+            show_default=False,
+        ),
+    ] = None,
+    without_teacher: Annotated[
+        bool,
+        typer.Option(
+            "--without-teacher",
+            help="Of a run with probes: leave their teacher's file out, for whoever predicts to "
+            "bring it.",
         ),
     ] = False,
     kaggle: Annotated[
@@ -113,6 +132,8 @@ def export(
         if is_bundle(run):
             if single_onnx:
                 raise ValueError(f"{run} is a bundle: --single-onnx needs the weights of a run")
+            if teacher or without_teacher:
+                raise ValueError(f"{run} is a bundle: give --teacher as its run is exported")
             config = _open(run, to, asked=bool(ids or push or dry_run))
         elif push:
             raise ValueError(
@@ -120,7 +141,14 @@ def export(
                 "into the bundle, and give the bundle in place of the run"
             )
         else:
-            config = _write(run, to, accept_licences, single_onnx=single_onnx)
+            config = _write(
+                run,
+                to,
+                accept_licences=accept_licences,
+                single_onnx=single_onnx,
+                teacher=teacher,
+                without_teacher=without_teacher,
+            )
         if ids:
             _lay_out(bundle, config, ids)
         if dry_run is not None:
@@ -141,24 +169,18 @@ def _open(bundle: Path, to: Path | None, *, asked: bool) -> "BundleConfig":
     return read_config(bundle)
 
 
-def _write(
-    run: Path, to: Path | None, accept_licences: bool, *, single_onnx: bool
-) -> "BundleConfig":
-    """Export a run, and say how."""
+def _write(run: Path, to: Path | None, **asked: Any) -> "BundleConfig":
+    """Export a run as it is asked, and say how."""
     if to is None:
         raise ValueError(f"{run} is exported into a new folder: give --to DIR")
     from birdcore.export.bundle import write_bundle
+    from birdcore.export.kit.predict import TEACHER
     from birdcore.inference.onnx_file import INT8_FILE
     from birdcore.inference.trained_model import FOLDER
 
-    config = write_bundle(
-        run,
-        to,
-        accept_licences=accept_licences,
-        single_onnx=single_onnx,
-        progress=lambda model: err.print(f"exporting {model}"),
-    )
+    config = write_bundle(run, to, progress=lambda what: err.print(f"exporting {what}"), **asked)
     models = [model for member in config.members.values() for model in member]
+    heads = [folder for member in config.probes.values() for folder in member]
     if config.left_out:
         err.print(
             f"note: {', '.join(config.left_out)} is not in the bundle, since an external teacher's "
@@ -169,15 +191,29 @@ def _write(
             f"note: the run predicts with {INT8_FILE} on CPUs, the bundle in float32: its "
             "predictions differ by what integers change"
         )
-    differences = [(model.onnx_difference, model.openvino_difference) for model in models]
-    full, openvino = map(max, zip(*differences, strict=True))
-    out.print(
-        f"{len(models)} model{'s' if len(models) > 1 else ''}, {len(config.classes)} classes; "
-        f"probabilities differ from torch's by {full:.1e} at most (by OpenVINO: {openvino:.1e})"
-    )
+    if models:
+        differences = [(model.onnx_difference, model.openvino_difference) for model in models]
+        full, openvino = map(max, zip(*differences, strict=True))
+        out.print(
+            f"{_counted(models, 'model')}, {len(config.classes)} classes; probabilities differ "
+            f"from torch's by {full:.1e} at most (by OpenVINO: {openvino:.1e})"
+        )
+    if config.teacher:
+        teacher = config.teacher
+        out.print(
+            f"{_counted(heads, 'head')} on the embeddings of {teacher.name}, "
+            f"{len(config.classes)} classes; probabilities differ from birdflow's by "
+            f"{teacher.difference:.1e} at most"
+        )
+        for name, sha in () if teacher.included else teacher.files.items():
+            out.print(f"bring    {to / TEACHER / name}, sha256 {sha}")
     out.print(f"bundle   {to}")
     out.print(f"predict  python {to / 'predict.py'} SOUNDSCAPES --out submission.csv")
     return config
+
+
+def _counted(things: Sequence[object], name: str) -> str:
+    return f"{len(things)} {name}{'s' if len(things) > 1 else ''}"
 
 
 def _lay_out(bundle: Path, config: "BundleConfig", ids: "KaggleIds") -> None:

@@ -171,6 +171,9 @@ def test_a_recipe_may_have_probes_alone(
     files = model_files(dag, store)
     spec = EnsembleSpec.model_validate_json(str(files["model/ensemble.json"]))
     assert set(spec.probes) == {"head/probe"}
+    assert spec.windows is not None
+    assert spec.windows.hop_s == 1.5
+    assert spec.windows.frame_rate == read_recipe(recipe).mel.spec().frame_rate
     assert all(f"model/{name}/teacher.json" in files for name in spec.probes["head/probe"])
 
 

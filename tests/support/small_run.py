@@ -8,9 +8,13 @@ import torch
 from birdcore.config import Predict
 from birdcore.features.front_end import FrontEnd
 from birdcore.features.mel import MelSpec
-from birdcore.inference.trained_model import ENSEMBLE_FILE, EnsembleSpec
+from birdcore.inference.trained_model import ENSEMBLE_FILE, EnsembleSpec, TeacherWindows
 from birdcore.models.input import InputSpec, save_input
+from birdcore.models.probe import Probe, ProbeSpec, save_probe
 from birdcore.models.sed import ModelSpec, SedModel, save_model
+from birdcore.teachers.class_mapping import Mapped
+from birdcore.teachers.external_teacher import ExternalTeacher
+from birdcore.teachers.teacher_use import TeacherUse
 
 CLASSES = ("a", "b", "c")
 
@@ -66,6 +70,65 @@ def write_run(
     )
     for seed, name in enumerate(name for models in spec.members.values() for name in models):
         write_model(folder / "model" / name, seed, n_mels=n_mels, front_end=front_end)
+    (folder / "model" / ENSEMBLE_FILE).write_text(spec.model_dump_json())
+    (folder / "ATTRIBUTION.csv").write_text("recording,license\na.ogg,cc0\n")
+    (folder / "MODEL_CARD.md").write_text("# Model card\n")
+    return spec
+
+
+def write_probe_run(
+    folder: Path,
+    teacher: ExternalTeacher,
+    members: Mapping[str, Sequence[str]],
+    predict: Predict,
+    weights: Mapping[str, float | list[float]] | None = None,
+    networks: Mapping[str, Sequence[str]] | None = None,
+) -> EnsembleSpec:
+    """Results of a run with probes of `CLASSES` on a teacher, of which it knows the first two, one
+    of them by its genus.
+
+    Args:
+        folder: The new folder.
+        teacher: Whose embeddings they read.
+        members: The folders of each member's probes; each gets a seed and a form of its own.
+        predict: Windows and smoothing.
+        weights: Of the members; equal ones where not given.
+        networks: Members that are no probes.
+    """
+    known, *_, other = teacher.classes
+    genus = tuple(name for name in teacher.classes if name.split()[0] == other.split()[0])
+    use = TeacherUse(
+        teacher=teacher.name,
+        model=dict(teacher.files),
+        species=(known, f"{other.split()[0]} novus", "Nemobius sylvestris"),
+        mapped={f"{other.split()[0]} novus": Mapped("genus", genus)},
+    )
+    for seed, name in enumerate(name for names in members.values() for name in names):
+        own = folder / "model" / name
+        own.mkdir(parents=True)
+        hidden, prior = ((5, 0.0), (0, 0.25), (4, 1.0))[seed % 3]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            probe = Probe(
+                ProbeSpec(
+                    classes=CLASSES, width=teacher.width, hidden=hidden, own=1 - prior / 2,
+                    prior=prior, pool="mean",
+                )
+            )  # fmt: skip
+            probe.known[2] = False
+            probe.scale.mul_(3.0)
+            probe.classifier.bias.data.zero_()
+        save_probe(own, probe)
+        use.write(own)
+    spec = EnsembleSpec(
+        weights=dict(weights or dict.fromkeys([*members, *(networks or {})], 1.0)),
+        members={name: tuple(models) for name, models in (networks or {}).items()},
+        probes={name: tuple(names) for name, names in members.items()},
+        windows=TeacherWindows(hop_s=teacher.window_s / 2, frame_rate=31.25),
+        predict=predict,
+    )
+    for seed, name in enumerate(name for models in spec.members.values() for name in models):
+        write_model(folder / "model" / name, seed)
     (folder / "model" / ENSEMBLE_FILE).write_text(spec.model_dump_json())
     (folder / "ATTRIBUTION.csv").write_text("recording,license\na.ogg,cc0\n")
     (folder / "MODEL_CARD.md").write_text("# Model card\n")

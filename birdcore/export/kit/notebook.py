@@ -5,6 +5,7 @@
 
 # %%
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,8 @@ bundle = next(p.parent for p in found("predict.py") if (p.parent / "front_end.np
 print("bundle", bundle)
 
 # %%
-needed = ("numpy", "openvino", "soundfile")
+lines = (bundle / "requirements.txt").read_text(encoding="utf-8").splitlines()
+needed = [re.split("[=>]", line)[0] for line in lines if line and not line.startswith("#")]
 if lacking := [name for name in needed if importlib.util.find_spec(name) is None]:
     print("installing", *lacking)
     options = ("--quiet", "--no-index", "--find-links", bundle / "wheels")

@@ -11,6 +11,8 @@ probability of a submission to 1e-3.
     config.json       front end, codes, windows, smoothing, blend, weights, classes
     front_end.npz     window, filters, power of each code, response of the resampler
     model/ROUND/BACKBONE/fold-N/    model.onnx, and the same for OpenVINO (model.xml, model.bin)
+    model/ROUND/probe/fold-N/       a head on a teacher's embeddings: probe.json, probe.safetensors
+    teacher/                        the teacher's own file, ONNX or TFLite
 
 Several recordings are predicted at once, each by one thread from its first byte to its rows, so
 that only probabilities are kept of a recording that is done. A recording is held in memory as a
@@ -19,6 +21,7 @@ whole: this is for soundscapes of minutes, not of days.
 
 import argparse
 import csv
+import hashlib
 import json
 import math
 import os
@@ -32,7 +35,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 if __name__ == "__main__":
     # Threads work on recordings; threads of NumPy's within each of them would only get in the way.
@@ -44,8 +47,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-FORMATS = (1, 2)
+FORMATS = (1, 2)  # 2: with a teacher, or with what is done after prediction
 CONFIG_KEYS = {"blend", "cell_frames", "classes", "members", "power", "predict", "scale", "weights"}
+TEACHER_KEYS = {"probes", "teacher"}
 ARRAYS = {"window", "bank", "power_table", "response"}
 FRONT_ENDS = ("mel", "stft", "pcen")
 FULL_SCALE, EPS = 2.0**31, 1e-6  # of PCEN: samples count as 32-bit integers
@@ -60,10 +64,14 @@ BLOCK_SAMPLES = 1 << 18  # windowed samples at once: they stay in the processor'
 BAND = 16  # filters multiplied at once: most of a filter is zero
 NEIGHBOURS = (0.1, 0.2, 0.4, 0.2, 0.1)
 TINY = 1e-5
+LEAST_PROBABILITY = 1e-7  # of a teacher's that becomes a logit
+TEACHER = "teacher"  # the folder of its file
 
 Floats = NDArray[Any]
+T = TypeVar("T")
 Model = Callable[[Floats], tuple[Floats, Floats]]
-"""From inputs (B, 1, F, T) to clipwise (B, K) and framewise (B, T', K) probabilities."""
+"""From inputs (B, 1, F, T) to clipwise (B, K) and framewise (B, T', K) probabilities; of a teacher
+from its windows to what it says of each of its classes, and their embeddings."""
 
 
 class Refused(ValueError):
@@ -395,11 +403,180 @@ def after_prediction(
     return np.concatenate(parts)
 
 
+# --- a teacher, and heads on its embeddings --------------------------------------------------
+
+
+class Head(NamedTuple):
+    """A head: its arrays by their names in probe.safetensors, and the weights of its own logits and
+    of the teacher's."""
+
+    arrays: Mapping[str, Any]
+    own: float
+    prior: float
+
+    def probabilities(self, embeddings: Floats, prior: Floats) -> Floats:
+        """Probabilities (W, K) of windows, from (W, D) and the teacher's logits (W, K)."""
+        arrays = self.arrays
+        x = (embeddings - arrays["mean"][:, 0]) * arrays["scale"][:, 0]
+        if "hidden.weight" in arrays:
+            x = np.maximum(x @ arrays["hidden.weight"][:, :, 0].T + arrays["hidden.bias"], 0)
+        own = x @ arrays["classifier.weight"][:, :, 0].T + arrays["classifier.bias"]
+        both = np.float32(self.own) * own + np.float32(self.prior) * prior
+        logits = np.where(arrays["known"][:, 0], both, own)
+        return np.asarray(1 / (1 + np.exp(-logits.clip(-80, 80))), np.float32)
+
+
+def hear(samples: Floats, teacher: Mapping[str, Any], run: Model) -> tuple[Floats, Floats, Floats]:
+    """Starts (W,) of the teacher's windows over a recording, seconds, what it says of each (W, its
+    classes), and their embeddings (W, D).
+
+    samples: at the teacher's rate; a recording shorter than a window is repeated.
+    """
+    rate, window_s, hop_s = (teacher[key] for key in ("sample_rate", "window_s", "hop_s"))
+    size, starts = round(rate * window_s), np.zeros(1)
+    last = max(0.0, len(samples) / rate - window_s)
+    if last >= 1e-6 * hop_s:
+        starts = np.append(np.arange(math.ceil(last / hop_s - 1e-6)) * hop_s, last)
+    first = np.minimum(np.rint(starts * rate), max(len(samples) - size, 0)).astype(np.int64)
+    samples = np.resize(samples, max(size, len(samples)))
+    at_once = math.prod(teacher["shape"]) // size
+    found: list[list[Floats]] = []
+    for begin in range(0, len(first), at_once):
+        some = first[begin : begin + at_once]
+        waves = np.zeros((at_once, size), np.float16 if teacher["half"] else np.float32)
+        waves[: len(some)] = centred(samples[some[:, None] + np.arange(size)], teacher["peak"])
+        outputs = run(waves.reshape(teacher["shape"]))
+        found.append([each.reshape(at_once, -1)[: len(some)] for each in outputs])
+    scores, embeddings = (np.concatenate(each) for each in zip(*found, strict=True))
+    return starts, scores.astype(np.float32), embeddings.astype(np.float32)
+
+
+def centred(waves: Floats, peak: float | None) -> Floats:
+    """Windows without their mean, scaled to a peak; as they are, where there is none."""
+    if peak is None:
+        return waves
+    away = waves - waves.mean(axis=1, keepdims=True)
+    highest = np.abs(away).max(axis=1, keepdims=True)
+    return np.asarray(away / np.where(highest > 0, highest, 1) * peak, np.float32)
+
+
+def of_classes(scores: Floats, teacher: Mapping[str, Any]) -> Floats:
+    """The teacher's probabilities (W, K) of our classes: the highest of those of its own that count
+    for one, and 0 for a class that it does not know."""
+    of_all = scores.clip(0, 1)
+    if teacher["scores"] == "logits":
+        mapped = teacher["slope"] * scores.astype(np.float64) + teacher["intercept"]
+        of_all = 1 / (1 + np.exp(-mapped.clip(-teacher["limit"], teacher["limit"])))
+    probabilities = np.zeros((len(scores), len(teacher["columns"])), np.float32)
+    for own, columns in enumerate(teacher["columns"]):
+        if columns:
+            probabilities[:, own] = of_all[:, columns].max(axis=1)
+    return halved(probabilities)
+
+
+def halved(values: Floats) -> Floats:
+    """As a run stores a teacher's outputs, in half precision."""
+    return values.astype(np.float16).astype(np.float32)
+
+
+def prior_logits(probabilities: Floats, teacher: Mapping[str, Any]) -> Floats:
+    """The teacher's logits (W, K); 0 for a class that it does not know."""
+    p = probabilities.clip(np.float32(LEAST_PROBABILITY), np.float32(1 - LEAST_PROBABILITY))
+    known = np.array([bool(columns) for columns in teacher["columns"]])
+    return np.asarray(np.where(known, np.log(p / (1 - p)), 0), np.float32)
+
+
+def over_segments(
+    values: Floats, starts: Floats, window_s: float, count: int, segment_s: float
+) -> Floats:
+    """Means (S, K) over the windows (W, K) that overlap each segment, by how long they do."""
+    rows = []
+    for begin in np.arange(count) * segment_s:
+        end = begin + segment_s
+        low = min(int(starts.searchsorted(begin - window_s, "right")), len(starts) - 1)
+        own = slice(low, max(int(starts.searchsorted(end, "right")), low + 1))
+        shared = np.minimum(starts[own] + window_s, end) - np.maximum(starts[own], begin)
+        weights = shared.clip(1e-6)
+        rows.append((weights / weights.sum()).astype(np.float32) @ values[own])
+    return np.stack(rows)
+
+
+def read_head(folder: Path) -> Head:
+    """A head from its folder."""
+    try:
+        spec = json.loads((folder / "probe.json").read_text(encoding="utf-8"))
+        content = (folder / "probe.safetensors").read_bytes()
+        begin = 8 + int.from_bytes(content[:8], "little")
+        arrays = {
+            name: np.frombuffer(
+                content[begin + one["data_offsets"][0] : begin + one["data_offsets"][1]],
+                {"F32": np.float32, "BOOL": np.bool_}[one["dtype"]],
+            ).reshape(one["shape"])
+            for name, one in json.loads(content[8:begin]).items()
+            if name != "__metadata__"
+        }
+        return Head(arrays, spec["own"], spec["prior"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Refused(f"{folder} holds no head that can be read ({error})") from error
+
+
 # --- engines ---------------------------------------------------------------------------------
 
 
 def open_openvino(folder: Path) -> Model:
-    """A model by OpenVINO; each thread has a request of its own."""
+    """A model by OpenVINO."""
+    import openvino
+
+    return _compiled(openvino.Core().read_model(folder / "model.xml"), ("clipwise", "framewise"))
+
+
+def open_onnx(folder: Path) -> Model:
+    """A model by ONNX Runtime."""
+    return _session(folder / "model.onnx", ("clipwise", "framewise"))
+
+
+def teacher_by_openvino(path: Path, teacher: Mapping[str, Any]) -> Model:
+    """A teacher's file by OpenVINO, which reads TFLite too."""
+    import openvino
+
+    core = openvino.Core()
+    try:
+        model = core.read_model(path)
+    except RuntimeError:
+        if path.suffix.lower() != ".tflite":
+            raise
+        from openvino.frontend import ConversionExtension
+
+        core.add_extension(ConversionExtension("RFFT2D", _real_spectrum))
+        model = core.read_model(path)
+    model.reshape(list(teacher["shape"]))
+    given = {name for output in model.outputs for name in output.names}
+    names = (teacher["label"], teacher["embedding"])
+    for name in names:
+        if name not in given:  # BirdNET's embedding is what its last layer reads
+            model.add_outputs(name)
+    return _compiled(model, names)
+
+
+def teacher_by_onnx(path: Path, teacher: Mapping[str, Any]) -> Model:
+    """A teacher's file by ONNX Runtime."""
+    return _session(path, (teacher["label"], teacher["embedding"]))
+
+
+def _real_spectrum(node: Any) -> Any:
+    """TFLite's RFFT2D over one axis, which OpenVINO lacks, of models that read its real part alone:
+    so does BirdNET. Whoever exports a bundle compares what comes out."""
+    from openvino import opset13 as ops
+
+    *others, length = node.get_input(1).get_node().data
+    if any(other != 1 for other in others):
+        raise ValueError("RFFT2D over two axes")
+    spectrum = ops.rdft(node.get_input(0), ops.constant([-1]), ops.constant([int(length)]))
+    return ops.gather(spectrum, ops.constant(0), ops.constant(-1)).outputs()
+
+
+def _compiled(model: Any, names: Sequence[str]) -> Model:
+    """A model that OpenVINO has read; each thread has a request of its own."""
     import openvino
 
     settings = {
@@ -407,36 +584,55 @@ def open_openvino(folder: Path) -> Model:
         "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16 where the CPU has it
         "ENABLE_CPU_PINNING": False,  # else several processes take the same cores
     }
-    compiled = openvino.Core().compile_model(folder / "model.xml", "CPU", settings)
+    compiled = openvino.Core().compile_model(model, "CPU", settings)
     of_thread = threading.local()
 
     def run(batch: Floats) -> tuple[Floats, Floats]:
         if not hasattr(of_thread, "request"):
             of_thread.request = compiled.create_infer_request()
-        outputs = of_thread.request.infer({"features": batch})
-        return outputs["clipwise"].copy(), outputs["framewise"].copy()
+        outputs = of_thread.request.infer([batch])
+        first, second = (outputs[name].copy() for name in names)
+        return first, second
 
     return run
 
 
-def open_onnx(folder: Path) -> Model:
-    """A model by ONNX Runtime; threads share one session, in which each computes alone."""
+def _session(path: Path, names: Sequence[str]) -> Model:
+    """A file by ONNX Runtime; threads share one session, in which each computes alone."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        folder / "model.onnx", options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    reads = session.get_inputs()[0].name
 
     def run(batch: Floats) -> tuple[Floats, Floats]:
-        clipwise, framewise = session.run(["clipwise", "framewise"], {"features": batch})
-        return clipwise, framewise
+        first, second = session.run(list(names), {reads: batch})
+        return first, second
 
     return run
 
 
 ENGINES: dict[str, Callable[[Path], Model]] = {"openvino": open_openvino, "onnx": open_onnx}
+TEACHER_ENGINES: dict[str, Callable[[Path, Mapping[str, Any]], Model]] = {
+    "openvino": teacher_by_openvino,
+    "onnx": teacher_by_onnx,
+}
+PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime"}
+
+
+def by_first_engine(names: Iterable[str], open_by: Callable[[str], T], where: Path) -> T:
+    """What is opened by the first of some engines that is installed."""
+    reasons: dict[str, str] = {}
+    for name in names:
+        try:
+            return open_by(name)
+        except ImportError as error:
+            reasons[PACKAGES[name]] = str(error)
+        except Exception as error:  # each engine has errors of its own
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+            raise Refused(f"{where}: {name} can't open its models: {reason.strip()}") from error
+    raise Refused(f"no engine: install {' or '.join(reasons)} ({'; '.join(reasons.values())})")
 
 
 def open_models(
@@ -446,26 +642,49 @@ def open_models(
 
     bins: of their inputs.
     """
-    reasons = []
     described = [model for models in config["members"].values() for model in models]
-    for name in ENGINES if engine == "auto" else [engine]:
-        try:
-            models = {
-                model["folder"]: ENGINES[name](bundle / model["folder"]) for model in described
-            }
-        except ImportError as error:
-            reasons.append(str(error))
-            continue
-        except Exception as error:  # each engine has errors of its own
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-            raise Refused(f"{bundle}: {name} can't open its models: {reason.strip()}") from error
-        for model in described:
-            silence = np.zeros((1, 1, bins, model["frames"]), np.float32)
-            found, classes = models[model["folder"]](silence)[0].shape[1], len(config["classes"])
-            if found != classes:
-                raise Refused(f"{model['folder']} has {found} classes, config.json {classes}")
-        return models
-    raise Refused(f"no engine: install openvino or onnxruntime ({'; '.join(reasons)})")
+    folders = [model["folder"] for model in described]
+
+    def opened(name: str) -> dict[str, Model]:
+        return {folder: ENGINES[name](bundle / folder) for folder in folders}
+
+    models = by_first_engine(ENGINES if engine == "auto" else [engine], opened, bundle)
+    for model in described:
+        silence = np.zeros((1, 1, bins, model["frames"]), np.float32)
+        found, classes = models[model["folder"]](silence)[0].shape[1], len(config["classes"])
+        if found != classes:
+            raise Refused(f"{model['folder']} has {found} classes, config.json {classes}")
+    return models
+
+
+def open_teacher(bundle: Path, teacher: Mapping[str, Any], engine: str) -> Model:
+    """The teacher's file, which is the one that the heads were trained with, opened likewise."""
+    for name, expected in teacher["files"].items():
+        path = bundle / TEACHER / name
+        if not path.is_file():
+            raise Refused(
+                f"{path} is not there: it is {teacher['name']}'s, and yours to bring (sha256 "
+                f"{expected}; {teacher['url'] or teacher['author']})"
+            )
+        if (found := sha256(path)) != expected:
+            raise Refused(
+                f"{path} is not the file that the heads were trained with: its sha256 is {found}, "
+                f"not {expected}"
+            )
+    names = [name for name in teacher["engines"] if engine in ("auto", name)]
+    if not names:
+        does = " or ".join(teacher["engines"])
+        raise Refused(f"--engine {engine} does not run {teacher['name']}: leave it to {does}")
+    path = bundle / TEACHER / teacher["file"]
+    return by_first_engine(names, lambda name: TEACHER_ENGINES[name](path, teacher), bundle)
+
+
+def sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 # --- a folder of soundscapes -----------------------------------------------------------------
@@ -484,19 +703,21 @@ def read_bundle(bundle: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             f"{path} has format {found}, this script reads {' and '.join(map(str, FORMATS))}: use "
             "the predict.py that was exported with it"
         )
-    front_end = config.get("front_end")
+    with_teacher = bool(TEACHER_KEYS & config.keys())
+    front_end, heads_alone = config.get("front_end"), with_teacher and config.get("members") == {}
     name = front_end.get("name") if isinstance(front_end, dict) else None
-    if name not in FRONT_ENDS:
+    if name not in FRONT_ENDS and not heads_alone:
         known = ", ".join(map(repr, FRONT_ENDS))
         raise Refused(f"{path}: the front end {name!r} is unknown, this script computes {known}")
-    if lacking := sorted(CONFIG_KEYS - config.keys()):
+    needed = CONFIG_KEYS | (TEACHER_KEYS if with_teacher else set())
+    if lacking := sorted(needed - config.keys()):
         raise Refused(f"{path} is damaged: it has no {', '.join(lacking)}")
     try:
         with np.load(bundle / "front_end.npz") as stored:
             arrays = dict(stored)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise Refused(f"{bundle}: front_end.npz can't be read ({error})") from error
-    if lacking := sorted(ARRAYS - arrays.keys()):
+    if lacking := sorted(({"response"} if heads_alone else ARRAYS) - arrays.keys()):
         raise Refused(f"{bundle}: front_end.npz is damaged: it has no {', '.join(lacking)}")
     return config, arrays
 
@@ -522,11 +743,69 @@ def check_output(path: Path) -> None:
         raise Refused(f"{path} can't be written: the folder {path.parent} is read-only")
 
 
-def predict_file(
-    path: Path, config: Mapping[str, Any], arrays: Mapping[str, Any], models: Mapping[str, Model]
-) -> tuple[dict[str, Floats], float]:
+class Bundle(NamedTuple):
+    """A bundle that is open: what config.json says, the arrays, its models by their folders, heads
+    by the members that they are folds of, and the teacher where there are any."""
+
+    config: Mapping[str, Any]
+    arrays: Mapping[str, Any]
+    models: Mapping[str, Model]
+    heads: Mapping[str, Sequence[Head]]
+    teacher: Model | None
+
+
+def open_bundle(
+    folder: Path, config: Mapping[str, Any], arrays: Mapping[str, Any], engine: str
+) -> Bundle:
+    """All that predicts; refused where something of it is damaged or lacking."""
+    models: dict[str, Model] = {}
+    if config["members"]:
+        models = open_models(folder, config, arrays["bank"].shape[1], engine)
+    heads = {
+        member: [read_head(folder / fold) for fold in folds]
+        for member, folds in config.get("probes", {}).items()
+    }
+    if not heads:
+        return Bundle(config, arrays, models, heads, None)
+    described = config["teacher"]
+    teacher = open_teacher(folder, described, engine)
+    try:
+        silence = np.zeros(round(described["sample_rate"] * described["window_s"]), np.float32)
+        _, scores, embeddings = hear(silence, described, teacher)
+        prior = prior_logits(of_classes(scores, described), described)
+        for head in (head for folds in heads.values() for head in folds):
+            if head.probabilities(embeddings, prior).shape[1] != len(config["classes"]):
+                raise ValueError("other classes")
+    except (ValueError, IndexError, KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise Refused(
+            f"{folder}: a head does not fit config.json or its teacher: {reason}"
+        ) from error
+    return Bundle(config, arrays, models, heads, teacher)
+
+
+def predict_file(path: Path, bundle: Bundle) -> tuple[dict[str, Floats], float]:
     """Smoothed probabilities (S, K) of a recording by each member, and its seconds."""
-    front_end, settings = config["front_end"], config["predict"]
+    rows, seconds = rows_of_models(path, bundle) if bundle.models else ({}, 0.0)
+    if bundle.teacher:
+        of_heads, seconds = rows_of_heads(path, bundle, bundle.teacher, seconds)
+        rows |= of_heads
+    settings = bundle.config["predict"]
+    smoothed = {
+        member: smooth(table.astype(np.float64), settings) for member, table in rows.items()
+    }
+    return smoothed, seconds
+
+
+def row_count(seconds: float, segment_s: float) -> int:
+    """How many rows a recording has."""
+    return max(math.ceil((seconds - CODEC_PADDING_S) / segment_s), 1)
+
+
+def rows_of_models(path: Path, bundle: Bundle) -> tuple[dict[str, Floats], float]:
+    """Probabilities (S, K) of a recording by each member of networks, and its seconds."""
+    config, arrays = bundle.config, bundle.arrays
+    front_end, segment_s = config["front_end"], config["predict"]["segment_s"]
     samples, rate = read_mono(path, front_end.get("channels", "mean"))
     speed = speed_of(path, front_end)
     rate = max(1, round(rate * speed))
@@ -535,17 +814,49 @@ def predict_file(
     energies = features(samples / np.float32(peak), front_end, arrays)
     codes = encode(energies, front_end["power"], config["scale"])
     frame_rate = front_end["sample_rate"] / front_end["hop_length"] / speed  # a file's second
-    seconds, segment_s = max(len(codes) - 1, 1) / frame_rate, settings["segment_s"]
-    count = max(math.ceil((seconds - CODEC_PADDING_S) / segment_s), 1)
-    rows = {}
+    seconds = max(len(codes) - 1, 1) / frame_rate
+    count, rows = row_count(seconds, segment_s), {}
     for member, folds in config["members"].items():
         cells = [
-            cell_probabilities(codes, fold, models[fold["folder"]], config, arrays["power_table"])
+            cell_probabilities(
+                codes, fold, bundle.models[fold["folder"]], config, arrays["power_table"]
+            )
             for fold in folds
         ]
         mean = np.mean(cells, axis=0)
-        maxima = segment_maxima(mean, frame_rate / config["cell_frames"], count, segment_s)
-        rows[member] = smooth(maxima.astype(np.float64), settings)
+        rows[member] = segment_maxima(mean, frame_rate / config["cell_frames"], count, segment_s)
+    return rows, seconds
+
+
+def rows_of_heads(
+    path: Path, bundle: Bundle, run: Model, seconds: float
+) -> tuple[dict[str, Floats], float]:
+    """Probabilities (S, K) of a recording by each member of heads, and by the teacher itself where
+    it is one; and its seconds.
+
+    seconds: as networks have counted them; 0 where there are none.
+    """
+    teacher = bundle.config["teacher"]
+    samples, rate = read_mono(path)
+    if not seconds:  # whole frames of the run's features
+        frame_rate = teacher["frame_rate"]
+        seconds = max(int(len(samples) / rate * frame_rate + 1e-6), 1) / frame_rate
+    samples = resample(samples, rate, teacher["sample_rate"], bundle.arrays["response"])
+    starts, scores, embeddings = hear(samples, teacher, run)
+    own = of_classes(scores, teacher)
+    prior, halves = prior_logits(own, teacher), halved(embeddings)
+    of_windows = {
+        member: np.mean([head.probabilities(halves, prior) for head in folds], axis=0)
+        for member, folds in bundle.heads.items()
+    }
+    if teacher["member"]:
+        of_windows[teacher["member"]] = own
+    segment_s = bundle.config["predict"]["segment_s"]
+    count = row_count(seconds, segment_s)
+    rows = {
+        member: over_segments(table, starts, teacher["window_s"], count, segment_s)
+        for member, table in of_windows.items()
+    }
     return rows, seconds
 
 
@@ -590,26 +901,22 @@ def shortened(names: Iterable[str]) -> str:
 
 
 def predict_recordings(
-    paths: Sequence[Path],
-    folder: Path,
-    config: Mapping[str, Any],
-    arrays: Mapping[str, Any],
-    models: Mapping[str, Model],
-    threads: int,
+    paths: Sequence[Path], folder: Path, bundle: Bundle, threads: int
 ) -> tuple[list[str], Floats, float]:
     """Row ids (N,), probabilities (N, K), and the seconds of all recordings."""
 
     def predict(path: Path) -> tuple[dict[str, Floats], float] | Refused:
         try:
-            return predict_file(path, config, arrays, models)
+            return predict_file(path, bundle)
         except Refused as error:
             return error
 
     with ThreadPoolExecutor(threads) as pool:
         found = list(pool.map(predict, paths))
     names = row_names([path.relative_to(folder).as_posix() for path in paths])
+    config = bundle.config
     row_ids: list[str] = []
-    members: dict[str, list[Floats]] = {name: [] for name in config["members"]}
+    members: dict[str, list[Floats]] = {name: [] for name in config["weights"]}
     counts, seconds = [], 0.0
     for name, result in zip(names, found, strict=True):
         if isinstance(result, Refused):
@@ -676,12 +983,10 @@ def predict_folder(given: argparse.Namespace) -> str:
     sample = read_sample(given.sample, classes) if given.sample else None
     for path in filter(None, (given.out, given.report)):
         check_output(path)
-    models = open_models(given.bundle, config, arrays["bank"].shape[1], given.engine)
+    bundle = open_bundle(given.bundle, config, arrays, given.engine)
     threads = given.threads or cores()
     ready = time.perf_counter()
-    row_ids, probabilities, seconds = predict_recordings(
-        paths, given.soundscapes, config, arrays, models, threads
-    )
+    row_ids, probabilities, seconds = predict_recordings(paths, given.soundscapes, bundle, threads)
     write_submission(given.out, row_ids, probabilities, classes, sample)
     ended = time.perf_counter()
     if given.report:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from birdcore.config import Predict
-from birdcore.export.bundle_config import BundleConfig
+from birdcore.export.bundle_config import CONFIG_FILE, BundleConfig, BundledTeacher
 from birdcore.export.kaggle import KaggleIds, download_command, push_bundle, write_kaggle
 
 CLIENT = """#!{python}
@@ -149,6 +149,7 @@ def test_a_push_creates_then_adds_versions(
     with pytest.raises(ValueError, match=r"no dataset-metadata\.json: give --kaggle"):
         push_bundle(bundle)
     write_kaggle(bundle, config, KaggleIds.parse("ann/warblers-v1", None))
+    (bundle / CONFIG_FILE).write_text(config.model_dump_json())
     with pytest.raises(ValueError, match=r"holds no wheel.*pip download --only-binary"):
         push_bundle(bundle)
     assert not (client / "calls").exists()
@@ -169,6 +170,32 @@ def test_a_push_creates_then_adds_versions(
         push_bundle(bundle, sleep=waits.append)
 
 
+def test_a_teacher_is_named_and_has_to_be_there(
+    config: BundleConfig, tmp_path: Path, client: Path
+) -> None:
+    teacher = BundledTeacher(
+        name="Cosines", author="Nobody", licence="CC BY-NC 4.0", url="", citation="",
+        file="cosines.onnx", files={"cosines.onnx": "0"}, included=False, engines=("onnx",),
+        difference=0.0, sample_rate=4_000, window_s=0.5, hop_s=0.25, frame_rate=31.25,
+        shape=(1, 2_000), half=False, peak=None, embedding="e", label="l", scores="logits",
+        slope=1.0, intercept=0.0, limit=60.0, columns=((0,), ()), member=None,
+    )  # fmt: skip
+    config = config.model_copy(update={"format": 2, "teacher": teacher})
+    write_kaggle(tmp_path, config, KaggleIds.parse("ann/warblers-v1", None))
+    (tmp_path / CONFIG_FILE).write_text(config.model_dump_json())
+    said = json.loads((tmp_path / "dataset-metadata.json").read_text())["description"]
+    assert "It needs the file of Cosines by Nobody, CC BY-NC 4.0" in said
+    needed = (tmp_path / "requirements.txt").read_text()
+    assert "openvino==" in needed
+    assert "onnxruntime==" in needed
+    (tmp_path / "wheels" / "openvino.whl").touch()
+    with pytest.raises(ValueError, match=r"cosines\.onnx is not there, and the notebook needs it"):
+        push_bundle(tmp_path)
+    (tmp_path / "teacher").mkdir()
+    (tmp_path / "teacher" / "cosines.onnx").touch()
+    assert "successfully pushed" in push_bundle(tmp_path, sleep=lambda seconds: None)
+
+
 def test_a_data_set_that_can_not_be_used_ends_the_push(
     config: BundleConfig, tmp_path: Path, client: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +203,7 @@ def test_a_data_set_that_can_not_be_used_ends_the_push(
     bundle = tmp_path / "bundle"
     bundle.mkdir()
     write_kaggle(bundle, config, KaggleIds.parse("ann/warblers-v1", None))
+    (bundle / CONFIG_FILE).write_text(config.model_dump_json())
     (bundle / "wheels" / "openvino.whl").touch()
     (client / "status").write_text("error")
     with pytest.raises(RuntimeError, match="ann/warblers-v1 is 'error' after 0 minutes"):

@@ -15,9 +15,10 @@ def listed(folder: Path, *licences: str) -> Path:
 
 def test_licences_that_allow_derivatives_are_counted(tmp_path: Path) -> None:
     allowed = ["cc-by-nc-sa 4.0", "by-nc-sa", "cc0", "//creativecommons.org/licenses/by/4.0/",
-               "cc0", "Creative Commons Attribution-NonCommercial-ShareAlike 3.0"]  # fmt: skip
+               "cc0", "Creative Commons Attribution-NonCommercial-ShareAlike 3.0",
+               "Apache-2.0"]  # fmt: skip
     counts = check_licences(listed(tmp_path, *allowed), accept=False)
-    assert sum(counts.values()) == 6
+    assert sum(counts.values()) == 7
     assert counts["cc0"] == 2
 
 

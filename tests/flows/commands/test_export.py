@@ -10,8 +10,10 @@ import pytest
 import soundfile as sf
 
 from birdcore.config import Predict
+from birdcore.teachers import teacher_named
 from flows.cli import main
-from tests.support.small_run import write_run
+from tests.support.small_run import write_probe_run, write_run
+from tests.support.teacher_files import write_teacher
 
 pytestmark = pytest.mark.xdist_group("exports")  # the first of a process takes long
 
@@ -95,6 +97,26 @@ def test_a_bundle_is_written_and_said(
     (bundle / "config.json").write_text(json.dumps(config))
     wrong = refusal(capsys, bundle, "--kaggle", "ann/warblers")
     assert "is a bundle of format 3, this birdflow reads 1 and 2" in wrong
+
+
+def test_heads_are_exported_with_their_teacher(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "teacher").mkdir()
+    description = write_teacher(tmp_path / "teacher")
+    run, bundle = tmp_path / "out", tmp_path / "bundle"
+    folds = {"head/probe": ["head/probe/fold-0", "head/probe/fold-1"]}
+    write_probe_run(run, teacher_named(str(description)), folds, Predict())
+    to, described = ("--to", bundle), ("--teacher", description)
+    assert "give the TOML that describes it" in refusal(capsys, run, *to)
+    single = refusal(capsys, run, *to, *described, "--single-onnx")
+    assert "single.onnx holds networks alone, and head/probe reads an external teacher's" in single
+    words = ["export", str(run), *map(str, (*to, *described)), "--without-teacher"]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert "2 heads on the embeddings of Cosines, 3 classes; probabilities differ from" in said
+    assert f"bring    {bundle / 'teacher' / 'cosines.onnx'}, sha256 " in said.replace("\n", " ")
+    assert "is a bundle: give --teacher as its run is exp" in refusal(capsys, bundle, *described)
 
 
 def test_what_can_not_be_exported_is_refused_in_a_line(
