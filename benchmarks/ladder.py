@@ -143,11 +143,9 @@ def seed_rows(name: str, seeds: list[Future[dict[str, Row]]] | str) -> Iterator[
 def zero_shot(data: Path, store: Store, name: str) -> float:
     """Macro ROC-AUC of what the outside teacher hears in rows of 5 s, unsmoothed."""
     recipe = read_recipe(RECIPES / f"{name}.toml")
-    assert recipe.external_teacher is not None
+    (teacher,) = recipe.external_teacher
     source = scan(data, store)
-    reference = birdnet_reference(
-        source, store, "test_soundscapes", recipe.clean, recipe.external_teacher.hop_s
-    )
+    reference = birdnet_reference(source, store, "test_soundscapes", recipe.clean, teacher.hop_s)
     truth = pd.read_csv(data / recipe.score.truth).set_index("row_id")[reference.labels]
     stem_of = {Path(name).stem: name for name in reference.names}
     names = [stem_of[row.rpartition("_")[0]] for row in truth.index]
@@ -244,7 +242,7 @@ def table(name: str, seeds: list[dict[str, Row]]) -> Iterator[str]:
 
 
 def _wants_outside(recipe: str) -> bool:
-    return read_recipe(recipe).external_teacher is not None
+    return len(read_recipe(recipe).external_teacher) == 1
 
 
 def _has_outside() -> bool:

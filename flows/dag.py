@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from birdcore.config import Recipe, Round
-from birdcore.config.validation import EXTERNAL_TEACHER
+from birdcore.config.teaching import embedder
 from birdcore.csv_table import Problem
 from birdcore.sources.file_speed import speed_of_files
 from birdcore.sources.shards import Shard, shards
@@ -30,7 +30,7 @@ from birdcore.store.artifact import Artifact, Ref, Step
 from birdcore.store.store import Store
 from birdcore.teachers.class_mapping import BY_NAME
 from flows.catalogs import catalog_steps, collection_steps
-from flows.external_teacher import AskedTeacher, asked_teacher
+from flows.external_teacher import AskedTeacher, asked_teachers, subsets_heard
 from flows.rounds import (
     Models,
     Prepared,
@@ -41,7 +41,6 @@ from flows.rounds import (
     refs,
     refuse_missing,
     steps_of_round,
-    subsets_with_outputs,
     together,
 )
 
@@ -112,7 +111,7 @@ def build_dag(
     speed = speed_of_files(sources) if recipe.mel.speed == "auto" else 1.0
     subsets = [subset for each in sources for subset in each.subsets]
     parts = shards(subsets, store, recipe.shards.recordings, keep=keep_shards)
-    asked = asked_teacher(recipe, source) if subsets_with_outputs(recipe) else None
+    asked = asked_teachers(recipe, source)
     recordings = {
         subset.name: _prepare(recipe, each, subset, parts[subset.name], asked, speed)
         for each in sources
@@ -150,7 +149,7 @@ def build_dag(
         steps += [*added, *exported]
     results = _results(recipe, source, recordings, data, models, exports, asked)
     problems = [problem for one in further for problem in one.problems]
-    problems += asked.problems if asked else ()
+    problems += [problem for teacher in asked.values() for problem in teacher.problems]
     problems += results.problems
     return replace(results, steps=_unique([*steps, *results.steps]), problems=tuple(problems))
 
@@ -160,7 +159,7 @@ def _prepare(
     source: Source,
     subset: Subset,
     parts: Sequence[Shard],
-    asked: AskedTeacher | None,
+    asked: Mapping[str, AskedTeacher],
     speed: float,
 ) -> Prepared:
     """The steps that prepare the recordings of a source that have one use.
@@ -173,16 +172,18 @@ def _prepare(
     )
     both = list(zip(parts, refs(cleaned), strict=True))
     mels = tuple(mel.step(part, ref, recipe.mel, recipe.clean, root, speed) for part, ref in both)
-    if asked is None or (source.name, subset.use) not in subsets_with_outputs(recipe):
-        return Prepared(cleaned, mels)
-    # Of a collection, which has other classes, only embeddings of recordings are read.
-    species, mapped = (asked.species, asked.mapped) if source.name == MAIN else ((), BY_NAME)
-    outputs = tuple(
-        external_teacher.step(
-            part, ref, asked.teacher, asked.hop_s, species, recipe.clean, root, mapped
+    wanted, outputs = subsets_heard(recipe), {}
+    for name, one in asked.items():
+        if (source.name, subset.use) not in wanted[name]:
+            continue
+        # Of a collection, which has other classes, only embeddings of recordings are read.
+        species, mapped = (one.species, one.mapped) if source.name == MAIN else ((), BY_NAME)
+        outputs[name] = tuple(
+            external_teacher.step(
+                part, ref, one.teacher, one.hop_s, species, recipe.clean, root, mapped
+            )
+            for part, ref in both
         )
-        for part, ref in both
-    )
     return Prepared(cleaned, mels, outputs)
 
 
@@ -193,23 +194,24 @@ def _results(
     data: Mapping[str, RoundData],
     models: Mapping[str, Models],
     exports: Mapping[Ref, Ref],
-    asked: AskedTeacher | None,
+    asked: Mapping[str, AskedTeacher],
 ) -> Dag:
     """The DAG's end: the ensemble, its predictions, the submission, its score and the report."""
     data_folder = data[source.name]
     cataloged = data_folder.catalog
     trained = {name: tuple(of_round.values()) for name, of_round in models.items()}
-    members = {name: trained[name] for name in recipe.members if name != EXTERNAL_TEACHER}
-    external = asked.teacher if asked and EXTERNAL_TEACHER in recipe.members else None
-    outputs = (external.name, refs(data_folder.clips.outputs), cataloged) if external else None
-    weights = ensemble.step(recipe.ensemble, members, outputs, cataloged)
+    members = {name: trained[name] for name in recipe.members if name in trained}
+    external = {name: asked[name].teacher.name for name in recipe.members if name in asked}
+    outputs = {name: data_folder.clips.heard(name) for name in external}
+    of_teachers = ensemble.ExternalMembers(external, outputs) if external else None
+    weights = ensemble.step(recipe.ensemble, members, of_teachers, cataloged)
     tests = recordings.get(source.subset("test").name, Prepared())
     mels = refs(tests.mels)
 
     def predictions_of(round_config: Round, number: int, mel: Ref) -> Step:
         name, of_round = round_config.name, trained[round_config.name]
         if round_config.objective == "probe":
-            outputs = tests.outputs[number].ref
+            outputs = tests.heard(embedder(recipe, round_config))[number]
             return predict.probe_step(
                 name, number, of_round, outputs, mel, cataloged, recipe.predict
             )
@@ -220,10 +222,10 @@ def _results(
         one.name: [predictions_of(one, number, part) for number, part in enumerate(mels)]
         for one in recipe.classifier_rounds
     }
-    if external is not None:
-        parts = zip(refs(tests.outputs), mels, strict=True)
-        predicted[EXTERNAL_TEACHER] = [
-            predict.external_teacher_step(external.name, number, *part, cataloged, recipe.predict)
+    for name, model in external.items():
+        parts = zip(tests.heard(name), mels, strict=True)
+        predicted[name] = [
+            predict.external_teacher_step(name, model, number, *part, cataloged, recipe.predict)
             for number, part in enumerate(parts)
         ]
     predictions = {name: refs(steps) for name, steps in predicted.items()}
@@ -247,7 +249,7 @@ def _results(
         weights.ref,
         submitted.ref,
         scored,
-        asked.mapped if asked else BY_NAME,
+        {name: one.mapped for name, one in asked.items()},
     )
     steps = [weights, *(step for of_round in predicted.values() for step in of_round), submitted]
     steps += [page] if scored is None else [scored, page]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from birdcore.config import AfterPrediction
+from birdcore.config.external_teacher import EXTERNAL_TEACHER
 from birdcore.config.probe import PROBE
 from birdcore.sources.catalog import read_species
 from birdcore.store.artifact import Ref, Step
@@ -43,6 +44,7 @@ def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
         EnsembleSpec,
     )
     from birdcore.inference.weights import EnsembleWeights
+    from birdcore.report.inputs import ReportSettings
 
     exports = {step.inputs["model"][0]: artifact for step, artifact in dag.made("export", store)}
     files: dict[str, str | Path] = {}
@@ -65,13 +67,17 @@ def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
                     if (exports[ref] / name).is_file()
                 }
     weights = EnsembleWeights.read(ensemble.folder)
+    settings = ReportSettings.parse(reported.config)
+    heads = [one for one in settings.rounds if f"{one.name}/{PROBE}" in probes]
+    heard = [one.embeddings_of or next(iter(settings.teachers)) for one in heads]
     species = _species(dag, store)
     after = AfterPrediction.model_validate(reported.config["after_prediction"])
     spec = EnsembleSpec(
         **weights.model_dump(),
         members=members,
         probes=probes,
-        windows=_teacher_windows(dag) if probes else None,
+        teacher=next(iter(heard), EXTERNAL_TEACHER),
+        windows=_teacher_windows(dag, weighed) if probes else None,
         predict=reported.config["predict"],
         after_prediction=operations_for(after, species),
     )
@@ -82,12 +88,14 @@ def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
     return files
 
 
-def _teacher_windows(dag: Dag) -> TeacherWindows:
-    """Where a run lays its teacher's windows over soundscapes, as over all recordings."""
+def _teacher_windows(dag: Dag, weighed: Step) -> TeacherWindows:
+    """Where a run lays the windows of its probes' teacher, over soundscapes as over the rest."""
     from birdcore.inference.trained_model import TeacherWindows
     from birdcore.stages import mel
 
-    (first, *_), mels = dag.of("external_teacher"), dag.of("mel")
+    read = {ref for step in dag.of("probe") if step.ref in weighed.reads for ref in step.reads}
+    first = next(step for step in dag.of("external_teacher") if step.ref in read)
+    mels = dag.of("mel")
     predicted = {ref for step in dag.of("predict") for ref in step.inputs["mel"]}
     own = [step for step in mels if step.ref in predicted] or mels
     spec = mel.Settings.model_validate(own[0].config).spec

@@ -5,14 +5,14 @@ labels soundscapes or clips first, a step for each shard.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
 from birdcore.config import Export, Recipe, Round
 from birdcore.config.probe import PROBE
-from birdcore.config.validation import EXTERNAL_TEACHER
-from birdcore.sources.source import MAIN, Source, Use
+from birdcore.config.teaching import embedder, label_weights
+from birdcore.sources.source import MAIN, Source
 from birdcore.stages import export, label, probe, train
 from birdcore.stages.table import TRAINS
 from birdcore.store.artifact import Ref, Step
@@ -29,16 +29,22 @@ class Prepared:
     Attributes:
         cleaned: What of each recording is kept.
         mels: Its mel spectrogram.
-        outputs: What the external teacher says of it; empty where nothing reads them.
+        outputs: What each external teacher says of it, by the teacher's name; of those alone whose
+            outputs are read.
     """
 
     cleaned: tuple[Step, ...] = ()
     mels: tuple[Step, ...] = ()
-    outputs: tuple[Step, ...] = ()
+    outputs: Mapping[str, tuple[Step, ...]] = field(default_factory=dict)
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        return self.cleaned + self.mels + self.outputs
+        heard = (step for steps in self.outputs.values() for step in steps)
+        return (*self.cleaned, *self.mels, *heard)
+
+    def heard(self, teacher: str | None) -> Refs:
+        """The outputs of an external teacher for it; empty where there are none."""
+        return refs(self.outputs.get(teacher or "", ()))
 
 
 @dataclass(frozen=True)
@@ -51,9 +57,14 @@ class RoundData:
     soundscapes: Prepared
     annotated: Prepared = Prepared()
 
-    def inputs(self, round_config: Round) -> dict[str, Refs]:
-        """The inputs that every model of a round reads, by the names that training knows."""
-        with_outputs = round_config.objective == "embeddings"
+    def inputs(self, round_config: Round, embedder: str | None) -> dict[str, Refs]:
+        """The inputs that every model of a round reads, by the names that training knows.
+
+        Args:
+            round_config: The round.
+            embedder: The external teacher whose embeddings it reads, if any.
+        """
+        with_outputs = embedder is not None
         inputs = {
             "catalog": (self.catalog,),
             "folds": (self.folds,),
@@ -64,24 +75,24 @@ class RoundData:
         if self.annotated.mels and reads_events and not with_outputs:
             inputs["annotated"] = refs(self.annotated.mels)
         if with_outputs:
-            inputs["heard"] = refs(self.clips.outputs)
+            inputs["heard"] = self.clips.heard(embedder)
         if uses_soundscapes(round_config) or round_config.background.probability:
             inputs["soundscapes"] = refs(self.soundscapes.mels)
             if with_outputs:
-                inputs["heard_soundscapes"] = refs(self.soundscapes.outputs)
+                inputs["heard_soundscapes"] = self.soundscapes.heard(embedder)
         return inputs
 
-    def probe_inputs(self, round_config: Round) -> dict[str, Refs]:
+    def probe_inputs(self, round_config: Round, embedder: str | None) -> dict[str, Refs]:
         """The inputs that every probe of a round reads, by the names that its stage knows."""
         inputs = {
             "catalog": (self.catalog,),
             "folds": (self.folds,),
-            "heard": refs(self.clips.outputs),
-            "heard_annotated": refs(self.annotated.outputs),
+            "heard": self.clips.heard(embedder),
+            "heard_annotated": self.annotated.heard(embedder),
             "heard_soundscapes": (),
         }
         if round_config.probe.soundscapes:
-            inputs["heard_soundscapes"] = refs(self.soundscapes.outputs)
+            inputs["heard_soundscapes"] = self.soundscapes.heard(embedder)
         return {name: of_kind for name, of_kind in inputs.items() if of_kind or name == "heard"}
 
 
@@ -90,7 +101,10 @@ def together(parts: Sequence[Prepared]) -> Prepared:
     return Prepared(
         tuple(step for part in parts for step in part.cleaned),
         tuple(step for part in parts for step in part.mels),
-        tuple(step for part in parts for step in part.outputs),
+        {
+            name: tuple(step for part in parts for step in part.outputs.get(name, ()))
+            for name in dict.fromkeys(name for part in parts for name in part.outputs)
+        },
     )
 
 
@@ -135,36 +149,6 @@ def uses_soundscapes(round_config: Round) -> bool:
     return round_config.teacher is not None and round_config.label.source != "clips"
 
 
-def subsets_with_outputs(recipe: Recipe) -> set[tuple[str, Use]]:
-    """The recordings that the external teacher reads, by source and use."""
-    found: set[tuple[str, Use]] = set()
-    if EXTERNAL_TEACHER in recipe.members:
-        found |= {(MAIN, "labelled"), (MAIN, "test")}
-    for one in recipe.round:
-        if one.objective == "probe":
-            found |= {(MAIN, use) for use in ("labelled", "annotated", "test")}
-            if one.probe.soundscapes or _teaches(recipe, one):
-                found.add((MAIN, "unlabelled"))
-        labels = one.teacher is not None and _labels_with_outputs(one)
-        if one.objective == "embeddings":
-            found.add((one.data, "labelled"))
-        elif labels and one.label.source != "soundscapes":
-            found.add((MAIN, "labelled"))
-        if uses_soundscapes(one) and (one.objective == "embeddings" or labels):
-            found.add((MAIN, "unlabelled"))
-    return found
-
-
-def _teaches(recipe: Recipe, round_config: Round) -> bool:
-    """Whether a later round has this one as its teacher."""
-    return any(one.teacher in round_config.names for one in recipe.round)
-
-
-def _labels_with_outputs(round_config: Round) -> bool:
-    """Whether the external teacher has a part in a round's pseudo-labels."""
-    return round_config.teacher == EXTERNAL_TEACHER or bool(round_config.label.external_weight)
-
-
 def steps_of_round(
     recipe: Recipe,
     round_config: Round,
@@ -182,16 +166,17 @@ def steps_of_round(
         exports: The exports of those that have one, by the models.
     """
     steps = []
+    reads = embedder(recipe, round_config)
     if round_config.objective == "probe":
-        inputs = data.probe_inputs(round_config)
+        inputs = data.probe_inputs(round_config, reads)
         return [
             probe.step(round_config, fold, recipe.seed, inputs)
             for fold in recipe.folds_of(round_config)
         ]
     for backbone in round_config.backbones:
         for fold in recipe.folds_of(round_config):
-            labels = _label_steps(round_config, fold, data, earlier, exports)
-            inputs = data.inputs(round_config)
+            labels = _label_steps(recipe, round_config, fold, data, earlier, exports)
+            inputs = data.inputs(round_config, reads)
             if round_config.init_from:
                 inputs["start"] = (_initial(earlier[round_config.init_from], backbone, fold),)
             inputs |= {name: refs(labelled) for name, labelled in labels.items()}
@@ -231,6 +216,7 @@ def _initial(models: Models, backbone: str, fold: int) -> Ref:
 
 
 def _label_steps(
+    recipe: Recipe,
     round_config: Round,
     fold: int,
     data: RoundData,
@@ -243,13 +229,16 @@ def _label_steps(
     """
     if round_config.teacher is None:
         return {}
-    models = earlier.get(round_config.teacher, {})  # the external teacher has none
+    models = earlier.get(round_config.teacher, {})  # external teachers have none
     settings = round_config.label
     own_fold = settings.teachers == "own"
     teacher = tuple(ref for (_, f), ref in models.items() if f == fold or not own_fold)
     probes = tuple(ref for ref in teacher if ref.stage == probe.NAME)
     teacher = tuple(ref for ref in teacher if ref not in probes)
-    external = bool(probes) or _labels_with_outputs(round_config)
+    weights = label_weights(recipe, round_config)
+    if probes:  # which label in the place of the teacher whose embeddings they read
+        (prober,) = (one for one in recipe.round if one.name == round_config.teacher)
+        weights = {embedder(recipe, prober) or "": 1.0}
     labelled: list[tuple[label.Labelled, str, Prepared]] = [
         ("soundscapes", "labels", data.soundscapes),
         ("clips", "clip_labels", data.clips),
@@ -264,7 +253,10 @@ def _label_steps(
                 mel.ref,
                 fold=fold if own_fold and (teacher or probes) else None,
                 folds=data.folds if settings.teachers == "out-of-fold" else None,
-                external=(recordings.outputs[number].ref, data.catalog) if external else None,
+                external=[
+                    (recordings.heard(name)[number], weight) for name, weight in weights.items()
+                ],
+                catalog=data.catalog,
                 exports=exports_of(teacher, exports),
                 probes=probes,
             )

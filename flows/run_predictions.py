@@ -134,22 +134,28 @@ def _labels(store: Store, run: Run) -> _Cells | None:
 def _probes(store: Store, run: Run) -> _Cells | None:
     """The mean of all probes of the last round, on the outputs of their teacher."""
     from birdcore.inference.probe_predictions import read_probe_predictions
+    from birdcore.teachers.teacher_use import TeacherUse
 
     rounds: dict[str, list[Path]] = {}
     for name, artifact in _made(store, run, "probe"):
         rounds.setdefault(name.rpartition(" fold ")[0], []).append(artifact.folder)
+    catalog = next((artifact for _, artifact in _made(store, run, "catalog")), None)
+    if not rounds or catalog is None:
+        return None
+    named, folders = list(rounds.items())[-1]
+    teacher = TeacherUse.read(folders[0])
     heard = [
         artifact / "heard.parquet"
         for name, artifact in _made(store, run, "external_teacher")
         if kind_of(name) in UNLABELLED
+        and artifact.manifest.config["teacher"] == teacher.teacher
+        and artifact.manifest.config["model"] == teacher.model
     ]
-    catalog = next((artifact for _, artifact in _made(store, run, "catalog")), None)
-    if not rounds or not heard or catalog is None:
+    if not heard:
         return None
     names = sorted(set[str]().union(*(_recordings(file) for file in heard)))
     if not names:
         return None
-    named, folders = list(rounds.items())[-1]
     predictions = read_probe_predictions(folders, heard, catalog / "species.parquet", names)
     outputs = predictions.outputs
     recordings = np.repeat(np.array(names, object), outputs.count.numpy())

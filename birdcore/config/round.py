@@ -41,7 +41,14 @@ class LabelConfig(LabelSettings):
     """One label step: the settings, the length of its segments, and the external teacher's part."""
 
     segment_s: Positive
-    external_weight: Share = 0.0
+    external_weight: Share | tuple[Share, ...] = 0.0
+    """Of the only one that labels, or of each."""
+
+    @property
+    def external_weights(self) -> tuple[float, ...]:
+        """The weight of each external teacher that labels."""
+        weight = self.external_weight
+        return weight if isinstance(weight, tuple) else (weight,)
 
 
 class PseudoLabels(LabelSettings, LabelSelection):
@@ -63,8 +70,11 @@ class PseudoLabels(LabelSettings, LabelSelection):
     validation. out-of-fold: each recording is labelled by the models that were not trained on it;
     soundscapes have folds as well, and do not train the student of theirs (2nd place)."""
 
-    external_weight: Share = 0.0
-    """Weight of the external teacher's predictions beside those of the earlier round."""
+    external_weight: Share | dict[str, Share] = 0.0
+    """Weight of the external teacher's predictions beside those of the round's teacher, which has
+    the rest. Of several, a number is the weight of their mean, and a table has weights by name,
+    such as { birdnet = 0.3, perch = 0.2 }. A species has the labels of those that know it: their
+    weights are then scaled up to the same sum."""
     segment_s: Positive | None = None
     """5 s, or as long as the round's crops where these are shorter, if not given."""
 
@@ -104,7 +114,10 @@ class Round(TrainSettings):
     """An earlier round whose weights this one starts from; of other data, the backbone's only."""
     teacher: str | None = None
     """An earlier round that labels the soundscapes, or "external_teacher", the teacher of
-    [external_teacher]; every labelled clip is mixed with one."""
+    [external_teacher], or the name of one of several; every labelled clip is mixed with one."""
+    embeddings_of: str | None = None
+    """The external teacher whose embeddings a round of objective = "embeddings" or "probe" reads;
+    where there is one alone, it need not be said."""
     iterations: Count = 1
     """How often the round is repeated, each taught by the one before (5th place: 4 to 5)."""
     label: PseudoLabels = PseudoLabels()
@@ -148,6 +161,10 @@ class Round(TrainSettings):
                 f"max_s, {self.shift.max_s:g} s, must not be above crop_s, {self.crop_s:g} s",
                 "shift", said,
             )  # fmt: skip
+        if self.embeddings_of is not None and self.objective == "labels":
+            raise WrongSetting(
+                'is read by objective = "embeddings" or "probe" alone', "embeddings_of"
+            )
         if self.objective == "embeddings":
             self._check_embeddings()
         if self.iterations > 1 and self.teacher is None:

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from birdcore.config.external_teacher import EXTERNAL_TEACHER
 from birdcore.config.front_end_checks import check_front_end
 from birdcore.config.inaturalist import INaturalist
 from birdcore.config.round import Round
+from birdcore.config.teaching import ENSEMBLE, check_teachers, no_teacher, teacher_names
 from birdcore.config.validation_errors import WrongSetting, nearest
 from birdcore.config.xeno_canto import XenoCanto
 
@@ -13,18 +15,14 @@ if TYPE_CHECKING:
     from birdcore.config.recipe import Recipe
 
 
-EXTERNAL_TEACHER = "external_teacher"
-ENSEMBLE = "ensemble"
-"""The name of a teacher, and of a member of the ensemble, that is no round."""
-
-
 def check_rounds(recipe: "Recipe") -> None:
     """Raises WrongSetting for a round that can't be made of what comes before it."""
     _check_names(recipe)
+    check_teachers(recipe)
     _check_data(recipe)
     _check_initial_weights(recipe)
     check_front_end(recipe)
-    if recipe.mel.channels == "each" and recipe.external_teacher is not None:
+    if recipe.mel.channels == "each" and recipe.external_teacher:
         raise WrongSetting(
             "does not go with [external_teacher], which hears a file once: choose "
             '"mean", "first" or "loudest", or leave the teacher out', "mel", "channels",
@@ -34,13 +32,14 @@ def check_rounds(recipe: "Recipe") -> None:
 def _check_names(recipe: "Recipe") -> None:
     earlier: list[str] = []
     taken: set[str] = set()
+    teachers = teacher_names(recipe)
     for index, round_config in enumerate(recipe.round):
         for key in ("init_from", "teacher"):
             wanted = getattr(round_config, key)
-            if key == "teacher" and wanted == EXTERNAL_TEACHER:
-                continue
-            if wanted is not None and wanted not in earlier:
-                raise WrongSetting(_no_round(wanted, earlier, "earlier "), "round", index, key)
+            others = teachers if key == "teacher" else None
+            if wanted is not None and wanted not in (*earlier, *(others or ())):
+                wrong = _no_round(wanted, earlier, others, "earlier ")
+                raise WrongSetting(wrong, "round", index, key)
         if taken.intersection(round_config.names):
             raise WrongSetting("an earlier round has this name", "round", index, "name")
         if round_config.name == ENSEMBLE:
@@ -50,12 +49,13 @@ def _check_names(recipe: "Recipe") -> None:
         earlier.append(round_config.name)
         taken.update(round_config.names)
     for index, member in enumerate(recipe.members):
-        if member not in {*taken, EXTERNAL_TEACHER}:
-            raise WrongSetting(_no_round(member, sorted(taken)), "ensemble", "members", index)
+        if member not in (*taken, *teachers):
+            wrong = _no_round(member, sorted(taken), teachers)
+            raise WrongSetting(wrong, "ensemble", "members", index)
 
 
 def _check_data(recipe: "Recipe") -> None:
-    classifiers = {r.name for r in recipe.classifier_rounds}
+    classifiers, teachers = {r.name for r in recipe.classifier_rounds}, teacher_names(recipe)
     if not classifiers:
         raise WrongSetting(
             'no round learns the competition\'s classes: add one with data = "birdclef"',
@@ -65,24 +65,16 @@ def _check_data(recipe: "Recipe") -> None:
         for table in (XenoCanto, INaturalist):
             if round_config.data == table.data() and getattr(recipe, table.table) is None:
                 raise WrongSetting(f"needs a table [{table.table}]", "round", index, "data")
-        if recipe.external_teacher is None:
-            for key, wants in (
-                (("objective",), round_config.objective != "labels"),
-                (("teacher",), round_config.teacher == EXTERNAL_TEACHER),
-                (("label", "external_weight"), round_config.label.external_weight > 0),
-            ):
-                if wants:
-                    raise WrongSetting("needs a table [external_teacher]", "round", index, *key)
         if round_config.teacher is not None and not {round_config.teacher, round_config.name} <= {
             *classifiers,
-            EXTERNAL_TEACHER,
+            *teachers,
         }:
             raise WrongSetting(
                 "a teacher and its student know the competition's classes, and one of these does "
                 "not", "round", index, "teacher",
             )  # fmt: skip
         folds = recipe.folds_of(round_config)
-        if round_config.teacher not in (None, EXTERNAL_TEACHER):
+        if round_config.teacher not in (None, *teachers):
             _check_teacher_folds(recipe, index, round_config)
         if max(folds) >= recipe.folds.count:
             raise WrongSetting(
@@ -91,11 +83,9 @@ def _check_data(recipe: "Recipe") -> None:
         if len(set(folds)) < len(folds):
             raise WrongSetting("a fold is named twice", "round", index, "folds")
     for index, member in enumerate(recipe.ensemble.members or ()):
-        if member == EXTERNAL_TEACHER:
-            if recipe.external_teacher is None:
-                raise WrongSetting("needs a table [external_teacher]", "ensemble", "members", index)
-        elif member not in {
-            name for round_config in recipe.classifier_rounds for name in round_config.names
+        if member not in {
+            *teachers,
+            *(name for round_config in recipe.classifier_rounds for name in round_config.names),
         }:
             raise WrongSetting(
                 "does not know the competition's classes", "ensemble", "members", index
@@ -159,8 +149,17 @@ def _check_initial_weights(recipe: "Recipe") -> None:
                 )  # fmt: skip
 
 
-def _no_round(name: str, rounds: Sequence[str], kind: str = "") -> str:
+def _no_round(
+    name: str, rounds: Sequence[str], teachers: Sequence[str] | None, kind: str = ""
+) -> str:
+    """What is said of a name that no round has, and none of the external teachers, where one of
+    these could stand."""
     if name == "outside":  # the word of earlier versions
         return f'"outside" is now "{EXTERNAL_TEACHER}"'
+    if name == EXTERNAL_TEACHER and teachers is not None:
+        return no_teacher(name, teachers)
     there_are = f"There are {', '.join(rounds)}" if rounds else "This is the first"
-    return f"no {kind}round has this name{nearest(name, rounds) or '.'} {there_are}"
+    if teachers:
+        there_are += f", and the external teachers {', '.join(teachers)}"
+    near = nearest(name, [*rounds, *(teachers or ())])
+    return f"no {kind}round has this name{near or '.'} {there_are}"

@@ -7,9 +7,10 @@ said, and the round before stands where a round that is left out stood.
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from birdcore.config.external_teacher import EXTERNAL_TEACHER
 from birdcore.config.recipe import Recipe
 from birdcore.config.round import Round
-from birdcore.config.validation import EXTERNAL_TEACHER, check_rounds
+from birdcore.config.validation import check_rounds
 from birdcore.config.validation_errors import WrongSetting
 
 

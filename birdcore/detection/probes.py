@@ -4,6 +4,7 @@ A probe reads its teacher's embeddings, so the two together are a model that hea
 windows and says which of the probe's classes are in them.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,6 @@ from birdcore.teachers.teacher_use import ClassColumns, TeacherUse
 
 PROBE_FILES = (SPEC_FILE, WEIGHTS_FILE, TEACHER_FILE)
 """What a folder of one probe holds."""
-TEACHER = "external_teacher/"
-"""How the member begins that is the teacher itself."""
 
 
 def probe_teacher(
@@ -33,11 +32,27 @@ def probe_teacher(
         description: The path of a TOML that describes the teacher, where its file is the user's.
 
     Raises:
-        ValueError: The teacher is not there, its files are others, or a probe's are damaged.
+        ValueError: The teacher is not there, its files are others, or a probe's are damaged; or
+            probes read the embeddings of several.
     """
-    folders = [folder / name for names in spec.probes.values() for name in names]
-    use = TeacherUse.read(folders[0])
+    use, *others = [
+        TeacherUse.read(folder / name) for names in spec.probes.values() for name in names
+    ]
+    if other := next((one for one in others if one.model != use.model), None):
+        raise ValueError(
+            f"the probes in {folder} read the embeddings of {use.teacher} and of {other.teacher}, "
+            "and recordings are heard with one teacher: name probes of one as ensemble.members, "
+            "and run the recipe again"
+        )
     teacher = use.open(description)
+    silent = [name for name in spec.left_out if name not in spec.probes]
+    if silent := [name for name in silent if not name.startswith(f"{spec.teacher}/")]:
+        warnings.warn(
+            f"{', '.join(silent)}: a member of the run's ensemble that does not predict here, "
+            f"where recordings are heard with {teacher.name} alone, so predictions differ from the "
+            "run's own",
+            stacklevel=3,
+        )
     members = {
         name: [load_probe(folder / one) for one in names] for name, names in spec.probes.items()
     }
@@ -57,7 +72,7 @@ def _inferred(
     spec: EnsembleSpec,
 ) -> Infer:
     weights, known = spec.as_probabilities(), torch.from_numpy(columns.known)
-    itself = next((name for name in spec.weights if name.startswith(TEACHER)), None)
+    itself = next((name for name in spec.weights if name.startswith(f"{spec.teacher}/")), None)
 
     def infer(waves: Floats) -> tuple[Floats, Floats]:
         of_all, embeddings = teacher(waves)

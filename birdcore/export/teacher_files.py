@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from birdcore.detection.probes import PROBE_FILES, TEACHER
+from birdcore.detection.probes import PROBE_FILES
 from birdcore.export.bundle_config import BundledTeacher
 from birdcore.export.kit import predict as kit
 from birdcore.export.licences import reason_to_refuse
@@ -126,7 +126,7 @@ def write_heads(
         intercept=file.intercept,
         limit=file.limit,
         columns=ClassColumns(heads.use, teacher).columns,
-        member=next((name for name in spec.weights if name.startswith(TEACHER)), None),
+        member=next((name for name in spec.weights if name.startswith(f"{spec.teacher}/")), None),
     )
     differences = _differences(heads, described, bundle)
     return described.model_copy(

@@ -28,6 +28,7 @@ from birdcore.audio.blocks import Block, Blocks, cache_blocks
 from birdcore.audio.decode import decode
 from birdcore.audio.resample import resample_recording
 from birdcore.config import Predict
+from birdcore.config.external_teacher import EXTERNAL_TEACHER
 from birdcore.features.codes_file import FiledRecording, file_codes
 from birdcore.features.front_end import encode_recording, length_and_peak
 from birdcore.features.recordings import Recordings
@@ -73,6 +74,8 @@ class EnsembleSpec(EnsembleWeights):
     Attributes:
         members: The folders of each member's models, below the file's own folder.
         probes: Those of members that are probes, which predict with their teacher alone.
+        teacher: What the recipe calls that teacher; the member that begins so is the teacher
+            itself.
         windows: The teacher's, where there are probes.
         predict: Windows, output and smoothing: the recipe's [predict].
         after_prediction: What is done with the blend; None where nothing is.
@@ -84,6 +87,9 @@ class EnsembleSpec(EnsembleWeights):
     members: dict[str, tuple[str, ...]]
     probes: dict[str, tuple[str, ...]] = Field(
         default_factory=dict, exclude_if=lambda value: not value
+    )
+    teacher: str = Field(
+        default=EXTERNAL_TEACHER, exclude_if=lambda value: value == EXTERNAL_TEACHER
     )
     windows: TeacherWindows | None = Field(default=None, exclude_if=lambda value: value is None)
     predict: Predict = Predict()

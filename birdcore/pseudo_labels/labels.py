@@ -88,8 +88,9 @@ def write_labels(
 ) -> None:
     """Write `labels.parquet`; `models` are the names of the teacher's artifacts."""
     metadata: dict[str, Any] = {"teacher": models, "power": power, "classes": teacher.classes}
-    if teacher.external is not None:
-        metadata["outside"] = asdict(teacher.external.outputs.info.credit)
+    credits = [asdict(one.outputs.info.credit) for one in teacher.external]
+    if credits:
+        metadata["outside"] = credits[0] if len(credits) == 1 else credits
     table = pa.Table.from_pandas(labels, SCHEMA, preserve_index=False)
     pq.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(metadata)}), path)
 
@@ -105,7 +106,8 @@ def read_teacher_said(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     return table.to_pandas(), tuple(metadata["classes"])
 
 
-def read_credit(path: Path) -> Credit | None:
-    """The credit of the external teacher that took part in a file of labels, if any did."""
+def read_credits(path: Path) -> list[Credit]:
+    """The credits of the external teachers that took part in a file of labels."""
     metadata = json.loads(pq.read_schema(path).metadata[METADATA_KEY.encode()])
-    return Credit(**metadata["outside"]) if "outside" in metadata else None
+    said = metadata.get("outside", [])
+    return [Credit(**one) for one in (said if isinstance(said, list) else [said])]

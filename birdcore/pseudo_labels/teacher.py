@@ -1,4 +1,4 @@
-"""Teachers: the models of a round, an external teacher, or both, which label recordings."""
+"""Teachers: the models of a round, external teachers, or both, which label recordings."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ class Teacher:
     Attributes:
         classes: K labels, in the order of the probabilities.
         predictors: the models that label each recording, by its name; there may be none.
-        external: an external teacher's outputs for all of the recordings, if there is one.
+        external: the outputs of external teachers for all of the recordings; there may be none.
     """
 
     classes: tuple[str, ...]
     predictors: Mapping[str, Sequence[Predictor]]
-    external: TeacherPredictions | None = None
+    external: tuple[TeacherPredictions, ...] = ()
 
 
 def out_of_fold(
@@ -69,28 +69,52 @@ def teacher_segments(
     """A teacher's probabilities for segments of recordings.
 
     A segment's probability is the mean over its frames and over all models (6th place 2025:
-    clipwise values were too small), weighted with the external teacher's. Recordings that the same
-    models label are predicted together, so they come in any order.
+    clipwise values were too small). For species that external teachers know it is weighted with
+    theirs. Recordings that the same models label are predicted together, so they come in any order.
 
     Args:
         teacher: what labels.
         recordings: mels.
         starts: for each recording those of its segments (S,), in seconds.
-        config: segment length, window hop, output, and the external teacher's weight.
+        config: segment length, window hop, output, and the weights of the external teachers.
 
     Yields:
         Row of the recording, probabilities (S, K), and which classes (K,) the teacher knows.
     """
+    if not teacher.external:
+        everything = np.ones(len(teacher.classes), bool)
+        for row, probabilities in _by_models(teacher, recordings, starts, config):
+            yield row, probabilities, everything
+        return
+    shares = external_shares(teacher.external, config.external_weights)
+    own_share = max(0.0, 1 - sum(config.external_weights))
+    of_external = np.asarray(shares.any(axis=0), bool)
     for row, probabilities in _by_models(teacher, recordings, starts, config):
-        known = np.ones(len(teacher.classes), bool)
-        if teacher.external is not None:
-            own = teacher.external.columns >= 0
-            weight = config.external_weight
-            external = teacher_probabilities(teacher.external, row, starts[row], config.segment_s)
-            probabilities[:, own] *= 1 - weight
-            probabilities[:, own] += weight * external[:, own]
-            known = own | bool(teacher.predictors[recordings.names[row]])
-        yield row, probabilities, known
+        probabilities[:, of_external] *= own_share
+        for one, share in zip(teacher.external, shares, strict=True):
+            said = teacher_probabilities(one, row, starts[row], config.segment_s)
+            probabilities += share * said
+        known = of_external | bool(teacher.predictors[recordings.names[row]])
+        # Shares may sum to a little more than 1 in float32.
+        yield row, np.minimum(probabilities, 1), known
+
+
+def external_shares(
+    teachers: Sequence[TeacherPredictions], weights: Sequence[float]
+) -> NDArray[np.float32]:
+    """The weight (E, K) of each of E external teachers in the labels of each class.
+
+    Those that know a class have the sum of all weights between them, in the proportions of their
+    own; where none knows it, all have 0.
+
+    Args:
+        teachers: one or more, each of which knows some classes.
+        weights: of each, above 0.
+    """
+    own = np.array(weights)[:, None] * np.stack([one.columns >= 0 for one in teachers])
+    of_class = own.sum(axis=0)
+    scale = sum(weights) / np.where(of_class > 0, of_class, 1)
+    return np.asarray(own * scale, np.float32)
 
 
 def _by_models(

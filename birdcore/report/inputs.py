@@ -1,11 +1,12 @@
 """What the report reads: the artifacts of a run by their roles, and its settings, typed."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from birdcore.config import Round
+from birdcore.config.external_teacher import EXTERNAL_TEACHER
 from birdcore.features.front_end import FrontEnd, from_settings
 from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.provenance import StageInfo
@@ -14,7 +15,8 @@ from birdcore.store.store import Store
 
 @dataclass(frozen=True)
 class ReportSettings:
-    """The settings that the page uses; `tables` holds all of them by table, to be printed."""
+    """The settings that the page uses; `tables` holds all of them by table, to be printed, and
+    `teachers` those of the external teachers by their names."""
 
     seed: int
     mel: FrontEnd
@@ -23,11 +25,15 @@ class ReportSettings:
     truth: str
     segment_s: int
     tables: Mapping[str, Any]
+    teachers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, config: Mapping[str, Any]) -> "ReportSettings":
         """From the config of a step of the stage `report`, as its `settings_of` writes it."""
         mel = {name: value for name, value in config["mel"].items() if name != "dtype"}
+        teachers = config.get(EXTERNAL_TEACHER, {})
+        if isinstance(teachers.get("teacher"), str):  # the table of the only one
+            teachers = {EXTERNAL_TEACHER: teachers}
         return cls(
             seed=config["seed"],
             mel=from_settings(mel),
@@ -36,6 +42,7 @@ class ReportSettings:
             truth=config["score"]["truth"],
             segment_s=config["predict"]["segment_s"],
             tables={name: part for name, part in config.items() if name not in ("seed", "round")},
+            teachers=teachers,
         )
 
 

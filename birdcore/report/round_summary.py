@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from birdcore.config import Round
+from birdcore.config.external_teacher import EXTERNAL_TEACHER
 from birdcore.config.probe import PROBE
-from birdcore.config.validation import EXTERNAL_TEACHER
 from birdcore.sources.source import SOURCES
 from birdcore.store.artifact import Artifact
 from birdcore.training.records import read_history
@@ -66,21 +66,25 @@ def _description(settings: Round) -> str:
     """What a round is trained on and by which teacher, as a sentence without its subject."""
     source = SOURCES[settings.data].title
     if settings.objective == "embeddings":
-        text = f"trained on the external teacher's embeddings of {source}"
+        text = f"trained on {_called(settings.embeddings_of)}'s embeddings of {source}"
     elif settings.objective == "probe":
-        text = f"a head on the external teacher's embeddings, trained on the labels of {source}"
+        teacher = _called(settings.embeddings_of)
+        text = f"a head on {teacher}'s embeddings, trained on the labels of {source}"
         text += " and the teacher's own of soundscapes" if settings.probe.soundscapes else ""
     elif settings.teacher is None:
         text = f"trained on the labels of {source}"
     else:
-        teacher = (
-            "the external teacher" if settings.teacher == EXTERNAL_TEACHER else settings.teacher
-        )
+        teacher = _called(settings.teacher)
         labelled = (
             "clips and soundscapes" if settings.label.source == "both" else settings.label.source
         )
         text = f"trained on the labels of {source} and pseudo-labels by {teacher} of {labelled}"
     return f"{text}; initialised from {settings.init_from}" if settings.init_from else text
+
+
+def _called(teacher: str | None) -> str:
+    """A round or external teacher by its name; the only external teacher need not have one."""
+    return "the external teacher" if teacher in (None, EXTERNAL_TEACHER) else str(teacher)
 
 
 def links(rounds: Sequence[Round]) -> list[tuple[int, int, str]]:

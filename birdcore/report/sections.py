@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from birdcore.config.external_teacher import EXTERNAL_TEACHER
 from birdcore.config.round import LABEL_DEFAULTS
-from birdcore.config.validation import ENSEMBLE, EXTERNAL_TEACHER
+from birdcore.config.teaching import ENSEMBLE
 from birdcore.inference.held_out import read_held_out
 from birdcore.inference.weights import EnsembleWeights
 from birdcore.report import charts, run_metadata
@@ -55,7 +56,7 @@ def rounds_section(inputs: ReportInputs) -> dict[str, Any]:
         "ticks": charts.ticks(axis),
         "curves": [charts.sparkline(one.losses) for one in rounds],
         "weights": _weights(inputs),
-        "with_external_teacher": EXTERNAL_TEACHER in inputs.settings.members,
+        "external_members": [n for n in inputs.settings.members if n not in inputs.models],
         "models": sum(map(len, inputs.models.values())),
     }
 
@@ -97,8 +98,18 @@ def species_section(inputs: ReportInputs, evaluation: Evaluation | None) -> dict
         "species_named": {one.label: one for one in species},
         "macro_auc": macro_auc,
         "scored": scored,
-        "mapped": inputs.settings.tables.get("external_teacher", {}).get("mapped", {}),
+        "mapped": _mapped(inputs.settings.teachers),
     }
+
+
+def _mapped(teachers: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Mapping[str, str]]]:
+    """For each external teacher that hears species otherwise than by their names: what it is called
+    on the page, and its classes by species."""
+    return [
+        (f"the external teacher {'' if name == EXTERNAL_TEACHER else name}".strip(), t["mapped"])
+        for name, t in teachers.items()
+        if "mapped" in t
+    ]
 
 
 def quality_section(evaluation: Evaluation | None) -> dict[str, Any]:

@@ -13,10 +13,11 @@ recipe says of the classes of a taxon goes before what is fitted.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from birdcore.config import Ensemble, defaults_of
+from birdcore.config.external_teacher import EXTERNAL_TEACHER
 from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.files import write_text
 from birdcore.store.store import Job
@@ -30,15 +31,39 @@ OUTPUTS, CATALOG = "[heard]", "[catalog]"
 
 
 class Settings(Ensemble):
-    """What the stage reads: how to weigh, and the external teacher that is a member, if any."""
+    """What the stage reads: how to weigh, and the external teachers that are members, if any.
 
-    teacher: str | None = None
+    Attributes:
+        teacher: The model that the recipe's only teacher is, or models by the teachers' names.
+    """
+
+    teacher: str | dict[str, str] | None = None
+
+    @property
+    def teachers(self) -> dict[str, str]:
+        """The models of the external teachers, by the teachers' names in the recipe."""
+        if isinstance(self.teacher, str):
+            return {EXTERNAL_TEACHER: self.teacher}
+        return self.teacher or {}
+
+
+@dataclass(frozen=True)
+class ExternalMembers:
+    """External teachers that are members.
+
+    Attributes:
+        models: The model that each is, by its name in the recipe.
+        outputs: Its outputs for the recordings, likewise.
+    """
+
+    models: Mapping[str, str]
+    outputs: Mapping[str, tuple[Ref, ...]]
 
 
 def step(
     settings: Ensemble,
     members: Mapping[str, tuple[Ref, ...]],
-    external: tuple[str, tuple[Ref, ...], Ref] | None = None,
+    external: ExternalMembers | None = None,
     catalog: Ref | None = None,
 ) -> Step:
     """Weights of the members.
@@ -46,16 +71,18 @@ def step(
     Args:
         settings: The recipe's [ensemble].
         members: The models of each round.
-        external: The name of an external teacher that is a member too, its outputs for the
-            recordings, and the catalogue.
-        catalog: The catalogue, which knows the taxa that have weights of their own.
+        external: External teachers that are members too.
+        catalog: The catalogue, which maps their species to classes, and knows the taxa that have
+            weights of their own.
     """
     config = settings.model_dump(include={"weights", "blend", "held_out"})
     if settings.blend == "power":
         config["power"] = settings.power
     inputs = dict(members)
     if external is not None:
-        config["teacher"], inputs[OUTPUTS], catalog = external
+        models = dict(external.models)
+        config["teacher"] = models.get(EXTERNAL_TEACHER, models)
+        inputs |= {_outputs(name): refs for name, refs in external.outputs.items()}
     if settings.taxon_weights:
         config["taxon_weights"] = settings.taxon_weights
     if catalog is not None and (external is not None or settings.taxon_weights):
@@ -78,18 +105,18 @@ def run(job: Job) -> Metrics:
     rounds = {
         name: [model.folder for model in job.inputs(name)]
         for name in job.step.inputs
-        if name not in (OUTPUTS, CATALOG)
+        if not name.startswith("[")
     }
     tables, classes = read_members(rounds)
     everything = sorted(set.intersection(*(set(table.index) for table in tables.values())))
-    if settings.teacher is not None:  # its outputs are of clips
+    if settings.teachers:  # whose outputs are of clips
         everything = [name for name in everything if SPAN not in name]
     common, note = held_out_names(everything, settings.held_out)
     truth = np.zeros((0, len(classes)), bool)
     if common:
         truth = stacked(next(iter(tables.values())).loc[common, "targets"], np.float32) >= 1
-    if settings.teacher is not None:
-        tables[f"external_teacher/{settings.teacher}"] = _teacher(job, common)
+    for name, model in settings.teachers.items():
+        tables[f"{name}/{model}"] = _teacher(job, name, common)
     members = {
         name: stacked(table.loc[common, "probabilities"], np.float32)
         if common
@@ -122,8 +149,13 @@ def run(job: Job) -> Metrics:
     }
 
 
-def _teacher(job: Job, recordings: list[str]) -> "pd.DataFrame":
-    """Predictions of the external teacher, which needs no fold: it was trained on other data."""
+def _outputs(name: str) -> str:
+    """The input that an external teacher's outputs are."""
+    return OUTPUTS if name == EXTERNAL_TEACHER else f"[heard {name}]"
+
+
+def _teacher(job: Job, name: str, recordings: list[str]) -> "pd.DataFrame":
+    """Predictions of an external teacher, which needs no fold: it was trained on other data."""
     import pandas as pd
 
     from birdcore.inference.teacher_predictions import (
@@ -133,7 +165,7 @@ def _teacher(job: Job, recordings: list[str]) -> "pd.DataFrame":
 
     if not recordings:
         return pd.DataFrame()
-    outputs = [artifact / "heard.parquet" for artifact in job.inputs(OUTPUTS)]
+    outputs = [artifact / "heard.parquet" for artifact in job.inputs(_outputs(name))]
     species = job.input(CATALOG) / "species.parquet"
     predictions = recording_probabilities(read_teacher_predictions(outputs, species, recordings))
     return pd.DataFrame({"probabilities": list(predictions)}, recordings)

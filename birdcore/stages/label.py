@@ -3,6 +3,7 @@
 Publishes `labels.parquet` (see `birdcore.pseudo_labels.labels`).
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from birdcore.config import Round, defaults_of
@@ -11,8 +12,6 @@ from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.store import Job
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from birdcore.features.recordings import StoredRecordings
     from birdcore.inference.predict import Predictor
     from birdcore.pseudo_labels.teacher import Teacher
@@ -31,7 +30,8 @@ def step(
     *,
     fold: int | None = None,
     folds: Ref | None = None,
-    external: tuple[Ref, Ref] | None = None,
+    external: Sequence[tuple[Ref, float]] = (),
+    catalog: Ref | None = None,
     exports: tuple[Ref, ...] = (),
     probes: tuple[Ref, ...] = (),
 ) -> Step:
@@ -46,10 +46,10 @@ def step(
         fold: for the name, where each fold has teachers of its own.
         folds: folds of the recordings, where each is labelled by the models that were not trained
             on it.
-        external: an external teacher's outputs for the shard, and the catalogue, which maps species
-            to classes.
+        external: external teachers' outputs for the shard, each with its weight.
+        catalog: the catalogue, which maps their species to classes.
         exports: the models' exports, which label on a CPU; if none, the models do.
-        probes: of the external teacher, which label in its place.
+        probes: of the only external teacher, which label in its place.
     """
     label = round_config.label
     config = label.model_dump(include=set(LabelSettings.model_fields))
@@ -67,9 +67,10 @@ def step(
         inputs["probes"] = probes
     if folds is not None:
         inputs["folds"] = (folds,)
-    if external is not None:
-        inputs["heard"], inputs["catalog"] = ((ref,) for ref in external)
-        config["external_weight"] = label.external_weight if teacher else 1.0
+    if external and catalog is not None:
+        inputs["heard"], inputs["catalog"] = tuple(ref for ref, _ in external), (catalog,)
+        weights = tuple(weight for _, weight in external)
+        config["external_weight"] = weights[0] if len(weights) == 1 else weights
     return Step("label", VERSION, name, config, inputs, defaults=defaults_of(label))
 
 
@@ -118,8 +119,10 @@ def _read_teacher(job: Job, recordings: "StoredRecordings") -> "Teacher":
     if not job.step.inputs.get("heard"):
         return Teacher(predictors[0].model_spec.classes, by_recording)
     catalog = job.input("catalog")
-    outputs = [artifact / "heard.parquet" for artifact in job.inputs("heard")]
     species = catalog / "species.parquet"
     probes = [probe.folder for probe in job.inputs("probes")]
-    external = read_probe_predictions(probes, outputs, species, recordings.names)
+    external = tuple(
+        read_probe_predictions(probes, [artifact / "heard.parquet"], species, recordings.names)
+        for artifact in job.inputs("heard")
+    )
     return Teacher(read_labels(catalog), by_recording, external)

@@ -43,13 +43,16 @@ def step(
 
 
 def external_teacher_step(
-    teacher: str, shard: int, outputs: Ref, mel: Ref, catalog: Ref, settings: Predict
+    name: str, model: str, shard: int, outputs: Ref, mel: Ref, catalog: Ref, settings: Predict
 ) -> Step:
-    """Predictions of one shard by an external teacher, from its outputs for this shard."""
-    config = {"segment_s": settings.segment_s, "teacher": teacher}
+    """Predictions of one shard by an external teacher, from its outputs for this shard.
+
+    Its name is the recipe's, for people; the model is the member that the rows are of.
+    """
+    config = {"segment_s": settings.segment_s, "teacher": model}
     inputs = {"heard": (outputs,), "mel": (mel,), "catalog": (catalog,)}
-    name = f"predict external_teacher {shard:04d}"
-    return Step("predict", VERSION, name, config, inputs, defaults=defaults_of(settings))
+    called = f"predict {name} {shard:04d}"
+    return Step("predict", VERSION, called, config, inputs, defaults=defaults_of(settings))
 
 
 def probe_step(

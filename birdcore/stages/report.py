@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from birdcore.config import Recipe, defaults_of
+from birdcore.config.external_teacher import EXTERNAL_TEACHER, ExternalTeacher
 from birdcore.features.front_end import default_settings, to_settings
 from birdcore.sources.source import Source
 from birdcore.stages.table import STAGES
 from birdcore.store.artifact import Artifact, Metrics, Ref, Step
 from birdcore.store.files import write_text
 from birdcore.store.store import Job
-from birdcore.teachers.class_mapping import BY_NAME, Mappings, described
+from birdcore.teachers.class_mapping import Mappings, described
 
 VERSION = 2
 ROUND = "round "
@@ -24,7 +25,8 @@ CLEAN = "clean "
 NOT_IN_RESULTS = {"site", "per_second", "search_age_h", "per_page"}
 """How an archive is queried; its answer is in the collection."""
 FILES = {"file", "labels"}
-"""Where the external teacher's are."""
+"""Where an external teacher's are."""
+NOTHING: Mapping[str, Mappings] = {}
 
 
 def step(
@@ -37,7 +39,7 @@ def step(
     weights: Ref,
     submission: Ref,
     score: Step | None,
-    mapped: Mappings = BY_NAME,
+    mapped: Mapping[str, Mappings] = NOTHING,
 ) -> Step:
     """The page of a run.
 
@@ -45,7 +47,7 @@ def step(
         catalogs: the competition's and, where a round reads it, the collection's.
         rounds: models of every round.
         score: the step that scores, where there is truth.
-        mapped: how species are found among the external teacher's classes.
+        mapped: how species are found among the classes of each external teacher.
     """
     subset = source.subset("labelled" if score is None else "test").name
     inputs: dict[str, tuple[Ref, ...]] = {"catalogs": tuple(catalogs)}
@@ -58,8 +60,9 @@ def step(
         inputs["score"] = (score.ref,)
         files |= {f.path: f.sha256 for f in source.subset("test").files} | dict(score.files)
     root, defaults, config = str(source.root), defaults_of_settings(recipe), settings_of(recipe)
-    if mapped:
-        config["external_teacher"]["mapped"] = described(mapped)
+    for name, found in mapped.items():
+        if found:
+            _table_of(config["external_teacher"], name)["mapped"] = described(found)
     return Step("report", VERSION, "report", config, inputs, files, root, defaults)
 
 
@@ -79,16 +82,34 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
     settings["ensemble"]["members"] = list(recipe.members)
     for criteria in recipe.collects:
         settings[criteria.table] = criteria.model_dump(mode="json", exclude=NOT_IN_RESULTS)
-    if recipe.external_teacher is not None:
-        teacher = recipe.external_teacher.model_dump(mode="json", exclude=FILES)
-        for place in ("teacher", "synonyms"):
-            teacher[place] = teacher[place] and Path(teacher[place]).name
-        settings["external_teacher"] = teacher
+    if recipe.external_teacher:
+        settings["external_teacher"] = _only_or_all(
+            {one.name: _settings_of_teacher(one) for one in recipe.external_teacher}
+        )
     for one in settings["round"]:
         if one["weights"] is not None:
             one["weights"] = Path(one["weights"]).name
     settings["round"] = {one.pop("name"): one for one in settings["round"]}
     return settings
+
+
+def _settings_of_teacher(table: ExternalTeacher) -> dict[str, Any]:
+    settings = table.model_dump(mode="json", exclude={"name", *FILES})
+    for place in ("teacher", "synonyms"):
+        settings[place] = settings[place] and Path(settings[place]).name
+    return settings
+
+
+def _only_or_all(tables: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The table of the only external teacher, if it has no name of its own, or those of all by
+    name."""
+    return tables.get(EXTERNAL_TEACHER, tables)
+
+
+def _table_of(tables: dict[str, Any], name: str) -> dict[str, Any]:
+    """The table of one external teacher in what `_only_or_all` gives."""
+    table: dict[str, Any] = tables if name == EXTERNAL_TEACHER else tables[name]
+    return table
 
 
 def defaults_of_settings(recipe: Recipe) -> dict[str, Any]:
@@ -99,11 +120,16 @@ def defaults_of_settings(recipe: Recipe) -> dict[str, Any]:
     defaults["round"] = {one.name: defaults_of(one) for one in recipe.round}
     for criteria in recipe.archives:
         defaults[criteria.table] = defaults_of(criteria)
-    if recipe.external_teacher is not None:
-        teacher = defaults_of(recipe.external_teacher)
-        defaults["external_teacher"] = {
-            key: value for key, value in teacher.items() if key not in {"teacher", *FILES}
+    defaults["external_teacher"] = _only_or_all(
+        {
+            one.name: {
+                key: value
+                for key, value in defaults_of(one).items()
+                if key not in {"name", "teacher", *FILES}
+            }
+            for one in recipe.external_teacher
         }
+    )
     return defaults
 
 

@@ -163,7 +163,7 @@ def _write(
 ) -> None:
     from birdcore.models.input import save_input
     from birdcore.models.sed import save_model
-    from birdcore.pseudo_labels.labels import read_credit
+    from birdcore.pseudo_labels.labels import read_credits
     from birdcore.teachers.outputs import read_teacher_info
     from birdcore.training.checkpoint import drop_checkpoints
     from birdcore.training.records import FILE, attribution, write_attribution, write_history
@@ -174,7 +174,8 @@ def _write(
     write_history(job.folder, training.history)
     outputs = [*files.clip_outputs, *files.soundscape_outputs]
     credits = [read_teacher_info(path).credit for path in outputs]
-    credits += filter(None, map(read_credit, [*files.segment_labels, *files.clip_labels]))
+    labels = [*files.segment_labels, *files.clip_labels]
+    credits += [credit for path in labels for credit in read_credits(path)]
     rows = attribution(
         files.recordings,
         data.trained_recordings,

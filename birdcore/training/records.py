@@ -58,7 +58,10 @@ def attribution(
 
 def merged(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
     rows = pd.concat([table.reset_index(drop=True) for table in tables], ignore_index=True)
-    rows = rows.drop_duplicates("recording").sort_values("recording", ignore_index=True)
+    # Two external teachers may have one name, and terms of their own.
+    is_teacher = rows["recording"].str.startswith(EXTERNAL)
+    same = rows["recording"].where(~is_teacher, rows["recording"] + "\n" + rows["license"])
+    rows = rows[~same.duplicated()].sort_values("recording", kind="stable", ignore_index=True)
     return rows[list(COLUMNS)]
 
 

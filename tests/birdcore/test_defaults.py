@@ -83,7 +83,7 @@ def recipe_of(
     first = one(**SAID)
     second = one(**SAID | {"name": "two", "teacher": "one"})
     wishes = xeno_canto(species=("Turdus merula",))
-    return recipe(round=(first, second), xeno_canto=wishes, external_teacher=heard())
+    return recipe(round=(first, second), xeno_canto=wishes, external_teacher=(heard(),))
 
 
 def steps(recipe: Any, source: Source) -> Iterator[Step]:
@@ -96,7 +96,8 @@ def steps(recipe: Any, source: Source) -> Iterator[Step]:
         shard = Shard(kind, 0, (file,), LAYOUTS[0].folders[kind])
         yield clean.step(shard, recipe.clean, {}, root)
         yield mel.step(shard, REF, recipe.mel, recipe.clean, root)
-    yield outside.step(shard, REF, TEACHER, recipe.external_teacher.hop_s, (), recipe.clean, root)
+    heard = recipe.external_teacher[0]
+    yield outside.step(shard, REF, TEACHER, heard.hop_s, (), recipe.clean, root)
     yield embedding_index.step([(REF, REF)])
     yield fingerprint.step(shard, root)
     yield leaks.step(shard, REF, (REF,), [file], [])
@@ -110,10 +111,12 @@ def steps(recipe: Any, source: Source) -> Iterator[Step]:
     yield probe.step(one, 0, recipe.seed, {"catalog": (REF,), "heard_annotated": (REF,)})
     yield export.step("one", REF, (REF,), recipe.export)
     yield label.step(one, "soundscapes", 0, (REF,), REF)
-    yield label.step(one, "clips", 0, (REF,), REF, external=(REF, REF))
+    yield label.step(one, "clips", 0, (REF,), REF, external=[(REF, 0.0)], catalog=REF)
     yield ensemble.step(recipe.ensemble, {"one": (REF,)})
     yield predict.step("one", 0, (REF,), REF, recipe.predict)
-    yield predict.external_teacher_step("birdnet", 0, REF, REF, REF, recipe.predict)
+    yield predict.external_teacher_step(
+        "external_teacher", "birdnet", 0, REF, REF, REF, recipe.predict
+    )
     yield submission.step(recipe.predict, source, REF, REF, {"one": (REF,)})
     scored = score.step(recipe.score, source, REF)
     assert scored is not None
@@ -215,7 +218,7 @@ def test_a_new_setting_that_is_off_keeps_all_keys(
         Recipe,
         round=(tuple[one, ...], ...),
         xeno_canto=(wishes | None, None),
-        external_teacher=(heard | None, None),
+        external_teacher=(tuple[heard, ...], ()),
     )
     monkeypatch.setattr(features, "MelSpec", widened(features.MelSpec))
     after = list(steps(recipe_of(wide, one, wishes, heard), source))

@@ -18,10 +18,10 @@ from birdcore.stages.table import load_run
 from birdcore.store.artifact import Artifact
 from birdcore.store.store import Store
 from birdcore.teachers import TEACHERS
-from birdcore.teachers.external_teacher import Credit, ExternalTeacher, Floats, Infer
 from birdcore.teachers.outputs import read_outputs
 from birdcore.training.records import EXTERNAL, FILE
 from flows.dag import Dag, build_dag
+from tests.support.fake_teacher import fake_teacher
 from tests.support.teacher_files import write_teacher
 
 EMBED = """
@@ -48,17 +48,6 @@ crop_s = 2.0
 LAST_LABEL = "label for third soundscapes 0000 fold 0"
 
 
-def open_fake(threads: int) -> Infer:
-    """A third of the power is the probability of every species, and embeddings are spectra."""
-
-    def hear(waves: Floats) -> tuple[Floats, Floats]:
-        spectra = np.abs(np.fft.rfft(waves, axis=1))[:, 1:161].reshape(len(waves), 8, 20).sum(2)
-        loud = np.clip((waves**2).mean(axis=1, keepdims=True) * 9, 0, 1)
-        return np.repeat(loud, 2, axis=1), (spectra / 9).astype(np.float32)
-
-    return hear
-
-
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """One for all tests: what their recipes have in common is made once."""
@@ -75,9 +64,7 @@ def taught(
 ) -> Callable[..., Dag]:
     """The DAG of a recipe whose outside teacher knows two species."""
     known = tuple(pd.read_csv(tiny_data / "taxonomy.csv")["scientific_name"][:2])
-    credit = Credit("Fake", "nobody", "CC BY-NC 4.0", "https://example.org", "none")
-    fake = ExternalTeacher("birdnet", 8_000, 2.0, known, 8, {}, credit, open_fake)
-    monkeypatch.setitem(TEACHERS, "birdnet", lambda: fake)
+    monkeypatch.setitem(TEACHERS, "birdnet", lambda: fake_teacher(known))
     recipe = tmp_path / "outside.toml"
     text = tiny_recipe.read_text().replace(
         "[[round]]", f"[external_teacher]\n{EMBED}\n[[round]]", 1

@@ -15,11 +15,11 @@ from birdcore.stages.table import load_run
 from birdcore.store.artifact import Artifact
 from birdcore.store.store import Store
 from birdcore.teachers import TEACHERS
-from birdcore.teachers.external_teacher import Credit, ExternalTeacher, Floats, Infer
 from birdcore.training.probe import SHARES
 from birdcore.training.records import EXTERNAL, FILE
 from flows.dag import Dag, build_dag
 from flows.model_files import model_files
+from tests.support.fake_teacher import fake_teacher
 
 PROBE = """
 [external_teacher]
@@ -42,17 +42,6 @@ crop_s = 2.0
 """
 
 
-def open_fake(threads: int) -> Infer:
-    """Embeddings are spectra; the first species is where it is loud."""
-
-    def hear(waves: Floats) -> tuple[Floats, Floats]:
-        spectra = np.abs(np.fft.rfft(waves, axis=1))[:, 1:161].reshape(len(waves), 8, 20).sum(2)
-        loud = np.clip((waves**2).mean(axis=1, keepdims=True) * 9, 0, 1)
-        return loud.astype(np.float32), (spectra / 9).astype(np.float32)
-
-    return hear
-
-
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return Store(tmp_path_factory.mktemp("probe") / "store")
@@ -62,9 +51,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def teacher(tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that knows one species, in BirdNET's place."""
     known = tuple(pd.read_csv(tiny_data / "taxonomy.csv")["scientific_name"][:1])
-    credit = Credit("Fake", "nobody", "CC BY-NC 4.0", "https://example.org", "none")
-    fake = ExternalTeacher("birdnet", 8_000, 2.0, known, 8, {}, credit, open_fake)
-    monkeypatch.setitem(TEACHERS, "birdnet", lambda: fake)
+    monkeypatch.setitem(TEACHERS, "birdnet", lambda: fake_teacher(known))
 
 
 @pytest.fixture

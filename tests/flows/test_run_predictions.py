@@ -22,6 +22,7 @@ from birdcore.store.runs import recorded
 from birdcore.store.store import Store
 from birdcore.teachers.external_teacher import Credit
 from birdcore.teachers.outputs import TeacherInfo, write_outputs
+from birdcore.teachers.teacher_use import TeacherUse
 from flows.cli import main
 from flows.result_folder import write_results_to
 from flows.run_predictions import predicted
@@ -129,12 +130,16 @@ def probe(folder: Path) -> None:
         made.classifier.weight.copy_(torch.tensor([[[1.0]], [[-1.0]]]))
         made.classifier.bias.zero_()
     save_probe(folder, made)
+    TeacherUse(teacher="birdnet", model={"m": "1"}, species=CLASSES).write(folder)
 
 
 def test_probes_say_what_is_in_the_windows_that_their_teacher_has_heard(made: Made) -> None:
     made.add("catalog", "catalog", species)
     for kind in ("train_audio", "train_soundscapes", "test_soundscapes"):
-        made.add("external_teacher", f"external_teacher birdnet {kind}/0000", heard(kind))
+        of = {"teacher": "birdnet", "kind": kind}
+        name = f"external_teacher birdnet {kind}/0000"
+        made.add("external_teacher", name, heard(kind), **of, model={"m": "1"})
+        made.add("external_teacher", name, (lambda folder: None), **of, model={"m": "2"})
     made.add("probe", "probe head fold 0", probe)
     made.end()
     said = predicted(made.store, made.out)

@@ -17,8 +17,7 @@ def write(path: Path, *lines: str) -> Path:
 
 
 def read(path: Path, *settings: str) -> ExternalTeacher:
-    table = read_recipe(path, settings).external_teacher
-    assert table is not None
+    (table,) = read_recipe(path, settings).external_teacher
     return table
 
 

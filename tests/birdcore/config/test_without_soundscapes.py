@@ -100,6 +100,6 @@ def test_a_member_that_is_left_out_is_replaced_by_its_teacher() -> None:
 def test_where_every_round_needs_them_nothing_steps_aside() -> None:
     given = recipe(
         {"name": "student", "teacher": "external_teacher"},
-        external_teacher={"teacher": "birdnet"},
+        external_teacher=[{"teacher": "birdnet"}],
     )
     assert without_soundscapes(given) == (given, ())

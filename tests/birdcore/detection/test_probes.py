@@ -108,6 +108,27 @@ def test_a_teacher_of_a_file_is_described_by_its_user(
     assert asked == ["mine.toml"]
 
 
+def test_probes_of_two_teachers_are_refused(run: Path) -> None:
+    use = TeacherUse(teacher="mine", model={"file": "2"}, species=SPECIES)
+    use.write(run / FOLDER / "head/probe/fold-1")
+    with pytest.raises(ValueError, match=r"embeddings of birdnet and of mine, .*ensemble\.members"):
+        open_detector(run)
+
+
+def test_the_teacher_itself_goes_by_its_name_and_another_one_is_left_out(run: Path) -> None:
+    unnamed = open_detector(run)
+    path = run / FOLDER / ENSEMBLE_FILE
+    spec = EnsembleSpec.model_validate_json(path.read_bytes())
+    assert '"teacher"' not in path.read_text()
+    shares = {"head/probe": 0.75, "own/birdnet": 0.25, "crickets/mine": 1.0}
+    named = spec.model_copy(update={"weights": shares, "teacher": "own"})
+    path.write_text(named.model_dump_json())
+    waves = np.random.default_rng(0).normal(size=(2, 16_000)).astype(np.float32)
+    with pytest.warns(UserWarning, match="crickets/mine: a member .* heard with birdnet alone"):
+        detector = open_detector(run)
+    np.testing.assert_array_equal(detector.infer(waves)[0], unnamed.infer(waves)[0])
+
+
 def test_load_model_says_what_predicts_instead(run: Path) -> None:
     with pytest.raises(ValueError, match="birdflow detect"):
         load_model(run)
