@@ -219,6 +219,12 @@ def test_blends_are_those_of_birdflow(how: str, weights: list) -> None:
     np.testing.assert_allclose(found, blend(tables, weights, how, 2.0), atol=1e-12)
 
 
+def test_lengths_that_are_quick_to_transform() -> None:
+    smooth = sorted(2**a * 3**b * 5**c for a in range(24) for b in range(14) for c in range(10))
+    for least in (1, 2, 7, 11, 97, 4096, 4097, 962_048, 2_646_001):
+        assert kit.quick_length(least) == next(one for one in smooth if one >= least)
+
+
 def test_channels_that_cancel_leave_the_loudest(tmp_path: Path) -> None:
     one = np.random.default_rng(0).standard_normal(32_000).astype(np.float32) * 0.1
     for name, other in (("alike", one), ("wrong", -1.05 * one)):
