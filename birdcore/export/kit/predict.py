@@ -165,7 +165,7 @@ def resample(samples: Floats, source: int, target: int, response: Floats) -> Flo
 def quick_length(least: int) -> int:
     """The next number of which no prime factor is above 5: others may take ten times as long to
     transform."""
-    odd = (3**a * 5**b for a in range(20) for b in range(14))
+    odd = (int(3**a * 5**b) for a in range(20) for b in range(14))
     return min(one << max(0, (-(-least // one) - 1).bit_length()) for one in odd)
 
 
