@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from birdcore.text import first_error
+
 CALIBRATION_FILE = "calibration.json"
 """In the folder of a run's ensemble."""
 MANY_POSITIVES, FEW_POSITIVES = 100, 3
@@ -149,8 +151,7 @@ def read_calibration(folder: Path, classes: Sequence[str]) -> Calibration | None
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        reason = " ".join(str(error).split())  # pydantic writes several lines
-        raise ValueError(f"{path} is damaged, so remove it: {reason}") from error
+        raise ValueError(f"{path} is damaged, so remove it: {first_error(error)}") from error
     if calibration.classes != tuple(classes):
         raise ValueError(f"{path} is of a model with other classes: remove it")
     return calibration

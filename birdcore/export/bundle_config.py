@@ -4,17 +4,16 @@
 also what has a default. A change of meaning raises the format, which the script checks.
 """
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from birdcore.config import Predict
 from birdcore.inference.after_prediction import Operations
 from birdcore.inference.window_batches import CELL_FRAMES
+from birdcore.json_file import read_json
 from birdcore.models.normalise import Normalisation
-from birdcore.text import first_error
 
 CONFIG_FILE, ARRAYS_FILE, SCRIPT_FILE = "config.json", "front_end.npz", "predict.py"
 FORMATS = (1, 2)
@@ -24,6 +23,12 @@ these."""
 
 def _is_empty(value: object) -> bool:
     return not value
+
+
+class BundleFormat(BaseModel):
+    """Of which version a bundle is: read first, since others have other keys."""
+
+    format: int
 
 
 class BundledModel(BaseModel):
@@ -163,17 +168,9 @@ def read_config(bundle: Path) -> BundleConfig:
         ValueError: It is of another version, or damaged.
     """
     path = bundle / CONFIG_FILE
-    try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
-    found = content.get("format") if isinstance(content, dict) else None
-    if found not in FORMATS:
+    if (found := read_json(path, BundleFormat, "bundle").format) not in FORMATS:
         raise ValueError(
             f"{bundle} is a bundle of format {found}, this birdflow reads "
             f"{' and '.join(map(str, FORMATS))}: export its run again"
         )
-    try:
-        return BundleConfig.model_validate(content)
-    except ValidationError as error:
-        raise ValueError(f"{path} is damaged: {first_error(error)}") from error
+    return read_json(path, BundleConfig, "bundle")

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from birdcore.audio.blocks import Block, Blocks, cache_blocks
 from birdcore.audio.decode import decode
@@ -44,9 +44,9 @@ from birdcore.inference.predictions import Predictions
 from birdcore.inference.smooth import smooth_recording
 from birdcore.inference.weights import EnsembleWeights
 from birdcore.inference.window_batches import Recording
+from birdcore.json_file import read_json
 from birdcore.models.input import INPUT_FILE, InputSpec, pick_device
 from birdcore.models.sed import SPEC_FILE, WEIGHTS_FILE
-from birdcore.text import first_error
 
 FOLDER, ENSEMBLE_FILE = "model", "ensemble.json"
 MODEL_FILES = (SPEC_FILE, WEIGHTS_FILE, INPUT_FILE)
@@ -296,13 +296,7 @@ def read_ensemble(folder: Path) -> EnsembleSpec:
     Raises:
         ValueError: The folder holds none, or its description is damaged.
     """
-    file = folder / ENSEMBLE_FILE
-    try:
-        return EnsembleSpec.model_validate_json(file.read_bytes())
-    except OSError as error:
-        raise ValueError(f"{folder} holds no ensemble: {error.strerror}: {file}") from error
-    except ValidationError as error:
-        raise ValueError(f"{file} describes no ensemble: {first_error(error)}") from error
+    return read_json(folder / ENSEMBLE_FILE, EnsembleSpec, "ensemble")
 
 
 def _load_ensemble(folder: Path, engine: str, threads: int) -> TrainedModel:

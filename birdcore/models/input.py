@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from birdcore.features.front_end import AnyFrontEnd
 from birdcore.features.scale import AnyScale
+from birdcore.json_file import read_json
 from birdcore.models.normalise import Normalisation, normalise, over_floor, to_db
-from birdcore.text import first_error
 
 INPUT_FILE = "input.json"
 
@@ -91,13 +91,7 @@ def load_input(folder: Path) -> InputSpec:
     Raises:
         ValueError: It is not there, or it is damaged, or of a front end that is not known.
     """
-    path = folder / INPUT_FILE
-    try:
-        return InputSpec.model_validate_json(path.read_bytes())
-    except FileNotFoundError as error:
-        raise ValueError(f"{folder} holds no model: there is no {INPUT_FILE} in it") from error
-    except ValidationError as error:
-        raise ValueError(f"{path} describes no input: {first_error(error)}") from error
+    return read_json(folder / INPUT_FILE, InputSpec, "input")
 
 
 def computes_bf16(device: torch.device) -> bool:

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import log_softmax, relu
 
 from birdcore.config.probe import Pool
+from birdcore.json_file import read_json
 from birdcore.models.head_output import SedOutput, classifier, initialise, weighted_mean
-from birdcore.text import first_error
 
 SPEC_FILE = "probe.json"
 WEIGHTS_FILE = "probe.safetensors"
@@ -134,13 +134,7 @@ def save_probe(folder: Path, probe: Probe) -> None:
 
 def load_probe_spec(folder: Path) -> ProbeSpec:
     """Raises ValueError where the folder holds no probe."""
-    file = folder / SPEC_FILE
-    try:
-        return ProbeSpec.model_validate_json(file.read_bytes())
-    except OSError as error:
-        raise ValueError(f"{file} can't be read: {error.strerror}") from error
-    except ValidationError as error:
-        raise ValueError(f"{file} describes no probe: {first_error(error)}") from error
+    return read_json(folder / SPEC_FILE, ProbeSpec, "probe")
 
 
 def load_probe(folder: Path) -> Probe:

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from birdcore.config.training import HeadName, TrainSettings
+from birdcore.json_file import read_json
 from birdcore.models.backbone import build_backbone, built_frames
 from birdcore.models.head import HEADS, ClipPooling, HeadSettings, SedOutput
-from birdcore.text import first_error
 
 SPEC_FILE = "model.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -191,14 +191,7 @@ def save_model(folder: Path, model: SedModel, spec: ModelSpec) -> None:
 
 def load_spec(folder: Path) -> ModelSpec:
     """The spec in a model's folder; raises ValueError where there is none, or it is damaged."""
-    try:
-        return ModelSpec.model_validate_json((folder / SPEC_FILE).read_bytes())
-    except FileNotFoundError as error:
-        raise ValueError(f"{folder} holds no model: there is no {SPEC_FILE} in it") from error
-    except ValidationError as error:
-        raise ValueError(
-            f"{folder / SPEC_FILE} describes no model: {first_error(error)}"
-        ) from error
+    return read_json(folder / SPEC_FILE, ModelSpec, "model")
 
 
 def load_model(folder: Path) -> tuple[SedModel, ModelSpec]:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from birdcore.json_file import read_json
 from birdcore.store.files import write_text
 from birdcore.teachers import TEACHERS, ExternalTeacher, teacher_named
 from birdcore.teachers.class_mapping import Mapped, SpeciesColumns
 from birdcore.teachers.external_teacher import Floats
-from birdcore.text import first_error
 
 FILE = "teacher.json"
 
@@ -39,13 +39,7 @@ class TeacherUse(BaseModel):
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Raises ValueError where the file is not there or damaged."""
-        file = folder / FILE
-        try:
-            return cls.model_validate_json(file.read_bytes())
-        except OSError as error:
-            raise ValueError(f"{file} can't be read: {error.strerror}") from error
-        except ValidationError as error:
-            raise ValueError(f"{file} names no teacher: {first_error(error)}") from error
+        return read_json(folder / FILE, cls, "teacher")
 
     def write(self, folder: Path) -> None:
         write_text(folder / FILE, self.model_dump_json(indent=1) + "\n")
