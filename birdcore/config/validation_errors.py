@@ -126,7 +126,8 @@ def _mistake(key: Key, name: Key, error: Mapping[str, Any], schema: Schema, tree
     given = f"{dotted(name)}{shown}: " if key else ""
     if error["type"] == "value_error":
         # Values that do not fit each other do so in one round, also where [train] has one of them.
-        of = "" if key == name else f" (in round {_value_at(tree, (*key[:2], 'name'))!r})"
+        shared = key != name and key[0] == "round"
+        of = f" (in round {_value_at(tree, (*key[:2], 'name'))!r})" if shared else ""
         return f"{given}{error['ctx']['error']}{of}"
     here = _schema_at(schema, key)
     words = [word for word in _options(here) if isinstance(word, str)]

@@ -4,6 +4,7 @@ Windows of a model overlap, and a person should hear a call once: of windows tha
 stands for the others.
 """
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -71,8 +72,13 @@ def without_overlaps(
     kept = []
     pieces = zip(group.tolist(), start_s.tolist(), end_s.tolist(), strict=True)
     for at, (own, start, end) in enumerate(pieces):
-        if all(end <= begin or stop <= start for begin, stop in taken[own]):
-            taken[own].append((start, end))
+        # Those taken do not overlap, so in order of time only the two beside it can meet it: a day
+        # has more than ten thousand.
+        others = taken[own]
+        after = bisect_left(others, (start, end))
+        before_ends = after == 0 or others[after - 1][1] <= start
+        if before_ends and (after == len(others) or end <= others[after][0]):
+            others.insert(after, (start, end))
             kept.append(at)
     return np.array(kept, np.int64)
 

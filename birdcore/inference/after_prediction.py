@@ -124,6 +124,7 @@ def tempered(rows: Table, temperature: float) -> Table:
     """sigmoid(logit(p) / temperature), written so that 0 and 1 stay what they are."""
     if temperature == 1:
         return rows
+    rows = np.minimum(rows, 1.0)  # what weights and kernels sum to is at times a little more
     for_it, against = rows ** (1 / temperature), (1 - rows) ** (1 / temperature)
     return np.asarray(for_it / (for_it + against))
 

@@ -390,6 +390,7 @@ def after_prediction(
     if operations is None:
         return rows
     if (temperature := operations["temperature"]) != 1:
+        rows = np.minimum(rows, 1.0)  # what weights and kernels sum to is at times a little more
         for_it, against = rows ** (1 / temperature), (1 - rows) ** (1 / temperature)
         rows = for_it / (for_it + against)
     rows = np.minimum(rows, operations["cap"])

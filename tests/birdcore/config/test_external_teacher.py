@@ -56,7 +56,7 @@ def test_a_name_stays_a_name(tmp_path: Path, name: str) -> None:
     [
         ('teacher = "perch"',
          r'a.toml:2: .*"perch": must be one of birdnet, birdnet-3, perch-v2, or '
-         r"the path of a description that ends in \.toml; did you mean 'perch-v2'\?"),
+         r"the path of a description that ends in \.toml; did you mean 'perch-v2'\?$"),
         ('file = "a.onnx"', "a.toml:2: external_teacher.file.*belongs to a teacher that is desc"),
         ("hop_s = 0", "a.toml:2: .*must be a number above 0"),
         ('unknown = "family"', 'a.toml:2: .*must be "absent" or "genus"'),

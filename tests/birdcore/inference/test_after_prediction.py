@@ -20,6 +20,7 @@ from birdcore.inference.after_prediction import (
     tempered,
     times_maximum,
 )
+from birdcore.inference.weights import blend
 
 SPECIES = pd.DataFrame(
     [
@@ -59,6 +60,17 @@ def test_temperature_divides_logits_and_leaves_what_is_certain() -> None:
     rows = table(5)
     np.testing.assert_allclose(tempered(rows, 2.5), expit(logit(rows) / 2.5), rtol=1e-12)
     np.testing.assert_array_equal(tempered(np.array([[0.0, 1.0]]), 2.5), [[0, 1]])
+
+
+def test_a_blend_of_what_is_certain_may_be_a_little_above_one() -> None:
+    """Shares of .2, .7 and .1 sum to more than 1, and the root is of 1 - p."""
+    rows = blend(np.array([[[1.0, 0.0]]] * 3), [0.2, 0.7, 0.1])
+    assert rows[0, 0] > 1
+    np.testing.assert_allclose(tempered(rows, 2.0), [[1, 0]], atol=1e-12)
+    asked = Operations(temperature=2.0)
+    np.testing.assert_allclose(after_prediction(rows, "a", asked), [[1, 0]], atol=1e-12)
+    of_kit = kit.after_prediction(rows, [1], asked.model_dump())
+    np.testing.assert_allclose(of_kit, [[1, 0]], atol=1e-12)
 
 
 def test_caps_are_of_a_probability_and_of_a_rows_sum() -> None:
