@@ -4,7 +4,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from birdcore.config.section import Section
+from birdcore.config.section import Section, Share
 from birdcore.config.training import TrainConfig
 
 PROBE = "probe"
@@ -31,11 +31,21 @@ class ProbeSettings(Section):
     soundscapes: Annotated[float, Field(ge=0)] = 1.0
     """Weight of a loss on unlabelled soundscapes, whose windows have the teacher's own
     probabilities as labels; 0: they do not train."""
+    annotated: Annotated[float, Field(gt=0)] = 1.0
+    """Weight of what somebody annotated, such as the verdicts of `birdflow review`, where a clip's
+    label has 1."""
+    unannotated: Literal["unknown", "teacher"] = "unknown"
+    """Of a recording that somebody annotated in part, the classes and windows of which nobody says
+    anything: left out, or with the teacher's own probabilities as in soundscapes, at their
+    weight."""
     prior: Literal["none", "added", "residual"] = "none"
-    """The teacher's logits beside the probe's own: afterwards in a mean of both (added), with the
-    weights at which held-out recordings are told apart best (half and half where none can be
-    scored), so that their AUC is a little optimistic; or added while it is trained
-    (residual), so that it learns what the teacher gets wrong."""
+    """The teacher's logits beside the probe's own: afterwards in a mean of both (added), or added
+    while it is trained (residual), so that it learns what the teacher gets wrong."""
+    prior_share: Share | Literal["held-out"] = "held-out"
+    """Share of the teacher's logits in prior = "added"; held-out: of a few shares the one at which
+    this probe tells its held-out recordings apart best (half where none can be scored), which makes
+    their AUC a little optimistic. A fold of few clips chooses by chance, and in favour of a teacher
+    that has learnt from these very clips: docs/lab-notebook.md."""
 
 
 class ProbeConfig(TrainConfig):

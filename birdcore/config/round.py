@@ -196,6 +196,11 @@ class Round(TrainSettings):
                 raise WrongSetting('does not go with objective = "probe"', key)
         if self.data != "birdclef":
             raise WrongSetting('must be "birdclef" for objective = "probe"', "data")
+        if self.probe.prior_share != "held-out" and self.probe.prior != "added":
+            raise WrongSetting(
+                f'is of prior = "added" alone, and this probe has prior = "{self.probe.prior}"',
+                "probe", "prior_share",
+            )  # fmt: skip
         if self.probe.solver == "logistic":
             if self.probe.hidden:
                 raise WrongSetting(

@@ -76,7 +76,8 @@ def train_probe(
         history = _descend(probe, data, config, progress)
     probe.eval().requires_grad_(False)
     if settings.prior == "added":
-        probe = _with_best_prior(probe, data)
+        share = settings.prior_share
+        probe = _with_best_prior(probe, data) if share == "held-out" else probe.with_prior(share)
     table = held_out_table(probe, data)
     return TrainedProbe(probe, table, held_out_auc(table), tuple(history))
 
@@ -143,12 +144,10 @@ def _solve(probe: Probe, data: ProbeSet, config: ProbeConfig) -> list[dict[str, 
     outputs = data.predictions.outputs
     of_clip = data.clips.repeat_interleave(outputs.count[data.clips])
     weak, timed = len(of_clip), data.timed.repeat_interleave(outputs.count[data.timed])
-    targets, weights = data.labels[windows].float(), data.known[windows].float()
+    targets, weights = data.labels[windows].float(), data.label_weights[windows].float()
     targets[:weak], weights[:weak] = data.clip_labels[of_clip], 1.0
     labelled = torch.cat([of_clip, timed])
     weights[: len(labelled)] *= data.weights[labelled, None]
-    if of_soundscapes := int(outputs.count[data.soundscapes].sum()):
-        weights[-of_soundscapes:] *= config.probe.soundscapes
     features = outputs.embeddings[windows].float()
     features = (features - probe.mean.T) * probe.scale.T
     offsets = probe.spec.prior * prior[windows].float() if probe.spec.prior else None
@@ -217,11 +216,15 @@ def _loss(
         targets = smoothed(data.clip_labels[rows], None, config.label_smoothing, "bce")
         output = probe(crops.embeddings, crops.prior)
         total = clip_and_frames(bce, output, targets, None, config.framewise_weight)
-    for some, weight in ((data.timed, 1.0), (data.soundscapes, config.probe.soundscapes)):
+    settings = config.probe
+    for some, weight in (
+        (data.timed, settings.annotated),
+        (data.soundscapes, settings.soundscapes),
+    ):
         if len(some) and weight:
             drawn = some[torch.randint(len(some), (len(rows),), generator=rng)]
             crops = data.crops(drawn, windows, rng)
             frames = probe(crops.embeddings, crops.prior).framewise_logit.transpose(1, 2)
-            known, labels = data.known[crops.windows], data.labels[crops.windows]
-            total = total + weight * bce(frames, labels.float(), known)
+            counts = data.label_weights[crops.windows].float() / weight
+            total = total + weight * bce(frames, data.labels[crops.windows].float(), counts)
     return total

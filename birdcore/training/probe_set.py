@@ -83,7 +83,9 @@ class ProbeSet:
         predictions: The teacher's outputs for them.
         prior: Logits of the teacher (S, K), float16; 0 for a class that it does not know.
         clip_labels: Of clips (R, K); 0 for others.
-        labels, known: Of windows (S, K), float16, and which of them are known.
+        labels: Of windows (S, K), float16.
+        label_weights: What each of them counts (S, K), float16: 0 where it is not known, above 0
+            where somebody or the teacher says it.
         clips, timed: Recordings that train by labels of clips, and by labels of windows.
         soundscapes: Recordings that train by the teacher's.
         held_out: Clips that validate.
@@ -96,7 +98,7 @@ class ProbeSet:
     prior: Tensor
     clip_labels: Tensor
     labels: Tensor
-    known: Tensor
+    label_weights: Tensor
     clips: Tensor
     timed: Tensor
     soundscapes: Tensor
@@ -150,13 +152,18 @@ def read_probe_set(files: ProbeFiles, config: ProbeConfig) -> ProbeSet:
             "train on"
         )
     shape = (len(predictions.outputs.starts), len(files.classes))
-    labels, known = torch.zeros(shape, dtype=torch.half), torch.zeros(shape, dtype=torch.bool)
+    labels, weights = torch.zeros(shape, dtype=torch.half), torch.zeros(shape, dtype=torch.half)
+    teacher_knows = torch.from_numpy(predictions.columns >= 0).half() * config.probe.soundscapes
     segments = _no_segments(len(files.classes))
     if files.annotations is not None and len(annotated):
         events = _events(predictions, names, files.annotations, files.classes, config)
         windows = predictions.outputs.windows_of(annotated)
-        named, known[windows] = events.at(*_places(predictions, annotated, windows))
-        labels[windows] = named.half()
+        named, known = events.at(*_places(predictions, annotated, windows))
+        labels[windows], weights[windows] = named.half(), known.half() * config.probe.annotated
+        if config.probe.unannotated == "teacher":
+            of_teacher = predictions.by_class[windows].half()
+            labels[windows] = torch.where(known, labels[windows], of_teacher)
+            weights[windows] = torch.where(known, weights[windows], teacher_knows)
         segments = _held_out_segments(events, held_out)
     clips = items.held_out
     counts = {"clips": len(clips), "annotated": len(segments.rows)}
@@ -167,14 +174,14 @@ def read_probe_set(files: ProbeFiles, config: ProbeConfig) -> ProbeSet:
         segments = _no_segments(len(files.classes))
     windows = predictions.outputs.windows_of(soundscapes)
     labels[windows] = predictions.by_class[windows].half()
-    known[windows] = torch.from_numpy(predictions.columns >= 0)
+    weights[windows] = teacher_knows
     return ProbeSet(
         names=names,
         predictions=predictions,
         prior=class_prior(predictions).half(),
         clip_labels=items.labels,
         labels=labels,
-        known=known,
+        label_weights=weights,
         clips=items.train,
         timed=timed,
         soundscapes=soundscapes,

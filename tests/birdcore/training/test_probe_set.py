@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from birdcore.annotations.annotation import Annotation
+from birdcore.annotations.annotation import Annotation, Kind
 from birdcore.config.probe import ProbeConfig
 from birdcore.sources.annotated import AnnotatedRecordings, annotated_recordings
 from birdcore.teachers.external_teacher import Credit
@@ -92,12 +92,60 @@ def test_windows_have_the_labels_of_annotators_or_of_the_teacher(files: ProbeFil
     first, later, _ = outputs.windows_of(data.timed).tolist()
     assert data.labels[first].tolist() == [0, 0, 1]
     assert data.labels[later].tolist() == [0, 0, 0]
-    assert data.known[[first, later]].all()
+    assert (data.label_weights[[first, later]] == 1).all()
     heard = outputs.windows_of(data.soundscapes)
     assert (data.labels[heard, :2] == outputs.probabilities[heard]).all()
-    assert not data.known[heard, 2].any()  # a species that the teacher does not know
-    assert not data.known[outputs.windows_of(data.clips)].any()
+    assert not data.label_weights[heard, 2].any()  # a species that the teacher does not know
+    assert not data.label_weights[outputs.windows_of(data.clips)].any()
     assert (data.prior[:, 2] == 0).all()
+
+
+def verdict(kind: Kind, label: str) -> AnnotatedRecordings:
+    """Of f.wav nothing is said but of its first window: a class is there in its first second, or
+    nowhere in it."""
+    end = 1.0 if kind == "present" else 3.0
+    row = Annotation("f.wav", 0.0, end, None, None, label, kind, "verdicts.csv:2")
+    return annotated_recordings([row], [], [("f.wav", "f.wav")])
+
+
+@pytest.mark.parametrize(("kind", "label"), [("present", 1), ("absent", 0)])
+def test_what_nobody_has_judged_has_the_labels_of_the_teacher(
+    files: ProbeFiles, kind: Kind, label: int
+) -> None:
+    some = replace(files, annotations=verdict(kind, "y"))
+    said = {"annotated": 20.0, "soundscapes": 4.0}
+    unknown = read_probe_set(some, config(probe=said))
+    filled = read_probe_set(some, config(probe=said | {"unannotated": "teacher"}))
+    windows = unknown.predictions.outputs.windows_of(unknown.timed)
+    first = windows[0]
+    assert unknown.label_weights[windows].count_nonzero() == 1
+    assert unknown.labels[first, 1] == filled.labels[first, 1] == label
+    assert unknown.label_weights[first, 1] == filled.label_weights[first, 1] == 20
+    assert filled.label_weights[windows, 0].tolist() == [4, 4, 4]
+    assert filled.label_weights[windows[1:], 1].tolist() == [4, 4]
+    assert not filled.label_weights[windows, 2].any()  # a species that the teacher does not know
+    of_teacher = filled.predictions.outputs.probabilities[windows]
+    assert (filled.labels[windows, 0] == of_teacher[:, 0]).all()
+    assert (filled.labels[windows[1:], 1] == of_teacher[1:, 1]).all()
+
+
+@pytest.mark.parametrize("solver", ["logistic", "adam"])
+def test_a_weight_of_annotations_draws_the_probe_to_them(files: ProbeFiles, solver: str) -> None:
+    """A verdict against what the soundscapes' labels say counts as much as its weight."""
+    some = replace(files, annotations=verdict("present", "y"))
+    linear = {"solver": solver, "hidden": 0, "pool": "max"}
+    found = []
+    for weight in (1e-3, 1e3):
+        settings = config(
+            weight_decay=0.1, epochs=30, repeat=4, learning_rate=0.05,
+            probe=linear | {"annotated": weight},
+        )  # fmt: skip
+        data = read_probe_set(some, settings)
+        probe = train_probe(data, CLASSES, settings, lambda done, of, text: None).probe
+        window = data.predictions.outputs.windows_of(data.timed)[:1]
+        embedding = data.predictions.outputs.embeddings[window].float()
+        found.append(float(probe.probabilities(embedding, torch.zeros(1, 3))[0, 1]))
+    assert found[1] > found[0] + 0.2
 
 
 def test_crops_are_windows_in_a_row_and_short_recordings_are_repeated(files: ProbeFiles) -> None:
@@ -160,6 +208,14 @@ def test_a_share_of_the_teacher_where_nothing_can_be_scored(files: ProbeFiles) -
     trained = train_probe(data, CLASSES, settings, lambda done, of, text: None)
     assert (trained.auc, trained.probe.spec.prior) == (None, 0.5)
     assert trained.probe.known[:, 0].tolist() == [True, True, False]
+
+
+def test_a_share_of_the_teacher_as_it_is_said(files: ProbeFiles) -> None:
+    settings = config(probe={"prior": "added", "prior_share": 0.2})
+    trained = train_probe(
+        read_probe_set(files, settings), CLASSES, settings, lambda done, of, text: None
+    )
+    assert (trained.probe.spec.own, trained.probe.spec.prior) == (0.8, 0.2)
 
 
 def test_a_single_window_is_enough(files: ProbeFiles) -> None:
