@@ -27,7 +27,7 @@ from birdcore.store.artifact import Artifact, Progress, Ref, Step
 from birdcore.store.job import no_progress
 from birdcore.store.run_records import Run
 from birdcore.store.store import Store
-from birdcore.teachers import ExternalTeacher
+from birdcore.teachers import ExternalTeacher, teacher_named
 from birdcore.teachers.teacher_use import TeacherUse
 from birdcore.unicode_names import find_by_name
 from flows.run_predictions import kind_of, run_of
@@ -70,10 +70,11 @@ def heard_by_run(store: Store, out: Path, description: str | None = None) -> Hea
     Args:
         store: The run's.
         out: Its results folder.
-        description: The path of a TOML that describes the teacher, where its file is the user's.
+        description: Which of the run's teachers, where it has several; the path of a TOML that
+            describes it, where its file is the user's.
 
     Raises:
-        ValueError: The run has no teacher, or that one is not here.
+        ValueError: The run has no teacher, several of which none is named, or it is not here.
     """
     run = run_of(store, out)
     is_tested = any(stage == "score" for _, stage, _ in run.steps)
@@ -88,14 +89,12 @@ def heard_by_run(store: Store, out: Path, description: str | None = None) -> Hea
             f"{out}: no external teacher has heard the recordings of this run: give their folder "
             "with --in, which is heard first"
         )
-    config = found[0].manifest.config
-    use = TeacherUse(teacher=config["teacher"], model=dict(config["model"]), species=())
-    teacher = use.open(description)
+    teacher = _teacher(found, out, description)
     places = _places(run)
     roots = {
         (artifact.ref, Ref.named(artifact.manifest.inputs["clean"][0])): _root(artifact, places)
         for artifact in found
-        if artifact.manifest.config["model"] == config["model"] and artifact.metrics["windows"]
+        if artifact.manifest.config["model"] == dict(teacher.files) and artifact.metrics["windows"]
     }
     if not roots:
         raise ValueError(f"{out}: {teacher.name} has heard no recording")
@@ -151,6 +150,27 @@ def heard_in_folder(
         why = f": {rejected[0].where}: {rejected[0].problem}" if rejected else ""
         raise ValueError(f"{folder}: no recording in it can be heard{why}")
     return Heard(teacher, roots, (*passed_over, *rejected))
+
+
+def _teacher(heard: Sequence[Artifact], out: Path, description: str | None) -> ExternalTeacher:
+    """The teacher whose outputs are searched: the only one, or that of several which is named."""
+    configs = {each.manifest.config["teacher"]: each.manifest.config for each in heard}
+    names = " and ".join(configs)
+    if description is not None:
+        teacher = teacher_named(description)
+        if dict(teacher.files) not in [config["model"] for config in configs.values()]:
+            raise ValueError(
+                f"{out}: its recordings were heard by {names}, and not by {teacher.name} with the "
+                "files that it has here"
+            )
+        return teacher
+    if len(configs) > 1:
+        raise ValueError(
+            f"{out}: {names} have heard its recordings, each by itself: give one of them, or the "
+            "TOML that describes it, as --teacher"
+        )
+    (config,) = configs.values()
+    return TeacherUse(teacher=config["teacher"], model=dict(config["model"]), species=()).open()
 
 
 def _places(run: Run) -> list[Path]:

@@ -86,7 +86,15 @@ def write_nearest_list(
 
 
 def check_replaceable(path: Path) -> None:
-    """Raises ValueError where a list would replace a file that is none."""
+    """Raises ValueError where a list can't be written, or would replace a file that is none."""
+    if not path.parent.is_dir():
+        raise ValueError(
+            f"{path}: there is no folder {path.parent}: make it, or give another --out"
+        )
+    if path.is_dir():
+        raise ValueError(
+            f"{path} is a folder: give a file as --out, such as {path / 'nearest.csv'}"
+        )
     if not path.exists():
         return
     try:

@@ -122,8 +122,8 @@ def check_taxonomy(recipe: Recipe, source: Source) -> None:
             raise TableError(
                 f"{file}: after_prediction.{setting} has no effect: no two classes share a {what}"
             )
-    # Other classes may be known to the catalogue alone.
-    if source.metadata is not None and all(one.classes == "main" for one in recipe.source):
+    # Those of further sources are known to the catalogue alone.
+    if all(one.classes == "main" for one in recipe.source):
         try:
             columns_of_labels(after.pooled, taxonomy.labels)
         except ValueError as error:

@@ -68,8 +68,8 @@ def search(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Who hears a folder, birdnet by default; or the TOML that describes a teacher, "
-            "also that of a run whose teacher is no part of birdflow.",
+            help="Who hears a folder, birdnet by default, or which of several teachers of a run; "
+            "the TOML that describes it, where it is no part of birdflow.",
             show_default=False,
         ),
     ] = None,

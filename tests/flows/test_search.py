@@ -3,7 +3,8 @@
 import csv
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,10 @@ def test_a_damaged_index_is_made_again_and_said(
 @pytest.fixture
 def run(folder: Path, tmp_path: Path, listener: Listener) -> Path:
     """The results of a run whose teacher has heard the folder."""
+    return heard_by([listener.teacher], folder, tmp_path)
+
+
+def heard_by(teachers: Sequence[ExternalTeacher], folder: Path, tmp_path: Path) -> Path:
     names = [f"site/{hz}.wav" for hz in (500, 1500, 2500, 3500)]
     files = tuple(SourceFile(name, 1, file_sha256(folder / name)) for name in names)
     shard = Shard("train_soundscapes", 0, files, "unlabelled")
@@ -135,9 +140,11 @@ def run(folder: Path, tmp_path: Path, listener: Listener) -> Path:
     for part in (shard, test):
         cleaned = clean.step(part, Clean(), {}, folder)
         store.make(cleaned, clean.run)
-        heard = external_teacher.step(part, cleaned.ref, listener.teacher, 2.0, (), Clean(), folder)
-        store.make(heard, external_teacher.run)
-        steps += [cleaned, heard]
+        steps.append(cleaned)
+        for teacher in teachers:
+            heard = external_teacher.step(part, cleaned.ref, teacher, 2.0, (), Clean(), folder)
+            store.make(heard, external_teacher.run)
+            steps.append(heard)
     out = tmp_path / "out"
     write_results_to(out, {"model/classes.csv": "class,common_name\nbuz,Bush Cricket\n"})
     with recorded(store, run_request("gone.toml", folder, out), steps):
@@ -155,6 +162,30 @@ def test_a_run_is_searched_without_hearing_it(
     assert Path(rows[0]["File"]).name == "1500.wav"
     assert (rows[0]["class"], rows[0]["Common name"]) == ("buz", "Bush Cricket")
     assert len({(row["File"], row["Start (s)"]) for row in rows}) == len(rows) == 16
+
+
+def test_of_several_teachers_the_one_that_is_named_is_searched(
+    folder: Path,
+    tmp_path: Path,
+    listener: Listener,
+    search: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    owl = replace(listener.teacher, name="owl", files={"f": "owl"})
+    monkeypatch.setitem(TEACHERS, "owl", lambda: owl)
+    run = heard_by([listener.teacher, owl], folder, tmp_path)
+    clip = tone(tmp_path / "clip.wav", 1500, 2.0)
+    assert main(["search", str(clip), "--in", str(run)]) == 1
+    assert "birdnet and owl have heard its recordings" in capsys.readouterr().err
+    monkeypatch.setitem(TEACHERS, "wren", lambda: replace(owl, name="wren", files={"f": "wren"}))
+    assert main(["search", str(clip), "--in", str(run), "--teacher", "wren"]) == 1
+    assert "heard by birdnet and owl, and not by wren" in capsys.readouterr().err
+    for name in ("birdnet", "owl"):
+        rows = search(clip, "--in", run, "--teacher", name)
+        assert Path(rows[0]["File"]).name == "1500.wav"
+        assert {row["model"] for row in rows} == {f"nearest by {name}"}
+        assert len(rows) == 16
 
 
 def test_refusals_are_of_one_line(
@@ -175,6 +206,8 @@ def test_refusals_are_of_one_line(
         (["gone.wav", "--in", folder], "gone.wav: there is no such file"),
         ([clip, "--in", tmp_path / "gone"], "is neither a run's results folder nor a folder"),
         ([clip, "--in", folder, "--out", "mine.csv"], "mine.csv is no list of birdflow search"),
+        ([clip, "--in", folder, "--out", "new/a.csv"], "new/a.csv: there is no folder new: make"),
+        ([clip, "--in", folder, "--out", "empty"], "empty is a folder: give a file as --out"),
         ([clip, "--in", folder, "--start", 5], "clip.wav: lasts 2.00 s: give --start and --end"),
         ([clip, "--in", folder, "--teacher", "owl"], "no external teacher is called 'owl'"),
         ([clip, "--in", tmp_path / "empty"], "no recording is in it"),

@@ -94,3 +94,6 @@ def test_a_folder_without_a_taxonomy_is_refused_by_the_table_there_is(tmp_path: 
     check_taxonomy(recipe({"smooth": {"birds": [1]}}), plain)
     with pytest.raises(TableError, match="names Insecta, of which there is no class"):
         check_taxonomy(recipe({"smooth": {"insects": [1]}}), plain)
+    check_taxonomy(recipe({"pooled": [["wren", "toad"]]}), plain)
+    with pytest.raises(TableError, match=r"classes\.csv: .*no class is called 'tod'.*'toad'"):
+        check_taxonomy(recipe({"pooled": [["wren", "tod"]]}), plain)
