@@ -167,11 +167,13 @@ class TrainedModel:
             for number, recording in enumerate(given)
         )
         names: list[str] = []
+        numbers: list[str] = []
         ends = [np.zeros(0, np.int64)]
         tables = [np.zeros((len(self.members), 0, len(self.classes)))]
         members, predict = list(self.members.values()), self.spec.predict
-        for segments in predict_segments(members, features, predict):
+        for number, segments in enumerate(predict_segments(members, features, predict)):
             names += [segments.recording] * len(segments.ends)
+            numbers += [str(number)] * len(segments.ends)  # a file may be given twice
             ends.append(segments.ends)
             exact = segments.probabilities.astype(np.float64)
             tables.append(np.stack([smooth_recording(member, predict) for member in exact]))
@@ -181,7 +183,7 @@ class TrainedModel:
             by_member = dict(zip(self.members, np.concatenate(tables, axis=1), strict=True))
             blended = self.spec.blended(by_member)
             if self.spec.after_prediction is not None:
-                blended = after_prediction(blended, names, self.spec.after_prediction)
+                blended = after_prediction(blended, numbers, self.spec.after_prediction)
             probabilities = np.asarray(blended, np.float64)
         start_s = end_s - predict.segment_s
         return Predictions(tuple(names), start_s, end_s, self.classes, probabilities)

@@ -14,8 +14,8 @@ from birdcore.config import Clean, Mel, Predict
 from birdcore.features.columns import stacked
 from birdcore.features.scale import Scale
 from birdcore.features.shard_reader import read_shards
-from birdcore.inference.after_prediction import Operations
-from birdcore.inference.smooth import smooth_recording
+from birdcore.inference.after_prediction import Operations, Smoothing
+from birdcore.inference.smooth import smooth_recording, weighted
 from birdcore.inference.trained_model import ENSEMBLE_FILE, EnsembleSpec, load_model
 from birdcore.inference.window_batches import Recording
 from birdcore.models.input import load_input, save_input
@@ -185,10 +185,13 @@ def test_ensemble_weighs_and_smooths_its_members(
         np.testing.assert_allclose(
             found.probabilities, first * (1 - share) + second * share, atol=1e-7
         )
-    changed = spec.model_copy(update={"after_prediction": Operations(times_file_maximum=1.0)})
+    smoothing = Smoothing(weights=(1.0, 1.0, 1.0), columns=(0, 1, 2))
+    after = Operations(smoothings=(smoothing,), times_file_maximum=1.0)
+    changed = spec.model_copy(update={"after_prediction": after})
     (folder / ENSEMBLE_FILE).write_text(changed.model_dump_json())
     twice = load_model(folder).predictions([file, file]).probabilities
-    times = found.probabilities * found.probabilities.max(axis=0)
+    smooth = weighted(found.probabilities, smoothing.weights)
+    times = smooth * smooth.max(axis=0)
     np.testing.assert_allclose(twice, np.concatenate([times, times]), atol=1e-7)
 
 
