@@ -17,7 +17,7 @@ from birdcore.config.validation_errors import nearest
 from birdcore.csv_table import TableError, is_there
 from birdcore.sources.birdclef_layout import TAXONOMY
 from birdcore.sources.class_names import CLASSES, read_class_names
-from birdcore.sources.source import Source
+from birdcore.sources.source import FOLDERS, Source
 from birdcore.taxa import group_of
 
 COLUMNS = ("class_name", "scientific_name", "inat_taxon_id")
@@ -110,6 +110,8 @@ def check_taxonomy(recipe: Recipe, source: Source) -> None:
     for column, settings in needs.items():
         for setting in settings:
             _refuse_lacking(file, table, column, setting)
+    for setting in needs["class_name"] if source.layout == FOLDERS else ():
+        _refuse_unnamed(file, source, setting)
     taxonomy = Taxonomy.of(table)
     for setting, said in taxa.items():
         _refuse_unknown(file, taxonomy.taxa, setting, said)
@@ -156,6 +158,16 @@ def _refuse_lacking(file: Path, table: pd.DataFrame, column: str, setting: str) 
             f"{file}: {setting} needs {column}, which is empty or missing for "
             f"{', '.join(lacking[:SHOWN])}{more}"
         )
+
+
+def _refuse_unnamed(file: Path, source: Source, setting: str) -> None:
+    """Refuse classes that the table of a folder for each class does not have at all."""
+    for recording in source.subset("labelled").files:
+        if recording.path not in source.groups:
+            raise TableError(
+                f"{file}: {setting} needs the group of each class, and there is none for that of "
+                f"{recording.path}"
+            )
 
 
 def _refuse_unknown(

@@ -8,9 +8,10 @@ import pytest
 
 from birdcore.config import Recipe
 from birdcore.csv_table import TableError
-from birdcore.sources.source import Source
+from birdcore.sources.source import FOLDERS, SOURCES, Source
 from birdcore.sources.tables import read_tables
 from birdcore.sources.taxonomy import check_taxonomy
+from birdcore.store.store import Store
 
 ROUND = {"name": "a", "backbones": ["resnet10t"]}
 TAXONOMY = """\
@@ -97,3 +98,20 @@ def test_a_folder_without_a_taxonomy_is_refused_by_the_table_there_is(tmp_path: 
     check_taxonomy(recipe({"pooled": [["wren", "toad"]]}), plain)
     with pytest.raises(TableError, match=r"classes\.csv: .*no class is called 'tod'.*'toad'"):
         check_taxonomy(recipe({"pooled": [["wren", "tod"]]}), plain)
+
+
+def test_a_class_that_its_table_leaves_out_is_refused(tmp_path: Path) -> None:
+    for name in ("wren", "toad", "cricket"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "a.wav").write_bytes(name.encode())
+    asked, table = recipe({"class_share": 0.1}), tmp_path / "data" / "classes.csv"
+
+    def check() -> None:
+        store = Store(tmp_path / "store")
+        check_taxonomy(asked, SOURCES[FOLDERS].read(tmp_path / "data", store, asked, None))
+
+    table.write_text("folder,group\nwren,birds\ntoad,frogs\n")
+    with pytest.raises(TableError, match=r"class_share needs the group .* cricket/a\.wav"):
+        check()
+    table.write_text("folder,group\nwren,birds\ntoad,frogs\ncricket,insects\n")
+    check()
