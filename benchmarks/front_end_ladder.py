@@ -5,8 +5,8 @@
 Trains the supervised round of recipe `mini` once for each arm below and seed, one fold of four, and
 writes a table to `benchmarks/results/front-ends.md`: macro ROC-AUC on the labelled soundscapes and
 on held-out clips, paired differences to the arm that it is compared with, and processor seconds of
-its training. Arms have as many crops as take about the same processor time. Beside it
-`front-ends.csv` has each run.
+its training. Arms have as many crops as take about the same processor time. What a person wrote
+below it, from "What it says" on, stays. Beside it `front-ends.csv` has each run.
 An arm that is there is not run again, so a ladder that was stopped goes on.
 """
 
@@ -26,6 +26,7 @@ import pandas as pd
 from birdcore.store.files import write_text
 
 OUT = Path(__file__).with_name("results") / "front-ends.md"
+SAYS = "\n## What it says"
 RECIPE = """
 base = "mini"
 drop_rounds = ["student"]
@@ -93,7 +94,8 @@ def main() -> None:
                 scores = run(recipe, data, options.work / "store", out, name, seed)
                 held_out = held_out_auc(options.work / "store", seed, name)
                 rows.append(which | scores | {"held_out_auc": held_out})
-                write_text(options.out, "\n".join(table(pd.DataFrame(rows))) + "\n")
+                lines = table(pd.DataFrame(rows), options.seeds)
+                write_text(options.out, "\n".join(lines) + "\n" + what_it_says(options.out))
                 pd.DataFrame(rows).to_csv(options.out.with_suffix(".csv"), index=False)
     print(options.out.read_text())
 
@@ -148,12 +150,13 @@ def spent(command: list[str], log: int) -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def table(runs: pd.DataFrame) -> Iterator[str]:
+def table(runs: pd.DataFrame, seeds: int) -> Iterator[str]:
     """A line for each arm and data set: means over seeds, and paired differences."""
     yield "# Front ends, heads and kinds of models"
     yield ""
     yield f"{date.today()}, {os.cpu_count()} cores, {platform.machine()};"
-    yield f"`{' '.join(['python -m benchmarks.front_end_ladder', *sys.argv[1:]])}`."
+    names = " ".join(runs["data"].unique())
+    yield f"`python -m benchmarks.front_end_ladder --data {names} --work DIR --seeds {seeds}`."
     yield "± is the standard error over seeds; differences are paired by seed."
     for data, of_data in runs.groupby("data", sort=False):
         yield ""
@@ -173,6 +176,12 @@ def table(runs: pd.DataFrame) -> Iterator[str]:
             cells += [plus_minus(one["held_out_auc"]), difference(one, base, "held_out_auc")]
             cells += [plus_minus(one["cmap"]), f"{one['processor_s'].mean():.0f}"]
             yield f"| {' | '.join(cells)} |"
+
+
+def what_it_says(path: Path) -> str:
+    """The end of a table that was written before."""
+    before = path.read_text() if path.exists() else ""
+    return before[before.find(SAYS) :] if SAYS in before else ""
 
 
 def difference(one: pd.DataFrame, base: pd.DataFrame | None, column: str) -> str:
