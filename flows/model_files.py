@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,6 @@ def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
         EnsembleSpec,
     )
     from birdcore.inference.weights import EnsembleWeights
-    from birdcore.report.inputs import ReportSettings
 
     exports = {step.inputs["model"][0]: artifact for step, artifact in dag.made("export", store)}
     files: dict[str, str | Path] = {}
@@ -67,16 +67,13 @@ def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
                     if (exports[ref] / name).is_file()
                 }
     weights = EnsembleWeights.read(ensemble.folder)
-    settings = ReportSettings.parse(reported.config)
-    heads = [one for one in settings.rounds if f"{one.name}/{PROBE}" in probes]
-    heard = [one.embeddings_of or next(iter(settings.teachers)) for one in heads]
     species = _species(dag, store)
     after = AfterPrediction.model_validate(reported.config["after_prediction"])
     spec = EnsembleSpec(
         **weights.model_dump(),
         members=members,
         probes=probes,
-        teacher=next(iter(heard), EXTERNAL_TEACHER),
+        teacher=_teacher_of(probes, reported) if probes else EXTERNAL_TEACHER,
         windows=_teacher_windows(dag, weighed) if probes else None,
         predict=reported.config["predict"],
         after_prediction=operations_for(after, species),
@@ -86,6 +83,15 @@ def model_files(dag: Dag, store: Store) -> dict[str, str | Path]:
     if calibration := _calibration(weighed, weights, store):
         files[f"{FOLDER}/{CALIBRATION_FILE}"] = calibration
     return files
+
+
+def _teacher_of(probes: Collection[str], reported: Step) -> str:
+    """The name of the external teacher whose embeddings these members read."""
+    from birdcore.report.inputs import ReportSettings
+
+    settings = ReportSettings.parse(reported.config)
+    heads = (one for one in settings.rounds if f"{one.name}/{PROBE}" in probes)
+    return next(heads).embeddings_of or next(iter(settings.teachers))
 
 
 def _teacher_windows(dag: Dag, weighed: Step) -> TeacherWindows:
