@@ -48,9 +48,8 @@ def probe_teacher(
     silent = [name for name in spec.left_out if name not in spec.probes]
     if silent := [name for name in silent if not name.startswith(f"{spec.teacher}/")]:
         warnings.warn(
-            f"{', '.join(silent)}: a member of the run's ensemble that does not predict here, "
-            f"where recordings are heard with {teacher.name} alone, so predictions differ from the "
-            "run's own",
+            "of the run's ensemble these do not predict here, where recordings are heard with "
+            f"{teacher.name} alone, so predictions differ from the run's own: {', '.join(silent)}",
             stacklevel=3,
         )
     members = {

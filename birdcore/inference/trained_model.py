@@ -310,9 +310,9 @@ def _load_ensemble(folder: Path, engine: str, threads: int) -> TrainedModel:
         )
     if spec.left_out:
         warnings.warn(
-            f"{', '.join(spec.left_out)}: a member of the run's ensemble that does not predict "
-            "here, since an external teacher's windows are others. Predictions are those of the "
-            "other members, so they differ from the run's own",
+            "of the run's ensemble these do not predict here, since an external teacher's windows "
+            f"are others: {', '.join(spec.left_out)}. Predictions are those of the other members, "
+            "so they differ from the run's own",
             stacklevel=3,
         )
     members = {
