@@ -144,7 +144,7 @@ def _solve(probe: Probe, data: ProbeSet, config: ProbeConfig) -> list[dict[str, 
     outputs = data.predictions.outputs
     of_clip = data.clips.repeat_interleave(outputs.count[data.clips])
     weak, timed = len(of_clip), data.timed.repeat_interleave(outputs.count[data.timed])
-    targets, weights = data.labels[windows].float(), data.label_weights[windows].float()
+    targets, weights = data.labels[windows].float(), data.label_weights[windows]
     targets[:weak], weights[:weak] = data.clip_labels[of_clip], 1.0
     labelled = torch.cat([of_clip, timed])
     weights[: len(labelled)] *= data.weights[labelled, None]
@@ -225,6 +225,6 @@ def _loss(
             drawn = some[torch.randint(len(some), (len(rows),), generator=rng)]
             crops = data.crops(drawn, windows, rng)
             frames = probe(crops.embeddings, crops.prior).framewise_logit.transpose(1, 2)
-            counts = data.label_weights[crops.windows].float() / weight
+            counts = data.label_weights[crops.windows] / weight
             total = total + weight * bce(frames, data.labels[crops.windows].float(), counts)
     return total

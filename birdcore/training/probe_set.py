@@ -84,8 +84,8 @@ class ProbeSet:
         prior: Logits of the teacher (S, K), float16; 0 for a class that it does not know.
         clip_labels: Of clips (R, K); 0 for others.
         labels: Of windows (S, K), float16.
-        label_weights: What each of them counts (S, K), float16: 0 where it is not known, above 0
-            where somebody or the teacher says it.
+        label_weights: What each of them counts (S, K), float32, since float16 has no weight above
+            65,504: 0 where it is not known.
         clips, timed: Recordings that train by labels of clips, and by labels of windows.
         soundscapes: Recordings that train by the teacher's.
         held_out: Clips that validate.
@@ -152,14 +152,14 @@ def read_probe_set(files: ProbeFiles, config: ProbeConfig) -> ProbeSet:
             "train on"
         )
     shape = (len(predictions.outputs.starts), len(files.classes))
-    labels, weights = torch.zeros(shape, dtype=torch.half), torch.zeros(shape, dtype=torch.half)
-    teacher_knows = torch.from_numpy(predictions.columns >= 0).half() * config.probe.soundscapes
+    labels, weights = torch.zeros(shape, dtype=torch.half), torch.zeros(shape)
+    teacher_knows = torch.from_numpy(predictions.columns >= 0).float() * config.probe.soundscapes
     segments = _no_segments(len(files.classes))
     if files.annotations is not None and len(annotated):
         events = _events(predictions, names, files.annotations, files.classes, config)
         windows = predictions.outputs.windows_of(annotated)
         named, known = events.at(*_places(predictions, annotated, windows))
-        labels[windows], weights[windows] = named.half(), known.half() * config.probe.annotated
+        labels[windows], weights[windows] = named.half(), known.float() * config.probe.annotated
         if config.probe.unannotated == "teacher":
             of_teacher = predictions.by_class[windows].half()
             labels[windows] = torch.where(known, labels[windows], of_teacher)

@@ -12,7 +12,6 @@ from birdcore.inference.trained_model import EnsembleSpec
 from birdcore.models.probe import load_probe
 from birdcore.sources.birdclef import scan
 from birdcore.stages.table import load_run
-from birdcore.store.artifact import Artifact
 from birdcore.store.store import Store
 from birdcore.teachers import TEACHERS
 from birdcore.training.probe import SHARES
@@ -20,6 +19,7 @@ from birdcore.training.records import EXTERNAL, FILE
 from flows.dag import Dag, build_dag
 from flows.model_files import model_files
 from tests.support.fake_teacher import fake_teacher
+from tests.support.made import made_to
 
 PROBE = """
 [external_teacher]
@@ -68,17 +68,6 @@ def probed(
         return build_dag(chosen, scan(tiny_data, store), store, keep_shards=True)
 
     return build
-
-
-def made_to(last: str, dag: Dag, store: Store) -> dict[str, Artifact]:
-    """The artifacts of a step and of all that it needs, by the names of their steps."""
-    by_ref = {step.ref: step for step in dag.steps}
-    wanted = [step for step in dag.steps if step.name == last]
-    for step in wanted:
-        wanted += [by_ref[ref] for refs in step.inputs.values() for ref in refs]
-    needed = {step.ref for step in wanted}
-    steps = [step for step in dag.steps if step.ref in needed]
-    return {step.name: store.make(step, load_run(step.stage)) for step in steps}
 
 
 def test_a_probe_needs_no_mel_of_clips_and_is_the_same_again(

@@ -19,7 +19,7 @@ from birdcore.inference.teacher_predictions import (
 )
 from birdcore.inference.trained_model import EnsembleSpec
 from birdcore.sources.birdclef import scan
-from birdcore.stages.table import STAGES, load_run
+from birdcore.stages.table import STAGES
 from birdcore.store.artifact import Artifact
 from birdcore.store.provenance import format_provenance, provenance_tree
 from birdcore.store.store import Store
@@ -28,6 +28,7 @@ from birdcore.teachers import birdnet as birdnet_room
 from flows.dag import Dag, build_dag
 from flows.model_files import model_files
 from tests.support.fake_teacher import fake_teacher
+from tests.support.made import made_to
 from tests.support.teacher_files import DESCRIPTION, write_teacher
 
 ROUND = """
@@ -95,17 +96,6 @@ def taught(
         return build_dag(chosen, scan(tiny_data, store), store, keep_shards=True)
 
     return build
-
-
-def made_to(last: str, dag: Dag, store: Store) -> dict[str, Artifact]:
-    """The artifacts of a step and of all that it needs, by the names of their steps."""
-    by_ref = {step.ref: step for step in dag.steps}
-    wanted = [step for step in dag.steps if step.name == last]
-    for step in wanted:
-        wanted += [by_ref[ref] for refs in step.inputs.values() for ref in refs]
-    needed = {step.ref for step in wanted}
-    steps = [step for step in dag.steps if step.ref in needed]
-    return {step.name: store.make(step, load_run(step.stage)) for step in steps}
 
 
 def said_by(teacher: str, made: dict[str, Artifact], table: pd.DataFrame) -> TeacherPredictions:

@@ -148,6 +148,13 @@ def test_a_weight_of_annotations_draws_the_probe_to_them(files: ProbeFiles, solv
     assert found[1] > found[0] + 0.2
 
 
+def test_weights_are_as_they_are_said(files: ProbeFiles) -> None:
+    data = read_probe_set(files, config(probe={"annotated": 1e6, "soundscapes": 1e-8}))
+    windows = data.predictions.outputs.windows_of
+    assert (data.label_weights[windows(data.timed)] == 1e6).all()
+    assert data.label_weights[windows(data.soundscapes), 0].tolist() == pytest.approx([1e-8] * 4)
+
+
 def test_crops_are_windows_in_a_row_and_short_recordings_are_repeated(files: ProbeFiles) -> None:
     data = read_probe_set(files, config())
     rows = torch.tensor([0, 1, 2] * 20)
