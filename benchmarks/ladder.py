@@ -62,7 +62,7 @@ LADDER: dict[str, tuple[str, tuple[str, ...]]] = {
     "soft AUC (4th)": ("soft-auc-mini", ()),
     "self-distillation (5th)": ("self-distillation-mini", ()),
     "outside teacher (2026)": ("external-teacher-mini", ()),
-    "probe alone": ("small-data", ('round.probe.probe.prior="none"',)),
+    "probe alone": ("small-data", ('round.probe.probe.prior_share=0',)),
     "probe and its teacher": ("small-data", ()),
 }  # fmt: skip
 

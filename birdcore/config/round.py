@@ -198,7 +198,8 @@ class Round(TrainSettings):
             raise WrongSetting('must be "birdclef" for objective = "probe"', "data")
         if self.probe.prior_share != "held-out" and self.probe.prior != "added":
             raise WrongSetting(
-                f'is of prior = "added" alone, and this probe has prior = "{self.probe.prior}"',
+                f'is of prior = "added" alone, and this probe has prior = "{self.probe.prior}": '
+                'leave it out, or say "held-out" where the base has a number',
                 "probe", "prior_share",
             )  # fmt: skip
         if self.probe.solver == "logistic":
