@@ -159,7 +159,10 @@ def test_a_recipe_may_have_probes_alone(
         ('round.head.teacher="external_teacher"', "teacher.*does not go with objective"),
         ('round.head.probe={solver="logistic"}', "probe.hidden: must be 0"),
         ('round.head.probe={solver="logistic", hidden=0}', "probe.pool: must be"),
-        ("round.head.probe.prior_share=.25", 'prior_share.*is of prior = "added" alone'),
+        (
+            'round.head.probe={prior="residual", prior_share=0.25}',
+            'prior_share.*is of prior = "added" alone',
+        ),
         ("round.head.probe.hiden=3", "hidden"),
         ("round.first.backbones=[]", "must be a list of at least 1"),
         ('round.taught.label.teachers="out-of-fold"', "is a probe"),
