@@ -14,7 +14,7 @@ import torch
 
 from birdcore.audio.decode import decode
 from birdcore.export.front_end import front_end_arrays
-from birdcore.export.kit.predict import band_energies
+from birdcore.export.kit.features import band_energies
 from birdcore.export.waveform_front_end import WaveformFrontEnd
 from birdcore.features.mel import PRESETS, MelSpec
 from birdcore.features.scale import encode

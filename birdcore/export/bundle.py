@@ -33,13 +33,13 @@ from birdcore.export.front_end import (
 )
 from birdcore.export.licences import ATTRIBUTION_FILE, check_licences
 from birdcore.export.model_files import export_model
+from birdcore.export.script import predict_script
 from birdcore.export.single_onnx import SINGLE_FILE, read_members, write_single_onnx
 from birdcore.export.teacher_files import Heads, add_to_card, read_heads, write_heads
 from birdcore.inference.trained_model import ENSEMBLE_FILE, FOLDER, EnsembleSpec, read_ensemble
 from birdcore.models.input import InputSpec, load_input
 from birdcore.models.sed import WEIGHTS_FILE, load_spec
 
-KIT = Path(__file__).parent / "kit"
 CARD_FILE = "MODEL_CARD.md"
 
 
@@ -175,7 +175,7 @@ def _thresholds(models: Path, classes: tuple[str, ...]) -> dict[str, float | Non
 
 
 def _copy_texts(run: Path, bundle: Path, spec: EnsembleSpec) -> None:
-    shutil.copyfile(KIT / SCRIPT_FILE, bundle / SCRIPT_FILE)
+    (bundle / SCRIPT_FILE).write_text(predict_script(), "utf-8")
     (bundle / FOLDER / ENSEMBLE_FILE).write_text(spec.model_dump_json(indent=1) + "\n", "utf-8")
     own = (f"{FOLDER}/{CLASSES_FILE}", f"{FOLDER}/{CALIBRATION_FILE}")
     for name in (CARD_FILE, ATTRIBUTION_FILE, *own):

@@ -1,7 +1,7 @@
 """`config.json` of a bundle: all that predicting needs beside models and arrays.
 
-`kit/predict.py` reads it without birdflow, as plain JSON: so all that it needs is written out here,
-also what has a default. A change of meaning raises the format, which the script checks.
+The script reads it without birdflow, as plain JSON: so all that it needs is written out here, also
+what has a default. A change of meaning raises the format, which the script checks.
 """
 
 from pathlib import Path

@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from pydantic import BaseModel, ConfigDict
 
 from birdcore.export.bundle_config import SCRIPT_FILE, read_config
-from birdcore.export.kit.predict import recordings_of
+from birdcore.export.kit.recordings import recordings_of
 from birdcore.store.files import write_text
 
 DRY_RUN_FILE, DRY_RUN_TABLE = "dry_run.json", "dry_run.csv"

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from birdcore.export.bundle_config import BundleConfig, read_config
-from birdcore.export.kit.predict import TEACHER
+from birdcore.export.kit.bundle import TEACHER
 from birdcore.export.notebook_file import notebook
 from birdcore.store.files import write_text
 

@@ -3,9 +3,10 @@
     BUNDLE/teacher/FILE                     the teacher's model as it came, and its weights
     BUNDLE/model/ROUND/probe/fold-N/        probe.json, probe.safetensors, teacher.json
 
-`kit/predict.py` runs the file by OpenVINO or ONNX Runtime, birdflow as `birdcore.teachers` does,
-and neither is the other's code. So what the heads say by each engine is compared with what they say
-in birdflow before the bundle has its name, and `config.json` lists the engines that agree.
+The script (`kit/heads.py`, `kit/engines.py`) runs the file by OpenVINO or ONNX Runtime, birdflow as
+`birdcore.teachers` does, and neither is the other's code. So what the heads say by each engine is
+compared with what they say in birdflow before the bundle has its name, and `config.json` lists the
+engines that agree.
 """
 
 import shutil
@@ -18,7 +19,10 @@ import torch
 
 from birdcore.detection.probes import PROBE_FILES
 from birdcore.export.bundle_config import BundledTeacher
-from birdcore.export.kit import predict as kit
+from birdcore.export.kit import heads as kit
+from birdcore.export.kit.base import Model
+from birdcore.export.kit.bundle import TEACHER
+from birdcore.export.kit.engines import TEACHER_ENGINES
 from birdcore.export.licences import reason_to_refuse
 from birdcore.export.model_files import check_samples
 from birdcore.inference.trained_model import ENSEMBLE_FILE, FOLDER, EnsembleSpec
@@ -97,7 +101,7 @@ def write_heads(
     folder = file.path.parent
     paths = {path.relative_to(folder).as_posix(): path for path in (file.path, *file.weights)}
     for name, path in () if leave_out else paths.items():
-        copy = bundle / kit.TEACHER / name
+        copy = bundle / TEACHER / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
     assert spec.windows is not None, "refused by read_heads"
@@ -146,7 +150,7 @@ def _differences(heads: Heads, described: BundledTeacher, bundle: Path) -> dict[
     expected = _as_birdflow(heads, waves)
     own = [kit.read_head(bundle / FOLDER / name) for name in heads.probes]
     differences, reasons = {}, []
-    for name, open_by in kit.TEACHER_ENGINES.items():
+    for name, open_by in TEACHER_ENGINES.items():
         try:
             run = open_by(heads.file.path, settings)
             found = [_as_the_kit(own, settings, wave, run) for wave in waves]
@@ -177,7 +181,7 @@ def _as_birdflow(heads: Heads, waves: Floats) -> Floats:
 
 
 def _as_the_kit(
-    own: list[kit.Head], settings: Mapping[str, Any], wave: Floats, run: kit.Model
+    own: list[kit.Head], settings: Mapping[str, Any], wave: Floats, run: Model
 ) -> Floats:
     """Probabilities (heads, K) of one window by the script's functions."""
     _, scores, embeddings = kit.hear(wave, settings, run)
@@ -188,9 +192,7 @@ def _as_the_kit(
 
 def add_to_card(card: Path, teacher: BundledTeacher) -> None:
     """Say in a bundle's model card whose the teacher's file is, as its licence asks for."""
-    files = "\n".join(
-        f"- `{kit.TEACHER}/{name}`, sha256 {sha}" for name, sha in teacher.files.items()
-    )
+    files = "\n".join(f"- `{TEACHER}/{name}`, sha256 {sha}" for name, sha in teacher.files.items())
     where = "as it was published" if teacher.included else "not part of this: bring it"
     about = "\n".join(filter(None, (teacher.citation, teacher.url)))
     text = (

@@ -119,7 +119,7 @@ def export(
     with doing("exporting"):
         from birdcore.export.bundle_config import is_bundle
         from birdcore.export.kaggle import KaggleIds, find_client, push_bundle
-        from birdcore.export.kit.predict import recordings_of
+        from birdcore.export.kit.recordings import recordings_of
 
         ids = KaggleIds.parse(kaggle, competition) if kaggle else None
         if competition and not ids:
@@ -174,7 +174,7 @@ def _write(run: Path, to: Path | None, **asked: Any) -> "BundleConfig":
     if to is None:
         raise ValueError(f"{run} is exported into a new folder: give --to DIR")
     from birdcore.export.bundle import write_bundle
-    from birdcore.export.kit.predict import TEACHER
+    from birdcore.export.kit.bundle import TEACHER
     from birdcore.inference.onnx_file import INT8_FILE
     from birdcore.inference.trained_model import FOLDER
 

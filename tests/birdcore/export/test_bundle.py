@@ -16,6 +16,7 @@ from birdcore.detection.models import open_detector
 from birdcore.export.bundle import write_bundle
 from birdcore.export.bundle_config import CONFIG_FILE, BundleConfig
 from birdcore.export.licences import ATTRIBUTION_FILE
+from birdcore.export.script import predict_script
 from birdcore.features.front_end import FrontEnd
 from birdcore.features.pcen import PcenSpec
 from birdcore.features.stft import StftSpec
@@ -214,9 +215,8 @@ def test_what_can_not_be_exported_is_refused_before_work(run_folder: Path, tmp_p
 
 
 def test_script_refuses_what_it_can_not_predict_in_a_line(tmp_path: Path) -> None:
-    from birdcore.export.bundle import KIT
-
-    done = predict_alone(KIT, tmp_path, "--bundle", tmp_path)
+    (tmp_path / "predict.py").write_text(predict_script())
+    done = predict_alone(tmp_path, tmp_path, "--bundle", tmp_path)
     assert done.returncode == 1
     assert "is no bundle: config.json can't be read" in done.stderr
     assert len(done.stderr.splitlines()) == 1

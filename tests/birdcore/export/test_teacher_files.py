@@ -16,7 +16,7 @@ from birdcore.config import Predict
 from birdcore.detection.models import open_detector
 from birdcore.export.bundle import write_bundle
 from birdcore.export.bundle_config import CONFIG_FILE, BundleConfig, read_config
-from birdcore.export.kit import predict as kit
+from birdcore.export.kit import main as kit
 from birdcore.inference.predict import load_predictors
 from birdcore.inference.probe_predictions import probe_predictions
 from birdcore.inference.smooth import smooth_recording

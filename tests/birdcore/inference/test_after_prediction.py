@@ -9,7 +9,7 @@ from scipy.ndimage import correlate1d
 from scipy.special import expit, logit
 
 from birdcore.config import AfterPrediction
-from birdcore.export.kit import predict as kit
+from birdcore.export.kit import rows as kit
 from birdcore.inference.after_prediction import (
     Mixing,
     Operations,
