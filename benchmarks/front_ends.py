@@ -1,11 +1,11 @@
 """Front ends against mel: processor time for the same bins, hop and rate, in one thread.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.front_ends [DEVICE]
+    OMP_NUM_THREADS=1 python -m benchmarks.front_ends [DEVICE | kit]
 
 Without OMP_NUM_THREADS=1 a mel's products of matrices take all cores, and wait in processor time.
 Each is measured in turn with the others, in CPU time of the process, so that what else runs on the
 machine is shared out; compare ratios. DEVICE, such as cuda, has wavelets computed there in batches
-as well, in seconds by the clock.
+as well, in seconds by the clock. `kit` measures those of a bundle's predict.py, in NumPy, instead.
 """
 
 import sys
@@ -16,9 +16,12 @@ from functools import partial
 import numpy as np
 import torch
 
+from birdcore.export.front_end import front_end_arrays, front_end_settings
+from birdcore.export.kit.front_ends import open_front_end
 from birdcore.features import FRONT_ENDS
 from birdcore.features.cwt import CwtSpec
 from birdcore.features.front_end import Floats, FrontEnd, front_end_class
+from birdcore.features.stacked import Stacked
 from birdcore.features.stft import StftSpec
 from birdcore.features.superlet import SuperletSpec
 from birdcore.features.wavelets import wavelet_blocks
@@ -27,6 +30,9 @@ LENGTHS_S = (5, 60)
 ROUNDS = 9
 BATCH = 64
 """Blocks of two seconds that go to a device at once."""
+
+Way = Callable[[Floats], Iterable[Floats]]
+"""From samples to blocks of features."""
 
 VARIANTS: dict[str, FrontEnd] = {
     "stft, 128 bands": StftSpec(n_mels=128),
@@ -47,12 +53,22 @@ def exhaust(of: Callable[[], Iterable[Floats]], clock: Callable[[], float]) -> f
     return clock() - start
 
 
-def compare(seconds: int, specs: dict[str, FrontEnd], rng: np.random.Generator) -> None:
+def of_birdflow(spec: FrontEnd) -> Way:
+    return lambda samples: spec.energies([samples])
+
+
+def of_the_kit(spec: FrontEnd) -> Way:
+    settings, arrays = front_end_settings(spec), front_end_arrays(spec, spec.scale("uint8"))
+    features = open_front_end(settings, arrays).features
+    return lambda samples: [features(samples)]
+
+
+def compare(seconds: int, ways: dict[str, Way], rng: np.random.Generator) -> None:
     samples = rng.uniform(-1, 1, seconds * 32_000).astype(np.float32)
-    shortest = dict.fromkeys(specs, np.inf)
+    shortest = dict.fromkeys(ways, np.inf)
     for _ in range(ROUNDS):
-        for name, spec in specs.items():
-            took = exhaust(partial(spec.energies, [samples]), time.process_time)
+        for name, way in ways.items():
+            took = exhaust(partial(way, samples), time.process_time)
             shortest[name] = min(shortest[name], took)
     print(f"\n{seconds} s at 32 kHz\n")
     print("| front end | ms a second | x RT | mel's time |\n|---|---|---|---|")
@@ -74,8 +90,14 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     generator = np.random.default_rng(0)
     every = {name: front_end_class(name)() for name in FRONT_ENDS}
-    by_default = {name: spec for name, spec in every.items() if not spec.recovers_wave}
+    kit = sys.argv[1:] == ["kit"]
+    by_default = {name: spec for name, spec in every.items() if kit or not spec.recovers_wave}
+    both = {"mel and cwt": Stacked((every["mel"], every["cwt"]))} if kit else {}
+    measured = {
+        name: of_the_kit(spec) if kit else of_birdflow(spec)
+        for name, spec in (by_default | VARIANTS | both).items()
+    }
     for length in LENGTHS_S:
-        compare(length, by_default | VARIANTS, generator)
-    for argument in sys.argv[1:]:
+        compare(length, measured, generator)
+    for argument in () if kit else sys.argv[1:]:
         on_device(argument, generator)

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from birdcore.audio.decode import decode
-from birdcore.export.front_end import front_end_arrays
-from birdcore.export.kit.features import band_energies
+from birdcore.export.front_end import front_end_arrays, front_end_settings
+from birdcore.export.kit.front_ends import open_front_end
 from birdcore.export.waveform_front_end import WaveformFrontEnd
 from birdcore.features.mel import PRESETS, MelSpec
 from birdcore.features.scale import encode
@@ -38,7 +38,7 @@ def ways(spec: MelSpec) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     arrays, graph = front_end_arrays(spec, spec.scale()), WaveformFrontEnd(spec, spec.scale())
     return {
         "birdflow": lambda x: mel_energy(x, spec),
-        "kit": lambda x: band_energies(x, spec.model_dump(), arrays),
+        "kit": lambda x: open_front_end(front_end_settings(spec), arrays).features(x),
         "single.onnx": lambda x: graph.energies(torch.from_numpy(x)[None])[0].numpy(),
     }
 

@@ -26,9 +26,9 @@ from birdcore.detection.calibration import CALIBRATION_FILE, read_calibration
 from birdcore.detection.species_list import CLASSES_FILE
 from birdcore.export.bundle_config import ARRAYS_FILE, CONFIG_FILE, SCRIPT_FILE, BundleConfig
 from birdcore.export.front_end import (
-    exported_spec,
     front_end_arrays,
     front_end_settings,
+    parts_of,
     resampler_response,
 )
 from birdcore.export.licences import ATTRIBUTION_FILE, check_licences
@@ -84,7 +84,9 @@ def write_bundle(
     licences = check_licences(run, accept=accept_licences)
     reads = _common_input(run / FOLDER, folders) if folders else None
     classes = _common_classes(run / FOLDER, folders, heads)
-    front_end = exported_spec(reads.mel, SCRIPT_FILE) if reads else None
+    front_end = reads.mel if reads else None
+    if front_end:
+        parts_of(front_end, SCRIPT_FILE)  # refused now
     if single_onnx:
         read_members(run / FOLDER)  # refused now
     # Beside the target, since a rename does not cross file systems.

@@ -17,8 +17,8 @@ KIT = Path(__file__).parent / "kit"
 INNER = "birdcore.export.kit."
 FIRST, LAST = "one_thread", "main"
 PARTS = (
-    "base", "samples", "features", "codes", "windows", "rows", "heads", "engines", "bundle",
-    "recordings", "submission", LAST,
+    "base", "samples", "filters", "wavelets", "front_ends", "codes", "windows", "rows", "heads",
+    "engines", "bundle", "recordings", "submission", LAST,
 )  # fmt: skip
 """In an order in which each needs none that comes later, to be imported."""
 TITLE_WIDTH = 95

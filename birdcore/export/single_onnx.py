@@ -22,9 +22,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from birdcore import __version__
-from birdcore.export.front_end import exported_spec
+from birdcore.export.front_end import parts_of
 from birdcore.export.model_files import check_samples
 from birdcore.export.waveform_front_end import WaveformFrontEnd, graph_input
+from birdcore.export.wavelet_graph import reach_of
+from birdcore.features.cwt import CwtSpec
 from birdcore.inference.engine import EngineOutput, TorchEngine
 from birdcore.inference.trained_model import FOLDER, EnsembleSpec, encoded, read_ensemble
 from birdcore.models.input import InputSpec, load_input, model_input
@@ -135,8 +137,19 @@ def read_members(
         raise ValueError(f"{models} holds no model: an external teacher's is not copied")
     if len(inputs) > 1:
         raise ValueError(f"models in {models} read different features or windows: not in one file")
-    exported_spec(next(iter(inputs))[0], SINGLE_FILE)
+    _check_front_end(next(iter(members.values()))[0].reads)
     return spec, members, classes
+
+
+def _check_front_end(reads: InputSpec) -> None:
+    """Raises ValueError where wavelets reach beyond a window, at whose ends it is mirrored once."""
+    for part in parts_of(reads.mel, SINGLE_FILE):
+        if isinstance(part, CwtSpec) and reach_of(part) + part.hop_length >= window_samples(reads):
+            raise ValueError(
+                f"{SINGLE_FILE} can't hold {part.name!r} with mel.f_min = {part.f_min:g}: its "
+                "longest wavelets reach further than a window is long. Leave --single-onnx out: "
+                "predict.py has no such limit"
+            )
 
 
 class WaveformModel(nn.Module):
@@ -150,9 +163,7 @@ class WaveformModel(nn.Module):
         self.rate, self.samples = reads.mel.sample_rate, window_samples(reads)
         folds = [fold.reads for member in members.values() for fold in member]
         with_floor = any(reads.over_floor for reads in folds)
-        self.front_end = WaveformFrontEnd(
-            exported_spec(reads.mel, SINGLE_FILE), reads.scale, with_floor=with_floor
-        )
+        self.front_end = WaveformFrontEnd(reads.mel, reads.scale, with_floor=with_floor)
         self.members = list(members.values())
         self.models = nn.ModuleList(fold.model for folds in self.members for fold in folds)
         weights = [np.asarray(spec.weights[name], np.float64) for name in members]

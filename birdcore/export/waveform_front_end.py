@@ -1,17 +1,7 @@
-"""A front end as a part of a model's graph: samples in, power out (or values, of PCEN).
+"""A front end as a part of a model's graph: samples in, power out (or values, or samples).
 
-It computes what `features/spectrogram.py`, `pcen.py` and `scale.py` do for a recording that is as
-long as a window: peak division, energies, codes, and the power of codes.
-
-ONNX has operators for Fourier transforms, but OpenVINO does not read STFT with a batch of any
-size, and ONNX Runtime takes twice as long for it. So the transform is two small matrix products
-(one step of Cooley and Tukey 1965), which any runtime computes, as exactly as an FFT: with
-n = rows * cols samples x[cols * a + b] of a frame,
-
-    X[c + rows * d] = sum_b w(cols)^(b d) w(rows * cols)^(b c) sum_a x[cols * a + b] w(rows)^(a c),
-
-where w(n) = exp(-2 pi i / n). PCEN's smoothed past is a product with a triangular matrix, whose row
-t has the weights that frames up to t have in it.
+It computes what `features/` does for a recording that is as long as a window: peak division,
+energies (of several front ends at once laid end to end), codes, and the power of codes.
 """
 
 import math
@@ -20,10 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from birdcore.export.front_end import ExportedSpec, filters_of
-from birdcore.features.pcen import EPS, FULL_SCALE, PcenSpec
-from birdcore.features.scale import AnyScale, Scale, ValueScale
-from birdcore.features.spectrogram import hann_window
+from birdcore.export.filter_graph import FilterEnergies
+from birdcore.export.front_end import FilterSpec, parts_of
+from birdcore.export.wavelet_graph import WaveletPowers
+from birdcore.features.cwt import CwtSpec
+from birdcore.features.front_end import FrontEnd
+from birdcore.features.scale import WAVE_STEPS, AnyScale, Scale, ValueScale, WaveScale
 from birdcore.models.input import InputSpec, model_input
 from birdcore.models.normalise import TINY, to_db
 
@@ -39,33 +31,10 @@ class WaveformFrontEnd(nn.Module):
         with_floor: Add a last frame, the window's steady noise, as `Recordings.power` does.
     """
 
-    first_cos: Tensor
-    first_sin: Tensor
-    twiddle_cos: Tensor
-    twiddle_sin: Tensor
-    second_cos: Tensor
-    second_sin: Tensor
-    window: Tensor
-    bank: Tensor
-
-    def __init__(self, spec: ExportedSpec, scale: AnyScale, *, with_floor: bool = False) -> None:
+    def __init__(self, spec: FrontEnd, scale: AnyScale, *, with_floor: bool = False) -> None:
         super().__init__()
-        self.spec, self.scale, self.with_floor = spec, scale, with_floor
-        self.rows = max(d for d in range(1, math.isqrt(spec.n_fft) + 1) if spec.n_fft % d == 0)
-        self.cols = spec.n_fft // self.rows
-        half = self.cols // 2 + 1  # beyond are the conjugates of bins that are there
-        self._add("first", self.rows, self.rows, self.rows)
-        self._add("twiddle", self.rows, self.cols, spec.n_fft)
-        self._add("second", self.cols, half, self.cols)
-        self.register_buffer("window", torch.from_numpy(hann_window(spec.n_fft)))
-        self.register_buffer("bank", torch.from_numpy(filters_of(spec).copy()))
-
-    def _add(self, name: str, height: int, width: int, n: int) -> None:
-        """Cosines and sines of 2 pi a b / n, (height, width)."""
-        steps = torch.outer(torch.arange(height), torch.arange(width)).double()
-        angles = steps * (2 * math.pi / n)
-        self.register_buffer(f"{name}_cos", angles.cos().float())
-        self.register_buffer(f"{name}_sin", angles.sin().float())
+        self.power, self.scale, self.with_floor = spec.power, scale, with_floor
+        self.parts = nn.ModuleList(_part(part) for part in parts_of(spec, "a graph"))
 
     def forward(self, samples: Tensor) -> Tensor:
         peak = samples.abs().amax(dim=1, keepdim=True)
@@ -77,58 +46,61 @@ class WaveformFrontEnd(nn.Module):
         return torch.cat([power, floor / math.log(2)], dim=2)
 
     def energies(self, samples: Tensor) -> Tensor:
-        """Energies (B, frames, bins) of samples (B, n), or PCEN's values."""
-        spec, reach = self.spec, self.spec.n_fft // 2
-        mirrored = pad(samples[:, None], (reach, reach), mode="reflect")[:, 0]
-        frames = mirrored.unfold(-1, spec.n_fft, spec.hop_length) * self.window
-        power = self.spectrum(frames)
-        energies = (power if spec.power == 2 else power.sqrt()) @ self.bank
-        return pcen(energies, spec) if isinstance(spec, PcenSpec) else energies
-
-    def spectrum(self, frames: Tensor) -> Tensor:
-        """Power (B, t, n_fft // 2 + 1) of windowed frames (B, t, n_fft)."""
-        x = frames.unflatten(-1, (self.rows, self.cols))
-        re, im = self.first_cos @ x, -(self.first_sin @ x)
-        re, im = _turned(re, im, self.twiddle_cos, self.twiddle_sin)
-        real = re @ self.second_cos + im @ self.second_sin
-        imaginary = im @ self.second_cos - re @ self.second_sin
-        power = real * real + imaginary * imaginary
-        return power.transpose(-1, -2).flatten(-2)[..., : self.spec.n_fft // 2 + 1]
+        """Energies (B, frames, bins) of samples (B, n), or values, or samples."""
+        return torch.cat([part(samples) for part in self.parts], dim=2)
 
     def codes(self, energies: Tensor) -> Tensor:
-        """Codes (B, bins, frames) as floats, see `scale.encode`."""
-        if isinstance(self.scale, Scale):
-            to_codes = 20.0 / (self.spec.power * math.log(10.0) * self.scale.step_db)
+        """Codes (B, bins, frames) as floats, see `scale.encode`; of samples with a sign."""
+        scale = self.scale
+        if isinstance(scale, Scale):
+            to_codes = 20.0 / (self.power * math.log(10.0) * scale.step_db)
             codes = energies.clamp_min(SILENCE).log() * to_codes
-            codes = codes - self.scale.floor_db / self.scale.step_db
-            top = float(self.scale.top_code)
+            codes = (codes - scale.floor_db / scale.step_db).clamp(0.0, float(scale.top_code))
+        elif isinstance(scale, ValueScale):
+            codes = (energies / scale.step).clamp(0.0, scale.top / scale.step)
         else:
-            assert isinstance(self.scale, ValueScale), "samples are not exported"
-            codes, top = energies / self.scale.step, self.scale.top / self.scale.step
-        codes = codes.clamp(0.0, top)
-        codes = codes.round() if self.scale.dtype == "uint8" else codes.half().float()
+            codes = energies.clamp(-1.0, 1.0)
+            if scale.dtype == "uint8":
+                steps = (codes.abs() * scale.mu).log1p() * (WAVE_STEPS / math.log1p(scale.mu))
+                codes = codes.sign() * steps
+        codes = codes.round() if scale.dtype == "uint8" else codes.half().float()
         return codes.transpose(1, 2)
 
     def decoded(self, codes: Tensor) -> Tensor:
-        """Power of codes of any shape, or values; code 0 is none."""
-        if isinstance(self.scale, ValueScale):
-            return codes * self.scale.step
-        assert isinstance(self.scale, Scale)
-        decibels = codes * self.scale.step_db + self.scale.floor_db
+        """Power of codes of any shape, or values, or samples; code 0 is none."""
+        scale = self.scale
+        if isinstance(scale, ValueScale):
+            return codes * scale.step
+        if isinstance(scale, WaveScale):
+            if scale.dtype == "float16":
+                return codes
+            sizes = (codes.abs() * (math.log1p(scale.mu) / WAVE_STEPS)).exp() - 1.0
+            samples: Tensor = codes.sign() * sizes / scale.mu
+            return samples
+        decibels = codes * scale.step_db + scale.floor_db
         return torch.where(codes > 0, (decibels * (math.log(10.0) / 10.0)).exp(), 0.0)
 
 
-def pcen(energies: Tensor, spec: PcenSpec) -> Tensor:
-    """Values (B, T, F) of a mel's magnitudes (B, T, F), as `PcenSpec.energies` has them."""
-    energies = energies * FULL_SCALE
-    frame = torch.arange(energies.shape[1], dtype=torch.float64)
-    b, lag = spec.smoothing, frame[:, None] - frame
-    weights = torch.where(lag >= 0, b * (1 - b) ** lag.clamp_min(0.0), 0.0)
-    # What was before the first frame is as that.
-    weights = torch.cat([((1 - b) ** frame)[:, None], weights[:, 1:]], dim=1)
-    ratios = energies / (EPS + weights.float() @ energies) ** spec.pcen_gain
-    values: Tensor = (ratios + spec.pcen_bias) ** spec.pcen_power - spec.pcen_bias**spec.pcen_power
-    return values
+class SampleFrames(nn.Module):
+    """Samples (B, n) to frames (B, T, hop) of them, each around its middle."""
+
+    def __init__(self, hop: int) -> None:
+        super().__init__()
+        self.hop = hop
+
+    def forward(self, samples: Tensor) -> Tensor:
+        before = self.hop // 2
+        mirrored = pad(samples[:, None], (before, self.hop - before), mode="reflect")[:, 0]
+        frames = 1 + samples.shape[1] // self.hop
+        framed: Tensor = mirrored[:, : frames * self.hop].unflatten(1, (frames, self.hop))
+        return framed
+
+
+def _part(spec: FrontEnd) -> nn.Module:
+    """From samples (B, n) to energies (B, T, bins) of one front end."""
+    if isinstance(spec, FilterSpec):
+        return FilterEnergies(spec)
+    return WaveletPowers(spec) if isinstance(spec, CwtSpec) else SampleFrames(spec.bins)
 
 
 def lower_median(x: Tensor) -> Tensor:
@@ -141,11 +113,10 @@ def graph_input(power: Tensor, reads: InputSpec) -> Tensor:
     """`model_input`, by operators that ONNX has."""
     if reads.normalise != "bins":
         return model_input(power, reads)
-    db = to_db(power, top_db=reads.top_db) if reads.mel.recovers_power else power
+    channels, bins, _ = reads.shape
+    each = power.unflatten(1, (channels, bins)).flatten(0, 1)
+    db = to_db(each, top_db=reads.top_db) if reads.mel.recovers_power else each
     db = db - lower_median(db)
-    return (db / db.std(dim=(-2, -1), correction=0, keepdim=True).clamp_min(TINY))[:, None]
-
-
-def _turned(re: Tensor, im: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
-    """Complex numbers times exp(-i angle)."""
-    return re * cos + im * sin, im * cos - re * sin
+    scaled = db / db.std(dim=(-2, -1), correction=0, keepdim=True).clamp_min(TINY)
+    inputs: Tensor = scaled.unflatten(0, (-1, channels))
+    return inputs

@@ -85,7 +85,7 @@ def wavelet_blocks(
 
 
 @dataclass(frozen=True)
-class _Crop:
+class Crop:
     """Parts of a spectrum that wavelets let through.
 
     starts: The first bin of each of K scales. weights: complex64 (K, width). exponent: Of the
@@ -98,20 +98,20 @@ class _Crop:
 
 
 @dataclass(frozen=True)
-class _Batch:
+class Batch:
     """Scales with as many values a frame; a crop for each order."""
 
     scales: slice
     values: int
-    crops: tuple[_Crop, ...]
+    crops: tuple[Crop, ...]
 
 
 @dataclass(frozen=True)
-class _Tier:
+class Tier:
     """Scales whose wavelets reach as far: `overlap` frames before and after those of a block."""
 
     overlap: int
-    batches: tuple[_Batch, ...]
+    batches: tuple[Batch, ...]
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Bank:
     kept: int
     overlap: int
     scales: int
-    tiers: tuple[_Tier, ...]
+    tiers: tuple[Tier, ...]
     device: torch.device
 
     @property
@@ -146,7 +146,7 @@ def frame_power(samples: Tensor, bank: Bank) -> Tensor:
     return power
 
 
-def _waves(spectrum: Tensor, batch: _Batch, crop: _Crop, tier: _Tier, kept: int) -> Tensor:
+def _waves(spectrum: Tensor, batch: Batch, crop: Crop, tier: Tier, kept: int) -> Tensor:
     """The wavelets' complex values (B, K, kept, batch.values) in time."""
     (scales, width), frames = crop.weights.shape, kept + 2 * tier.overlap
     count = frames * batch.values
@@ -163,7 +163,7 @@ def _waves(spectrum: Tensor, batch: _Batch, crop: _Crop, tier: _Tier, kept: int)
     return waves[:, :, tier.overlap : tier.overlap + kept]
 
 
-def _mean_power(waves: Iterator[Tensor], batch: _Batch) -> Tensor:
+def _mean_power(waves: Iterator[Tensor], batch: Batch) -> Tensor:
     """Powers (B, K, kept) of the geometric mean over orders of values (B, K, kept, values)."""
     if len(batch.crops) == 1:
         norms = torch.linalg.vector_norm(torch.view_as_real(next(waves)).flatten(-2), dim=-1)
@@ -190,7 +190,7 @@ def wavelet_bank(spec: CwtSpec, device: torch.device) -> Bank:
     tiers = []
     for scales in filter(None, (range(long), range(long, spec.scales))):
         overlap = (_even_fast(kept + 2 * overlaps[scales[0]]) - kept) // 2
-        tiers.append(_Tier(overlap, tuple(_batches(spec, scales, kept + 2 * overlap, device))))
+        tiers.append(Tier(overlap, tuple(_batches(spec, scales, kept + 2 * overlap, device))))
     return Bank(hop, kept, tiers[0].overlap, spec.scales, tuple(tiers), device)
 
 
@@ -199,7 +199,7 @@ def _even_fast(frames: int) -> int:
     return 2 * int(next_fast_len(math.ceil(frames / 2), real=True))
 
 
-def _batches(spec: CwtSpec, scales: range, frames: int, device: torch.device) -> Iterator[_Batch]:
+def _batches(spec: CwtSpec, scales: range, frames: int, device: torch.device) -> Iterator[Batch]:
     """Batches of scales of blocks of so many frames."""
     hertz = spec.centres().astype(np.float64)
     # The mean over the orders is longer than the first wavelet, and so its power narrower.
@@ -216,7 +216,7 @@ def _batches(spec: CwtSpec, scales: range, frames: int, device: torch.device) ->
                 _crop(spec, hertz[chosen], frames, values, *wavelet, device)
                 for wavelet in spec.wavelets
             )
-            yield _Batch(chosen, values, crops)
+            yield Batch(chosen, values, crops)
 
 
 def _rounded(values: float) -> int:
@@ -233,7 +233,7 @@ def _crop(
     multiple: float,
     exponent: float,
     device: torch.device,
-) -> _Crop:
+) -> Crop:
     """What wavelets (K,) of `multiple` times the cycles let through of a block's spectrum."""
     samples = frames * spec.hop_length
     centres = hertz[:, None] * (samples / spec.sample_rate)  # in bins
@@ -250,4 +250,4 @@ def _crop(
     # samples, blocks half a sample behind.
     delay = (spec.hop_length / values - spec.hop_length % 2) / 2 / samples
     turned = (weights * np.exp(2j * math.pi * delay * bins)).astype(np.complex64)
-    return _Crop(tuple(starts[:, 0].tolist()), torch.from_numpy(turned).to(device), exponent)
+    return Crop(tuple(starts[:, 0].tolist()), torch.from_numpy(turned).to(device), exponent)

@@ -30,7 +30,14 @@ def write_model(
 ) -> tuple[SedModel, InputSpec]:
     """A model of `CLASSES` whose answers differ from class to class and from moment to moment."""
     mel = front_end or MelSpec(n_mels=n_mels)
-    shape = ModelSpec(backbone=backbone, classes=CLASSES, n_mels=mel.bins, dropout=0.0)
+    channels = mel.input_channels
+    shape = ModelSpec(
+        backbone=backbone,
+        classes=CLASSES,
+        n_mels=mel.bins // channels,
+        input_channels=channels,
+        dropout=0.0,
+    )
     scale = mel.scale("uint8")
     reads = InputSpec(mel=mel, scale=scale, frames=frames, normalise=normalise, top_db=80.0)
     with torch.random.fork_rng(devices=[]):
@@ -52,6 +59,8 @@ def write_run(
     predict: Predict,
     n_mels: int = 32,
     front_end: FrontEnd | None = None,
+    backbone: str = "test_resnet",
+    normalise: str = "zscore",
 ) -> EnsembleSpec:
     """Results of a run.
 
@@ -62,6 +71,8 @@ def write_run(
         predict: Windows and smoothing.
         n_mels: Bins of the mel that the models read.
         front_end: What they read instead.
+        backbone: Of all of them.
+        normalise: How all scale their inputs.
     """
     spec = EnsembleSpec(
         weights=dict(weights),
@@ -69,7 +80,14 @@ def write_run(
         predict=predict,
     )
     for seed, name in enumerate(name for models in spec.members.values() for name in models):
-        write_model(folder / "model" / name, seed, n_mels=n_mels, front_end=front_end)
+        write_model(
+            folder / "model" / name,
+            seed,
+            n_mels=n_mels,
+            front_end=front_end,
+            backbone=backbone,
+            normalise=normalise,
+        )
     (folder / "model" / ENSEMBLE_FILE).write_text(spec.model_dump_json())
     (folder / "ATTRIBUTION.csv").write_text("recording,license\na.ogg,cc0\n")
     (folder / "MODEL_CARD.md").write_text("# Model card\n")

@@ -11,13 +11,18 @@ import numpy as np
 
 from birdcore.export.kit.base import Model, Refused
 from birdcore.export.kit.engines import ENGINES, TEACHER_ENGINES, by_first_engine
+from birdcore.export.kit.front_ends import (
+    FRONT_ENDS,
+    JOIN,
+    FrontEnd,
+    arrays_of,
+    open_front_end,
+)
 from birdcore.export.kit.heads import Head, hear, of_classes, prior_logits, read_head
 
 FORMATS = (1, 2)  # 2: with a teacher, or with what is done after prediction
 CONFIG_KEYS = {"blend", "cell_frames", "classes", "members", "power", "predict", "scale", "weights"}
 TEACHER_KEYS = {"probes", "teacher"}
-ARRAYS = {"window", "bank", "power_table", "response"}
-FRONT_ENDS = ("mel", "stft", "pcen")
 TEACHER = "teacher"  # the folder of its file
 
 
@@ -37,7 +42,8 @@ def read_bundle(bundle: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     with_teacher = bool(TEACHER_KEYS & config.keys())
     front_end, heads_alone = config.get("front_end"), with_teacher and config.get("members") == {}
     name = front_end.get("name") if isinstance(front_end, dict) else None
-    if name not in FRONT_ENDS and not heads_alone:
+    unknown = set(str(name).split(JOIN)) - FRONT_ENDS.keys()
+    if unknown and not heads_alone:
         known = ", ".join(map(repr, FRONT_ENDS))
         raise Refused(f"{path}: the front end {name!r} is unknown, this script computes {known}")
     needed = CONFIG_KEYS | (TEACHER_KEYS if with_teacher else set())
@@ -48,18 +54,16 @@ def read_bundle(bundle: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             arrays = dict(stored)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise Refused(f"{bundle}: front_end.npz can't be read ({error})") from error
-    if lacking := sorted(({"response"} if heads_alone else ARRAYS) - arrays.keys()):
+    of_models = set() if heads_alone else {"power_table", *arrays_of(str(name))}
+    if lacking := sorted({"response", *of_models} - arrays.keys()):
         raise Refused(f"{bundle}: front_end.npz is damaged: it has no {', '.join(lacking)}")
     return config, arrays
 
 
 def open_models(
-    bundle: Path, config: Mapping[str, Any], bins: int, engine: str
+    bundle: Path, config: Mapping[str, Any], front_end: FrontEnd, engine: str
 ) -> dict[str, Model]:
-    """The models by folder, opened by the first engine that is installed, or the one named.
-
-    bins: of their inputs.
-    """
+    """The models by folder, opened by the first engine that is installed, or the one named."""
     described = [model for models in config["members"].values() for model in models]
     folders = [model["folder"] for model in described]
 
@@ -67,8 +71,10 @@ def open_models(
         return {folder: ENGINES[name](bundle / folder) for folder in folders}
 
     models = by_first_engine(ENGINES if engine == "auto" else [engine], opened, bundle)
+    channels = front_end.channels
+    bins = front_end.features(np.zeros(1, np.float32)).shape[1] // channels
     for model in described:
-        silence = np.zeros((1, 1, bins, model["frames"]), np.float32)
+        silence = np.zeros((1, channels, bins, model["frames"]), np.float32)
         found, classes = models[model["folder"]](silence)[0].shape[1], len(config["classes"])
         if found != classes:
             raise Refused(f"{model['folder']} has {found} classes, config.json {classes}")
@@ -106,11 +112,13 @@ def sha256(path: Path) -> str:
 
 
 class Bundle(NamedTuple):
-    """A bundle that is open: what config.json says, the arrays, its models by their folders, heads
-    by the members that they are folds of, and the teacher where there are any."""
+    """A bundle that is open: what config.json says, the arrays, the front end and its models by
+    their folders, heads by the members that they are folds of, and the teacher where there are
+    any."""
 
     config: Mapping[str, Any]
     arrays: Mapping[str, Any]
+    front_end: FrontEnd | None
     models: Mapping[str, Model]
     heads: Mapping[str, Sequence[Head]]
     teacher: Model | None
@@ -121,14 +129,16 @@ def open_bundle(
 ) -> Bundle:
     """All that predicts; refused where something of it is damaged or lacking."""
     models: dict[str, Model] = {}
+    front_end = None
     if config["members"]:
-        models = open_models(folder, config, arrays["bank"].shape[1], engine)
+        front_end = open_front_end(config["front_end"], arrays)
+        models = open_models(folder, config, front_end, engine)
     heads = {
         member: [read_head(folder / fold) for fold in folds]
         for member, folds in config.get("probes", {}).items()
     }
     if not heads:
-        return Bundle(config, arrays, models, heads, None)
+        return Bundle(config, arrays, front_end, models, heads, None)
     described = config["teacher"]
     teacher = open_teacher(folder, described, engine)
     try:
@@ -143,4 +153,4 @@ def open_bundle(
         raise Refused(
             f"{folder}: a head does not fit config.json or its teacher: {reason}"
         ) from error
-    return Bundle(config, arrays, models, heads, teacher)
+    return Bundle(config, arrays, front_end, models, heads, teacher)

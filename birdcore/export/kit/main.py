@@ -9,7 +9,8 @@ to 1e-4 dB (one cell in 10,000, far below the loudest, to 3e-3), values of PCEN 
 probability of a submission to 1e-3.
 
     config.json       front end, codes, windows, smoothing, blend, weights, classes
-    front_end.npz     window, filters, power of each code, response of the resampler
+    front_end.npz     window and filters, or frequencies of wavelets; power of each code, response
+                      of the resampler
     model/ROUND/BACKBONE/fold-N/    model.onnx, and the same for OpenVINO (model.xml, model.bin)
     model/ROUND/probe/fold-N/       a head on a teacher's embeddings: probe.json, probe.safetensors
     teacher/                        the teacher's own file, ONNX or TFLite

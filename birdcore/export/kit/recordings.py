@@ -12,10 +12,10 @@ import numpy as np
 from birdcore.export.kit.base import Floats, Model, Refused
 from birdcore.export.kit.bundle import Bundle
 from birdcore.export.kit.codes import encode
-from birdcore.export.kit.features import features
+from birdcore.export.kit.front_ends import FrontEnd
 from birdcore.export.kit.heads import halved, hear, of_classes, over_segments, prior_logits
 from birdcore.export.kit.rows import after_prediction, blend, smooth
-from birdcore.export.kit.samples import read_mono, resample, speed_of
+from birdcore.export.kit.samples import read, resample, speed_of, to_mono
 from birdcore.export.kit.windows import cell_probabilities, row_count, segment_maxima
 
 SUFFIXES = {".ogg", ".flac", ".wav", ".mp3", ".oga", ".opus", ".aif", ".aiff"}
@@ -52,9 +52,14 @@ def row_names(paths: Sequence[str]) -> list[str]:
 
 def predict_file(path: Path, bundle: Bundle) -> tuple[dict[str, Floats], float]:
     """Smoothed probabilities (S, K) of a recording by each member, and its seconds."""
-    rows, seconds = rows_of_models(path, bundle) if bundle.models else ({}, 0.0)
+    samples, rate = read(path)
+    rows: dict[str, Floats] = {}
+    seconds = 0.0
+    if bundle.models and bundle.front_end:
+        speed = speed_of(path, bundle.config["front_end"])
+        rows, seconds = rows_of_models(samples, rate, speed, bundle, bundle.front_end)
     if bundle.teacher:
-        of_heads, seconds = rows_of_heads(path, bundle, bundle.teacher, seconds)
+        of_heads, seconds = rows_of_heads(samples, rate, bundle, bundle.teacher, seconds)
         rows |= of_heads
     settings = bundle.config["predict"]
     smoothed = {
@@ -63,24 +68,30 @@ def predict_file(path: Path, bundle: Bundle) -> tuple[dict[str, Floats], float]:
     return smoothed, seconds
 
 
-def rows_of_models(path: Path, bundle: Bundle) -> tuple[dict[str, Floats], float]:
-    """Probabilities (S, K) of a recording by each member of networks, and its seconds."""
+def rows_of_models(
+    samples: Floats, rate: int, speed: float, bundle: Bundle, front_end: FrontEnd
+) -> tuple[dict[str, Floats], float]:
+    """Probabilities (S, K) of a recording (n, channels) by each member of networks, and its
+    seconds; speed: how many times slower than life it is."""
     config, arrays = bundle.config, bundle.arrays
-    front_end, segment_s = config["front_end"], config["predict"]["segment_s"]
-    samples, rate = read_mono(path, front_end.get("channels", "mean"))
-    speed = speed_of(path, front_end)
+    settings, segment_s = config["front_end"], config["predict"]["segment_s"]
+    mono = to_mono(samples, settings.get("channels", "mean"))
     rate = max(1, round(rate * speed))
-    samples = resample(samples, rate, front_end["sample_rate"], arrays["response"])
-    peak = float(np.abs(samples).max()) or 1.0
-    energies = features(samples / np.float32(peak), front_end, arrays)
-    codes = encode(energies, front_end["power"], config["scale"])
-    frame_rate = front_end["sample_rate"] / front_end["hop_length"] / speed  # a file's second
+    mono = resample(mono, rate, settings["sample_rate"], arrays["response"])
+    peak = float(np.abs(mono).max()) or 1.0
+    codes = encode(front_end.features(mono / np.float32(peak)), settings["power"], config["scale"])
+    frame_rate = settings["sample_rate"] / settings["hop_length"] / speed  # a file's second
     seconds = max(len(codes) - 1, 1) / frame_rate
     count, rows = row_count(seconds, segment_s), {}
     for member, folds in config["members"].items():
         cells = [
             cell_probabilities(
-                codes, fold, bundle.models[fold["folder"]], config, arrays["power_table"]
+                codes,
+                fold,
+                bundle.models[fold["folder"]],
+                config,
+                front_end.channels,
+                arrays["power_table"],
             )
             for fold in folds
         ]
@@ -90,20 +101,19 @@ def rows_of_models(path: Path, bundle: Bundle) -> tuple[dict[str, Floats], float
 
 
 def rows_of_heads(
-    path: Path, bundle: Bundle, run: Model, seconds: float
+    samples: Floats, rate: int, bundle: Bundle, run: Model, seconds: float
 ) -> tuple[dict[str, Floats], float]:
-    """Probabilities (S, K) of a recording by each member of heads, and by the teacher itself where
-    it is one; and its seconds.
+    """Probabilities (S, K) of a recording (n, channels) by each member of heads, and by the teacher
+    itself where it is one; and its seconds.
 
     seconds: as networks have counted them; 0 where there are none.
     """
     teacher = bundle.config["teacher"]
-    samples, rate = read_mono(path)
     if not seconds:  # whole frames of the run's features
         frame_rate = teacher["frame_rate"]
         seconds = max(int(len(samples) / rate * frame_rate + 1e-6), 1) / frame_rate
-    samples = resample(samples, rate, teacher["sample_rate"], bundle.arrays["response"])
-    starts, scores, embeddings = hear(samples, teacher, run)
+    mono = resample(to_mono(samples), rate, teacher["sample_rate"], bundle.arrays["response"])
+    starts, scores, embeddings = hear(mono, teacher, run)
     own = of_classes(scores, teacher)
     prior, halves = prior_logits(own, teacher), halved(embeddings)
     of_windows = {

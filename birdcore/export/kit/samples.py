@@ -17,8 +17,8 @@ EXPANSION = re.compile(rb"^TE *:(.*)$", re.MULTILINE)
 CANCELLED = 0.1  # of the energy that the sum of unrelated channels would have
 
 
-def read_mono(path: Path, channels: str = "mean") -> tuple[Floats, int]:
-    """Mono samples (n,) of a file, and their rate; of its channels the mean, first or loudest."""
+def read(path: Path) -> tuple[Floats, int]:
+    """Samples (n, channels) of a file, and their rate."""
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError, UnicodeError) as error:
@@ -29,7 +29,7 @@ def read_mono(path: Path, channels: str = "mean") -> tuple[Floats, int]:
         raise Refused(f"{path}: no samples can be read from it")
     if not np.isfinite(samples).all():
         raise Refused(f"{path}: holds samples that are NaN or infinite")
-    return to_mono(samples, channels), rate
+    return samples, rate
 
 
 def to_mono(samples: Floats, channels: str = "mean") -> Floats:

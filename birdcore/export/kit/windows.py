@@ -22,7 +22,12 @@ def window_starts(total: int, window: int, step: int) -> NDArray[np.int64]:
 
 
 def cell_probabilities(
-    codes: Floats, model: Mapping[str, Any], run: Model, config: Mapping[str, Any], table: Floats
+    codes: Floats,
+    model: Mapping[str, Any],
+    run: Model,
+    config: Mapping[str, Any],
+    channels: int,
+    table: Floats,
 ) -> Floats:
     """Probabilities (cells, K) by one model: the mean over the windows that cover a cell."""
     predict, size = config["predict"], config["cell_frames"]
@@ -33,7 +38,7 @@ def cell_probabilities(
     starts = window_starts(total, window, step)
     lower = np.arange(0, total, size)
     centres = (lower + np.minimum(lower + size, total)) / 2
-    values = "top" in config["scale"]
+    values = not {"top", "mu"}.isdisjoint(config["scale"])
     floor = decode_power(lower_median(codes, 0), config["scale"], table).T / math.log(2)
     sums = np.zeros((len(centres), len(config["classes"])), np.float32)
     coverage = np.zeros((len(centres), 1), np.float32)
@@ -42,7 +47,7 @@ def cell_probabilities(
         # A recording that is shorter than a window is repeated.
         frames = (batch[:, None] + np.arange(window)) % total
         power = decode_power(codes[frames], config["scale"], table).transpose(0, 2, 1)
-        clipwise, framewise = run(model_input(power, floor, model, values))
+        clipwise, framewise = run(model_input(power, floor, model, channels, values))
         outputs = framewise if predict["output"] != "clipwise" else clipwise[:, None]
         if predict["output"] == "both":
             outputs = (clipwise[:, None] + framewise) / 2

@@ -15,11 +15,17 @@ from birdcore.detection.calibration import calibrate
 from birdcore.detection.models import open_detector
 from birdcore.export.bundle import write_bundle
 from birdcore.export.bundle_config import CONFIG_FILE, BundleConfig
+from birdcore.export.kaggle import KaggleIds, write_kaggle
 from birdcore.export.licences import ATTRIBUTION_FILE
 from birdcore.export.script import predict_script
+from birdcore.features.cwt import CwtSpec
 from birdcore.features.front_end import FrontEnd
+from birdcore.features.mel import MelSpec
 from birdcore.features.pcen import PcenSpec
+from birdcore.features.stacked import Stacked
 from birdcore.features.stft import StftSpec
+from birdcore.features.superlet import SuperletSpec
+from birdcore.features.wave import WaveSpec
 from birdcore.inference.after_prediction import Mixing, Operations, Smoothing
 from birdcore.inference.onnx import export_onnx
 from birdcore.inference.onnx_file import ONNX_FILE
@@ -124,14 +130,33 @@ def test_bundle_predicts_what_its_run_does_without_birdflow(
     check_refusals(bundle, soundscapes, tmp_path, capsys)
 
 
-@pytest.mark.parametrize("front_end", [PcenSpec(n_mels=32), StftSpec(n_mels=32)])
+CWT = CwtSpec(scales=32)
+
+
+@pytest.mark.parametrize(
+    ("front_end", "normalise"),
+    [
+        (PcenSpec(n_mels=32), "zscore"),
+        (StftSpec(n_mels=32), "zscore"),
+        (CWT, "floor"),
+        (SuperletSpec(scales=32, order=2.5), "zscore"),
+        (Stacked((CWT, MelSpec(n_mels=32))), "floor"),
+        (WaveSpec(hop_length=320, sample_rate=16_000), "none"),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
 def test_bundle_predicts_from_other_front_ends(
-    front_end: FrontEnd, tmp_path: Path, shared_data: Path
+    front_end: FrontEnd, normalise: str, tmp_path: Path, shared_data: Path
 ) -> None:
     run, name = tmp_path / "out", "x/one/fold-0"
-    write_run(run, {"x/one": [name]}, {"x/one": 1.0}, Predict(output="both"), front_end=front_end)
+    write_run(
+        run, {"x/one": [name]}, {"x/one": 1.0}, Predict(output="both"), front_end=front_end,
+        backbone="conv_wave" if front_end.recovers_wave else "test_resnet", normalise=normalise,
+    )  # fmt: skip
     bundle, soundscapes = tmp_path / "bundle", tmp_path / "soundscapes"
     config = write_bundle(run, bundle)
+    assert BundleConfig.model_validate_json((bundle / CONFIG_FILE).read_bytes()) == config
+    write_kaggle(bundle, config, KaggleIds.parse("ann/warblers-v1", "birdclef-2025"))
     assert (config.front_end["name"], config.front_end["power"]) == (
         front_end.name,
         front_end.power,
@@ -141,11 +166,13 @@ def test_bundle_predicts_from_other_front_ends(
     shutil.copy(real, soundscapes / "real.ogg")
     sf.write(soundscapes / "short.wav", sound(1.3, 1), 44_100, subtype="FLOAT")
     expected = load_model(run, "torch").predictions(sorted(soundscapes.iterdir())).submission()
-    done = predict_alone(bundle, soundscapes, "--out", tmp_path / "s.csv", "--engine", "onnx")
-    assert done.returncode == 0, done.stderr
-    found = pd.read_csv(tmp_path / "s.csv", index_col="row_id")
     assert np.ptp(expected.to_numpy()) > 0.05
-    assert np.abs(found - expected).to_numpy().max() < 1e-3
+    for engine in ("openvino", "onnx"):
+        done = predict_alone(bundle, soundscapes, "--out", tmp_path / "s.csv", "--engine", engine)
+        assert done.returncode == 0, done.stderr
+        found = pd.read_csv(tmp_path / "s.csv", index_col="row_id")
+        assert list(found.index) == list(expected.index)
+        assert np.abs(found - expected).to_numpy().max() < 1e-3
 
 
 def check_refusals(
@@ -163,8 +190,8 @@ def check_refusals(
     for change, message in (
         ({"format": 3}, "has format 3, this script reads 1 and 2"),
         (
-            {"front_end": {"name": "cwt"}},
-            "the front end 'cwt' is unknown, this script",
+            {"front_end": {"name": "mel+gammatone"}},
+            "the front end 'mel+gammatone' is unknown, this script",
         ),
         ({"classes": ["a", "b"]}, "has 3 classes, config.json 2"),
     ):

@@ -4,6 +4,7 @@ import json
 import shutil
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
@@ -13,8 +14,10 @@ import torch
 
 from birdcore.audio.decode import decode
 from birdcore.config import Predict
+from birdcore.export.front_end import parts_of
 from birdcore.export.single_onnx import window_samples, write_single_onnx
 from birdcore.export.waveform_front_end import WaveformFrontEnd
+from birdcore.export.wavelet_graph import WaveletPowers
 from birdcore.features.cwt import CwtSpec
 from birdcore.features.front_end import FrontEnd
 from birdcore.features.mel import PRESETS, MelSpec
@@ -22,7 +25,9 @@ from birdcore.features.pcen import PcenSpec
 from birdcore.features.recordings import Recordings
 from birdcore.features.scale import encode
 from birdcore.features.spectrogram import mel_energy
+from birdcore.features.stacked import Stacked
 from birdcore.features.stft import StftSpec
+from birdcore.features.superlet import SuperletSpec
 from birdcore.features.wave import WaveSpec
 from birdcore.inference.after_prediction import Operations
 from birdcore.inference.trained_model import ENSEMBLE_FILE, load_model
@@ -128,16 +133,21 @@ def test_one_file_predicts_what_the_run_does(tmp_path: Path, shared_data: Path) 
         (StftSpec(n_fft=512, f_min=500.0, f_max=15_000.0), "floor"),
         (PcenSpec(n_mels=32), "zscore"),
         (PcenSpec(n_mels=32, pcen_time_s=0.4, pcen_bias=2.0, pcen_power=0.5), "bins"),
+        (CwtSpec(scales=32), "floor"),
+        (SuperletSpec(scales=32, order=1.5), "zscore"),
+        (Stacked((MelSpec(n_mels=32), CwtSpec(scales=32))), "bins"),
+        (WaveSpec(), "none"),
     ],
-    ids=["stft", "pcen", "pcen for speech"],
+    ids=["stft", "pcen", "pcen for speech", "cwt", "superlet", "mel+cwt", "wave"],
 )
 def test_one_file_has_other_front_ends_in_it(
     tmp_path: Path, shared_data: Path, front_end: FrontEnd, normalise: str
 ) -> None:
     run, name = tmp_path / "out", "x/one/fold-0"
-    write_run(run, {"x/one": [name]}, {"x/one": 1.0}, Predict(output="both"))
-    shutil.rmtree(run / "model" / name)
-    write_model(run / "model" / name, 0, normalise=normalise, front_end=front_end)
+    write_run(
+        run, {"x/one": [name]}, {"x/one": 1.0}, Predict(output="both"), front_end=front_end,
+        backbone="conv_wave" if front_end.recovers_wave else "test_resnet", normalise=normalise,
+    )  # fmt: skip
     path = tmp_path / "single.onnx"
     assert write_single_onnx(run, path) < 1e-3
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -150,13 +160,43 @@ def test_one_file_has_other_front_ends_in_it(
     np.testing.assert_allclose(by_openvino(windows)["probabilities"], probabilities, atol=1e-3)
 
 
-@pytest.mark.parametrize("front_end", [CwtSpec(scales=32), WaveSpec()], ids=["cwt", "wave"])
-def test_front_ends_that_are_not_exported_are_refused(tmp_path: Path, front_end: FrontEnd) -> None:
+WAVELETS = {
+    "cwt": CwtSpec(),
+    "odd hop": CwtSpec(hop_length=501, f_min=200.0, f_max=12_000.0, scales=48),
+    "short hop": CwtSpec(hop_length=96, scales=24),
+    "superlet, cut by half the rate": SuperletSpec(scales=48, order=2.5),
+}
+
+
+@pytest.mark.parametrize("name", WAVELETS)
+def test_convolutions_are_birdflows_wavelets(shared_data: Path, name: str) -> None:
+    spec = WAVELETS[name]
+    samples = real_windows(shared_data, 2.5, 1)[1]
+    samples = samples / np.abs(samples).max()
+    expected = np.concatenate(list(spec.energies([samples])))
+    found = WaveletPowers(spec)(torch.from_numpy(samples)[None])[0].numpy()
+    assert found.shape == expected.shape
+    kept = encode(expected, 2, spec.scale()) > 0
+    decibels = [10 * np.log10(np.float64(each[kept])) for each in (found, expected)]
+    difference = np.abs(decibels[0] - decibels[1])
+    assert np.median(difference) < 1e-4
+    # The highest scales, which half the sample rate cuts, ring longer than the convolutions are.
+    assert (difference > 0.01).mean() < 0.01
+    assert difference[decibels[1] > -35].max() < 0.1  # a quarter of a code
+
+
+def test_wavelets_that_are_longer_than_a_window_are_refused(tmp_path: Path) -> None:
     run = tmp_path / "out"
-    members = {"x/one": ["x/one/fold-0"]}
-    write_run(run, members, {"x/one": 1.0}, Predict(), front_end=front_end)
-    with pytest.raises(ValueError, match=f"onnx has no front end '{front_end.name}': only mel, "):
+    front_end = CwtSpec(scales=32, f_min=1.0)
+    write_run(run, {"x/one": ["x/one/fold-0"]}, {"x/one": 1.0}, Predict(), front_end=front_end)
+    with pytest.raises(ValueError, match=r"onnx can't hold 'cwt' with mel.f_min = 1: its longest"):
         write_single_onnx(run, tmp_path / "single.onnx")
+    assert not (tmp_path / "single.onnx").exists()
+
+
+def test_a_front_end_that_is_not_known_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"x has no front end 'gammatone': only mel, stft, .* and"):
+        parts_of(SimpleNamespace(name="gammatone"), "x")
 
 
 def test_ensembles_that_one_file_can_not_be_are_refused(tmp_path: Path) -> None:

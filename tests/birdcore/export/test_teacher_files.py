@@ -17,6 +17,8 @@ from birdcore.detection.models import open_detector
 from birdcore.export.bundle import write_bundle
 from birdcore.export.bundle_config import CONFIG_FILE, BundleConfig, read_config
 from birdcore.export.kit import main as kit
+from birdcore.export.kit import recordings as kit_recordings
+from birdcore.export.kit.samples import read
 from birdcore.inference.predict import load_predictors
 from birdcore.inference.probe_predictions import probe_predictions
 from birdcore.inference.smooth import smooth_recording
@@ -159,7 +161,10 @@ def test_heads_and_teacher_predict_what_the_run_does(
 
 
 def test_a_mixed_ensemble_predicts_what_the_run_does(
-    tmp_path: Path, teacher: ExternalTeacher, recordings: list[Path]
+    tmp_path: Path,
+    teacher: ExternalTeacher,
+    recordings: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run, bundle = tmp_path / "out", tmp_path / "bundle"
     networks = {"net/test_resnet": ["net/test_resnet/fold-0"]}
@@ -169,6 +174,13 @@ def test_a_mixed_ensemble_predicts_what_the_run_does(
     found = submission(bundle, recordings[0].parent)
     assert list(found.index) == list(expected.index)
     assert np.abs(found - expected).to_numpy().max() < 1e-3
+    # Networks and heads read a file once.
+    files: list[Path] = []
+    monkeypatch.setattr(kit_recordings, "read", lambda path: (files.append(path), read(path))[1])
+    out = tmp_path / "again.csv"
+    assert kit.main([str(recordings[0].parent), "--bundle", str(bundle), "--out", str(out)]) == 0
+    assert sorted(files) == recordings
+    np.testing.assert_array_equal(pd.read_csv(out, index_col="row_id"), found)
     with pytest.raises(ValueError, match=r"single\.onnx holds networks alone, and head/probe, oth"):
         export(run, tmp_path / "other", teacher, single_onnx=True)
 
