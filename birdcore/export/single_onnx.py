@@ -25,7 +25,7 @@ from birdcore import __version__
 from birdcore.export.front_end import parts_of
 from birdcore.export.model_files import check_samples
 from birdcore.export.waveform_front_end import WaveformFrontEnd, graph_input
-from birdcore.export.wavelet_graph import reach_of
+from birdcore.export.wavelet_graph import check_window
 from birdcore.features.cwt import CwtSpec
 from birdcore.inference.engine import EngineOutput, TorchEngine
 from birdcore.inference.trained_model import FOLDER, EnsembleSpec, encoded, read_ensemble
@@ -137,19 +137,11 @@ def read_members(
         raise ValueError(f"{models} holds no model: an external teacher's is not copied")
     if len(inputs) > 1:
         raise ValueError(f"models in {models} read different features or windows: not in one file")
-    _check_front_end(next(iter(members.values()))[0].reads)
-    return spec, members, classes
-
-
-def _check_front_end(reads: InputSpec) -> None:
-    """Raises ValueError where wavelets reach beyond a window, at whose ends it is mirrored once."""
+    reads = next(iter(members.values()))[0].reads
     for part in parts_of(reads.mel, SINGLE_FILE):
-        if isinstance(part, CwtSpec) and reach_of(part) + part.hop_length >= window_samples(reads):
-            raise ValueError(
-                f"{SINGLE_FILE} can't hold {part.name!r} with mel.f_min = {part.f_min:g}: its "
-                "longest wavelets reach further than a window is long. Leave --single-onnx out: "
-                "predict.py has no such limit"
-            )
+        if isinstance(part, CwtSpec):
+            check_window(part, window_samples(reads), SINGLE_FILE)
+    return spec, members, classes
 
 
 class WaveformModel(nn.Module):

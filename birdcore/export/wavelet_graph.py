@@ -94,6 +94,16 @@ def reach_of(spec: CwtSpec, scale: int = 0, multiple: float | None = None) -> in
     return math.ceil(REACH * seconds * spec.sample_rate)
 
 
+def check_window(spec: CwtSpec, samples: int, where: str) -> None:
+    """Raises ValueError where wavelets reach beyond a window, whose ends mirror it once."""
+    if reach_of(spec) + spec.hop_length >= samples:
+        raise ValueError(
+            f"{where} can't hold {spec.name!r} with mel.f_min = {spec.f_min:g}: its longest "
+            "wavelets reach further than a window is long. Leave --single-onnx out: predict.py has "
+            "no such limit"
+        )
+
+
 def _kernels(crop: Crop, samples: int, shifts: Sequence[float], reach: int, step: int) -> Tensor:
     """Wavelets in time, (K * shifts * 2, 1, 2 * reach + step): real and imaginary parts.
 
