@@ -18,5 +18,7 @@ def test_recipes_of_the_ladder_are_read(name: str) -> None:
 @pytest.mark.parametrize("name", ARMS)
 def test_arms_of_front_ends_are_read(tmp_path: Path, name: str) -> None:
     path = tmp_path / "ladder.toml"
-    path.write_text(RECIPE)
-    assert len(read_recipe(path, settings_of(1, name)).round) == 1
+    path.write_text(RECIPE + ARMS[name].rounds)
+    recipe = read_recipe(path, settings_of(1, name))
+    assert recipe.round[-1].name == ARMS[name].round
+    assert recipe.ensemble.members == (ARMS[name].round,)
