@@ -11,7 +11,7 @@ from birdcore.text import plain_text
 from flows.terminal import err
 
 if TYPE_CHECKING:
-    from birdcore.detection.detect import Progress
+    from birdcore.detection.progress import Progress
 
 LINE_S = 30.0
 """Time between lines of progress where there is no terminal."""

@@ -12,10 +12,11 @@ from typing import Any
 from prefect import get_run_logger, task
 from prefect.tasks import exponential_backoff
 
-from birdcore.detection.detect import Progress, detect
+from birdcore.detection.detect import detect
 from birdcore.detection.files import Files, find_recordings
 from birdcore.detection.models import open_detector
 from birdcore.detection.page import write_page
+from birdcore.detection.progress import Progress
 from birdcore.detection.settings import DetectSettings
 from birdcore.detection.species_list import asked_classes, read_species_list
 from birdcore.text import plain_text

@@ -22,6 +22,7 @@ import pyarrow as pa
 from birdcore.audio.decode import Rejected, decode
 from birdcore.detection.files import Files
 from birdcore.detection.models import Detector
+from birdcore.detection.progress import Progress
 from birdcore.detection.recorders import read_recorder
 from birdcore.detection.settings import DetectSettings, Selection, select
 from birdcore.detection.table import SCHEMA, VERSION, FileRow, RecorderInfo, detections_table
@@ -39,50 +40,6 @@ OURS = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 """Errors that are of this machine, not of a file."""
 COUNT_S = 10.0
 """Time between looks at what other processes have done."""
-
-
-class Progress(NamedTuple):
-    """How far the work is.
-
-    Attributes:
-        files: Files that are done, by whomever.
-        all_files: All of them.
-        left_bytes: Bytes of the others.
-        own_files: Files that this process has done.
-        own_seconds: Seconds of audio in them.
-        failed: How many of them could not be read.
-        detections: What was found in them.
-    """
-
-    files: int
-    all_files: int
-    left_bytes: int
-    own_files: int = 0
-    own_seconds: float = 0.0
-    failed: int = 0
-    detections: int = 0
-
-    def after(self, row: FileRow, size: int) -> "Progress":
-        """The progress after one more file of this process, of so many bytes."""
-        return Progress(
-            self.files + 1,
-            self.all_files,
-            self.left_bytes - size,
-            self.own_files + 1,
-            self.own_seconds + row.seconds,
-            self.failed + (not row.rate),
-            self.detections + row.detections,
-        )
-
-    def of_all(self, work: Work, files: Files) -> "Progress":
-        """The same with what all processes have published by now."""
-        left = [name for group in work.missing() for name in group.files]
-        all_files = sum(len(group.files) for group in work.groups())
-        return self._replace(
-            files=all_files - len(left),
-            all_files=all_files,
-            left_bytes=sum(files.sizes.get(name, 0) for name in left),
-        )
 
 
 class _Prepared(NamedTuple):

@@ -22,9 +22,9 @@ from flows.time_left import duration, progress_of_files
 
 if TYPE_CHECKING:
     from birdcore.csv_table import Problem
-    from birdcore.detection.detect import Progress
     from birdcore.detection.models import Detector
     from birdcore.detection.place import Place
+    from birdcore.detection.progress import Progress
     from birdcore.detection.table import Species
 
 WINDOWS = "Fixed windows"

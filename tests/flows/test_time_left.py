@@ -1,6 +1,6 @@
 """The line of progress."""
 
-from birdcore.detection.detect import Progress
+from birdcore.detection.progress import Progress
 from flows.time_left import duration, progress_line
 
 

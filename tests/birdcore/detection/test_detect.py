@@ -15,9 +15,10 @@ import soundfile as sf
 
 from birdcore.audio.decode import Audio, Rejected
 from birdcore.detection.calibration import calibrate
-from birdcore.detection.detect import Progress, detect
+from birdcore.detection.detect import detect
 from birdcore.detection.events import Events
 from birdcore.detection.files import find_recordings
+from birdcore.detection.progress import Progress
 from birdcore.detection.settings import DetectSettings, Selection
 from birdcore.detection.work import GROUP_FILES
 from tests.birdcore.detection.loudness import Loudness
