@@ -68,6 +68,8 @@ def progress_of(what: str) -> Iterator[Callable[[int, int, str], None]]:
 def progress_line(now: Progress, first: Progress, seconds: float) -> str:
     """Files done, speed and time left, from what all processes have done since the beginning."""
     line = f"{now.files:,} of {now.all_files:,} files"
+    if now.read_s:
+        line += f", {now.read_s / 3600:.1f} h of audio read"
     if now.own_seconds and seconds:
         hours = f"{now.own_seconds / 3600:.1f} h of audio"
         line += f", {hours} at {now.own_seconds / seconds:.0f} × real time"

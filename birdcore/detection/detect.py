@@ -12,14 +12,17 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from itertools import chain, islice
 from operator import itemgetter
 from pathlib import Path, PurePosixPath
+from threading import Lock
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from birdcore.audio.decode import Rejected, decode
+from birdcore.audio.decode import Audio, Rejected, decode
+from birdcore.audio.mono import Mono
 from birdcore.detection.files import Files
 from birdcore.detection.models import Detector
 from birdcore.detection.progress import Progress
@@ -73,7 +76,8 @@ def detect(
         rtypes: Formats of the tables, see `birdcore.detection.writers.RTYPES`.
         split_tables: A table for each recording instead of one for all.
         threads: Recordings that are prepared at once; 0: `default_threads()`.
-        progress: Called at the beginning and after each file.
+        progress: Called at the beginning, as a file is read and heard, and after each; by any
+            thread.
 
     Returns:
         What is done in the end.
@@ -102,16 +106,30 @@ def detect(
     work = open_work(out, files.root, files.sizes, decides)
     done, counted = Progress(0, 0, 0).of_all(work, files), time.monotonic()
     progress(done)
-    prepare = _preparation(files.root, detector, float(selection.thresholds.min()))
+    lock, read_s, listens = Lock(), 0.0, False
+
+    def read(seconds: float) -> None:
+        nonlocal read_s
+        with lock:  # threads read
+            read_s += seconds
+            if not listens:
+                progress(done._replace(read_s=read_s))
+
+    def heard(row: FileRow, seconds: float) -> None:
+        nonlocal listens
+        listens = True
+        progress(done.within(row, files.sizes.get(row.file, 0), seconds))
+
+    prepare = _preparation(files.root, detector, float(selection.thresholds.min()), read)
     with torch_pool(threads, "prepare") as pool:
         more = True
         while more:
             with closing(_groups(pool, work, prepare, files, threads)) as groups:
                 for claim, group in groups:
                     found = []
-                    for row, table in _analysed(group, detector, selection):
+                    for row, table in _analysed(group, detector, selection, heard):
                         found.append((row, table))
-                        done = done.after(row, files.sizes.get(row.file, 0))
+                        listens, done = True, done.after(row, files.sizes.get(row.file, 0))
                         progress(done)
                     work.publish(claim, found)
                     if time.monotonic() - counted > COUNT_S:
@@ -154,16 +172,24 @@ def _groups(
 
 
 def _preparation(
-    root: Path, detector: Detector[Any], threshold: float
+    root: Path, detector: Detector[Any], threshold: float, read: Callable[[float], None]
 ) -> Callable[[str], _Prepared]:
-    """Decodes a file and makes the model's input of it; what is wrong with it is in its row."""
+    """Decodes a file and makes the model's input of it; what is wrong with it is in its row.
+
+    `read` is told the seconds of each block that was read.
+    """
+
+    def told(audio: Audio) -> Iterator[Mono]:
+        for block in audio.blocks():
+            read(len(block) / audio.rate)
+            yield block
 
     def prepare(name: str) -> _Prepared:
         path, recorder = root / name, RecorderInfo()
         try:
             recorder = read_recorder(path)
             audio = decode(path, detector.reading)
-            recording = detector.prepare(name, audio)
+            recording = detector.prepare(name, replace(audio, source=partial(told, audio)))
         except (Rejected, OSError) as error:
             if isinstance(error, OSError) and error.errno in OURS:
                 raise
@@ -180,9 +206,12 @@ def _preparation(
 
 
 def _analysed(
-    files: Iterable[_Prepared], detector: Detector[Any], selection: Selection
+    files: Iterable[_Prepared],
+    detector: Detector[Any],
+    selection: Selection,
+    heard: Callable[[FileRow, float], None],
 ) -> Iterator[tuple[FileRow, pa.Table]]:
-    """Rows and detections of files, in order."""
+    """Rows and detections of files, in order; `heard` is told how far the next one is."""
     waiting: deque[tuple[FileRow, bool]] = deque()
 
     def readable() -> Iterator[Any]:
@@ -196,7 +225,10 @@ def _analysed(
         while waiting and not waiting[0][1]:
             yield waiting.popleft()[0], SCHEMA.empty_table()
 
-    for found in detector.events(readable(), selection):
+    def of_next(seconds: float) -> None:
+        heard(next(row for row, is_readable in waiting if is_readable), seconds)
+
+    for found in detector.events(readable(), selection, of_next):
         yield from unreadable()
         row, _ = waiting.popleft()
         if isinstance(found, Rejected):

@@ -8,10 +8,10 @@ hour.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -58,6 +58,12 @@ KEY_DIGITS = 12
 LONG_S = 2 * 3600
 """Seconds from which a recording's codes, 8 KB a second, are in a file while they are read."""
 Prepared = TypeVar("Prepared")
+Heard: TypeAlias = Callable[[float], None]
+"""Is told seconds of a recording, as far as the model has heard it."""
+
+
+def no_progress(seconds: float) -> None:
+    """Tells nobody."""
 
 
 class Detector(Protocol[Prepared]):
@@ -87,11 +93,12 @@ class Detector(Protocol[Prepared]):
         """Its input of one recording; raises Rejected where that can't be read any more."""
 
     def events(
-        self, recordings: Iterable[Prepared], selection: Selection
+        self, recordings: Iterable[Prepared], selection: Selection, heard: Heard = no_progress
     ) -> Iterator[Events | Rejected]:
         """What is found in each recording, in order; or why it can't be read any more.
 
-        Recordings are taken a little ahead of what is given back.
+        Recordings are taken a little ahead of what is given back. `heard` is told how many seconds
+        the model has heard of the one whose events come next.
         """
 
 
@@ -115,7 +122,9 @@ class TrainedDetector:
         codes = encode(name, audio.blocks, audio.true_rate, reads)
         return Recording(codes, exact_s=audio.duration_s)
 
-    def events(self, recordings: Iterable[Recording], selection: Selection) -> Iterator[Events]:
+    def events(
+        self, recordings: Iterable[Recording], selection: Selection, heard: Heard = no_progress
+    ) -> Iterator[Events]:
         weights, predict = self.model.spec.as_probabilities(), self.model.spec.predict
         members = list(self.model.members.values())
         for cells, blocks in predict_cells(members, recordings, predict.step_s, predict.output):
@@ -123,7 +132,7 @@ class TrainedDetector:
                 weights.blended(dict(zip(self.model.members, block, strict=True)))
                 for block in blocks
             )
-            yield _cell_events(cells, blended, selection)
+            yield _cell_events(cells, _told(blended, cells.rate, heard), selection)
 
 
 class Waves(NamedTuple):
@@ -155,18 +164,18 @@ class TeacherDetector:
         return Waves(blocks, sum(map(len, blocks())), audio.duration_s)
 
     def events(
-        self, recordings: Iterable[Waves], selection: Selection
+        self, recordings: Iterable[Waves], selection: Selection, heard: Heard = no_progress
     ) -> Iterator[Events | Rejected]:
         for waves in recordings:
             try:
-                peaks = self._peaks(waves, selection.settings.overlap_s)
+                peaks = self._peaks(waves, selection.settings.overlap_s, heard)
                 found = _window_events(peaks, self.window_s, waves.duration_s, selection)
             except (Rejected, OSError) as error:  # a long recording is decoded once more
                 yield error if isinstance(error, Rejected) else Rejected(str(error))
             else:
                 yield found
 
-    def _peaks(self, waves: Waves, overlap_s: float) -> Windows:
+    def _peaks(self, waves: Waves, overlap_s: float, heard: Heard) -> Windows:
         starts = window_starts_s(waves.duration_s, self.window_s, overlap_s)
         # A window that would reach over the end is taken from before it.
         begins = np.minimum(starts, max(waves.duration_s - self.window_s, 0.0))
@@ -175,6 +184,16 @@ class TeacherDetector:
             probabilities, _ = self.infer(batch)
             yield begins[first : first + len(batch)], probabilities
             first += len(batch)
+            heard(min(float(begins[first - 1]) + self.window_s, waves.duration_s))
+
+
+def _told(blocks: Iterable[Floats], rate: float, heard: Heard) -> Iterator[Floats]:
+    """Blocks (cells, K) of so many cells a second; `heard` has the seconds of those before."""
+    cells = 0
+    for block in blocks:
+        yield block
+        cells += len(block)
+        heard(cells / rate)
 
 
 def _cell_events(cells: RecordingCells, blocks: Iterable[Floats], selection: Selection) -> Events:

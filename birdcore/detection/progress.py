@@ -15,9 +15,10 @@ class Progress(NamedTuple):
         all_files: All of them.
         left_bytes: Bytes of the others.
         own_files: Files that this process has done.
-        own_seconds: Seconds of audio in them.
+        own_seconds: Seconds of audio in them, and of the next what the model has heard so far.
         failed: How many of them could not be read.
         detections: What was found in them.
+        read_s: Seconds that were read for the model, before it has heard any.
     """
 
     files: int
@@ -27,6 +28,7 @@ class Progress(NamedTuple):
     own_seconds: float = 0.0
     failed: int = 0
     detections: int = 0
+    read_s: float = 0.0
 
     def after(self, row: FileRow, size: int) -> "Progress":
         """The progress after one more file of this process, of so many bytes."""
@@ -38,6 +40,14 @@ class Progress(NamedTuple):
             self.own_seconds + row.seconds,
             self.failed + (not row.rate),
             self.detections + row.detections,
+        )
+
+    def within(self, row: FileRow, size: int, heard_s: float) -> "Progress":
+        """The progress while so many seconds of one more file of this process have been heard."""
+        share = min(heard_s / row.seconds, 1.0) if row.seconds else 0.0
+        return self._replace(
+            left_bytes=self.left_bytes - round(share * size),
+            own_seconds=self.own_seconds + share * row.seconds,
         )
 
     def of_all(self, work: Work, files: Files) -> "Progress":

@@ -9,6 +9,7 @@ from birdcore.audio.decode import Audio, Rejected
 from birdcore.audio.reading import AS_IT_IS, Reading
 from birdcore.detection.calibration import Calibration
 from birdcore.detection.events import Events, find_events
+from birdcore.detection.models import Heard, no_progress
 from birdcore.detection.settings import Selection
 from birdcore.detection.table import Species
 
@@ -32,7 +33,10 @@ class Loudness:
         return np.maximum.reduceat(np.abs(samples), starts)
 
     def events(
-        self, recordings: Iterable[np.ndarray], selection: Selection
+        self,
+        recordings: Iterable[np.ndarray],
+        selection: Selection,
+        heard: Heard = no_progress,
     ) -> Iterator[Events | Rejected]:
         for peaks in recordings:
             cells = np.stack([peaks, peaks / 10], axis=1)

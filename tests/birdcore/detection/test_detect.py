@@ -18,6 +18,7 @@ from birdcore.detection.calibration import calibrate
 from birdcore.detection.detect import detect
 from birdcore.detection.events import Events
 from birdcore.detection.files import find_recordings
+from birdcore.detection.models import Heard, no_progress
 from birdcore.detection.progress import Progress
 from birdcore.detection.settings import DetectSettings, Selection
 from birdcore.detection.work import GROUP_FILES
@@ -78,8 +79,41 @@ def test_each_file_has_a_row_and_loud_seconds_are_events(
         ("1.0", "3.0", "loud")
     }
     assert said[0] == Progress(0, 37, sum(find_recordings([disk]).sizes.values()))
-    assert [one.files for one in said] == list(range(38))
+    assert [one.files for one in said if not one.read_s] == list(range(38))
+    read = [one.read_s for one in said if one.read_s]
+    assert read == sorted(read)
+    assert 4.0 <= read[-1] <= 35 * 4.0
     assert done == said[-1] == Progress(37, 37, 0, 37, 35 * 4.0, 2, len(loud))
+
+
+class Telling(Loudness):
+    """Tells how far it is after each half of a recording."""
+
+    def events(
+        self,
+        recordings: Iterable[np.ndarray],
+        selection: Selection,
+        heard: Heard = no_progress,
+    ) -> Iterator[Events | Rejected]:
+        for peaks in recordings:
+            for share in (0.5, 1.0):
+                heard(share * len(peaks))
+            yield from super().events([peaks], selection)
+
+
+def test_progress_is_told_within_a_file(tmp_path: Path) -> None:
+    write(tmp_path / "disk" / "a.wav", 0.1, 0.9, 0.9, 0.1)
+    (tmp_path / "disk" / "b.wav").write_bytes(b"no sound")
+    write(tmp_path / "disk" / "c.wav", 0.9, 0.1)
+    said: list[Progress] = []
+    files = find_recordings([tmp_path / "disk"])
+    detect(files, Telling(), SETTINGS, tmp_path / "out", threads=1, progress=said.append)
+    heard = [(one.files, one.own_seconds) for one in said if not one.read_s]
+    assert heard == [
+        (0, 0.0), (0, 2.0), (0, 4.0), (1, 4.0), (1, 5.0), (1, 6.0), (2, 4.0), (3, 6.0)
+    ]  # fmt: skip
+    left = [one.left_bytes for one in said]
+    assert left[-1] == 0
 
 
 class Stopped(Exception):
@@ -153,7 +187,10 @@ class Unsteady(Loudness):
     """Some recordings can't be read any more when their turn comes."""
 
     def events(
-        self, recordings: Iterable[np.ndarray], selection: Selection
+        self,
+        recordings: Iterable[np.ndarray],
+        selection: Selection,
+        heard: Heard = no_progress,
     ) -> Iterator[Events | Rejected]:
         for number, found in enumerate(super().events(recordings, selection)):
             yield Rejected("changed while it was read") if number == 1 else found
@@ -181,7 +218,10 @@ class Counted(Loudness):
         return peaks
 
     def events(
-        self, recordings: Iterable[np.ndarray], selection: Selection
+        self,
+        recordings: Iterable[np.ndarray],
+        selection: Selection,
+        heard: Heard = no_progress,
     ) -> Iterator[Events | Rejected]:
         for found in super().events(recordings, selection):
             self.waiting.append(self.waiting[-1] - 1)

@@ -95,6 +95,33 @@ def test_ensemble_finds_events_of_several_recordings(ensemble: Path, tmp_path: P
         assert equal(events, window_events([peaks], 5.0, audio.duration_s, threshold))
 
 
+def test_how_far_a_model_is_within_a_recording_is_told(
+    ensemble: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("birdcore.inference.predict.CELLS_AT_ONCE", 16)
+    detector, audio = open_detector(ensemble), audio_of(tmp_path, 25.0)
+    selection = select(DetectSettings(), detector.species, None)
+    said: list[float] = []
+    list(detector.events([detector.prepare("x", audio)], selection, said.append))
+    assert len(said) > 3
+    assert said == sorted(said)
+    assert said[-1] == pytest.approx(25.0, abs=0.5)
+
+    monkeypatch.setattr("birdcore.teachers.external_teacher.BATCH", 2)
+    teacher = TeacherDetector(TEACHER, loudest, "key", (Species("a", "a", "a"),) * 2)
+    said.clear()
+    list(
+        teacher.events(
+            [teacher.prepare("x", audio)],
+            select(DetectSettings(), teacher.species, 3.0),
+            said.append,
+        )
+    )
+    assert said == sorted(said)
+    assert len(said) == 5
+    assert said[-1] == 25.0
+
+
 def test_long_recording_is_detected_from_a_file(
     ensemble: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
