@@ -10,7 +10,7 @@ from birdcore.csv_table import Problem
 from birdcore.sources.source import MAIN, Source, Use
 from birdcore.teachers import ExternalTeacher, teacher_named
 from birdcore.teachers.class_mapping import Mappings, Synonyms, map_species, read_synonyms
-from flows.rounds import uses_soundscapes
+from flows.rounds import labels_annotated, uses_soundscapes
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,8 @@ def subsets_heard(recipe: Recipe) -> dict[str, set[tuple[str, Use]]]:
                 found[name].add((MAIN, "labelled"))
             if uses_soundscapes(one):
                 found[name].add((MAIN, "unlabelled"))
+            if labels_annotated(one):
+                found[name].add((MAIN, "annotated"))
         if (read := embedder(recipe, one)) is None:
             continue
         if one.objective == "probe":

@@ -40,7 +40,8 @@ def fitted(recipe: Recipe, source: Source) -> tuple[Recipe, Source]:
     soundscapes = source.subset("unlabelled")
     if soundscapes.files:
         return recipe, source
-    recipe, asides = without_soundscapes(recipe)
+    annotated = bool(source.subset("annotated").files)
+    recipe, asides = without_soundscapes(recipe, annotated=annotated)
     folder = source.root if source.layout else source.root / soundscapes.name
     none = f"and none in {folder} are unlabelled"
     said = tuple(Problem(NO_SOUNDSCAPE, where, f"{what}, {none}") for where, what in asides)

@@ -71,7 +71,12 @@ class RoundData:
             "mel": refs(self.clips.mels),
         }
         of_events = round_config.annotated
-        reads_events = of_events.train or of_events.mix or of_events.validate_on != "clips"
+        reads_events = (
+            of_events.train
+            or of_events.mix
+            or of_events.validate_on != "clips"
+            or labels_annotated(round_config)
+        )
         if self.annotated.mels and reads_events and not with_outputs:
             inputs["annotated"] = refs(self.annotated.mels)
         if with_outputs:
@@ -126,7 +131,8 @@ def refuse_missing(round_config: Round, source: Source) -> None:
         return
     if not unlabelled.files:
         name, folder = round_config.name, source.root / unlabelled.name
-        if round_config.teacher is not None and uses_soundscapes(round_config):
+        others = labels_annotated(round_config) and source.subset("annotated").files
+        if round_config.teacher is not None and uses_soundscapes(round_config) and not others:
             raise ValueError(
                 f"the teacher of round {name!r} labels soundscapes, and there are none in "
                 f"{folder}: add some, or remove 'teacher' from the round"
@@ -147,6 +153,12 @@ def uses_soundscapes(round_config: Round) -> bool:
     if round_config.objective == "embeddings":
         return round_config.data == MAIN
     return round_config.teacher is not None and round_config.label.source != "clips"
+
+
+def labels_annotated(round_config: Round) -> bool:
+    """Whether a round's teacher labels what nobody has judged of annotated recordings."""
+    taught = round_config.teacher is not None and uses_soundscapes(round_config)
+    return taught and round_config.label.unannotated == "teacher"
 
 
 def steps_of_round(
@@ -239,10 +251,13 @@ def _label_steps(
     if probes:  # which label in the place of the teacher whose embeddings they read
         (prober,) = (one for one in recipe.round if one.name == round_config.teacher)
         weights = {embedder(recipe, prober) or "": 1.0}
-    labelled: list[tuple[label.Labelled, str, Prepared]] = [
-        ("soundscapes", "labels", data.soundscapes),
-        ("clips", "clip_labels", data.clips),
-    ]
+    labelled: list[tuple[label.Labelled, str, Prepared]] = []
+    if uses_soundscapes(round_config):
+        labelled.append(("soundscapes", "labels", data.soundscapes))
+    if settings.source != "soundscapes":
+        labelled.append(("clips", "clip_labels", data.clips))
+    if labels_annotated(round_config) and data.annotated.mels:
+        labelled.append(("annotated", "annotated_labels", data.annotated))
     return {
         name: [
             label.step(
@@ -263,5 +278,4 @@ def _label_steps(
             for number, mel in enumerate(recordings.mels)
         ]
         for kind, name, recordings in labelled
-        if settings.source in (kind, "both")
     }

@@ -77,6 +77,11 @@ class PseudoLabels(LabelSettings, LabelSelection):
     weights are then scaled up to the same sum."""
     segment_s: Positive | None = None
     """5 s, or as long as the round's crops where these are shorter, if not given."""
+    unannotated: Literal["unknown", "teacher"] = "unknown"
+    """Of recordings that somebody annotated in part, such as soundscapes with a verdict of
+    `birdflow review`, the classes and segments of which nobody says anything: left out, or labelled
+    by the teacher as in soundscapes, among which these recordings then are; those held out are
+    not."""
 
 
 LABEL_DEFAULTS: dict[str, object] = {**PseudoLabels().model_dump(), "segment_s": 5.0}
@@ -151,6 +156,10 @@ class Round(TrainSettings):
             raise WrongSetting('needs normalise = "floor"', "padding", "fill")
         if self.targets != "hard" and (self.teacher is None or self.label.source == "soundscapes"):
             raise WrongSetting('needs a teacher, and label.source = "clips" or "both"', "targets")
+        if self.label.unannotated == "teacher" and self.label.source == "clips":
+            raise WrongSetting(
+                'needs label.source = "soundscapes" or "both"', "label", "unannotated"
+            )
         if self.init_from is not None and self.pretrained:
             raise WrongSetting("does not go with pretrained = true: take one of them", "init_from")
         if self.label_offset and self.label_smoothing:

@@ -14,11 +14,15 @@ from birdcore.config.validation import check_rounds
 from birdcore.config.validation_errors import WrongSetting
 
 
-def without_soundscapes(recipe: Recipe) -> tuple[Recipe, tuple[tuple[str, str], ...]]:
+def without_soundscapes(
+    recipe: Recipe, *, annotated: bool = False
+) -> tuple[Recipe, tuple[tuple[str, str], ...]]:
     """A recipe as it can be run without unlabelled soundscapes.
 
     Args:
         recipe: A valid recipe.
+        annotated: Whether there are annotated recordings: where a round's teacher labels what is
+            not annotated of them, the round needs no others.
 
     Returns:
         The recipe, and what of it steps aside: which rounds, and why. The same recipe and nothing
@@ -28,11 +32,12 @@ def without_soundscapes(recipe: Recipe) -> tuple[Recipe, tuple[tuple[str, str], 
     left_out: dict[str, Round] = {}
     silenced, clips_alone = [], []
     for one in recipe.round:
-        if one.teacher is not None and one.label.source == "soundscapes":
+        needs_others = not (annotated and one.label.unannotated == "teacher")
+        if one.teacher is not None and one.label.source == "soundscapes" and needs_others:
             left_out[one.name] = one
             continue
         changes: dict[str, object] = {}
-        if one.teacher is not None and one.label.source == "both":
+        if one.teacher is not None and one.label.source == "both" and needs_others:
             changes["label"] = one.label.model_copy(update={"source": "clips"})
             clips_alone.append(one.name)
         if one.background.probability:

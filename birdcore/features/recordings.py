@@ -7,7 +7,7 @@ stays on the disk instead, and is read span by span: a soundscape may last for d
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Protocol
@@ -43,6 +43,17 @@ class Recordings:
     @property
     def device(self) -> torch.device:
         return self.codes.device
+
+    def first(self, count: int) -> "Recordings":
+        """The first recordings, which share the codes with all of them."""
+        floor_codes = None if self.floor_codes is None else self.floor_codes[:count]
+        return replace(
+            self,
+            names=self.names[:count],
+            starts=self.starts[:count],
+            lengths=self.lengths[:count],
+            floor_codes=floor_codes,
+        )
 
     def span(self, row: int, first: int, stop: int, *, with_floor: bool = False) -> "Recordings":
         """Frames first to stop of one recording, as the only one; its floor is of all of it."""

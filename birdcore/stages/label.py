@@ -1,4 +1,5 @@
-"""Stage `label`: a teacher's soft labels for one shard of soundscapes, or of clips.
+"""Stage `label`: a teacher's soft labels for one shard of soundscapes, or of recordings that
+somebody labelled.
 
 Publishes `labels.parquet` (see `birdcore.pseudo_labels.labels`).
 """
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 VERSION = 2
 
-Labelled: TypeAlias = Literal["soundscapes", "clips"]
+Labelled: TypeAlias = Literal["soundscapes", "clips", "annotated"]
 
 
 def step(

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from birdcore.models.input import InputSpec
     from birdcore.models.sed import ModelSpec
     from birdcore.training.checkpoint import Training
-    from birdcore.training.training_set import TrainingFiles, TrainingSet
+    from birdcore.training.training_files import TrainingFiles
+    from birdcore.training.training_set import TrainingSet
 
 VERSION = 7
 
@@ -43,8 +44,8 @@ def step(
         fold: the fold that validates the model and does not train it.
         seed: the recipe's.
         inputs: catalog, folds, mel; and, where the round uses them, annotated, soundscapes, labels,
-            clip_labels, start (the model it starts from), heard and heard_soundscapes (an external
-            teacher's outputs).
+            clip_labels, annotated_labels, start (the model it starts from), heard and
+            heard_soundscapes (an external teacher's outputs).
     """
     mixes = round_config.teacher or round_config.annotated.mix
     read = TrainSettings.model_fields.keys() - (set() if mixes else TEACHER_ONLY)
@@ -131,7 +132,7 @@ def training_files(
 
     from birdcore.sources.annotated import read_annotated
     from birdcore.sources.catalog import read_labels, read_recordings
-    from birdcore.training.training_set import TrainingFiles
+    from birdcore.training.training_files import TrainingFiles
 
     def files(name: str, file: str) -> list[Path]:
         return [artifact / file for artifact in inputs.get(name, ())]
@@ -148,6 +149,7 @@ def training_files(
         soundscapes=files("soundscapes", "mel.parquet"),
         segment_labels=files("labels", "labels.parquet"),
         clip_labels=files("clip_labels", "labels.parquet"),
+        annotated_labels=files("annotated_labels", "labels.parquet"),
         clip_outputs=files("heard", "heard.parquet"),
         soundscape_outputs=files("heard_soundscapes", "heard.parquet"),
     )
@@ -174,7 +176,7 @@ def _write(
     write_history(job.folder, training.history)
     outputs = [*files.clip_outputs, *files.soundscape_outputs]
     credits = [read_teacher_info(path).credit for path in outputs]
-    labels = [*files.segment_labels, *files.clip_labels]
+    labels = [*files.segment_labels, *files.clip_labels, *files.annotated_labels]
     credits += [credit for path in labels for credit in read_credits(path)]
     rows = attribution(
         files.recordings,

@@ -43,6 +43,7 @@ __getattr__ = late_imports(
         "loop": ["begin_training", "train_epochs"],
         "loss": ["LOSSES", "bce", "build_loss", "focal"],
         "ranking": ["soft_auc"],
-        "training_set": ["TrainingFiles", "TrainingSet", "read_training_set"],
+        "training_files": ["TrainingFiles"],
+        "training_set": ["TrainingSet", "read_training_set"],
     },
 )

@@ -88,13 +88,12 @@ class EventLabels:
             return shares([person.at(rows, offsets, frames) for person in self.people])
         offsets = offsets.cpu()
         labels = torch.zeros(len(rows), self.classes)
-        known = self._covered(rows, offsets, frames)[:, None].repeat(1, self.classes)
-        which, event, overlap = self.events.overlap(rows, offsets, frames)
-        inside = overlap > 0
-        which, event, overlap = which[inside], event[inside], overlap[inside]
-        length = self.events.end[event] - self.events.start[event]
+        covered = self._complete_frames(rows, offsets, frames)
+        # But for a frame at each end.
+        whole = covered >= _nearly(torch.minimum(self.lengths[rows], frames), 2)
+        known = whole[:, None].repeat(1, self.classes)
+        which, event, overlap, held = self._touched(rows, offsets, frames)
         kind, column = self.kind[event], self.column[event]
-        held = (overlap >= self.event_share * length) | (overlap >= self.crop_share * frames[which])
         present = held & (kind == KINDS["present"])
         unsure = (kind != KINDS["absent"]) & ~present
         heard = torch.minimum(self.lengths[rows], frames)[which]
@@ -110,12 +109,38 @@ class EventLabels:
         labels[which[present], column[present]] = 1.0
         return labels, known
 
-    def _covered(self, rows: Tensor, offsets: Tensor, frames: Tensor) -> Tensor:
-        """Whether crops (B,) lie, but for a frame at each end, where annotations are complete."""
+    def judged(self, rows: Tensor, offsets: Tensor, frames: Tensor) -> Tensor:
+        """Of which classes anybody says anything in crops, (B, K), for the arguments of `at`.
+
+        Be it that they are not sure, or only of a part of the crop: of as much as labels it.
+        """
+        offsets = offsets.cpu()
+        covered = self._complete_frames(rows, offsets, frames)
+        part = (covered > 0) & (covered >= self.crop_share * frames)
+        which, event, _, held = self._touched(rows, offsets, frames)
+        which, column = which[held], self.column[event[held]]
+        part[which[column < 0]] = True
+        judged = part[:, None].repeat(1, self.classes)
+        judged[which[column >= 0], column[column >= 0]] = True
+        return judged | self.at(rows, offsets, frames)[1]
+
+    def _touched(
+        self, rows: Tensor, offsets: Tensor, frames: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Which crop, which event of it, how many frames of that, and whether these are enough to
+        label the crop (all J,)."""
+        which, event, overlap = self.events.overlap(rows, offsets, frames)
+        inside = overlap > 0
+        which, event, overlap = which[inside], event[inside], overlap[inside]
+        length = self.events.end[event] - self.events.start[event]
+        held = (overlap >= self.event_share * length) | (overlap >= self.crop_share * frames[which])
+        return which, event, overlap, held
+
+    def _complete_frames(self, rows: Tensor, offsets: Tensor, frames: Tensor) -> Tensor:
+        """How many frames of crops (B,) lie where annotations are complete."""
         which, _, overlap = self.complete.overlap(rows, offsets, frames)
         covered = torch.zeros(len(rows), dtype=torch.float64)
-        covered.index_add_(0, which, overlap.clamp(min=0))
-        return covered >= _nearly(torch.minimum(self.lengths[rows], frames), 2)
+        return covered.index_add_(0, which, overlap.clamp(min=0))
 
 
 def shares(said: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

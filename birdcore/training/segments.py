@@ -17,6 +17,7 @@ from birdcore.config.training import LabelSelection
 from birdcore.features.columns import stacked
 from birdcore.features.recordings import Recordings
 from birdcore.pseudo_labels.soft import cap_sum, keep_top, minmax_by_class, soundscape_weights
+from birdcore.training.event_labels import EventLabels
 
 TOLERANCE_S = 0.1
 """A segment that sticks out of a crop by less lies in it: frames round times."""
@@ -91,12 +92,18 @@ def read_segments(
         left_out: soundscapes that take part in the selection and are not drawn.
 
     Raises:
-        ValueError: no segment passed the teacher's threshold.
+        ValueError: no segment passed the teacher's threshold, or all are left out.
     """
     table = pd.concat([pd.read_parquet(path) for path in labels], ignore_index=True)
     if selection is not None:
         table = _select(table, selection)
-    table = table[table["kept"] & ~table["recording"].isin(left_out)]
+    table = table[table["kept"]]
+    if len(table) and table["recording"].isin(left_out).all():
+        raise ValueError(
+            "all soundscapes are held out from this model, so that there is none for it to learn "
+            "from: add some, or take more folds"
+        )
+    table = table[~table["recording"].isin(left_out)]
     table = table.sort_values(["recording", "start"]).reset_index(drop=True)
     if table.empty:
         raise ValueError(
@@ -121,6 +128,50 @@ def read_segments(
         torch.from_numpy(np.take_along_axis(stacked(table["labels"], np.float32), loudest, 0)),
         torch.from_numpy(np.take_along_axis(stacked(table["mask"], np.bool_), loudest, 0)),
         weights + 1e-12,
+    )
+
+
+def with_annotations(
+    segments: Segments, rows: Tensor, events: EventLabels, crop_s: float
+) -> Segments:
+    """Segments with what people said in the place of the teacher's labels.
+
+    A class of which somebody says something in a segment's crop is known there or left open, as in
+    other crops of annotated recordings. Segments of which people have judged every class are left
+    out: nothing in them is the teacher's.
+
+    Args:
+        segments: S segments.
+        rows: of each soundscape its recording among those of the events, or -1 (R,).
+        events: what people said.
+        crop_s: seconds of a crop.
+
+    Raises:
+        ValueError: no segment is left.
+    """
+    of_events = rows[segments.rows.cpu()]
+    at = (of_events >= 0).nonzero()[:, 0]
+    frames = segments.soundscapes.spec.fixed_length(crop_s)
+    place = of_events[at], segments.offsets.cpu()[at], torch.full_like(at, frames)
+    (named, known), judged = events.at(*place), events.judged(*place)
+    labels, mask, left = segments.labels.clone(), segments.mask.clone(), torch.ones(len(of_events))
+    labels[at] = torch.where(judged, torch.where(known, named, 0.0), labels[at])
+    mask[at] = torch.where(judged, known, mask[at])
+    left[at] = (~judged.all(dim=1)).float()
+    kept = left.nonzero()[:, 0]
+    if not len(kept):
+        raise ValueError(
+            "people have judged every class of all soundscapes, so that nothing is left for the "
+            "teacher: leave out label.unannotated, or the round"
+        )
+    on_device = kept.to(segments.rows.device)
+    return Segments(
+        segments.soundscapes,
+        segments.rows[on_device],
+        segments.offsets[on_device],
+        labels[kept],
+        mask[kept],
+        segments.weights[kept],
     )
 
 

@@ -1,7 +1,7 @@
 """The training set of one model: mels, targets and pseudo-labels, read from files into arrays."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,48 +13,15 @@ from birdcore.audio.channels import file_of
 from birdcore.config.training import TrainConfig
 from birdcore.features.recordings import Recordings, read_mels
 from birdcore.features.shard_reader import MelShard
-from birdcore.sources.annotated import AnnotatedRecordings
 from birdcore.sources.folds import soundscape_fold
 from birdcore.teachers.outputs import TeacherOutputs, read_outputs
 from birdcore.training.annotated import AnnotatedSegments
 from birdcore.training.background import quiet_segments
 from birdcore.training.companions import Companions
 from birdcore.training.items import Items, clip_items, with_annotated
-from birdcore.training.segments import Segments, read_segments
+from birdcore.training.segments import Segments, read_segments, with_annotations
 from birdcore.training.targets import ClipTargets, read_clip_targets
-
-
-@dataclass(frozen=True)
-class TrainingFiles:
-    """What a training set is read from.
-
-    Attributes:
-        classes: K labels, in the order of the model's outputs.
-        recordings: the catalogue of labelled recordings, indexed by name.
-        folds: validation fold of each labelled recording, indexed by name.
-        fold_count: number of folds.
-        mels: shards of labelled recordings.
-        annotated: shards of annotated recordings.
-        annotations: the tables of these.
-        soundscapes: shards of unlabelled soundscapes.
-        segment_labels: a teacher's labels of soundscapes.
-        clip_labels: a teacher's labels of the labelled recordings.
-        clip_outputs: an external teacher's outputs for the labelled recordings.
-        soundscape_outputs: an external teacher's outputs for the soundscapes.
-    """
-
-    classes: tuple[str, ...]
-    recordings: pd.DataFrame
-    folds: pd.Series
-    fold_count: int
-    mels: Sequence[Path]
-    annotated: Sequence[Path] = ()
-    annotations: AnnotatedRecordings | None = None
-    soundscapes: Sequence[Path] = ()
-    segment_labels: Sequence[Path] = ()
-    clip_labels: Sequence[Path] = ()
-    clip_outputs: Sequence[Path] = ()
-    soundscape_outputs: Sequence[Path] = ()
+from birdcore.training.training_files import TrainingFiles, of_channels
 
 
 @dataclass(frozen=True)
@@ -104,7 +71,11 @@ class TrainingSet:
         rows = dict.fromkeys(self.rows_of(self.train).tolist())
         if self.companions is not None:
             rows |= dict.fromkeys(self.companions.rows.tolist())
-        names = (file_of(self.clips.names[row]) for row in rows if row < count)
+        names = [file_of(self.clips.names[row]) for row in rows if row < count]
+        if self.segments is not None:
+            labelled = set(self.clips.names[:count])
+            taught = (self.segments.soundscapes.names[row] for row in self.segments.rows.unique())
+            names += [file_of(name) for name in taught if name in labelled]
         return list(dict.fromkeys(names))
 
     def rows_of(self, items: Tensor) -> Tensor:
@@ -137,12 +108,9 @@ def read_training_set(
     # Soundscapes are clips only where there are embeddings of them to learn.
     others = files.soundscapes if files.soundscape_outputs else ()
     clips = read_mels([*files.mels, *files.annotated, *others], device)
-    with_clip_labels, annotated = (
-        sum(len(MelShard.open(path).recordings) for path in shards)
-        for shards in (files.mels, files.annotated)
-    )
-    labelled = with_clip_labels + annotated
-    files = _of_channels(files, clips.names)
+    with_clip_labels = _count(files.mels)
+    labelled = with_clip_labels + _count(files.annotated)
+    files = of_channels(files, clips.names)
     folds = np.array([files.folds.get(name, np.nan) for name in clips.names])
     names = clips.names
     items = clip_items(names, with_clip_labels, files.recordings, folds, files.classes, config)
@@ -168,7 +136,7 @@ def read_training_set(
     targets = None
     if files.clip_labels:
         targets = read_clip_targets(clips, files.clip_labels, with_clip_labels)
-    segments, background, quiet = _read_soundscapes(files, config, device)
+    segments, background, quiet = _read_soundscapes(files, config, clips, items)
     return TrainingSet(
         clips=clips,
         labels=items.labels,
@@ -184,33 +152,6 @@ def read_training_set(
         companions=_companions(clips, items),
         labelled=labelled,
         weights=_weights(clips, items.annotated, files.recordings),
-    )
-
-
-def _of_channels(files: TrainingFiles, names: Sequence[str]) -> TrainingFiles:
-    """The same, with tables by the names of clips, where some are channels of recordings.
-
-    A channel has the labels, the fold and the weight of its recording.
-    """
-    parents = [file_of(name) for name in names]
-    if parents == list(names):
-        return files
-    channels = pd.DataFrame({"recording": parents, "channel": names})
-
-    def by_channel(table: pd.DataFrame) -> pd.DataFrame:
-        both = table.merge(channels, on="recording")
-        return both.assign(recording=both["channel"])[table.columns]
-
-    described = channels[channels["recording"].isin(files.recordings.index)]
-    in_fold = channels[channels["recording"].isin(files.folds.index)]
-    annotations = files.annotations
-    if annotations is not None:
-        annotations = AnnotatedRecordings(*map(by_channel, annotations.tables))
-    return replace(
-        files,
-        recordings=files.recordings.loc[described["recording"]].set_axis(described["channel"]),
-        folds=files.folds.loc[in_fold["recording"]].set_axis(in_fold["channel"]),
-        annotations=annotations,
     )
 
 
@@ -232,27 +173,47 @@ def _companions(clips: Recordings, items: Items) -> Companions | None:
     return Companions(clips, items.annotated, items.companions, labels)
 
 
+def _count(shards: Sequence[Path]) -> int:
+    return sum(len(MelShard.open(path).recordings) for path in shards)
+
+
 def _read_soundscapes(
-    files: TrainingFiles, config: TrainConfig, device: torch.device
+    files: TrainingFiles, config: TrainConfig, clips: Recordings, items: Items
 ) -> tuple[Segments | None, Recordings | None, tuple[Tensor, Tensor] | None]:
     """Pseudo-labelled segments, background, and the background's quiet segments."""
-    if not files.soundscapes:
+    annotated = files.annotated if files.annotated_labels else ()
+    if not files.soundscapes and not annotated:
         return None, None, None
-    soundscapes = read_mels(files.soundscapes, device)
+    soundscapes = read_mels([*files.soundscapes, *annotated], clips.device)
+    unlabelled = soundscapes.first(_count(files.soundscapes))
     segments = background = quiet = None
-    if files.segment_labels:
-        # This model labels the soundscapes of its fold for the next round, so they don't train it.
-        left_out = [
-            name
-            for name in soundscapes.names
-            if config.out_of_fold
-            and soundscape_fold(file_of(name), files.fold_count) == config.fold
-        ]
-        segments = read_segments(
-            soundscapes, files.segment_labels, config.crop_s, config.label, left_out
-        )
+    if files.segment_labels or annotated:
+        labels = [*files.segment_labels, *files.annotated_labels]
+        left_out = _left_out(files, config, soundscapes, len(unlabelled.names))
+        segments = read_segments(soundscapes, labels, config.crop_s, config.label, left_out)
+        if annotated and items.annotated is not None:
+            row_of = {name: row for row, name in enumerate(clips.names)}
+            rows = torch.tensor([row_of.get(name, -1) for name in soundscapes.names])
+            events = items.annotated.labels
+            segments = with_annotations(segments, rows, events, config.crop_s)
     if config.background.probability:
-        background = soundscapes
-        if config.background.source == "quiet" and soundscapes.names:
-            quiet = quiet_segments(soundscapes, soundscapes.spec.fixed_length(config.crop_s))
+        background = unlabelled
+        if config.background.source == "quiet" and background.names:
+            quiet = quiet_segments(background, background.spec.fixed_length(config.crop_s))
     return segments, background, quiet
+
+
+def _left_out(
+    files: TrainingFiles, config: TrainConfig, soundscapes: Recordings, unlabelled: int
+) -> list[str]:
+    """The soundscapes, the first of which nobody annotated, that do not train this model."""
+    # This model labels the soundscapes of its fold for the next round, so they don't train it.
+    left_out = [
+        name
+        for name in soundscapes.names[:unlabelled]
+        if config.out_of_fold and soundscape_fold(file_of(name), files.fold_count) == config.fold
+    ]
+    annotated = soundscapes.names[unlabelled:]
+    folds = np.array([files.folds.get(name, np.nan) for name in annotated])
+    judges = np.isnan(folds) | (folds == config.fold)
+    return left_out + [name for name, out in zip(annotated, judges, strict=True) if out]

@@ -66,6 +66,39 @@ def at(made: AnnotatedSegments, row: int, start_s: float, seconds: float = 5.0) 
     ]
 
 
+def judged(made: AnnotatedSegments, row: int, start_s: float, seconds: float = 5.0) -> str:
+    """The classes of one crop of which somebody says something."""
+    place = ([row], [round(100 * start_s)], [round(100 * seconds)])
+    found = made.labels.judged(*map(torch.tensor, place))
+    return "".join(name for name, is_judged in zip(CLASSES, found[0], strict=True) if is_judged)
+
+
+def test_what_is_said_of_a_part_of_a_crop_is_judged_but_need_not_be_known() -> None:
+    made = segments(
+        clips(60, 60),
+        event(10, 13, "a", "absent"),
+        event(20, 23, "b", "uncertain"),
+        event(30, 33, "c"),
+        event(40, 43, EVERY_CLASS, "absent"),
+        complete=(("r1", 10, 15),),
+    )
+    assert [judged(made, 0, start_s) for start_s in (10, 8.9, 8.5)] == ["a", "a", "a"]
+    assert judged(made, 0, 5.8) == judged(made, 0, 12.5) == ""  # .8 and .5 s of three
+    assert at(made, 0, 10) == ["?", "?", "?"]
+    assert (judged(made, 0, 10, 3), at(made, 0, 10, 3)) == ("a", ["0", "?", "?"])
+    assert (judged(made, 0, 19), at(made, 0, 19)) == ("b", ["?", "?", "?"])
+    assert (judged(made, 0, 29), at(made, 0, 29)) == ("c", ["?", "?", "1"])
+    assert judged(made, 0, 38) == "abc"
+    assert [judged(made, 1, start_s) for start_s in (10, 6, 5.9)] == ["abc", "abc", ""]
+
+
+def test_what_any_person_says_is_judged() -> None:
+    rows = [replace(event(10, 15, "a", "absent"), annotator="x"),
+            replace(event(12, 20, "b", "absent"), annotator="y")]  # fmt: skip
+    made = segments(clips(60), *rows)
+    assert (judged(made, 0, 10), at(made, 0, 10)) == ("ab", ["0", "?", "?"])
+
+
 def test_incomplete_recording_knows_only_what_is_named() -> None:
     made = segments(clips(60, 60), event(10, 12, "a", row=1), event(30, 60, "b", "absent", row=1))
     assert at(made, 1, 8) == ["1", "?", "?"]

@@ -8,11 +8,14 @@ import pandas as pd
 import pytest
 import torch
 
-from birdcore.config.training import LabelSelection
+from birdcore.annotations.annotation import Annotation, Kind
+from birdcore.config.training import AnnotatedCrops, LabelSelection
 from birdcore.features.mel import MelSpec
 from birdcore.features.recordings import Recordings
 from birdcore.features.scale import Scale
-from birdcore.training.segments import read_segments
+from birdcore.sources.annotated import annotated_recordings
+from birdcore.training.event_labels import EventLabels, event_labels
+from birdcore.training.segments import read_segments, with_annotations
 
 CROP_S = 5.0
 SPEC = MelSpec(n_mels=4)
@@ -129,3 +132,43 @@ def test_a_teacher_that_is_sure_of_nothing_is_refused(tmp_path: Path) -> None:
     path = segment_table(tmp_path / "labels", [("r0", 0.0, [0.1], False)])
     with pytest.raises(ValueError, match=r"round\.label\.threshold"):
         read_segments(recordings([1_000]), [path], CROP_S)
+
+
+def test_all_that_is_held_out_is_refused_as_such(tmp_path: Path) -> None:
+    path = segment_table(tmp_path / "labels", [("r0", 0.0, [0.1], True)])
+    with pytest.raises(ValueError, match="held out from this model"):
+        read_segments(recordings([1_000]), [path], CROP_S, left_out=["r0"])
+
+
+def said(*rows: tuple[float, float, str, Kind], complete: Sequence[float] = ()) -> EventLabels:
+    """What people say of r1, the first of two other recordings in which it is."""
+    events = [Annotation("r1", a, b, None, None, label, kind, "") for a, b, label, kind in rows]
+    stretches = [("r1", start_s, start_s + 5) for start_s in complete]
+    tables = annotated_recordings(events, stretches, [])
+    return event_labels(
+        ["r1", "x"], torch.tensor([1_251, 9]), SPEC.frame_rate, tables, "ab", AnnotatedCrops()
+    )
+
+
+def test_people_go_before_the_teacher_class_by_class(tmp_path: Path) -> None:
+    rows = [("r1", 5.0 * at, [0.9, 0.6], True) for at in range(4)]
+    path = segment_table(tmp_path / "labels", [("r0", 0.0, [0.9, 0.6], True), *rows])
+    taught = read_segments(recordings([1_251, 1_251]), [path], CROP_S)
+    where = torch.tensor([-1, 0])
+    people = said(
+        (0, 5, "a", "absent"), (6, 9, "b", "absent"), (11, 12, "b", "present"), complete=(15,)
+    )
+    found = with_annotations(taught, where, people, CROP_S)
+    assert found.offsets.tolist() == [0, 0, 312, 625]  # of the last one nothing is the teacher's
+    np.testing.assert_allclose(
+        found.labels, [[0.81, 0.36], [0, 0.36], [0.81, 0], [0.81, 1]], atol=1e-6
+    )
+    assert found.mask.tolist() == [[True, True], [True, True], [True, False], [True, True]]
+    assert torch.equal(found.weights, taught.weights[:4])
+    untouched = with_annotations(taught, torch.tensor([-1, -1]), people, CROP_S)
+    assert torch.equal(untouched.labels, taught.labels)
+    whole = said(complete=(0, 5, 10, 15))
+    only = with_annotations(taught, where, whole, CROP_S)
+    assert only.rows.tolist() == [0]
+    with pytest.raises(ValueError, match=r"nothing is left .*label\.unannotated"):
+        with_annotations(only, torch.tensor([0, -1]), whole, CROP_S)
