@@ -66,7 +66,7 @@ class Filter(Section):
 
 
 class Band(Section):
-    """A random band-pass (HMS 2024; not measured here): everything outside a random band of at
+    """A random band-pass (HMS 2024; -.021 here): everything outside a random band of at
     least `min_share` of the bins is attenuated."""
 
     probability: Share = 0.0
@@ -75,7 +75,7 @@ class Band(Section):
 
 
 class Shift(Section):
-    """Rolled in time (HMS 2024: up to 5 s; not measured here): up to `max_s` sooner or later, a
+    """Rolled in time (HMS 2024: up to 5 s; no gain here): up to `max_s` sooner or later, a
     crop's length at most, and what leaves it at one end enters at the other."""
 
     probability: Share = 0.0

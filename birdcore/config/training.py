@@ -125,12 +125,12 @@ class TrainSettings(Section):
     """Draw every recording equally often, or every class."""
     min_rating: Annotated[float, Field(ge=0)] = 0.0
     """Recordings rated below are not trained on; those without a rating are, or with one of 0, as
-    all of iNaturalist have. With init_from the second of two stages (HMS 2024; not measured here):
-    recipes/two-stage.toml."""
+    all of iNaturalist have. With init_from the second of two stages (HMS 2024; -.022 here, by
+    ratings): recipes/two-stage.toml."""
     validate_min_rating: Annotated[float, Field(ge=0)] = 0.0
     """Held-out recordings rated below are not validated on: neither the best epoch nor weights of
     the ensemble are chosen by them, nor do they train. Those without a rating are, as above (HMS
-    2024: labels of ten votes or more; not measured here)."""
+    2024: labels of ten votes or more; no better guide to soundscapes here)."""
     max_start_s: Positive | None = None
     """Crops of clips come from their first seconds only (5th place: 60 and 30); those of annotated
     recordings lie where these are annotated."""
@@ -163,7 +163,7 @@ class TrainSettings(Section):
     label_offset: Annotated[float, Field(ge=0)] = 0.0
     """Smoothing that is stronger the fewer people a label is of: votes added to each outcome,
     (v + o) / (n + 2 o) for v of n votes, n = 1 but where annotators are told apart (HMS 2024: .02;
-    not measured here)."""
+    no gain here)."""
     head: HeadName = "attention"
     """How frames make a clip. Attention, class by class, with weights by softmax (PANNs, Kong et
     al. 2020), by entmax 1.5 (Peters et al. 2019) or sparsemax (Martins and Astudillo 2016), which
@@ -185,10 +185,10 @@ class TrainSettings(Section):
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     reverse: Share = 0.0
-    """Share of crops that are played backwards, a flip along time (HMS 2024; not measured here)."""
+    """Share of crops that are played backwards, a flip along time (HMS 2024; no gain here)."""
     flip_frequency: Share = 0.0
     """Share of crops that are turned upside down, a flip along frequency (HMS 2024, of brain waves;
-    not measured here). Birds are told by their pitch and by whether it rises, so it makes songs
+    -.071 here). Birds are told by their pitch and by whether it rises, so it makes songs
     that no bird sings: for calls that are known by their rhythm alone."""
     shift: Shift = Shift()
     padding: Padding = Padding()
@@ -199,7 +199,7 @@ class TrainSettings(Section):
     sumix: Sumix = Sumix()
     noise: Noise = Noise()
     gain_db: Seconds = 0.0
-    """Amplitude scaling (HMS 2024; not measured here): crops are louder or softer by up to so much.
+    """Amplitude scaling (HMS 2024; no gain here): crops are louder or softer by up to so much.
     A model only knows of it under normalise = "none": the other scales are relative to the crop or
     its noise."""
     mask: Mask = Mask()
