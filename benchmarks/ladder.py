@@ -64,6 +64,7 @@ LADDER: dict[str, tuple[str, tuple[str, ...]]] = {
     "outside teacher (2026)": ("external-teacher-mini", ()),
     "probe alone": ("small-data", ('round.probe.probe.prior_share=0',)),
     "probe and its teacher": ("small-data", ()),
+    "students of both": ("small-data-student", ()),
 }  # fmt: skip
 
 Row: TypeAlias = dict[str, float]
