@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from birdcore.config.external_teacher import EXTERNAL_TEACHER
 from birdcore.config.layers import MEL, RecipeError, find_recipe, read_layers, with_front_ends_of
-from birdcore.config.recipe import Recipe, expand
+from birdcore.config.recipe import OWN_LABELS, Recipe, expand
 from birdcore.config.toml import DEEPEST, Key, NotARecipe, parse_value
 from birdcore.config.validation_errors import cut, dotted, error_lines, nearest
 
@@ -53,12 +53,15 @@ def read_recipe(recipe: Path | str, settings: Sequence[str] = ()) -> Recipe:
         tree[EXTERNAL_TEACHER] = [tree[EXTERNAL_TEACHER]]
     rounds = tree.get("round")
     own: list[set[str]] = []
+    labels: list[set[str]] = []
     if isinstance(rounds, list) and all(isinstance(table, dict) for table in rounds):
         own = [set(table) for table in rounds]
+        labels = [set(one) if isinstance(one := t.get("label"), dict) else set() for t in rounds]
         tree["round"] = [shared | table for table in rounds]
     try:
         # Strict JSON takes a list for a tuple, but neither "3" nor true for a number.
-        return expand(Recipe.model_validate_json(json.dumps(tree, default=str), strict=True))
+        content, said = json.dumps(tree, default=str), {OWN_LABELS: labels}
+        return expand(Recipe.model_validate_json(content, strict=True, context=said))
     except ValidationError as error:
         lines = layer.lines()
 

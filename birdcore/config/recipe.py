@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from birdcore.audio.rules import CleaningRules
 from birdcore.config.after_prediction import AfterPrediction, by_group, check_after_prediction
@@ -14,6 +14,7 @@ from birdcore.config.inaturalist import INaturalist
 from birdcore.config.mel import Mel
 from birdcore.config.round import Round
 from birdcore.config.section import Count, Name, Output, Positive, Section, Share
+from birdcore.config.teaching import check_labels
 from birdcore.config.validation import check_rounds
 from birdcore.config.validation_errors import WrongSetting
 from birdcore.config.xeno_canto import XenoCanto
@@ -84,6 +85,8 @@ class Ensemble(Section):
         return value
 
 
+OWN_LABELS = "own_labels"
+"""In the context of a recipe's validation: the keys of `label` that each round says itself."""
 FormatName: TypeAlias = Literal["csv", "parquet"]
 """Their writers: `birdcore.inference.predictions.WRITERS`."""
 
@@ -186,8 +189,10 @@ class Recipe(Section):
         return self.folds.trained if round_config.folds is None else round_config.folds
 
     @model_validator(mode="after")
-    def _check_rounds(self) -> "Recipe":
+    def _check_rounds(self, info: ValidationInfo) -> "Recipe":
         check_rounds(self)
+        if info.context is not None:
+            check_labels(self, info.context[OWN_LABELS])
         check_after_prediction(self)
         return self
 

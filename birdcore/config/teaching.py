@@ -5,11 +5,11 @@ embeddings a round reads, is decided here once: what is checked as a recipe is r
 steps are made of.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from birdcore.config.external_teacher import EXTERNAL_TEACHER
-from birdcore.config.round import Round
+from birdcore.config.round import PseudoLabels, Round
 from birdcore.config.validation_errors import WrongSetting, nearest
 
 if TYPE_CHECKING:
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 ENSEMBLE = "ensemble"
 """What the ensemble's scores are called, and nothing else."""
 NO_TABLE = "needs a table [external_teacher]"
+OF_SOUNDSCAPES = (
+    "threshold", "high", "low", "segment_s", "minmax", "keep_fraction", "max_label_sum",
+)  # fmt: skip
+"""Settings of `label` that labels of clips have no use for."""
+OF_NETWORKS = ("output", "step_s")
+"""Those that have a use where networks label alone."""
 
 
 def teacher_names(recipe: "Recipe") -> tuple[str, ...]:
@@ -112,6 +118,37 @@ def _check_weights(recipe: "Recipe", index: int, round_config: Round) -> None:
     teacher = round_config.teacher
     if teacher in names and teacher not in label_weights(recipe, round_config):
         raise WrongSetting(f"leaves nothing to the round's teacher, {teacher!r}", *key)
+
+
+def check_labels(recipe: "Recipe", said: Sequence[Collection[str]]) -> None:
+    """Raises WrongSetting for settings of `label` that a round has no use for.
+
+    Args:
+        recipe: The recipe.
+        said: The keys of `label` that each round says itself: what all rounds share may be meant
+            for others.
+    """
+    defaults = PseudoLabels()
+    probes = {one.name for one in recipe.round if one.objective == "probe"}
+    for index, (one, keys) in enumerate(zip(recipe.round, said, strict=True)):
+        unread: dict[str, str] = {}
+        if one.teacher is None:
+            why = (
+                "is read where a teacher labels, and this round has no `teacher`: add one, or "
+                "leave it out"
+            )
+            unread = dict.fromkeys(keys, why)
+        elif one.label.source == "clips":
+            why = 'is of soundscapes, and label.source = "clips": leave it out, or say "both"'
+            unread = dict.fromkeys(OF_SOUNDSCAPES, why)
+        if one.teacher in (*teacher_names(recipe), *probes) and one.iterations == 1:
+            why = (
+                f"is of networks that label, and the teacher {one.teacher!r} is none: leave it out"
+            )
+            unread |= dict.fromkeys(OF_NETWORKS, why)
+        for key in keys:
+            if key in unread and getattr(one.label, key) != getattr(defaults, key):
+                raise WrongSetting(unread[key], "round", index, "label", key)
 
 
 def no_teacher(name: str, names: Sequence[str]) -> str:

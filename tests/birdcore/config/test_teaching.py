@@ -171,3 +171,58 @@ def test_a_list_of_one_is_the_only_teacher(path: Path) -> None:
     assert weights(recipe, "third") == {"mine": 1.0}
     with pytest.raises(RecipeError, match="means an only teacher without a name: name one of mi"):
         read_recipe(path, ["round.third.teacher=external_teacher"])
+
+
+NO_TEACHER = "and this round has no `teacher`: add one, or leave it out"
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("round.first.label.external_weight=0.5", f"label.external_weight = 0.5: .*{NO_TEACHER}"),
+        ("round.first.label.external_weight={perch=0.5}", NO_TEACHER),
+        ("round.first.label.threshold=0.5", f"round.1.label.threshold = 0.5: .*{NO_TEACHER}"),
+        ("round.first.label.minmax=true", NO_TEACHER),
+        ("round.head.label.unannotated=teacher", NO_TEACHER),
+        ('round.second.label={source="clips", keep_fraction=0.8}',
+         'round.2.label.keep_fraction = 0.8: is of soundscapes, and label.source = "clips"'),
+        ('round.second.label={source="clips", segment_s=2}', "label.segment_s = 2: is of soundsca"),
+        ("round.third.label.output=both", "label.output.*and the teacher 'birdnet' is none"),
+    ],
+)  # fmt: skip
+def test_settings_of_labels_that_a_round_has_no_use_for_are_refused(
+    path: Path, setting: str, says: str
+) -> None:
+    with pytest.raises(RecipeError, match=says):
+        read_recipe(path, [setting])
+
+
+def test_a_setting_of_networks_under_a_probe_is_refused(path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"label\.step_s.*and the teacher 'head' is none"):
+        read_recipe(path, ["round.third.teacher=head", "round.third.label.step_s=1"])
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "round.first.label.threshold=0",  # as by default
+        "train.label.external_weight=0.2",  # which rounds with a teacher share
+        'train.label={source="clips", threshold=0.5}',
+        'round.second.label={source="both", threshold=0.5, output="clipwise"}',
+        'round.second.label={source="clips", power=2, zero_below=0.1, overlap=0, step_s=1}',
+    ],
+)
+def test_what_a_round_reads_or_all_rounds_share_is_taken(path: Path, setting: str) -> None:
+    read_recipe(path, [setting])
+
+
+def test_a_repeated_round_reads_what_networks_do_once_its_own_teach(path: Path) -> None:
+    read_recipe(path, ["round.third.label.output=both", "round.third.iterations=2"])
+
+
+def test_a_setting_of_labels_without_use_is_told_with_its_line(path: Path) -> None:
+    path.write_text(RECIPE.replace('name = "first"\n', 'name = "first"\nlabel.power = 2.0\n'))
+    with pytest.raises(
+        RecipeError, match=rf"toml:21: round\.1\.label\.power = 2.0: .*{NO_TEACHER}"
+    ):
+        read_recipe(path)
