@@ -62,7 +62,7 @@ def test_half_precision_is_read_and_given_back_as_float32(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("named", [True, False])
 def test_tflite_by_names_of_a_signature_or_of_tensors(tmp_path: Path, named: bool) -> None:
-    pytest.importorskip("ai_edge_litert")
+    pytest.importorskip("ai_edge_litert", reason="needs LiteRT: pip install 'birdflow[birdnet]'")
     path = write_teacher(tmp_path)
     write_tflite(tmp_path / "cosines.tflite", named=named)
     path.write_text(DESCRIPTION.replace("cosines.onnx", "cosines.tflite"))
