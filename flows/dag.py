@@ -71,8 +71,8 @@ class Dag:
     def made(self, stage: str, store: Store) -> Iterator[tuple[Step, Artifact]]:
         """The steps of a stage whose artifacts are in the store, each with its artifact."""
         for step in self.of(stage):
-            if store.find(step.ref) is not None:
-                yield step, store.get(step.ref)
+            if (artifact := store.fetched(step.ref)) is not None:
+                yield step, artifact
 
     @property
     def stages(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ read, or as rows of its submission. So nothing is heard again. Soundscapes of a 
 there are left out: who trains on verdicts of them can't be tested on them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -13,23 +13,22 @@ import numpy as np
 import pandas as pd
 
 from birdcore.audio.channels import file_of
-from birdcore.detection.from_probabilities import detections_of
+from birdcore.detection.from_probabilities import cells_above, detections_of
 from birdcore.detection.species_list import read_classes
-from birdcore.features.columns import stacked
 from birdcore.sources.birdclef_layout import LAYOUTS
 from birdcore.sources.catalog import read_labels
 from birdcore.sources.plain_folder import SUBSETS
-from birdcore.store.artifact import Artifact, Ref
+from birdcore.store.artifact import Ref
 from birdcore.store.run_records import Run
-from birdcore.store.runs import runs
 from birdcore.store.store import Store
 from birdcore.unicode_names import find_by_name
+from flows.run_artifacts import fetched, kind_of, made, refs_of, run_of
 
 LEAST = 0.1
 """Less probable cells are not listened to: most of a table has nothing in it."""
 UNLABELLED = {SUBSETS["unlabelled"], *(layout.soundscapes for layout in LAYOUTS)}
 """What shards of recordings that nobody has labelled are called."""
-MODEL = "model"
+MODEL, SEGMENT = "model", ("recording", "start", "end")
 
 
 @dataclass(frozen=True)
@@ -49,29 +48,11 @@ class Predicted:
 
 @dataclass(frozen=True)
 class _Cells:
-    """Probabilities (S, K) of segments, and the classes' names."""
+    """Probable cells as `cells_above` gives them, their classes' names, and what they are of."""
 
-    recordings: Sequence[str]
-    start_s: Sequence[float]
-    end_s: Sequence[float]
-    probabilities: np.ndarray
+    cells: pd.DataFrame
     classes: Sequence[str]
     source: str
-
-
-def run_of(store: Store, out: Path) -> Run:
-    """The latest run whose results lie in a folder; raises ValueError where there is none."""
-    for run in runs(store):
-        if run.steps and Path(run.request.out).resolve() == out.resolve():
-            return run
-    raise ValueError(
-        f"no run in the store {store.location} has written {out}: name its store with --store"
-    )
-
-
-def kind_of(step: str) -> str:
-    """What the recordings of a step of a shard are called: the subset's name."""
-    return step.split(" ")[-1].partition("/")[0]
 
 
 def predicted(store: Store, out: Path, least: float = 0.0) -> Predicted:
@@ -86,14 +67,11 @@ def predicted(store: Store, out: Path, least: float = 0.0) -> Predicted:
         ValueError: The store has no run of this folder, or none of its predictions.
     """
     run = run_of(store, out)
-    found = _labels(store, run) or _probes(store, run) or _unscored(store, run)
+    least = max(least, LEAST)
+    found = next(filter(None, (read(store, run, least) for read in READ)), None)
     if found is None:
         raise ValueError(_how_to_detect(run, out))
-    species = read_classes(out / MODEL, found.classes)
-    least = max(least, LEAST)
-    table = detections_of(
-        found.recordings, found.start_s, found.end_s, found.probabilities, species, least
-    )
+    table = detections_of(found.cells, read_classes(out / MODEL, found.classes))
     if not len(table):
         raise ValueError(f"{out}: no class is as probable as {least:g} in any {found.source}")
     root = Path(run.request.data)
@@ -103,83 +81,99 @@ def predicted(store: Store, out: Path, least: float = 0.0) -> Predicted:
     return Predicted(table, root, found.source)
 
 
-def _labels(store: Store, run: Run) -> _Cells | None:
-    """Labels of soundscapes for the last student: what its teachers said, before any power."""
+def _labels(store: Store, run: Run, least: float) -> _Cells | None:
+    """Labels of soundscapes for the last student: what its teachers said, before any power.
+
+    Teachers of all folds label them all. Their tables are added one by one, shard after shard: all
+    of them at once are more than most machines hold.
+    """
     from birdcore.pseudo_labels.labels import read_teacher_said
 
-    of_round: dict[str, list[Artifact]] = {}
-    for name, artifact in _made(store, run, "label"):
-        student, soundscapes, _ = name.removeprefix("label for ").rpartition(" soundscapes ")
+    of_student: dict[str, dict[str, list[Ref]]] = {}
+    for name, ref in refs_of(run, "label"):
+        student, soundscapes, shard = name.removeprefix("label for ").rpartition(" soundscapes ")
         if soundscapes:
-            of_round.setdefault(student, []).append(artifact)
-    if not of_round:
-        return None
-    student, artifacts = list(of_round.items())[-1]
-    read = [read_teacher_said(artifact / "labels.parquet") for artifact in artifacts]
-    tables, classes = zip(*read, strict=True)
-    rows = pd.concat(tables, ignore_index=True)
-    if not len(rows):
-        return None
-    # A teacher of each fold labels them all: the mean of the teachers.
-    of_segment = rows.groupby(["recording", "start", "end"], sort=True)
-    table = stacked(rows["probabilities"], np.float64)
-    sums = np.zeros((of_segment.ngroups, table.shape[1]))
-    np.add.at(sums, of_segment.ngroup().to_numpy(), table)
-    mean = sums / of_segment.size().to_numpy()[:, None]
-    names, starts, ends = (list(each) for each in zip(*of_segment.groups, strict=True))
-    said = f"soundscapes, as labelled for {student}"
-    return _Cells([file_of(name) for name in names], starts, ends, mean, classes[0], said)
+            shards = of_student.setdefault(student, {})
+            shards.setdefault(shard.partition(" ")[0], []).append(ref)
+    for student, shards in reversed(of_student.items()):
+        classes, parts = None, []
+        for refs in shards.values():
+            said = (read_teacher_said(each / "labels.parquet") for each in fetched(store, refs))
+            if (mean := _mean(said)) is None:
+                continue
+            classes = list(mean.columns) if classes is None else classes
+            recordings, starts, ends = (mean.index.get_level_values(each) for each in SEGMENT)
+            parts.append(cells_above(recordings, starts, ends, mean.to_numpy(), least))
+        if classes is not None:
+            return _in_order(parts, classes, f"soundscapes, as labelled for {student}")
+    return None
 
 
-def _probes(store: Store, run: Run) -> _Cells | None:
+def _mean(tables: Iterable[pd.DataFrame]) -> pd.DataFrame | None:
+    """The mean (S, K), float64, of those that have a segment; None where none has."""
+    sums = count = None
+    for table in tables:
+        each, ones = table.astype(np.float64), pd.Series(1.0, table.index)
+        sums = each if sums is None else sums.add(each, fill_value=0.0)
+        count = ones if count is None else count.add(ones, fill_value=0.0)
+    if sums is None or count is None or not len(sums):
+        return None
+    return sums.div(count, axis=0)
+
+
+def _probes(store: Store, run: Run, least: float) -> _Cells | None:
     """The mean of all probes of the last round, on the outputs of their teacher."""
-    from birdcore.inference.probe_predictions import read_probe_predictions
+    from birdcore.inference.probe_predictions import probe_predictions
+    from birdcore.inference.teacher_predictions import read_teacher_predictions
+    from birdcore.models.probe import load_probe
     from birdcore.teachers.teacher_use import TeacherUse
 
     rounds: dict[str, list[Path]] = {}
-    for name, artifact in _made(store, run, "probe"):
-        rounds.setdefault(name.rpartition(" fold ")[0], []).append(artifact.folder)
-    catalog = next((artifact for _, artifact in _made(store, run, "catalog")), None)
+    for probe in made(store, run, "probe"):
+        named = probe.manifest.name.rpartition(" fold ")[0]
+        rounds.setdefault(named, []).append(probe.folder)
+    catalog = next(made(store, run, "catalog"), None)
     if not rounds or catalog is None:
         return None
     named, folders = list(rounds.items())[-1]
-    teacher = TeacherUse.read(folders[0])
-    heard = [
-        artifact / "heard.parquet"
-        for name, artifact in _made(store, run, "external_teacher")
-        if kind_of(name) in UNLABELLED
-        and artifact.manifest.config["teacher"] == teacher.teacher
-        and artifact.manifest.config["model"] == teacher.model
+    teacher, probes = TeacherUse.read(folders[0]), [load_probe(folder) for folder in folders]
+    unlabelled = [
+        ref for name, ref in refs_of(run, "external_teacher") if kind_of(name) in UNLABELLED
     ]
-    if not heard:
-        return None
-    names = sorted(set[str]().union(*(_recordings(file) for file in heard)))
-    if not names:
-        return None
-    predictions = read_probe_predictions(folders, heard, catalog / "species.parquet", names)
-    outputs = predictions.outputs
-    recordings = np.repeat(np.array(names, object), outputs.count.numpy())
-    starts = outputs.starts.numpy()
-    return _Cells(
-        list(recordings),
-        list(starts),
-        list(starts + outputs.info.window_s),
-        outputs.probabilities.float().numpy(),
-        read_labels(catalog),
-        f"unlabelled recordings, by {named}",
-    )
+    parts = []
+    for heard in fetched(store, unlabelled):
+        config, file = heard.manifest.config, heard / "heard.parquet"
+        if (config["teacher"], config["model"]) != (teacher.teacher, teacher.model):
+            continue
+        if not (names := sorted(_recordings(file))):
+            continue
+        asked = read_teacher_predictions([file], catalog / "species.parquet", names)
+        outputs = probe_predictions(probes, asked).outputs
+        recordings = np.repeat(np.array(names, object), outputs.count.numpy())
+        starts, p = outputs.starts.numpy(), outputs.probabilities.float().numpy()
+        parts.append(cells_above(recordings, starts, starts + outputs.info.window_s, p, least))
+    return _in_order(parts, read_labels(catalog), f"unlabelled recordings, by {named}")
 
 
-def _unscored(store: Store, run: Run) -> _Cells | None:
+def _in_order(parts: Sequence[pd.DataFrame], classes: Sequence[str], source: str) -> _Cells | None:
+    """The cells of shards, by recording, time and class; None where there is no shard."""
+    if not parts:
+        return None
+    cells = pd.concat(parts, ignore_index=True)
+    cells = cells.sort_values(["recording", "start_s", "end_s", "label"], ignore_index=True)
+    return _Cells(cells.assign(recording=cells["recording"].map(file_of)), classes, source)
+
+
+def _unscored(store: Store, run: Run, least: float) -> _Cells | None:
     """The submission's rows, where nothing says what is true in them."""
     from birdcore.inference.submission import scored_file
 
-    submitted = next((artifact for _, artifact in _made(store, run, "submission")), None)
-    if submitted is None or any(stage == "score" for _, stage, _ in run.steps):
+    submitted = next(made(store, run, "submission"), None)
+    if submitted is None or refs_of(run, "score"):
         return None
     named = submitted.manifest.config.get("names", {})
     files, segment_s = set[str](), 5.0
-    for _, artifact in _made(store, run, "predict"):
+    for artifact in made(store, run, "predict"):
         files |= {file_of(name) for name in _recordings(artifact / "predictions.parquet")}
         segment_s = float(artifact.manifest.config.get("segment_s", segment_s))
     by_row = {named.get(file, PurePosixPath(file).stem): file for file in files}
@@ -188,25 +182,17 @@ def _unscored(store: Store, run: Run) -> _Cells | None:
     known = [at for at, (name, *_) in enumerate(parts) if name in by_row]
     if not known:
         return None
-    ends = [float(parts[at][2]) for at in known]
+    ends = np.array([float(parts[at][2]) for at in known])
+    files_of = [by_row[parts[at][0]] for at in known]
+    p = table.iloc[known].to_numpy(np.float64)
+    cells = cells_above(files_of, ends - segment_s, ends, p, least)
     return _Cells(
-        [by_row[parts[at][0]] for at in known],
-        [end - segment_s for end in ends],
-        ends,
-        table.iloc[known].to_numpy(np.float64),
-        list(table.columns),
-        "recordings of the submission, whose truth is not there",
+        cells, list(table.columns), "recordings of the submission, whose truth is not there"
     )
 
 
 def _recordings(table: Path) -> set[str]:
     return set(map(str, pd.read_parquet(table, columns=["recording"])["recording"].unique()))
-
-
-def _made(store: Store, run: Run, stage: str) -> list[tuple[str, Artifact]]:
-    """The artifacts of a run's stage that are in the store, with their steps' names, in order."""
-    refs = [(name, Ref(own, key)) for name, own, key in run.steps if own == stage]
-    return [(name, store.get(ref)) for name, ref in refs if store.find(ref) is not None]
 
 
 def _how_to_detect(run: Run, out: Path) -> str:
@@ -219,3 +205,7 @@ def _how_to_detect(run: Run, out: Path) -> str:
         f"{out}: the run has not predicted what nobody has labelled: birdflow detect {heard} "
         f"--model {out} --out {out}-detections --rtype parquet, and review {out}-detections"
     )
+
+
+READ = (_labels, _probes, _unscored)
+"""Where a run's predictions are, the most telling first."""

@@ -30,7 +30,7 @@ from birdcore.store.store import Store
 from birdcore.teachers import ExternalTeacher, teacher_named
 from birdcore.teachers.teacher_use import TeacherUse
 from birdcore.unicode_names import find_by_name
-from flows.run_predictions import kind_of, run_of
+from flows.run_artifacts import fetched, kind_of, refs_of, run_of
 
 MOST_IN_SHARD = 128
 TESTS = (TEST, SUBSETS["test"])
@@ -77,13 +77,13 @@ def heard_by_run(store: Store, out: Path, description: str | None = None) -> Hea
         ValueError: The run has no teacher, several of which none is named, or it is not here.
     """
     run = run_of(store, out)
-    is_tested = any(stage == "score" for _, stage, _ in run.steps)
+    is_tested = bool(refs_of(run, "score"))
     refs = [
-        Ref(stage, key)
-        for name, stage, key in run.steps
-        if stage == "external_teacher" and not (is_tested and kind_of(name) in TESTS)
+        ref
+        for name, ref in refs_of(run, "external_teacher")
+        if not (is_tested and kind_of(name) in TESTS)
     ]
-    found = [store.get(ref) for ref in refs if store.find(ref) is not None]
+    found = list(fetched(store, refs))
     if not found:
         raise ValueError(
             f"{out}: no external teacher has heard the recordings of this run: give their folder "

@@ -18,41 +18,63 @@ from birdcore.detection.table import Species
 Floats: TypeAlias = NDArray[np.floating[Any]]
 
 
-def detections_of(
-    recordings: Sequence[str],
+def cells_above(
+    recordings: ArrayLike,
     start_s: ArrayLike,
     end_s: ArrayLike,
     probabilities: Floats,
-    species: Sequence[Species],
     least: float,
 ) -> pd.DataFrame:
-    """A row for each segment and class of this probability or more, as `read_detections` has them.
-
-    Of segments of a class that overlap, only the most probable is there.
+    """A row for each segment and class of this probability or more.
 
     Args:
         recordings: The recording of each segment (S,).
         start_s, end_s: Where segments begin and end (S,), seconds.
         probabilities: (S, K), 0 to 1.
-        species: The classes (K,).
         least: The least probability.
+
+    Returns:
+        The columns recording, start_s, end_s, label (the number of the class) and confidence, in
+        the order of segments and classes.
     """
     segment, label = np.nonzero(probabilities >= least)
-    confidence = probabilities[segment, label]
-    number, names = pd.factorize(np.asarray(recordings, object))
-    start, end = np.asarray(start_s, np.float64)[segment], np.asarray(end_s, np.float64)[segment]
-    group = number[segment] * len(species) + label
-    order = np.argsort(-confidence, kind="stable")
-    taken = np.sort(order[without_overlaps(group[order], start[order], end[order])])
-    segment, label, confidence = segment[taken], label[taken], confidence[taken]
+    return pd.DataFrame(
+        {
+            "recording": np.asarray(recordings, np.object_)[segment],
+            "start_s": np.asarray(start_s, np.float64)[segment],
+            "end_s": np.asarray(end_s, np.float64)[segment],
+            "label": label,
+            "confidence": probabilities[segment, label],
+        }
+    )
+
+
+def detections_of(cells: pd.DataFrame, species: Sequence[Species]) -> pd.DataFrame:
+    """Detections as `read_detections` has them, in the order of their cells.
+
+    Of segments of a class that overlap, only the most probable is there; of two that are as
+    probable, the first.
+
+    Args:
+        cells: As `cells_above` gives them.
+        species: The classes (K,).
+    """
+    number, _ = pd.factorize(cells["recording"])
+    group = number * len(species) + cells["label"].to_numpy()
+    start, end = cells["start_s"].to_numpy(), cells["end_s"].to_numpy()
+    order = np.argsort(-cells["confidence"].to_numpy(), kind="stable")
+    kept = without_overlaps(group[order], start[order], end[order])
+    taken = cells.iloc[np.sort(order[kept])]
+    label = taken["label"].to_numpy()
     texts = {
-        "file": (number[segment], list(names)),
-        "scientific_name": (label, [one.scientific_name for one in species]),
-        "common_name": (label, [one.common_name for one in species]),
-        "class": (label, [one.code for one in species]),
+        "file": taken["recording"].to_numpy(object),
+        "scientific_name": _texts([one.scientific_name for one in species])[label],
+        "common_name": _texts([one.common_name for one in species])[label],
+        "class": _texts([one.code for one in species])[label],
     }
-    frame = pd.DataFrame({name: _category(*text) for name, text in texts.items()})
-    frame["start_s"], frame["end_s"], frame["confidence"] = start[taken], end[taken], confidence
+    frame = pd.DataFrame({name: _category(text) for name, text in texts.items()})
+    for name in ("start_s", "end_s", "confidence"):
+        frame[name] = taken[name].to_numpy()
     return frame
 
 
@@ -83,6 +105,10 @@ def without_overlaps(
     return np.array(kept, np.int64)
 
 
-def _category(codes: NDArray[np.integer[Any]], names: Sequence[str]) -> "pd.Series[Any]":
+def _texts(names: Sequence[str]) -> NDArray[np.object_]:
+    return np.asarray(names, object)
+
+
+def _category(texts: NDArray[np.object_]) -> "pd.Series[Any]":
     """Texts as a category; two classes may have one name."""
-    return pd.Series(np.asarray(names, object)[codes], dtype="str").astype("category")
+    return pd.Series(texts, dtype="str").astype("category")

@@ -95,15 +95,18 @@ def write_labels(
     pq.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(metadata)}), path)
 
 
-def read_teacher_said(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Segments with the teacher's probabilities, as they were before labels were made of them.
+def read_teacher_said(path: Path) -> pd.DataFrame:
+    """The teacher's probabilities, as they were before labels were made of them.
 
     Returns:
-        The columns recording, start, end (seconds) and probabilities (K,); the classes (K,).
+        float32, a row for each segment (its recording, start and end in seconds are the index) and
+        a column for each class.
     """
     table = pq.read_table(path, columns=["recording", "start", "end", "probabilities"])
-    metadata = json.loads(pq.read_schema(path).metadata[METADATA_KEY.encode()])
-    return table.to_pandas(), tuple(metadata["classes"])
+    classes = json.loads(pq.read_schema(path).metadata[METADATA_KEY.encode()])["classes"]
+    flat = table["probabilities"].combine_chunks().flatten().to_numpy()
+    segments = pd.MultiIndex.from_frame(table.drop_columns("probabilities").to_pandas())
+    return pd.DataFrame(flat.reshape(-1, len(classes)), segments, classes)
 
 
 def read_credits(path: Path) -> list[Credit]:

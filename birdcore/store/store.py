@@ -92,14 +92,18 @@ class Store:
             StoreError: It is not in the store.
             RemoteUnavailable: The remote could not be reached.
         """
+        if (artifact := self.fetched(ref)) is None:
+            raise StoreError(
+                f"{ref} is not in the store {self.location}{self._why_not(ref)}: "
+                "run again, it will be made anew"
+            )
+        return artifact
+
+    def fetched(self, ref: Ref) -> Artifact | None:
+        """The artifact, its files on this machine, or None where it is not in the store."""
         for _ in range(FETCHES):
             artifact = self.find(ref)
-            if artifact is None:
-                raise StoreError(
-                    f"{ref} is not in the store {self.location}{self._why_not(ref)}: "
-                    "run again, it will be made anew"
-                )
-            if self.remote is None or self._is_local(artifact):
+            if artifact is None or self.remote is None or self._is_local(artifact):
                 return artifact
             self._fetch(self.remote, ref)
         raise StoreError(

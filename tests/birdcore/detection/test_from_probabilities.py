@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from birdcore.detection.from_probabilities import detections_of, without_overlaps
+from birdcore.detection.from_probabilities import cells_above, detections_of, without_overlaps
 from birdcore.detection.table import Species
 
 WREN = Species("wren", "Troglodytes troglodytes", "Wren")
@@ -14,7 +14,8 @@ ROBIN = Species("robin", "Erithacus rubecula", "Robin")
 def test_of_windows_that_overlap_the_best_stands_for_the_others() -> None:
     p = np.array([[0.2, 0.05], [0.9, 0.3], [0.4, 0.1], [0.9, 0.0]], np.float32)
     starts = np.array([0.0, 1.5, 3.0, 0.0])
-    table = detections_of(["a", "a", "a", "b"], starts, starts + 3, p, [WREN, ROBIN], 0.1)
+    cells = cells_above(["a", "a", "a", "b"], starts, starts + 3, p, 0.1)
+    table = detections_of(cells, [WREN, ROBIN])
     rows = zip(table["file"], table["class"], table["start_s"], table["end_s"], strict=True)
     assert list(rows) == [("a", "wren", 1.5, 4.5), ("a", "robin", 1.5, 4.5), ("b", "wren", 0, 3)]
     assert table["confidence"].tolist() == np.float32([0.9, 0.3, 0.9]).tolist()
@@ -22,7 +23,7 @@ def test_of_windows_that_overlap_the_best_stands_for_the_others() -> None:
 
 
 def test_nothing_that_is_probable_is_an_empty_table() -> None:
-    assert not len(detections_of(["a"], [0.0], [3.0], np.zeros((1, 1)), [WREN], 0.1))
+    assert not len(detections_of(cells_above(["a"], [0.0], [3.0], np.zeros((1, 1)), 0.1), [WREN]))
 
 
 pieces = st.tuples(st.integers(0, 2), st.integers(0, 40), st.integers(1, 9))
