@@ -5,9 +5,10 @@ read, or as rows of its submission. So nothing is heard again. Soundscapes of a 
 there are left out: who trains on verdicts of them can't be tested on them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,11 +19,11 @@ from birdcore.detection.species_list import read_classes
 from birdcore.sources.birdclef_layout import LAYOUTS
 from birdcore.sources.catalog import read_labels
 from birdcore.sources.plain_folder import SUBSETS
-from birdcore.store.artifact import Ref
+from birdcore.store.artifact import Artifact, Ref
 from birdcore.store.run_records import Run
 from birdcore.store.store import Store
 from birdcore.unicode_names import find_by_name
-from flows.run_artifacts import fetched, kind_of, made, refs_of, run_of
+from flows.run_artifacts import fetched, heard_once, kind_of, made, manifests_of, refs_of, run_of
 
 LEAST = 0.1
 """Less probable cells are not listened to: most of a table has nothing in it."""
@@ -128,23 +129,24 @@ def _probes(store: Store, run: Run, least: float) -> _Cells | None:
     from birdcore.models.probe import load_probe
     from birdcore.teachers.teacher_use import TeacherUse
 
-    rounds: dict[str, list[Path]] = {}
+    rounds: dict[str, list[Artifact]] = {}
     for probe in made(store, run, "probe"):
-        named = probe.manifest.name.rpartition(" fold ")[0]
-        rounds.setdefault(named, []).append(probe.folder)
+        rounds.setdefault(probe.manifest.name.rpartition(" fold ")[0], []).append(probe)
     catalog = next(made(store, run, "catalog"), None)
     if not rounds or catalog is None:
         return None
-    named, folders = list(rounds.items())[-1]
-    teacher, probes = TeacherUse.read(folders[0]), [load_probe(folder) for folder in folders]
+    named, of_round = list(rounds.items())[-1]
+    teacher = TeacherUse.read(of_round[0].folder)
     unlabelled = [
-        ref for name, ref in refs_of(run, "external_teacher") if kind_of(name) in UNLABELLED
+        (name, manifest)
+        for name, manifest in manifests_of(store, run, "external_teacher")
+        if kind_of(name) in UNLABELLED
+        and manifest.config["teacher"] == teacher.teacher
+        and manifest.config["model"] == teacher.model
     ]
-    parts = []
-    for heard in fetched(store, unlabelled):
-        config, file = heard.manifest.config, heard / "heard.parquet"
-        if (config["teacher"], config["model"]) != (teacher.teacher, teacher.model):
-            continue
+    probes, parts = [load_probe(probe.folder) for probe in of_round], []
+    for heard in heard_once(store, unlabelled, _trained_on(store, of_round[0])):
+        file = heard / "heard.parquet"
         if not (names := sorted(_recordings(file))):
             continue
         asked = read_teacher_predictions([file], catalog / "species.parquet", names)
@@ -153,6 +155,13 @@ def _probes(store: Store, run: Run, least: float) -> _Cells | None:
         starts, p = outputs.starts.numpy(), outputs.probabilities.float().numpy()
         parts.append(cells_above(recordings, starts, starts + outputs.info.window_s, p, least))
     return _in_order(parts, read_labels(catalog), f"unlabelled recordings, by {named}")
+
+
+def _trained_on(store: Store, probe: Artifact) -> Mapping[str, Any] | None:
+    """The settings of the outputs that a probe was trained on; None where they are gone."""
+    read = (ref for ref in probe.manifest.reads if ref.stage == "external_teacher")
+    heard = (store.manifest(ref) for ref in read)
+    return next((manifest.config for manifest in heard if manifest is not None), None)
 
 
 def _in_order(parts: Sequence[pd.DataFrame], classes: Sequence[str], source: str) -> _Cells | None:

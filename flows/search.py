@@ -6,11 +6,12 @@ recordings alone are heard by the next one.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -30,7 +31,7 @@ from birdcore.store.store import Store
 from birdcore.teachers import ExternalTeacher, teacher_named
 from birdcore.teachers.teacher_use import TeacherUse
 from birdcore.unicode_names import find_by_name
-from flows.run_artifacts import fetched, kind_of, refs_of, run_of
+from flows.run_artifacts import heard_once, kind_of, manifests_of, refs_of, run_of
 
 MOST_IN_SHARD = 128
 TESTS = (TEST, SUBSETS["test"])
@@ -78,23 +79,26 @@ def heard_by_run(store: Store, out: Path, description: str | None = None) -> Hea
     """
     run = run_of(store, out)
     is_tested = bool(refs_of(run, "score"))
-    refs = [
-        ref
-        for name, ref in refs_of(run, "external_teacher")
+    found = [
+        (name, manifest)
+        for name, manifest in manifests_of(store, run, "external_teacher")
         if not (is_tested and kind_of(name) in TESTS)
     ]
-    found = list(fetched(store, refs))
     if not found:
         raise ValueError(
             f"{out}: no external teacher has heard the recordings of this run: give their folder "
             "with --in, which is heard first"
         )
-    teacher = _teacher(found, out, description)
+    teacher = _teacher([manifest.config for _, manifest in found], out, description)
     places = _places(run)
+    own = [
+        (name, manifest)
+        for name, manifest in found
+        if manifest.config["model"] == dict(teacher.files) and manifest.metrics["windows"]
+    ]
     roots = {
         (artifact.ref, Ref.named(artifact.manifest.inputs["clean"][0])): _root(artifact, places)
-        for artifact in found
-        if artifact.manifest.config["model"] == dict(teacher.files) and artifact.metrics["windows"]
+        for artifact in heard_once(store, own)
     }
     if not roots:
         raise ValueError(f"{out}: {teacher.name} has heard no recording")
@@ -152,9 +156,11 @@ def heard_in_folder(
     return Heard(teacher, roots, (*passed_over, *rejected))
 
 
-def _teacher(heard: Sequence[Artifact], out: Path, description: str | None) -> ExternalTeacher:
+def _teacher(
+    heard: Sequence[Mapping[str, Any]], out: Path, description: str | None
+) -> ExternalTeacher:
     """The teacher whose outputs are searched: the only one, or that of several which is named."""
-    configs = {each.manifest.config["teacher"]: each.manifest.config for each in heard}
+    configs = {config["teacher"]: config for config in heard}
     names = " and ".join(configs)
     if description is not None:
         teacher = teacher_named(description)

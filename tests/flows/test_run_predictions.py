@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from birdcore.store.artifact import Ref
 from birdcore.store.store import Store
 from flows.cli import main
 from flows.run_predictions import predicted
@@ -46,7 +47,7 @@ def test_the_mean_of_the_teachers_of_the_last_student(made: MadeRun) -> None:
 def test_probes_say_what_is_in_the_windows_that_their_teacher_has_heard(made: MadeRun) -> None:
     made.add("catalog", "catalog", species)
     for kind in ("train_audio", "train_soundscapes", "test_soundscapes"):
-        of = {"teacher": "birdnet", "kind": kind}
+        of = {"teacher": "birdnet", "hop_s": 1.5, "kind": kind}
         name = f"external_teacher birdnet {kind}/0000"
         made.add("external_teacher", name, heard(f"{kind}/a.ogg"), **of, model={"m": "1"})
         made.add("external_teacher", name, (lambda folder: None), **of, model={"m": "2"})
@@ -58,6 +59,57 @@ def test_probes_say_what_is_in_the_windows_that_their_teacher_has_heard(made: Ma
     assert (best["file"], best["class"]) == ("train_soundscapes/a.ogg", "wren")
     assert (best["start_s"], best["end_s"]) == (3.0, 6.0)
     assert set(said.detections["file"]) == {"train_soundscapes/a.ogg"}
+
+
+def two_hops(made: MadeRun) -> dict[float, Ref]:
+    """A teacher that has heard two shards every 1.5 s and every 3 s: its outputs for clips."""
+    made.add("catalog", "catalog", species)
+    of_clips = {}
+    for hop_s in (3.0, 1.5):
+        for kind, shard in (("train_audio", 0), ("train_soundscapes", 0), ("train_soundscapes", 1)):
+            ref = made.add(
+                "external_teacher",
+                f"external_teacher birdnet {kind}/{shard:04d}",
+                heard(f"{kind}/{shard}.ogg", hop_s=hop_s),
+                teacher="birdnet", model={"m": "1"}, hop_s=hop_s, of=f"{kind} {shard}",
+            )  # fmt: skip
+            of_clips.setdefault(hop_s, ref)
+    return of_clips
+
+
+def starts_of(made: MadeRun) -> dict[str, float]:
+    """Where each recording's most probable window begins: its third."""
+    made.end()
+    table = predicted(made.store, made.out).detections.sort_values("confidence")
+    return dict(zip(table["file"], table["start_s"], strict=True))
+
+
+@pytest.mark.parametrize("hop_s", [1.5, 3.0])
+def test_of_a_model_with_two_hops_what_the_probes_heard_is_read(
+    made: MadeRun, hop_s: float
+) -> None:
+    of_clips = two_hops(made)
+    made.add("probe", "probe head fold 0", probe, {"heard": (of_clips[hop_s],)})
+    recordings = [f"train_soundscapes/{shard}.ogg" for shard in (0, 1)]
+    assert starts_of(made) == dict.fromkeys(recordings, 2 * hop_s)
+
+
+def test_where_that_is_gone_the_smallest_hop_is_read(made: MadeRun) -> None:
+    of_clips = two_hops(made)
+    made.add("probe", "probe head fold 0", probe, {"heard": (of_clips[3.0],)})
+    shutil.rmtree(made.store.path(of_clips[3.0]))
+    assert set(starts_of(made).values()) == {3.0}
+
+
+def test_a_shard_whose_table_is_gone_is_read_with_the_other_hop(made: MadeRun) -> None:
+    of_clips = two_hops(made)
+    made.add("probe", "probe head fold 0", probe, {"heard": (of_clips[3.0],)})
+    (gone,) = (
+        step for step in made.steps
+        if step.config.get("of") == "train_soundscapes 1" and step.config["hop_s"] == 3.0
+    )  # fmt: skip
+    shutil.rmtree(made.store.path(gone.ref))
+    assert starts_of(made) == {"train_soundscapes/0.ogg": 6.0, "train_soundscapes/1.ogg": 3.0}
 
 
 def rows_of_test(made: MadeRun) -> None:

@@ -108,7 +108,7 @@ def test_probes_are_read_once_and_outputs_file_by_file(
         recordings = [f"train_soundscapes/{at}{shard}.ogg" for at in range(3)]
         made.add(
             "external_teacher", name, heard(*recordings),
-            teacher="birdnet", model={"m": "1"}, shard=shard,
+            teacher="birdnet", model={"m": "1"}, hop_s=1.5, shard=shard,
         )  # fmt: skip
     for fold in range(FOLDS):
         made.add("probe", f"probe head fold {fold}", probe)

@@ -5,6 +5,7 @@ import shutil
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from birdcore.teachers import TEACHERS
 from birdcore.teachers.external_teacher import Credit, ExternalTeacher, Floats, Infer
 from flows.cli import main
 from flows.result_folder import write_results_to
+from flows.search import heard_by_run
 from tests.support.browser import Tab
 from tests.support.review import served
 
@@ -131,7 +133,12 @@ def run(folder: Path, tmp_path: Path, listener: Listener) -> Path:
     return heard_by([listener.teacher], folder, tmp_path)
 
 
-def heard_by(teachers: Sequence[ExternalTeacher], folder: Path, tmp_path: Path) -> Path:
+def heard_by(
+    teachers: Sequence[ExternalTeacher],
+    folder: Path,
+    tmp_path: Path,
+    hops_s: Sequence[float] = (2.0,),
+) -> Path:
     names = [f"site/{hz}.wav" for hz in (500, 1500, 2500, 3500)]
     files = tuple(SourceFile(name, 1, file_sha256(folder / name)) for name in names)
     shard = Shard("train_soundscapes", 0, files, "unlabelled")
@@ -141,8 +148,8 @@ def heard_by(teachers: Sequence[ExternalTeacher], folder: Path, tmp_path: Path) 
         cleaned = clean.step(part, Clean(), {}, folder)
         store.make(cleaned, clean.run)
         steps.append(cleaned)
-        for teacher in teachers:
-            heard = external_teacher.step(part, cleaned.ref, teacher, 2.0, (), Clean(), folder)
+        for teacher, hop_s in product(teachers, hops_s):
+            heard = external_teacher.step(part, cleaned.ref, teacher, hop_s, (), Clean(), folder)
             store.make(heard, external_teacher.run)
             steps.append(heard)
     out = tmp_path / "out"
@@ -186,6 +193,22 @@ def test_of_several_teachers_the_one_that_is_named_is_searched(
         assert Path(rows[0]["File"]).name == "1500.wav"
         assert {row["model"] for row in rows} == {f"nearest by {name}"}
         assert len(rows) == 16
+
+
+def test_of_a_model_with_two_hops_the_smallest_that_is_there_is_searched(
+    folder: Path, tmp_path: Path, listener: Listener
+) -> None:
+    run = heard_by([listener.teacher], folder, tmp_path, (2.0, 1.0))
+    store = Store(tmp_path / "store")
+
+    def hops_s() -> list[float]:
+        return [
+            store.get(ref).manifest.config["hop_s"] for ref, _ in heard_by_run(store, run).roots
+        ]
+
+    assert hops_s() == [1.0, 1.0]  # of the soundscapes and of the test
+    shutil.rmtree(store.path(next(iter(heard_by_run(store, run).roots))[0]))
+    assert sorted(hops_s()) == [1.0, 2.0]
 
 
 def test_refusals_are_of_one_line(

@@ -9,7 +9,7 @@ import pandas as pd
 from birdcore.models.probe import Probe, ProbeSpec, save_probe
 from birdcore.pseudo_labels.labels import SCHEMA, write_labels
 from birdcore.pseudo_labels.teacher import Teacher
-from birdcore.store.artifact import Step
+from birdcore.store.artifact import Ref, Step
 from birdcore.store.job import Job
 from birdcore.store.run_records import run_request
 from birdcore.store.runs import recorded
@@ -32,8 +32,15 @@ class MadeRun:
         self.data.mkdir()
         write_results_to(self.out, {"model/classes.csv": "class,common_name\nwren,Winter Wren\n"})
 
-    def add(self, stage: str, name: str, write: Write, **config: object) -> None:
-        step = Step(stage, 1, name, config or {"name": name})
+    def add(
+        self,
+        stage: str,
+        name: str,
+        write: Write,
+        inputs: Mapping[str, tuple[Ref, ...]] | None = None,
+        **config: object,
+    ) -> Ref:
+        step = Step(stage, 1, name, config or {"name": name}, inputs or {})
 
         def run(job: Job) -> dict[str, object]:
             write(job.folder)
@@ -41,6 +48,7 @@ class MadeRun:
 
         self.store.make(step, run)
         self.steps.append(step)
+        return step.ref
 
     def end(self) -> None:
         with recorded(self.store, run_request("r.toml", self.data, self.out), self.steps):
