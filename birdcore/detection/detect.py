@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from birdcore.audio.decode import Audio, Rejected, decode
 from birdcore.audio.mono import Mono
+from birdcore.compute_threads import run_ahead, torch_pool
 from birdcore.detection.files import Files
 from birdcore.detection.models import Detector
 from birdcore.detection.progress import Progress
@@ -32,7 +33,6 @@ from birdcore.detection.table import SCHEMA, VERSION, FileRow, RecorderInfo, det
 from birdcore.detection.threads import default_threads
 from birdcore.detection.work import Claim, Work, open_work
 from birdcore.detection.writers import check_rtypes
-from birdcore.torch_threads import run_ahead, torch_pool
 
 AHEAD_BYTES = 1 << 29
 """What recordings that wait for the model may take of memory, where there is more than one."""

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from birdcore.audio.blocks import Reader
+from birdcore.compute_threads import run_ahead, torch_pool
 from birdcore.config import Output, Predict
 from birdcore.features.recordings import StoredRecordings
 from birdcore.features.shard_reader import MelShard
@@ -33,7 +34,6 @@ from birdcore.inference.window_batches import (
 from birdcore.inference.windows import segment_ends, segment_max
 from birdcore.models.input import InputSpec, load_input, pick_device
 from birdcore.models.sed import ModelSpec, load_spec
-from birdcore.torch_threads import run_ahead, torch_pool
 
 WINDOWS_AT_ONCE = 64
 """Windows that are computed at once, by all streams of an engine together."""

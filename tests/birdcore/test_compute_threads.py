@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 import torch
 
-from birdcore.torch_threads import run_ahead, torch_pool
+from birdcore.compute_threads import run_ahead, torch_pool
 
 
 @pytest.mark.parametrize("within", [1, 2, 5])
