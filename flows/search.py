@@ -7,7 +7,6 @@ recordings alone are heard by the next one.
 
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,7 +141,9 @@ def heard_in_folder(
         heard(len(part.files), len(part.files), "")
         return outputs, cleaned
 
-    with ThreadPoolExecutor(workers) as pool:
+    from birdcore.compute_threads import torch_pool  # here, as torch takes seconds to import
+
+    with torch_pool(workers, "hear") as pool:
         pairs = list(pool.map(hear, done))
     rejected = [
         Problem(str(row["reason"]), str(row["recording"]), "")

@@ -52,9 +52,10 @@ def stage_task(stage: str, make: Make = make_here) -> StageTask:
 
     def body(step: Step, store: str, refresh: bool = False, threads: int = 0) -> Ref:
         if threads:
-            import torch  # here, so that a flow with nothing to do does not wait for it
+            # Here, so that a flow with nothing to do does not wait for torch.
+            from birdcore.compute_threads import use_threads
 
-            torch.set_num_threads(threads)
+            use_threads(threads)
         opened = open_store(store)
         if not refresh and (artifact := opened.find(step.ref)):
             return artifact.ref  # another run made it, one whose results Prefect does not know

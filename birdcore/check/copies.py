@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,13 +69,15 @@ def copies_by_sound(
 ) -> list[Problem]:
     """Recordings that share a stretch of sound, however encoded; those `known` are left out."""
     from birdcore.audio.fingerprints import Fingerprint, gather
+    from birdcore.compute_threads import torch_pool
+    from birdcore.detection.threads import default_threads
     from birdcore.sources.duplicates import match
 
     uses = uses_of(source)
     said = {each.where for each in known}
     names = [name for name in audio if name in uses and name not in said]
     found: dict[str, Fingerprint] = {}
-    with ThreadPoolExecutor() as pool:
+    with torch_pool(default_threads(), "fingerprint") as pool:
         made = pool.map(_fingerprint, (audio[name] for name in names))
         for done, (name, fingerprint) in enumerate(zip(names, made, strict=True)):
             progress(done, len(names), name)

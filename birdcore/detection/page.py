@@ -7,7 +7,6 @@ it: it opens without a network, and tables of hundreds of thousands of rows are 
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,7 +166,9 @@ def _examples(
 
     chosen = choose_examples(detections, codes)
     rows = sorted({row for pair in chosen.values() for kind in pair for row in kind})
-    with ThreadPoolExecutor(THREADS, "draw") as pool:
+    from birdcore.compute_threads import torch_pool  # here: many a page has nothing to draw
+
+    with torch_pool(THREADS, "draw") as pool:
         drawn = dict(zip(rows, pool.map(draw, rows), strict=True))
     return {
         code: ([drawn[row] for row in sure], [drawn[row] for row in least])

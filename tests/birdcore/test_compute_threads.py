@@ -6,8 +6,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from birdcore.compute_threads import run_ahead, torch_pool
+from birdcore.compute_threads import run_ahead, torch_pool, use_threads
 
 
 @pytest.mark.parametrize("within", [1, 2, 5])
@@ -20,6 +21,42 @@ def test_threads_within(within: int) -> None:
     assert torch.get_num_threads() == before
     with torch_pool(1, "some", before) as pool:  # what new threads begin with
         assert pool.submit(torch.get_num_threads).result() == before
+
+
+def blas_threads() -> set[int]:
+    return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+
+
+@pytest.fixture
+def two_of_blas() -> Iterator[None]:
+    """What a machine of two cores has, whatever OMP_NUM_THREADS says."""
+    with threadpool_limits(2, user_api="blas"):
+        if blas_threads() != {2}:
+            pytest.skip("needs a BLAS of NumPy that takes threads")
+        yield
+
+
+@pytest.mark.usefixtures("two_of_blas")
+def test_blas_has_one_thread_within_a_pool_and_those_of_before_after_it() -> None:
+    with torch_pool(3, "some", 4) as pool:
+        assert pool.submit(blas_threads).result() == {1} == blas_threads()
+    assert blas_threads() == {2}
+    with pytest.raises(KeyError), torch_pool(1, "some"):
+        raise KeyError
+    assert blas_threads() == {2}
+
+
+@pytest.mark.usefixtures("two_of_blas")
+def test_a_task_computes_by_as_many_threads_as_it_is_given() -> None:
+    before = torch.get_num_threads()
+    try:
+        use_threads(3)
+        assert torch.get_num_threads() == 3
+        use_threads(1)
+        assert torch.get_num_threads() == 1
+        assert blas_threads() == {1}
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_kept_after_error() -> None:
