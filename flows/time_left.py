@@ -70,6 +70,8 @@ def progress_line(now: Progress, first: Progress, seconds: float) -> str:
     line = f"{now.files:,} of {now.all_files:,} files"
     if now.read_s:
         line += f", {now.read_s / 3600:.1f} h of audio read"
+    elif now.checked_s:
+        line += f", {now.checked_s / 3600:.1f} h of audio checked"
     if now.own_seconds and seconds:
         hours = f"{now.own_seconds / 3600:.1f} h of audio"
         line += f", {hours} at {now.own_seconds / seconds:.0f} × real time"

@@ -88,7 +88,12 @@ class Audio:
         return max(1, round(self.rate * self.speed))
 
 
-def decode(path: str | Path, reading: Reading = AS_IT_IS, channel: int | None = None) -> Audio:
+def decode(
+    path: str | Path,
+    reading: Reading = AS_IT_IS,
+    channel: int | None = None,
+    checked: Callable[[float], None] = lambda _: None,
+) -> Audio:
     """Read a sound file of any format that libsndfile or FFmpeg knows, at its own rate.
 
     The recording has as many samples as FFmpeg decodes, within one frame of its codec, whatever
@@ -105,6 +110,8 @@ def decode(path: str | Path, reading: Reading = AS_IT_IS, channel: int | None = 
         path: a file; its suffix does not matter.
         reading: which channel it is to be read by, if not by their mean, and its speed.
         channel: this one instead, counted from 0; the last one where there are not so many.
+        checked: is told the seconds of each block as the file is decoded to its end, which takes
+            a minute for a day's recording; of all passes, where one reader does not do.
 
     Returns:
         The recording, whose samples are kept where they are few and decoded anew where not.
@@ -125,14 +132,14 @@ def decode(path: str | Path, reading: Reading = AS_IT_IS, channel: int | None = 
             container = container_of(file)
             if channel is None and reading.channels == "first":
                 channel = 0
-            survey = _best(file, container, channel)
+            survey = _best(file, container, channel, checked)
             reader = survey.reader
             by_level = reading.channels in ("loudest", "each") and survey.channels > 1
             if channel is None and (by_level or survey.may_cancel):
                 with reader(file) as stream:
                     channel = loudest_channel(stream) if by_level else loudest_if_cancelled(stream)
                 if channel is not None:
-                    survey = _survey(file, reader, channel)
+                    survey = _survey(file, reader, channel, checked)
             speed = reading.speed_of(Path(path))
         except OSError as error:
             raise Rejected(f"can't be read: {error.strerror}") from error
@@ -165,7 +172,9 @@ class _Survey:
     mono: list[Mono] = field(repr=False)
 
 
-def _best(file: FileIO, container: Container, channel: int | None) -> _Survey:
+def _best(
+    file: FileIO, container: Container, channel: int | None, checked: Callable[[float], None]
+) -> _Survey:
     """The survey by the reader that finds most, beginning with the one that fits the container."""
     found: list[_Survey] = []
     reasons: list[str] = []
@@ -174,7 +183,7 @@ def _best(file: FileIO, container: Container, channel: int | None) -> _Survey:
     readers: list[Reader] = [sndfile.opened, by_ffmpeg, in_small_blocks]
     for reader in readers if container.trusted else readers[1:]:
         try:
-            survey = _survey(file, reader, channel)
+            survey = _survey(file, reader, channel, checked)
         except Unreadable as error:
             reasons.append(str(error))
             continue
@@ -200,7 +209,9 @@ def _as_announced(survey: _Survey, container: Container) -> bool:
     return ended and all_read and not survey.failure
 
 
-def _survey(file: FileIO, reader: Reader, channel: int | None = None) -> _Survey:
+def _survey(
+    file: FileIO, reader: Reader, channel: int | None, checked: Callable[[float], None]
+) -> _Survey:
     """Decodes all of a file; keeps the samples while they are few enough."""
     kept: list[Mono] = []
     frames = 0
@@ -211,6 +222,7 @@ def _survey(file: FileIO, reader: Reader, channel: int | None = None) -> _Survey
             levels.add(block)
             mono = to_mono(block, channel)
             frames += len(mono)
+            checked(len(mono) / stream.rate)
             if frames <= IN_MEMORY:
                 kept.append(mono)
             else:

@@ -106,21 +106,21 @@ def detect(
     work = open_work(out, files.root, files.sizes, decides)
     done, counted = Progress(0, 0, 0).of_all(work, files), time.monotonic()
     progress(done)
-    lock, read_s, listens = Lock(), 0.0, False
+    lock, checked_s, read_s, listens = Lock(), 0.0, 0.0, False
 
-    def read(seconds: float) -> None:
-        nonlocal read_s
-        with lock:  # threads read
-            read_s += seconds
+    def prepared(checked: float = 0.0, read: float = 0.0) -> None:
+        nonlocal checked_s, read_s
+        with lock:  # threads prepare
+            checked_s, read_s = checked_s + checked, read_s + read
             if not listens:
-                progress(done._replace(read_s=read_s))
+                progress(done._replace(checked_s=checked_s, read_s=read_s))
 
     def heard(row: FileRow, seconds: float) -> None:
         nonlocal listens
         listens = True
         progress(done.within(row, files.sizes.get(row.file, 0), seconds))
 
-    prepare = _preparation(files.root, detector, float(selection.thresholds.min()), read)
+    prepare = _preparation(files.root, detector, float(selection.thresholds.min()), prepared)
     with torch_pool(threads, "prepare") as pool:
         more = True
         while more:
@@ -172,23 +172,24 @@ def _groups(
 
 
 def _preparation(
-    root: Path, detector: Detector[Any], threshold: float, read: Callable[[float], None]
+    root: Path, detector: Detector[Any], threshold: float, prepared: Callable[..., None]
 ) -> Callable[[str], _Prepared]:
     """Decodes a file and makes the model's input of it; what is wrong with it is in its row.
 
-    `read` is told the seconds of each block that was read.
+    `prepared` is told the seconds of each block: `checked` as a file is decoded, and `read` as its
+    samples are then read.
     """
 
     def told(audio: Audio) -> Iterator[Mono]:
         for block in audio.blocks():
-            read(len(block) / audio.rate)
+            prepared(read=len(block) / audio.rate)
             yield block
 
     def prepare(name: str) -> _Prepared:
         path, recorder = root / name, RecorderInfo()
         try:
             recorder = read_recorder(path)
-            audio = decode(path, detector.reading)
+            audio = decode(path, detector.reading, checked=prepared)
             recording = detector.prepare(name, replace(audio, source=partial(told, audio)))
         except (Rejected, OSError) as error:
             if isinstance(error, OSError) and error.errno in OURS:

@@ -18,7 +18,9 @@ class Progress(NamedTuple):
         own_seconds: Seconds of audio in them, and of the next what the model has heard so far.
         failed: How many of them could not be read.
         detections: What was found in them.
-        read_s: Seconds that were read for the model, before it has heard any.
+        checked_s: Seconds that were decoded to see whether files are whole, before a model has
+            heard any.
+        read_s: Seconds that were then read for the model, likewise.
     """
 
     files: int
@@ -28,6 +30,7 @@ class Progress(NamedTuple):
     own_seconds: float = 0.0
     failed: int = 0
     detections: int = 0
+    checked_s: float = 0.0
     read_s: float = 0.0
 
     def after(self, row: FileRow, size: int) -> "Progress":

@@ -16,7 +16,9 @@ def test_time_left_is_of_all_bytes_by_whomever() -> None:
 
 def test_one_long_file_says_how_far_it_is() -> None:
     first = Progress(0, 1, 1000)
-    read = first._replace(read_s=5 * 3600)
+    checked = first._replace(checked_s=7 * 3600)
+    assert progress_line(checked, first, 20.0) == "0 of 1 files, 7.0 h of audio checked"
+    read = checked._replace(read_s=5 * 3600)
     assert progress_line(read, first, 20.0) == "0 of 1 files, 5.0 h of audio read"
     row = FileRow("day.wav", 24 * 3600.0, 32_000, 1, RecorderInfo(), "key", 0.1)
     assert progress_line(first.within(row, 1000, 6 * 3600), first, 60.0) == (

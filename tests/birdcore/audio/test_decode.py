@@ -223,7 +223,10 @@ def test_a_long_recording_is_not_kept_and_reads_the_same_each_time(
     path = written(tmp_path / f"long{suffix}", noise(300_000, 2))
     short = decode(path)
     monkeypatch.setattr("birdcore.audio.decode.IN_MEMORY", 100_000)
-    long = decode(path)
+    checked: list[float] = []
+    long = decode(path, checked=checked.append)
+    assert len(checked) > 1
+    assert sum(checked) == pytest.approx(long.duration_s)
     assert (long.frames, long.duration_s) == (short.frames, short.frames / 32_000)
     for _ in range(2):
         blocks = list(long.blocks())

@@ -79,10 +79,11 @@ def test_each_file_has_a_row_and_loud_seconds_are_events(
         ("1.0", "3.0", "loud")
     }
     assert said[0] == Progress(0, 37, sum(find_recordings([disk]).sizes.values()))
-    assert [one.files for one in said if not one.read_s] == list(range(38))
-    read = [one.read_s for one in said if one.read_s]
-    assert read == sorted(read)
-    assert 4.0 <= read[-1] <= 35 * 4.0
+    assert [one.files for one in said if not one.checked_s] == list(range(38))
+    checked = [(one.checked_s, one.read_s) for one in said if one.checked_s]
+    assert checked == sorted(checked)
+    assert checked[0] == (4.0, 0.0)
+    assert 4.0 <= checked[-1][1] <= checked[-1][0] <= 35 * 4.0
     assert done == said[-1] == Progress(37, 37, 0, 37, 35 * 4.0, 2, len(loud))
 
 
@@ -108,7 +109,7 @@ def test_progress_is_told_within_a_file(tmp_path: Path) -> None:
     said: list[Progress] = []
     files = find_recordings([tmp_path / "disk"])
     detect(files, Telling(), SETTINGS, tmp_path / "out", threads=1, progress=said.append)
-    heard = [(one.files, one.own_seconds) for one in said if not one.read_s]
+    heard = [(one.files, one.own_seconds) for one in said if not one.checked_s]
     assert heard == [
         (0, 0.0), (0, 2.0), (0, 4.0), (1, 4.0), (1, 5.0), (1, 6.0), (2, 4.0), (3, 6.0)
     ]  # fmt: skip
@@ -174,7 +175,7 @@ def test_file_that_is_gone_since_it_was_planned_costs_a_row(disk: Path, tmp_path
 def test_full_disk_stops_the_work_and_is_no_fault_of_a_file(
     disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("birdcore.detection.detect.decode", full)
