@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict
 
 from birdcore.config import AfterPrediction
 from birdcore.inference.smooth import weighted
-from birdcore.sources.taxonomy import Taxonomy, columns_of, columns_of_labels
+from birdcore.sources.taxonomy import Taxonomy, check_classes, columns_of, columns_of_labels
 
 Table = NDArray[np.floating]
 
@@ -72,11 +72,12 @@ def operations_for(settings: AfterPrediction, species: pd.DataFrame) -> Operatio
         species: The catalogue's, a row for each column of the predictions.
 
     Raises:
-        ValueError: A label that is pooled is no class.
+        ValueError: A taxon or label has no class, or a setting has no effect on these classes.
     """
     if settings == AfterPrediction():
         return None
     taxonomy = Taxonomy.of(species)
+    check_classes(taxonomy, settings)
     pooled = columns_of_labels(settings.pooled, taxonomy.labels)
     if settings.pool_same_taxon:
         pooled = list(columns_of(taxonomy.taxon_ids).values())
@@ -94,7 +95,6 @@ def operations_for(settings: AfterPrediction, species: pd.DataFrame) -> Operatio
         smoothings=tuple(
             Smoothing(weights=weights, columns=tuple(taxa[taxon].tolist()))
             for taxon, weights in settings.smooth.items()
-            if taxon in taxa
         ),
         times_file_maximum=settings.times_file_maximum,
     )

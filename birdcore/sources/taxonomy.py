@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from birdcore.config import Recipe
+from birdcore.config import AfterPrediction, Recipe
 from birdcore.config.validation_errors import nearest
 from birdcore.csv_table import TableError, is_there
 from birdcore.sources.birdclef_layout import TAXONOMY
@@ -22,6 +22,7 @@ from birdcore.taxa import group_of
 
 COLUMNS = ("class_name", "scientific_name", "inat_taxon_id")
 SHOWN = 5
+NONE: Mapping[str, object] = {}
 
 
 @dataclass(frozen=True)
@@ -94,12 +95,9 @@ def check_taxonomy(recipe: Recipe, source: Source) -> None:
         TableError: The table does not say what a setting needs; both are named.
     """
     after, weighed = recipe.after_prediction, recipe.ensemble.taxon_weights
-    taxa: Mapping[str, Mapping[str, object]] = {
-        "after_prediction.smooth": after.smooth,
-        "ensemble.taxon_weights": weighed,
-    }
     needs = {
-        "class_name": [name for name, said in taxa.items() if said]
+        "class_name": ["after_prediction.smooth"] * bool(after.smooth)
+        + ["ensemble.taxon_weights"] * bool(weighed)
         + ["after_prediction.class_share"] * bool(after.class_share),
         "scientific_name": ["after_prediction.genus_share"] * bool(after.genus_share),
         "inat_taxon_id": ["after_prediction.pool_same_taxon"] * after.pool_same_taxon,
@@ -112,24 +110,46 @@ def check_taxonomy(recipe: Recipe, source: Source) -> None:
             _refuse_lacking(file, table, column, setting)
     for setting in needs["class_name"] if source.layout == FOLDERS else ():
         _refuse_unnamed(file, source, setting)
-    taxonomy = Taxonomy.of(table)
-    for setting, said in taxa.items():
-        _refuse_unknown(file, taxonomy.taxa, setting, said)
-    for setting, on, names in (
-        ("genus_share", after.genus_share, taxonomy.genera),
-        ("pool_same_taxon", after.pool_same_taxon, taxonomy.taxon_ids),
-    ):
-        if on and not any(len(columns) > 1 for columns in columns_of(names).values()):
-            what = "genus" if setting == "genus_share" else "inat_taxon_id"
-            raise TableError(
-                f"{file}: after_prediction.{setting} has no effect: no two classes share a {what}"
-            )
-    # Those of further sources are known to the catalogue alone.
+    # Those of further sources are known to the catalogue alone: stages check what is said of them.
     if all(one.classes == "main" for one in recipe.source):
         try:
-            columns_of_labels(after.pooled, taxonomy.labels)
+            check_classes(Taxonomy.of(table), after, weighed)
         except ValueError as error:
             raise TableError(f"{file}: {error}") from None
+
+
+def check_classes(
+    taxonomy: Taxonomy, after: AfterPrediction, weighed: Mapping[str, object] = NONE
+) -> None:
+    """Check what settings say of taxa and labels against all classes that there are.
+
+    Args:
+        taxonomy: Of the classes.
+        after: The recipe's [after_prediction].
+        weighed: Its ensemble.taxon_weights.
+
+    Raises:
+        ValueError: A taxon or label has no class, or a setting has no effect on these classes.
+    """
+    there = sorted(set(taxonomy.taxa) - {""})
+    for setting, said in (
+        ("after_prediction.smooth", after.smooth), ("ensemble.taxon_weights", weighed),
+    ):  # fmt: skip
+        for taxon in said:
+            if taxon not in there:
+                raise ValueError(
+                    f"{setting} names {taxon}, of which there is no class"
+                    f"{nearest(taxon, there) or '.'} There are {', '.join(there)}"
+                )
+    for setting, on, what, names in (
+        ("genus_share", after.genus_share, "genus", taxonomy.genera),
+        ("pool_same_taxon", after.pool_same_taxon, "inat_taxon_id", taxonomy.taxon_ids),
+    ):
+        if on and not any(len(columns) > 1 for columns in columns_of(names).values()):
+            raise ValueError(
+                f"after_prediction.{setting} has no effect: no two classes share a {what}"
+            )
+    columns_of_labels(after.pooled, taxonomy.labels)
 
 
 def _table_of(source: Source) -> tuple[Path, pd.DataFrame]:
@@ -167,16 +187,4 @@ def _refuse_unnamed(file: Path, source: Source, setting: str) -> None:
             raise TableError(
                 f"{file}: {setting} needs the group of each class, and there is none for that of "
                 f"{recording.path}"
-            )
-
-
-def _refuse_unknown(
-    file: Path, taxa: Sequence[str], setting: str, said: Mapping[str, object]
-) -> None:
-    there = sorted(set(taxa) - {""})
-    for taxon in said:
-        if taxon not in there:
-            raise TableError(
-                f"{file}: {setting} names {taxon}, of which there is no class"
-                f"{nearest(taxon, there) or '.'} There are {', '.join(there)}"
             )

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from birdcore.config import Ensemble, defaults_of
+from birdcore.config import AfterPrediction, Ensemble, defaults_of
 from birdcore.config.external_teacher import EXTERNAL_TEACHER
 from birdcore.store.artifact import Metrics, Ref, Step
 from birdcore.store.files import write_text
@@ -99,9 +99,13 @@ def run(job: Job) -> Metrics:
     from birdcore.inference.spans import SPAN
     from birdcore.inference.weights import WEIGHTS_FILE, weights_of_taxa
     from birdcore.sources.catalog import read_species
-    from birdcore.sources.taxonomy import Taxonomy
+    from birdcore.sources.taxonomy import Taxonomy, check_classes
 
     settings = Settings.model_validate(job.config)
+    taxonomy = None
+    if settings.taxon_weights:
+        taxonomy = Taxonomy.of(read_species(job.input(CATALOG)))
+        check_classes(taxonomy, AfterPrediction(), settings.taxon_weights)
     rounds = {
         name: [model.folder for model in job.inputs(name)]
         for name in job.step.inputs
@@ -124,8 +128,7 @@ def run(job: Job) -> Metrics:
         for name, table in tables.items()
     }
     fixed = None
-    if settings.taxon_weights:
-        taxonomy = Taxonomy.of(read_species(job.input(CATALOG)))
+    if taxonomy is not None:
         fixed = weights_of_taxa(settings.taxon_weights, list(members), taxonomy.taxa)
     fitted = fit_ensemble(members, truth, settings, groups_of(common), fixed)
     weights = dict(zip(members, fitted.weights.tolist(), strict=True))

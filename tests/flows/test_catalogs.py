@@ -11,7 +11,9 @@ import soundfile as sf
 
 from birdcore.config import Recipe, read_recipe
 from birdcore.csv_table import TableError
+from birdcore.inference.after_prediction import operations_for
 from birdcore.sources.birdclef import scan
+from birdcore.sources.catalog import read_species
 from birdcore.sources.further import further_sources
 from birdcore.sources.source import Source, SourceFile, Subset
 from birdcore.stages.table import make
@@ -21,6 +23,7 @@ from birdcore.store.store import Store
 from birdcore.training.records import FILE, read_attribution
 from flows.dag import Dag, build_dag
 from flows.problems import found_by_steps
+from tests.support.made import made_to
 
 SOURCE = """
 [[source]]
@@ -298,3 +301,23 @@ def test_refused(path: str, says: str, data: Path, tiny_recipe: Path, tmp_path: 
     recipe = read_recipe(write_recipe(tmp_path / "one.toml", tiny_recipe, text))
     with pytest.raises(TableError, match=says):
         dag_of(recipe, data, Store(tmp_path / "store"))
+
+
+def test_taxa_that_a_source_brings_are_known_to_the_catalogue(
+    data: Path, tiny_recipe: Path, tmp_path: Path
+) -> None:
+    for seed, name in enumerate(("gryllus/1.wav", "noise/1.wav")):
+        noise(tmp_path / "field/events" / name, 34 + seed)
+    table = "label,scientific_name,group\ngryllus,Gryllus campestris,crickets\n"
+    (tmp_path / "field/events/classes.csv").write_text(table)
+    brought = '\n[[source]]\npath = "field/events"\nclasses = "all"\n'
+    text = f"{brought}\n[after_prediction]\nsmooth = {{ Insecta = [1, 1, 1], birds = [1] }}\n"
+    recipe = read_recipe(write_recipe(tmp_path / "three.toml", tiny_recipe, text), SETTINGS)
+    store = Store(tmp_path / "store")
+    dag = dag_of(recipe, data, store)
+    (catalog,) = [step for step in dag.of("joined")]
+    made_to(catalog.name, dag, store)
+    species = read_species(store.get(catalog.ref))
+    operations = operations_for(recipe.after_prediction, species)
+    assert operations is not None
+    assert [each.columns for each in operations.smoothings] == [(3,), (0, 1, 2)]

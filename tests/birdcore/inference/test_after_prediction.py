@@ -1,5 +1,7 @@
 """What is done after prediction, against slow loops, scipy's functions and the kit's own code."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -56,6 +58,22 @@ def test_nothing_is_done_where_nothing_is_asked_for() -> None:
     np.testing.assert_array_equal(after_prediction(table(4), "aabb", Operations()), table(4))
 
 
+def test_what_no_class_has_is_refused() -> None:
+    for said, says in (
+        ({"smooth": {"frgs": (1,)}}, "after_prediction.smooth names frgs, of which there is no"),
+        (
+            {"smooth": {"Aphibia": (1,)}},
+            "no class; did you mean 'Amphibia'? There are Amphibia, ",
+        ),
+        ({"pooled": (("amered", "bawwr"),)}, "no class is called 'bawwr'; did you mean 'bawwar'?"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(says)):
+            operations(**said)
+    alone = SPECIES[SPECIES["label"].isin(["amered", "bawwar"])]
+    with pytest.raises(ValueError, match="genus_share has no effect: no two classes share a genus"):
+        operations_for(AfterPrediction(genus_share=0.1), alone)
+
+
 def test_temperature_divides_logits_and_leaves_what_is_certain() -> None:
     rows = table(5)
     np.testing.assert_allclose(tempered(rows, 2.5), expit(logit(rows) / 2.5), rtol=1e-12)
@@ -87,7 +105,7 @@ def test_groups_are_those_of_the_taxonomy() -> None:
         Mixing(share=0.05, groups=((0, 2, 3), (1, 4))),
     )
     assert operations(pooled=[["frog", "amered"]]).mixings[0].groups == ((5, 0),)
-    smooth = operations(smooth={"frogs": [1, 1, 1], "bats": [1]}).smoothings
+    smooth = operations(smooth={"frogs": [1, 1, 1]}).smoothings
     assert [one.columns for one in smooth] == [(5,)]
 
 

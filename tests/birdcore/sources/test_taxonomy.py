@@ -30,8 +30,8 @@ def folder(root: Path, taxonomy: str | None) -> Source:
     return Source("birdclef", root, (), {}, read_tables(root))
 
 
-def recipe(after: dict[str, Any], **ensemble: Any) -> Recipe:
-    tables = {"after_prediction": after, "ensemble": ensemble}
+def recipe(after: dict[str, Any], *sources: dict[str, Any], **ensemble: Any) -> Recipe:
+    tables = {"after_prediction": after, "ensemble": ensemble, "source": sources}
     return Recipe.model_validate({"round": [ROUND], **tables})
 
 
@@ -82,6 +82,33 @@ def test_weights_of_a_taxon_without_a_class_are_refused(tmp_path: Path) -> None:
     check_taxonomy(recipe({}, taxon_weights={"birds": {"a": 1}}), source)
     with pytest.raises(TableError, match=r"ensemble\.taxon_weights names Amphibia"):
         check_taxonomy(recipe({}, taxon_weights={"frogs": {"a": 1}}), source)
+
+
+ADDS, ADDS_NONE = {"path": "field", "classes": "all"}, {"path": "field", "classes": "main"}
+
+
+@pytest.mark.parametrize(
+    ("after", "weighed"),
+    [
+        ({"smooth": {"frogs": [1]}}, {}),
+        ({"pooled": [["son01", "son03"]]}, {}),
+        ({"genus_share": 0.1}, {}),
+        ({}, {"taxon_weights": {"frogs": {"a": 1}}}),
+    ],
+)
+def test_classes_that_a_source_may_bring_are_not_missed_yet(
+    tmp_path: Path, after: dict[str, Any], weighed: dict[str, Any]
+) -> None:
+    source = folder(tmp_path, TAXONOMY.replace("Setophaga petechia", "Mniotilta varia"))
+    check_taxonomy(recipe(after, ADDS_NONE, ADDS, **weighed), source)
+    with pytest.raises(TableError):
+        check_taxonomy(recipe(after, ADDS_NONE, **weighed), source)
+
+
+def test_of_the_data_folders_own_classes_they_are_no_excuse(tmp_path: Path) -> None:
+    source = folder(tmp_path, TAXONOMY.replace("petechia,,Aves", "petechia,,"))
+    with pytest.raises(TableError, match=r"smooth needs class_name, .* for yelwar"):
+        check_taxonomy(recipe({"smooth": {"frogs": [1]}}, ADDS), source)
 
 
 def test_a_folder_without_a_taxonomy_is_refused_by_the_table_there_is(tmp_path: Path) -> None:

@@ -311,6 +311,27 @@ def test_one_member_is_compared_with_nothing(store: Store, model_of: MadeModel) 
     assert list(content["compared"]) == ["mean"]
 
 
+SPECIES = pd.DataFrame(
+    {
+        "label": list("abcd"),
+        "class_name": ["Aves", "Insecta", "Amphibia", "Aves"],
+        "scientific_name": "",
+        "inat_taxon_id": "",
+    }
+)
+
+
+def test_weights_of_a_taxon_without_a_class_are_refused_before_members_are_read(
+    store: Store, publish: Callable[..., Ref]
+) -> None:
+    settings = Ensemble(taxon_weights={"bats": {"one": 1}})
+    catalog = publish("catalog", {"species.parquet": SPECIES})
+    step = ensemble.step(settings, {"one": (Ref("train", "0" * 64),)}, catalog=catalog)
+    says = r"^ensemble\.taxon_weights names Chiroptera, of which there is no class.*Insecta$"
+    with pytest.raises(ValueError, match=says):
+        store.make(step, ensemble.run)
+
+
 def test_weights_of_a_taxon_go_before_others(
     store: Store, model_of: MadeModel, publish: Callable[..., Ref]
 ) -> None:
@@ -322,17 +343,9 @@ def test_weights_of_a_taxon_go_before_others(
         )
     )
     rounds = {"one": (first, second), "two": (third,)}
-    species = pd.DataFrame(
-        {
-            "label": list("abcd"),
-            "class_name": ["Aves", "Insecta", "Amphibia", "Aves"],
-            "scientific_name": "",
-            "inat_taxon_id": "",
-        }
-    )
     said = {"insects": {"one": 2, "two": 6}, "frogs": {"two": 1}}
     settings = Ensemble(weights="mean", taxon_weights=said)
-    catalog = publish("catalog", {"species.parquet": species})
+    catalog = publish("catalog", {"species.parquet": SPECIES})
     step = ensemble.step(settings, rounds, catalog=catalog)
     content = json.loads((store.make(step, ensemble.run) / "weights.json").read_text())
     assert content["classes"] == list("abcd")

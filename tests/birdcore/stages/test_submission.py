@@ -310,6 +310,17 @@ def test_smoothing_stays_within_a_recording(folder: Folder) -> None:
     )
 
 
+def test_a_taxon_without_a_class_is_refused(folder: Folder) -> None:
+    folder.species = {
+        "class_name": ["Aves", "Insecta", "Aves"],
+        "scientific_name": ["Avis una", "Insecta", "Avis altera"],
+        "inat_taxon_id": ["", "", ""],
+    }
+    heard = {"one": [predictions({"a.ogg": 4})]}
+    with pytest.raises(ValueError, match=r"^after_prediction\.smooth names Amphibia, .* Insecta$"):
+        folder.make(heard, {"one/x": 1.0}, after={"smooth": {"frogs": [1]}})
+
+
 def test_after_prediction_acts_on_the_blend_of_each_recording(folder: Folder) -> None:
     folder.species = {
         "class_name": ["Aves", "Insecta", "Aves"],
