@@ -73,6 +73,12 @@ def manifests_of(store: Store, run: Run, stage: str) -> list[tuple[str, Manifest
     return [(name, manifest) for name, manifest in found if manifest is not None]
 
 
+def names_of(run: Run) -> dict[str, str]:
+    """What the run calls its steps, by STAGE/KEY. A manifest has the name of the run that made it,
+    which may have called rounds and shards otherwise."""
+    return {f"{stage}/{key}": name for name, stage, key in run.steps}
+
+
 def kind_of(step: str) -> str:
     """What the recordings of a step of a shard are called: the subset's name."""
     return step.split(" ")[-1].partition("/")[0]
