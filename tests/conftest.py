@@ -26,8 +26,13 @@ for name in [name for name in os.environ if name.startswith("PREFECT_")]:
 # A test that needs Prefect asks for `prefect_server`: without it Prefect would start a server of
 # its own, which takes half a minute and gives up on a busy machine.
 os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "false"
-OWN = TemporaryDirectory(prefix="birdflow-tests-", ignore_cleanup_errors=True)
-os.environ["PREFECT_HOME"] = str(Path(OWN.name) / "prefect")
+# Processes of one run of the tests have one folder for it, and so share one server.
+OWN = None
+if "BIRDFLOW_TESTS" not in os.environ:
+    OWN = TemporaryDirectory(prefix="birdflow-tests-", ignore_cleanup_errors=True)
+    os.environ["BIRDFLOW_TESTS"] = OWN.name
+HOME = Path(os.environ["BIRDFLOW_TESTS"])
+os.environ["PREFECT_HOME"] = str(HOME / "prefect")
 
 # A shell that starts the tests in its background has them ignore Ctrl-C, which they would hand on
 # to the processes that they start and interrupt.
@@ -104,7 +109,8 @@ def tiny_recipe() -> Path:
 
 
 def pytest_unconfigure() -> None:
-    OWN.cleanup()
+    if OWN:
+        OWN.cleanup()
 
 
 Birdflow: TypeAlias = Callable[..., subprocess.CompletedProcess[str]]
@@ -113,10 +119,10 @@ Started: TypeAlias = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[str]:
-    """A Prefect server of this session's own, for flows in this process and for commands."""
+    """A Prefect server of the tests' own, for flows in this process and for commands."""
     from flows.server import server
 
-    with server(Path(OWN.name)) as url:
+    with server(HOME) as url:
         from prefect.events.worker import EventsWorker
         from prefect.logging.handlers import APILogWorker
         from prefect.settings import PREFECT_API_URL, temporary_settings

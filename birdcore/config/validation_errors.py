@@ -9,6 +9,7 @@ that may be of several kinds.
 import difflib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ValidationError
@@ -51,7 +52,7 @@ def error_lines(
     Returns:
         At most `MOST` lines, and one that counts those beyond.
     """
-    schema = model.model_json_schema()
+    schema = _schema_of(model)
     found: dict[Key, tuple[Key, Mapping[str, Any]]] = {}
     for details in error.errors(include_url=False):
         key = _key_of(details, schema)
@@ -82,6 +83,12 @@ def cut(text: str) -> str:
     """Text of unknown origin for a message: printable, and not too long."""
     text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+
+
+@lru_cache(maxsize=8)
+def _schema_of(model: type[BaseModel]) -> Schema:
+    """The JSON schema of a model, which takes longer than all else about a mistake."""
+    return model.model_json_schema()
 
 
 def _key_of(error: Mapping[str, Any], schema: Schema) -> Key:

@@ -35,16 +35,15 @@ def test_no_proxy_stands_before_loopback(
 ) -> None:
     os.environ.update({name: "http://proxy.example:3128", variable: exceptions})
     keep_loopback_from_proxies()
-    for host in ("127.0.0.1", "localhost"):
-        url = f"http://{host}:4200/api"
-        assert proxy_bypass(host)
-        assert requests.utils.should_bypass_proxies(url, None)
-        with httpx.Client() as client:
-            assert client._transport_for_url(httpx.URL(url)) is client._transport
     for host in filter(None, (one.strip(" .") for one in exceptions.split(","))):
         assert proxy_bypass(host)
-    outside = httpx.URL("http://xeno-canto.example/")
-    with httpx.Client() as client:
+    with httpx.Client(verify=False) as client:  # to read certificates takes long
+        for host in ("127.0.0.1", "localhost"):
+            url = f"http://{host}:4200/api"
+            assert proxy_bypass(host)
+            assert requests.utils.should_bypass_proxies(url, None)
+            assert client._transport_for_url(httpx.URL(url)) is client._transport
+        outside = httpx.URL("http://xeno-canto.example/")
         assert client._transport_for_url(outside) is not client._transport
     keep_loopback_from_proxies()
     assert os.environ["no_proxy"].count("127.0.0.1") == 1

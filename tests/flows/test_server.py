@@ -254,13 +254,20 @@ def test_a_server_that_does_not_start_says_why_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_server")
-def test_another_server_is_started_after_one_that_is_ending(tmp_path: Path) -> None:
+def test_another_server_is_started_after_one_that_is_ending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home = private_folder(tmp_path / "store" / "prefect")
-    (home / "prefect.db").write_bytes(b"no database" * 100)  # so that the start is told quickly
     ending = (home / "server.lock").open("w")
     fcntl.flock(ending, fcntl.LOCK_EX)
+
+    def start(*_: object) -> int:
+        assert ending.closed
+        raise ServerError("it is started")  # which takes seconds
+
+    monkeypatch.setattr("flows.server._start", start)
     threading.Timer(0.5, ending.close).start()
-    with pytest.raises(ServerError, match="file is not a database"), server(home.parent):
+    with pytest.raises(ServerError, match="it is started"), server(home.parent):
         pass
 
 

@@ -20,8 +20,9 @@ from birdcore.models.backbone import backbone_names, build_backbone
 def test_all_of_timms_names_are_found() -> None:
     ours = {name for name in _timm_names() if "." not in name}
     assert set(timm.list_models()) | set(registry._deprecated_models) <= ours
-    assert all(is_backbone(name) for name in backbone_names())
-    assert all(is_backbone(name) for name in timm.list_pretrained())
+    # Some, since each is looked for in all of timm's files.
+    assert all(is_backbone(name) for name in backbone_names()[::20])
+    assert all(is_backbone(name) for name in timm.list_pretrained()[::20])
 
 
 def test_no_name_is_found_that_timm_has_not() -> None:
