@@ -36,8 +36,8 @@ class ProbeSettings(Section):
     label has 1."""
     unannotated: Literal["unknown", "teacher"] = "unknown"
     """Of a recording that somebody annotated in part, the classes and windows of which nobody says
-    anything: left out, or with the teacher's own probabilities as in soundscapes, at their
-    weight."""
+    anything: left out, or with the teacher's own probabilities as in soundscapes, at their weight.
+    Nothing is learnt of a class in windows where somebody is unsure of it, or denies a part."""
     prior: Literal["none", "added", "residual"] = "none"
     """The teacher's logits beside the probe's own: afterwards in a mean of both (added), or added
     while it is trained (residual), so that it learns what the teacher gets wrong."""
@@ -53,8 +53,11 @@ class ProbeConfig(TrainConfig):
 
     Attributes:
         hop_s: Seconds from window to window of the teacher.
+        judged_is_open: That what people doubt has not the teacher's label, as it once had: in the
+            key of those probes alone that it is something to.
     """
 
     probe: ProbeSettings = ProbeSettings()
     backbone: str = PROBE
     hop_s: float
+    judged_is_open: bool = False

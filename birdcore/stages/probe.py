@@ -45,6 +45,8 @@ def step(
     config = round_config.model_dump(include=READS | (ADAM_READS if by_epochs else set()))
     if inputs.get("heard_annotated"):
         config["annotated"] = round_config.annotated.model_dump(include=ANNOTATED_READS)
+        if round_config.probe.unannotated == "teacher":
+            config["judged_is_open"] = True  # earlier ones took the teacher's label there
     config |= {"fold": fold, "seed": seed}
     if round_config.min_rating or round_config.validate_min_rating:
         config["zero_is_unrated"] = True  # as in the stage `train`

@@ -158,12 +158,15 @@ def read_probe_set(files: ProbeFiles, config: ProbeConfig) -> ProbeSet:
     if files.annotations is not None and len(annotated):
         events = _events(predictions, names, files.annotations, files.classes, config)
         windows = predictions.outputs.windows_of(annotated)
-        named, known = events.at(*_places(predictions, annotated, windows))
+        places = _places(predictions, annotated, windows)
+        named, known = events.at(*places)
         labels[windows], weights[windows] = named.half(), known.float() * config.probe.annotated
         if config.probe.unannotated == "teacher":
+            # What somebody is unsure of, or says of a part of a window, is open: not the teacher's.
+            judged = events.judged(*places)
             of_teacher = predictions.by_class[windows].half()
-            labels[windows] = torch.where(known, labels[windows], of_teacher)
-            weights[windows] = torch.where(known, weights[windows], teacher_knows)
+            labels[windows] = torch.where(judged, labels[windows], of_teacher)
+            weights[windows] = torch.where(judged, weights[windows], teacher_knows)
         segments = _held_out_segments(events, held_out)
     clips = items.held_out
     counts = {"clips": len(clips), "annotated": len(segments.rows)}

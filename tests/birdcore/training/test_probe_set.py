@@ -102,7 +102,7 @@ def test_windows_have_the_labels_of_annotators_or_of_the_teacher(files: ProbeFil
 
 def verdict(kind: Kind, label: str) -> AnnotatedRecordings:
     """Of f.wav nothing is said but of its first window: a class is there in its first second, or
-    nowhere in it."""
+    nowhere in it, or somebody is not sure."""
     end = 1.0 if kind == "present" else 3.0
     row = Annotation("f.wav", 0.0, end, None, None, label, kind, "verdicts.csv:2")
     return annotated_recordings([row], [], [("f.wav", "f.wav")])
@@ -122,11 +122,20 @@ def test_what_nobody_has_judged_has_the_labels_of_the_teacher(
     assert unknown.labels[first, 1] == filled.labels[first, 1] == label
     assert unknown.label_weights[first, 1] == filled.label_weights[first, 1] == 20
     assert filled.label_weights[windows, 0].tolist() == [4, 4, 4]
-    assert filled.label_weights[windows[1:], 1].tolist() == [4, 4]
+    # Half of the second window is judged: where the class is not, it may be in the other half.
+    assert filled.label_weights[windows[1:], 1].tolist() == [0 if kind == "absent" else 4, 4]
     assert not filled.label_weights[windows, 2].any()  # a species that the teacher does not know
     of_teacher = filled.predictions.outputs.probabilities[windows]
     assert (filled.labels[windows, 0] == of_teacher[:, 0]).all()
-    assert (filled.labels[windows[1:], 1] == of_teacher[1:, 1]).all()
+    assert filled.labels[windows[2], 1] == of_teacher[2, 1]
+
+
+def test_what_somebody_is_unsure_of_has_no_label(files: ProbeFiles) -> None:
+    some = replace(files, annotations=verdict("uncertain", "y"))
+    data = read_probe_set(some, config(probe={"unannotated": "teacher"}))
+    windows = data.predictions.outputs.windows_of(data.timed)
+    assert data.label_weights[windows, 0].tolist() == [1, 1, 1]
+    assert data.label_weights[windows, 1].tolist() == [0, 0, 1]
 
 
 @pytest.mark.parametrize("solver", ["logistic", "adam"])
