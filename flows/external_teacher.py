@@ -77,7 +77,7 @@ def subsets_heard(recipe: Recipe) -> dict[str, set[tuple[str, Use]]]:
         else:
             found[read].add((one.data, "labelled"))
             if uses_soundscapes(one):
-                found[read].add((MAIN, "unlabelled"))
+                found[read] |= {(MAIN, use) for use in ("unlabelled", "annotated")}
     return found
 
 

@@ -81,6 +81,8 @@ class RoundData:
             inputs["annotated"] = refs(self.annotated.mels)
         if with_outputs:
             inputs["heard"] = self.clips.heard(embedder)
+            if heard := self.annotated.heard(embedder):
+                inputs |= {"annotated": refs(self.annotated.mels), "heard_annotated": heard}
         if uses_soundscapes(round_config) or round_config.background.probability:
             inputs["soundscapes"] = refs(self.soundscapes.mels)
             if with_outputs:

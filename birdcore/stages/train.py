@@ -44,8 +44,8 @@ def step(
         fold: the fold that validates the model and does not train it.
         seed: the recipe's.
         inputs: catalog, folds, mel; and, where the round uses them, annotated, soundscapes, labels,
-            clip_labels, annotated_labels, start (the model it starts from), heard and
-            heard_soundscapes (an external teacher's outputs).
+            clip_labels, annotated_labels, start (the model it starts from), heard, heard_annotated
+            and heard_soundscapes (an external teacher's outputs).
     """
     mixes = round_config.teacher or round_config.annotated.mix
     read = TrainSettings.model_fields.keys() - (set() if mixes else TEACHER_ONLY)
@@ -138,6 +138,7 @@ def training_files(
         return [artifact / file for artifact in inputs.get(name, ())]
 
     (catalog,), (folds,) = inputs["catalog"], inputs["folds"]
+    is_annotated = inputs.get("annotated") and not inputs.get("heard_annotated")
     return TrainingFiles(
         classes=read_labels(catalog),
         recordings=read_recordings(catalog),
@@ -145,12 +146,13 @@ def training_files(
         fold_count=folds.manifest.config["count"] if config.out_of_fold else 0,
         mels=files("mel", "mel.parquet"),
         annotated=files("annotated", "mel.parquet"),
-        annotations=read_annotated(catalog) if inputs.get("annotated") else None,
+        annotations=read_annotated(catalog) if is_annotated else None,
         soundscapes=files("soundscapes", "mel.parquet"),
         segment_labels=files("labels", "labels.parquet"),
         clip_labels=files("clip_labels", "labels.parquet"),
         annotated_labels=files("annotated_labels", "labels.parquet"),
         clip_outputs=files("heard", "heard.parquet"),
+        annotated_outputs=files("heard_annotated", "heard.parquet"),
         soundscape_outputs=files("heard_soundscapes", "heard.parquet"),
     )
 
@@ -174,7 +176,7 @@ def _write(
     save_model(job.folder, training.evaluated, model_spec)
     save_input(job.folder, input_spec)
     write_history(job.folder, training.history)
-    outputs = [*files.clip_outputs, *files.soundscape_outputs]
+    outputs = [*files.clip_outputs, *files.annotated_outputs, *files.soundscape_outputs]
     credits = [read_teacher_info(path).credit for path in outputs]
     labels = [*files.segment_labels, *files.clip_labels, *files.annotated_labels]
     credits += [credit for path in labels for credit in read_credits(path)]

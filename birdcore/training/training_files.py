@@ -27,6 +27,7 @@ class TrainingFiles:
         clip_labels: a teacher's labels of the labelled recordings.
         annotated_labels: a teacher's labels of the annotated recordings.
         clip_outputs: an external teacher's outputs for the labelled recordings.
+        annotated_outputs: the same for the annotated recordings, whose labels are not read then.
         soundscape_outputs: an external teacher's outputs for the soundscapes.
     """
 
@@ -42,6 +43,7 @@ class TrainingFiles:
     clip_labels: Sequence[Path] = ()
     annotated_labels: Sequence[Path] = ()
     clip_outputs: Sequence[Path] = ()
+    annotated_outputs: Sequence[Path] = ()
     soundscape_outputs: Sequence[Path] = ()
 
 

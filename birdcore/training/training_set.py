@@ -106,8 +106,8 @@ def read_training_set(
             of a soundscape passed the teacher's threshold.
     """
     # Soundscapes are clips only where there are embeddings of them to learn.
-    others = files.soundscapes if files.soundscape_outputs else ()
-    clips = read_mels([*files.mels, *files.annotated, *others], device)
+    soundscapes = files.soundscapes if files.soundscape_outputs else ()
+    clips = read_mels([*files.mels, *files.annotated, *soundscapes], device)
     with_clip_labels = _count(files.mels)
     labelled = with_clip_labels + _count(files.annotated)
     files = of_channels(files, clips.names)
@@ -116,7 +116,14 @@ def read_training_set(
     items = clip_items(names, with_clip_labels, files.recordings, folds, files.classes, config)
     if files.annotations is not None:
         items = with_annotated(items, clips, files.annotations, folds, files.classes, config)
-    train = items.train
+    train, outputs = items.train, None
+    if config.objective == "embeddings":
+        # No unlabelled soundscape is held out: its target is no annotator's label. What somebody
+        # annotated validates later rounds.
+        others = torch.arange(with_clip_labels, len(names), dtype=train.dtype)
+        train = torch.cat([train, others[torch.from_numpy(folds)[others] != config.fold]])
+        of_all = (files.clip_outputs, files.annotated_outputs, files.soundscape_outputs)
+        outputs = read_outputs([path for paths in of_all for path in paths], names)
     if not len(train):
         raise ValueError(
             f"fold {config.fold} and min_rating = {config.min_rating:g} leave no recording to "
@@ -127,12 +134,6 @@ def read_training_set(
             f"validate_min_rating = {config.validate_min_rating:g} leaves no recording of fold "
             f"{config.fold} to choose the best epoch by: set it lower, or leave it out"
         )
-    outputs = None
-    if config.objective == "embeddings":
-        # No soundscape is held out: its target is no annotator's label.
-        soundscapes = torch.arange(labelled, len(clips.names), dtype=train.dtype)
-        train = torch.cat([train, soundscapes])
-        outputs = read_outputs([*files.clip_outputs, *files.soundscape_outputs], clips.names)
     targets = None
     if files.clip_labels:
         targets = read_clip_targets(clips, files.clip_labels, with_clip_labels)

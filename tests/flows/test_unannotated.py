@@ -204,3 +204,37 @@ def test_external_teachers_and_probes_hear_and_label_them(
 def test_it_needs_a_teacher_of_soundscapes(build: Build) -> None:
     with pytest.raises(RecipeError, match=r'unannotated.*needs label\.source = "soundscapes" or'):
         build(UNANNOTATED, "round.second.label.source=clips")
+
+
+EMBED = """
+[external_teacher]
+[[round]]
+name = "embed"
+objective = "embeddings"
+backbones = ["test_resnet"]
+epochs = 1
+crop_s = 2.0
+mixup = { probability = 0.0 }
+"""
+
+
+def test_embeddings_are_learnt_of_recordings_that_somebody_annotated(
+    build: Build, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TEACHERS, "birdnet", lambda: fake_teacher(("wren",)))
+    dag = build(text=EMBED)
+    name = "train embed test_resnet fold 0"
+    (step,) = (step for step in dag.steps if step.name == name)
+    model = made_to(name, dag, store)[name]
+    config = TrainConfig.model_validate(model.manifest.config)
+    inputs = {name: [store.get(ref) for ref in refs] for name, refs in step.inputs.items()}
+    files = train.training_files(inputs, config)
+    data = read_training_set(files, config, torch.device("cpu"))
+    learnt = {data.clips.names[row] for row in data.train.tolist()}
+    folds = files.folds[~files.folds.index.isin(["s3.ogg"])]
+    assert {"s1.ogg", "s2.ogg"} <= set(folds.index)
+    assert learnt == {"s3.ogg", *folds.index[folds != 0]}
+    assert data.annotated is None
+    assert len(data.labels) == len(data.clips.names)  # nobody's labels are read
+    assert learnt - {"s3.ogg"} <= set(pd.read_csv(model.folder / FILE)["recording"])
+    assert model.metrics["trained_on"] == len(learnt)
