@@ -76,6 +76,7 @@ class RoundData:
             or of_events.mix
             or of_events.validate_on != "clips"
             or labels_annotated(round_config)
+            or round_config.background.of_annotated
         )
         if self.annotated.mels and reads_events and not with_outputs:
             inputs["annotated"] = refs(self.annotated.mels)
@@ -139,7 +140,9 @@ def refuse_missing(round_config: Round, source: Source) -> None:
                 f"the teacher of round {name!r} labels soundscapes, and there are none in "
                 f"{folder}: add some, or remove 'teacher' from the round"
             )
-        if round_config.background.probability:
+        background = round_config.background
+        others = background.annotated and source.subset("annotated").files
+        if background.probability and not others:
             raise ValueError(
                 f"background of round {name!r} is taken from soundscapes, and there are none in "
                 f"{folder}: add some, or set background.probability = 0 in the round"

@@ -53,7 +53,16 @@ class Background(Section):
     A class in the background counts as absent: a teacher trained on whole soundscapes learns to
     ignore the birds that it is to label.
     """
+    annotated: bool = False
+    """Take it from recordings that somebody annotated as well, such as soundscapes with a verdict
+    of `birdflow review`: but for those that are held out, and for quiet segments in which somebody
+    hears something."""
     snr_db: tuple[float, float] = (0.0, 20.0)
+
+    @property
+    def of_annotated(self) -> bool:
+        """Whether there is any of annotated recordings."""
+        return self.annotated and self.probability > 0
 
 
 class Filter(Section):

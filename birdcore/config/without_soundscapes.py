@@ -22,7 +22,7 @@ def without_soundscapes(
     Args:
         recipe: A valid recipe.
         annotated: Whether there are annotated recordings: where a round's teacher labels what is
-            not annotated of them, the round needs no others.
+            not annotated of them, or its background is taken from them, it needs no others.
 
     Returns:
         The recipe, and what of it steps aside: which rounds, and why. The same recipe and nothing
@@ -40,7 +40,7 @@ def without_soundscapes(
         if one.teacher is not None and one.label.source == "both" and needs_others:
             changes["label"] = one.label.model_copy(update={"source": "clips"})
             clips_alone.append(one.name)
-        if one.background.probability:
+        if one.background.probability and not (annotated and one.background.annotated):
             changes["background"] = one.background.model_copy(update={"probability": 0.0})
             silenced.append(one.name)
         changes |= _other_models(one, left_out, kept)

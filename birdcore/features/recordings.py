@@ -44,14 +44,14 @@ class Recordings:
     def device(self) -> torch.device:
         return self.codes.device
 
-    def first(self, count: int) -> "Recordings":
-        """The first recordings, which share the codes with all of them."""
-        floor_codes = None if self.floor_codes is None else self.floor_codes[:count]
+    def only(self, rows: Tensor) -> "Recordings":
+        """These recordings (B,) alone, in their order, which share the codes with all of them."""
+        floor_codes = None if self.floor_codes is None else self.floor_codes[rows]
         return replace(
             self,
-            names=self.names[:count],
-            starts=self.starts[:count],
-            lengths=self.lengths[:count],
+            names=tuple(self.names[row] for row in rows.tolist()),
+            starts=self.starts[rows],
+            lengths=self.lengths[rows],
             floor_codes=floor_codes,
         )
 

@@ -13,6 +13,7 @@ from birdcore.config.augment import Background
 from birdcore.features.recordings import Recordings
 from birdcore.training.augment import Domain, gain_of, mean_power
 from birdcore.training.data import CropSampling, draw_offsets
+from birdcore.training.event_labels import KINDS, EventLabels
 
 QUIETEST = 0.2
 """Share of a soundscape's segments that are taken."""
@@ -104,6 +105,36 @@ def quiet_segments(soundscapes: Recordings, frames: int) -> tuple[Tensor, Tensor
         offsets.append(starts[peaks.argsort(stable=True)[:count].cpu()])
     device = soundscapes.device
     return torch.cat(rows).to(device), torch.cat(offsets).to(device)
+
+
+def without_events(
+    quiet: tuple[Tensor, Tensor], rows: Tensor, events: EventLabels, frames: int
+) -> tuple[Tensor, Tensor]:
+    """Quiet segments but for those in which somebody hears something.
+
+    Args:
+        quiet: rows and first frames (P,) of `quiet_segments`.
+        rows: of each soundscape its recording among those of the events, or -1 (R,).
+        events: what people said.
+        frames: length of a segment.
+
+    Raises:
+        ValueError: none is left.
+    """
+    of_events, offsets = rows[quiet[0].cpu()], quiet[1].cpu()
+    which, event, overlap = events.events.overlap(
+        of_events, offsets, torch.full_like(offsets, frames)
+    )
+    heard = (events.kind[event] == KINDS["present"]) & (overlap > 0)
+    silent = torch.ones(len(of_events), dtype=torch.bool)
+    silent[which[heard]] = False
+    if not silent.any():
+        raise ValueError(
+            "somebody hears something in all quiet segments of soundscapes, so that there is no "
+            "background: choose another background.source, or set background.probability = 0"
+        )
+    silent = silent.to(quiet[0].device)
+    return quiet[0][silent], quiet[1][silent]
 
 
 def _loudness(soundscapes: Recordings, row: int, length: int) -> Tensor:

@@ -16,7 +16,7 @@ from birdcore.features.shard_reader import MelShard
 from birdcore.sources.folds import soundscape_fold
 from birdcore.teachers.outputs import TeacherOutputs, read_outputs
 from birdcore.training.annotated import AnnotatedSegments
-from birdcore.training.background import quiet_segments
+from birdcore.training.background import quiet_segments, without_events
 from birdcore.training.companions import Companions
 from birdcore.training.items import Items, clip_items, with_annotated
 from birdcore.training.segments import Segments, read_segments, with_annotations
@@ -182,39 +182,46 @@ def _read_soundscapes(
     files: TrainingFiles, config: TrainConfig, clips: Recordings, items: Items
 ) -> tuple[Segments | None, Recordings | None, tuple[Tensor, Tensor] | None]:
     """Pseudo-labelled segments, background, and the background's quiet segments."""
-    annotated = files.annotated if files.annotated_labels else ()
+    reads_annotated = files.annotated_labels or config.background.of_annotated
+    annotated = files.annotated if reads_annotated else ()
     if not files.soundscapes and not annotated:
         return None, None, None
     soundscapes = read_mels([*files.soundscapes, *annotated], clips.device)
-    unlabelled = soundscapes.first(_count(files.soundscapes))
+    unlabelled = _count(files.soundscapes)
+    held_out = set(_held_out(files, config, soundscapes.names[unlabelled:]))
+    row_of = {name: row for row, name in enumerate(clips.names)}
+    rows = torch.tensor([row_of.get(name, -1) for name in soundscapes.names])
+    events = None if items.annotated is None else items.annotated.labels
     segments = background = quiet = None
-    if files.segment_labels or annotated:
+    if files.segment_labels or files.annotated_labels:
         labels = [*files.segment_labels, *files.annotated_labels]
-        left_out = _left_out(files, config, soundscapes, len(unlabelled.names))
+        left_out = [*_of_fold(files, config, soundscapes.names[:unlabelled]), *held_out]
         segments = read_segments(soundscapes, labels, config.crop_s, config.label, left_out)
-        if annotated and items.annotated is not None:
-            row_of = {name: row for row, name in enumerate(clips.names)}
-            rows = torch.tensor([row_of.get(name, -1) for name in soundscapes.names])
-            events = items.annotated.labels
+        if files.annotated_labels and events is not None:
             segments = with_annotations(segments, rows, events, config.crop_s)
     if config.background.probability:
-        background = unlabelled
+        last = len(rows) if config.background.annotated else unlabelled
+        kept = [row for row in range(last) if soundscapes.names[row] not in held_out]
+        background = soundscapes.only(torch.tensor(kept, dtype=torch.int64))
         if config.background.source == "quiet" and background.names:
-            quiet = quiet_segments(background, background.spec.fixed_length(config.crop_s))
+            frames = background.spec.fixed_length(config.crop_s)
+            quiet = quiet_segments(background, frames)
+            if events is not None:
+                quiet = without_events(quiet, rows[kept], events, frames)
     return segments, background, quiet
 
 
-def _left_out(
-    files: TrainingFiles, config: TrainConfig, soundscapes: Recordings, unlabelled: int
-) -> list[str]:
-    """The soundscapes, the first of which nobody annotated, that do not train this model."""
-    # This model labels the soundscapes of its fold for the next round, so they don't train it.
-    left_out = [
+def _of_fold(files: TrainingFiles, config: TrainConfig, soundscapes: Sequence[str]) -> list[str]:
+    """The soundscapes that this model labels for the next round, and that don't train it."""
+    return [
         name
-        for name in soundscapes.names[:unlabelled]
+        for name in soundscapes
         if config.out_of_fold and soundscape_fold(file_of(name), files.fold_count) == config.fold
     ]
-    annotated = soundscapes.names[unlabelled:]
+
+
+def _held_out(files: TrainingFiles, config: TrainConfig, annotated: Sequence[str]) -> list[str]:
+    """The annotated recordings that do not train this model."""
     folds = np.array([files.folds.get(name, np.nan) for name in annotated])
     judges = np.isnan(folds) | (folds == config.fold)
-    return left_out + [name for name, out in zip(annotated, judges, strict=True) if out]
+    return [name for name, out in zip(annotated, judges, strict=True) if out]

@@ -106,10 +106,12 @@ def test_teachers_label_annotated_recordings_where_the_round_says_so(build: Buil
     )
 
 
-def trained(dag: Dag, store: Store) -> Iterator[tuple[TrainingSet, Path, int]]:
-    """The training set of each model of the second round, and the model's folder."""
+def trained(
+    dag: Dag, store: Store, of_round: str = "second"
+) -> Iterator[tuple[TrainingSet, Path, int]]:
+    """The training set of each model of a round, and the model's folder."""
     for fold in range(FOLDS):
-        name = f"train second test_resnet fold {fold}"
+        name = f"train {of_round} test_resnet fold {fold}"
         model = made_to(name, dag, store)[name]
         config = TrainConfig.model_validate(model.manifest.config)
         (step,) = (step for step in dag.steps if step.name == name)
@@ -206,6 +208,43 @@ def test_it_needs_a_teacher_of_soundscapes(build: Build) -> None:
         build(UNANNOTATED, "round.second.label.source=clips")
 
 
+QUIET = ["round.first.background.probability=1", "round.first.background.source=quiet"]
+
+
+def test_background_is_taken_from_them_where_the_round_says_so(build: Build, store: Store) -> None:
+    heard = set[str]()
+    for data, _, _ in trained(build(*QUIET), store, "first"):
+        assert data.background is not None
+        assert data.background.names == ("s3.ogg",)
+    for data, model, _ in trained(build(*QUIET, BACKGROUND), store, "first"):
+        assert data.background is not None
+        assert data.quiet is not None
+        names = data.background.names
+        held = set(pd.read_parquet(model / "held_out.parquet")["recording"].str.partition("#")[0])
+        assert not held & set(names)
+        heard |= set(names)
+        rate = data.background.spec.frame_rate
+        for row, offset in zip(*(each.tolist() for each in data.quiet), strict=True):
+            if names[row] in ("s1.ogg", "s2.ogg"):  # in which a wren sings from 9 to 12 s
+                assert not 7 < offset / rate < 12
+    assert {"s1.ogg", "s2.ogg", "s3.ogg"} <= heard
+
+
+def test_where_all_have_a_verdict_background_is_off_or_theirs(
+    build: Build, folder: Path, store: Store, tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(folder, tmp_path / "all"))
+    (root / "s3.ogg").unlink()
+    name = "train first test_resnet fold 0"
+
+    def background(*settings: str) -> object:
+        (step,) = (s for s in build(*QUIET, *settings, root=root).steps if s.name == name)
+        return step.config["background"]["probability"]
+
+    assert (background(), background(BACKGROUND)) == (0, 1)
+
+
+BACKGROUND = "round.first.background.annotated=true"
 EMBED = """
 [external_teacher]
 [[round]]

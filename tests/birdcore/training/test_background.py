@@ -1,15 +1,26 @@
 """Which pieces of soundscapes count as quiet."""
 
 import numpy as np
+import pandas as pd
+import pytest
 import torch
 
 from birdcore.config.augment import Background
+from birdcore.config.training import AnnotatedCrops
 from birdcore.features.mel import MelSpec
 from birdcore.features.recordings import Recordings
 from birdcore.features.scale import Scale, encode
 from birdcore.features.wave import WaveSpec
-from birdcore.training.background import QUIETEST, STEPS, add_background, quiet_segments
+from birdcore.sources.annotated import AnnotatedRecordings
+from birdcore.training.background import (
+    QUIETEST,
+    STEPS,
+    add_background,
+    quiet_segments,
+    without_events,
+)
 from birdcore.training.data import CropSampling
+from birdcore.training.event_labels import event_labels
 
 SPEC = MelSpec(n_mels=10)
 FRAMES = 100
@@ -44,6 +55,23 @@ def test_a_soundscape_shorter_than_a_piece_is_one_piece() -> None:
     rows, offsets = quiet_segments(soundscapes([30, 1, 100], [[], [], []]), FRAMES)
     assert rows.tolist() == [0, 1, 2]
     assert offsets.tolist() == [0, 0, 0]
+
+
+def test_no_quiet_piece_holds_what_somebody_hears() -> None:
+    names = ["recording", "start_s", "end_s", "label", "kind"]
+    said = [("b", 2.0, 3.0, "x", "present"), ("b", 0.0, 1.0, "x", "absent")]
+    said += [("a", 0.0, 9.0, "y", "present")]  # of another soundscape
+    tables = pd.DataFrame(said, columns=names), pd.DataFrame(columns=names[:3]), pd.DataFrame()
+    lengths = torch.tensor([1000, 1000])
+    events = event_labels(
+        ["a", "b"], lengths, 100.0, AnnotatedRecordings(*tables), ["x", "y"], AnnotatedCrops()
+    )
+    rows = torch.tensor([-1, 1])  # of soundscapes of which the second one is "b"
+    pieces = torch.tensor([0, 0, 1, 1, 1, 1]), torch.tensor([0, 200, 0, 100, 150, 300])
+    left = without_events(pieces, rows, events, 100)
+    assert [each.tolist() for each in left] == [[0, 0, 1, 1, 1], [0, 200, 0, 100, 300]]
+    with pytest.raises(ValueError, match="somebody hears something in all quiet segments"):
+        without_events((torch.tensor([1]), torch.tensor([150])), rows, events, 100)
 
 
 def test_waves_are_laid_under_waves_at_their_ratio() -> None:
