@@ -61,6 +61,17 @@ def test_probes_say_what_is_in_the_windows_that_their_teacher_has_heard(made: Ma
     assert set(said.detections["file"]) == {"train_soundscapes/a.ogg"}
 
 
+def test_rounds_go_by_the_names_that_the_run_has_for_them(made: MadeRun) -> None:
+    """Not by a manifest's, which an earlier run wrote that called the same round otherwise."""
+    two_hops(made)
+    made.add("probe", "probe other fold 0", probe, fold=0)
+    made.steps.pop()
+    for fold in (0, 1):
+        made.add("probe", f"probe head fold {fold}", probe, fold=fold)
+    made.end()
+    assert predicted(made.store, made.out).source == "unlabelled recordings, by probe head"
+
+
 def two_hops(made: MadeRun) -> dict[float, Ref]:
     """A teacher that has heard two shards every 1.5 s and every 3 s: its outputs for clips."""
     made.add("catalog", "catalog", species)
