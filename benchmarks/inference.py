@@ -2,7 +2,8 @@
 
 Engines take turns within a round, so that all meet the same machine: compare within a backbone.
 Torch is measured twice: eager as a model comes, and with channels last, as birdflow places models
-for a CPU. OpenVINO is measured by one call at a time and by as many as it has streams.
+for a CPU. OpenVINO is measured by one call at a time and by as many as it has streams, and in
+bfloat16 too where the CPU computes in it.
 
 python -m benchmarks.inference [BACKBONE...]
 """
@@ -16,9 +17,9 @@ from tempfile import TemporaryDirectory
 import torch
 
 from birdcore.config import Mel
-from birdcore.inference.engine import ENGINES, Engine, TorchEngine
+from birdcore.inference.engine import ENGINES, Engine, TorchEngine, has_bf16
 from birdcore.inference.onnx import export_onnx
-from birdcore.inference.onnx_file import ONNX_FILE
+from birdcore.inference.onnx_file import BF16, ONNX_FILE, write_precision
 from birdcore.models.input import InputSpec, save_input
 from birdcore.models.sed import ModelSpec, SedModel, load_model, save_model
 
@@ -63,11 +64,15 @@ def main(backbones: list[str]) -> None:
             exported(Path(folder), backbone)
             engines = {name: opened(Path(folder)) for name, opened in ENGINES.items()}
             model = load_model(Path(folder))[0].eval()
+            write_precision(Path(folder) / ONNX_FILE, BF16)
+            in_bf16 = ENGINES["openvino"](Path(folder))
         paths: list[tuple[str, Engine, int]] = [
             ("torch eager", TorchEngine(model, torch.device("cpu")), 1)
         ]
         paths += [(name, engine, 1) for name, engine in engines.items()]
         paths.append(("openvino, streams", engines["openvino"], engines["openvino"].streams))
+        if has_bf16():
+            paths.append(("openvino, streams, bf16", in_bf16, in_bf16.streams))
         batch = torch.randn(BATCH, 1, *INPUTS[backbone])
         took = [
             [seconds(engine, batch, threads) for _, engine, threads in paths] for _ in range(ROUNDS)

@@ -44,7 +44,7 @@ def export_model(source: Path, name: str, bundle: Path) -> BundledModel:
     for file in (SPEC_FILE, INPUT_FILE):
         shutil.copyfile(source / file, folder / file)
     if (source / ONNX_FILE).is_file():
-        shutil.copyfile(checked_onnx(source), folder / ONNX_FILE)
+        shutil.copyfile(checked_onnx(source)[0], folder / ONNX_FILE)
     else:
         export_onnx(model, spec, reads, folder / ONNX_FILE)
     batch = check_batch(reads)

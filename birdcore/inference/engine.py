@@ -143,3 +143,13 @@ def default_engine(export: Path) -> str:
 def cpu_engine() -> str:
     """What runs exports on CPUs: OpenVINO, or what stands in for it where it has no wheel."""
     return "openvino" if find_spec("openvino") else "onnx"
+
+
+def has_bf16() -> bool:
+    """Whether an engine for CPUs computes in bfloat16 on this machine: OpenVINO, where the CPU does
+    so natively."""
+    if cpu_engine() != "openvino":
+        return False
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -30,7 +30,7 @@ class OnnxEngine:
         # By default it pins its threads, and several processes all to the same cores; given a
         # number it does not.
         options.intra_op_num_threads = threads or torch.get_num_threads()
-        path = checked_onnx(folder)
+        path, _ = checked_onnx(folder)
         try:
             self._session = onnxruntime.InferenceSession(
                 path, options, providers=["CPUExecutionProvider"]

@@ -2,11 +2,12 @@
 
 The graph has one input, `features` (B, C, F, T) as `model_input` gives them, and two outputs of
 probabilities: `clipwise` (B, K) and `framewise` (B, T', K). B may be any number. Its metadata hold
-the classes in the order of the outputs and the `InputSpec`, so that the file can be used alone.
+the classes in the order of the outputs and the `InputSpec`, so that the file can be used alone, and
+may say that bfloat16 is precise enough for this model.
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -17,16 +18,23 @@ from birdcore.text import first_error
 ONNX_FILE, INT8_FILE = "model.onnx", "int8.onnx"
 FEATURES, CLIPWISE, FRAMEWISE = "features", "clipwise", "framewise"
 CLASSES_KEY, INPUT_KEY, VERSION_KEY = "classes", "input", "birdflow"
+PRECISION_KEY = "precision"
+
+Precision: TypeAlias = Literal["float32", "bf16"]
+FLOAT32: Precision = "float32"
+BF16: Precision = "bf16"
 
 Classes: TypeAdapter[tuple[str, ...]] = TypeAdapter(tuple[str, ...])
 
 
 class OnnxDescription(NamedTuple):
-    """What the file says of its model: the classes (K,), its input, and who exported it."""
+    """What the file says of its model: the classes (K,), its input, who exported it, and what it
+    may be computed in."""
 
     classes: tuple[str, ...]
     input_spec: InputSpec
     version: str
+    precision: Precision = FLOAT32
 
 
 def metadata_of(classes: tuple[str, ...], input_spec: InputSpec, version: str) -> dict[str, str]:
@@ -70,11 +78,22 @@ def read_description(path: Path) -> OnnxDescription:
         reason = first_error(error) if isinstance(error, ValidationError) else str(error)
         exporter = f"birdflow {metadata[VERSION_KEY]}"
         raise ValueError(f"{path} ({exporter}) describes an unknown input: {reason}") from error
-    return OnnxDescription(classes, input_spec, metadata[VERSION_KEY])
+    precision = BF16 if metadata.get(PRECISION_KEY) == BF16 else FLOAT32
+    return OnnxDescription(classes, input_spec, metadata[VERSION_KEY], precision)
 
 
-def checked_onnx(folder: Path) -> Path:
-    """The exported model of a folder, which belongs to the descriptions beside it.
+def write_precision(path: Path, precision: Precision) -> None:
+    """Say in an exported model what it may be computed in; the graph stays as it is."""
+    import onnx
+
+    model = onnx.load(path)
+    described = {entry.key: entry.value for entry in model.metadata_props}
+    onnx.helper.set_model_props(model, described | {PRECISION_KEY: precision})
+    onnx.save(model, path)
+
+
+def checked_onnx(folder: Path) -> tuple[Path, OnnxDescription]:
+    """The exported model of a folder, which belongs to the descriptions beside it, and its own.
 
     It is `int8.onnx` where a recipe asked for one, else `model.onnx`.
 
@@ -88,4 +107,4 @@ def checked_onnx(folder: Path) -> Path:
         raise ValueError(f"{path} is of another model than its folder: the classes differ")
     if described.input_spec != load_input(folder):
         raise ValueError(f"{path} is of another model than its folder: the inputs differ")
-    return path
+    return path, described

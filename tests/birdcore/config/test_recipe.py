@@ -343,6 +343,11 @@ def test_all_mistakes_are_told_at_once(refuse: Refuse) -> None:
         ),
         (
             "[mel]",
+            "[export]\nint8 = true\nbf16 = true\n[mel]",
+            "r.toml:4: export.bf16 = true: does not go with int8 = true: choose one of them",
+        ),
+        (
+            "[mel]",
             "[folds]\ntrain = [0, 7]\n[mel]",
             "r.toml:3: folds.train = [0, 7]: name folds from 0 to 4, at least one",
         ),

@@ -165,7 +165,9 @@ def test_an_engine_takes_as_many_cores_as_it_is_told(exported: Path, threads: in
 
 
 def test_the_file_names_its_classes_and_its_input(exported: Path) -> None:
-    described = read_description(checked_onnx(exported))
+    path, described = checked_onnx(exported)
+    assert described == read_description(path)
+    assert described.precision == "float32"
     assert described.classes == ("a", "b", "c")
     assert described.input_spec == load_input(exported)
     assert [path.name for path in exported.glob("*.onnx*")] == [ONNX_FILE]

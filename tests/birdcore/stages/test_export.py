@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from birdcore.config import Export, Predict
 from birdcore.features.recordings import read_mels
 from birdcore.inference import onnx as exporting
-from birdcore.inference.engine import EngineOutput, cpu_engine, open_engine
+from birdcore.inference.engine import EngineOutput, cpu_engine, has_bf16, open_engine
 from birdcore.inference.onnx_file import INT8_FILE, ONNX_FILE, read_description
 from birdcore.inference.windows import window_starts
 from birdcore.models.input import load_input, model_input
@@ -144,3 +144,56 @@ def test_int8_that_loses_too_much_is_left_out(
     assert {file.name for file in artifact.manifest.files} == {
         "model.onnx", "model.json", "input.json"
     }  # fmt: skip
+
+
+def exported_bf16(store: Store, model: Ref, mel: Artifact) -> Artifact:
+    step = export.step("one fold 0", model, (mel.ref,), Export(bf16=True))
+    assert step.key != export.step("one fold 0", model, (mel.ref,), Export()).key
+    return store.make(step, export.run)
+
+
+def test_bf16_is_written_into_a_model_for_which_it_will_do(
+    store: Store,
+    mel_of: MadeMel,
+    model_of: MadeModel,
+    held_out: pd.DataFrame,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(export, "MAX_LOSS", 1.0)
+    # Elsewhere OpenVINO takes the hint and computes in float32.
+    monkeypatch.setattr("birdcore.inference.engine.has_bf16", lambda: True)
+    monkeypatch.setattr("birdcore.inference.openvino_engine.has_bf16", lambda: True)
+    mel = mel_of({name: sound(7.0, seed) for seed, name in enumerate("abcdef")})
+    model = model_of(held_out=held_out)
+    artifact, plain = exported_bf16(store, model, mel), exported(store, model, mel)
+    assert artifact.metrics["bf16"] is True
+    aucs = [held_out_auc(each.folder, mel, held_out) for each in (plain, artifact)]
+    assert artifact.metrics["bf16_auc_loss"] == pytest.approx(aucs[0] - aucs[1], abs=1e-5)
+    assert read_description(artifact / ONNX_FILE).precision == "bf16"
+    # Nothing else in the file is another, so what knows no bfloat16 computes as before.
+    spec = load_input(plain.folder)
+    batch = torch.rand(2, 1, spec.mel.bins, spec.frames)
+    by_onnx = [open_engine(each.folder, "onnx")(batch) for each in (artifact, plain)]
+    assert exporting.largest_difference(*by_onnx) == 0.0
+    monkeypatch.undo()
+    ours, exact = (open_engine(each.folder, "openvino")(batch) for each in (artifact, plain))
+    assert (exporting.largest_difference(ours, exact) > 0) == has_bf16()
+
+
+@pytest.mark.parametrize("is_native", [True, False])
+def test_bf16_that_loses_too_much_or_was_not_tried_is_not_used(
+    store: Store,
+    mel_of: MadeMel,
+    model_of: MadeModel,
+    held_out: pd.DataFrame,
+    monkeypatch: pytest.MonkeyPatch,
+    is_native: bool,
+) -> None:
+    monkeypatch.setattr(export, "MAX_LOSS", -2.0)
+    monkeypatch.setattr("birdcore.inference.engine.has_bf16", lambda: is_native)
+    monkeypatch.setattr("birdcore.inference.openvino_engine.has_bf16", lambda: is_native)
+    mel = mel_of({name: sound(7.0, seed) for seed, name in enumerate("abcdef")})
+    artifact = exported_bf16(store, model_of(held_out=held_out), mel)
+    assert artifact.metrics["bf16"] is False
+    assert (artifact.metrics["bf16_auc_loss"] is None) == (not is_native)
+    assert read_description(artifact / ONNX_FILE).precision == "float32"
