@@ -61,6 +61,7 @@ def write_run(
     front_end: FrontEnd | None = None,
     backbone: str = "test_resnet",
     normalise: str = "zscore",
+    frames: int = 313,
 ) -> EnsembleSpec:
     """Results of a run.
 
@@ -73,6 +74,7 @@ def write_run(
         front_end: What they read instead.
         backbone: Of all of them.
         normalise: How all scale their inputs.
+        frames: Of their windows.
     """
     spec = EnsembleSpec(
         weights=dict(weights),
@@ -83,6 +85,7 @@ def write_run(
         write_model(
             folder / "model" / name,
             seed,
+            frames=frames,
             n_mels=n_mels,
             front_end=front_end,
             backbone=backbone,

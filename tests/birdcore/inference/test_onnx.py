@@ -97,7 +97,8 @@ def test_batches_of_any_size_and_threads_at_once(exported: Path, name: str) -> N
 def test_1d_models_are_exported(backbone: str, tmp_path: Path) -> None:
     front_end = WaveSpec(hop_length=320) if backbone in READ_SAMPLES else MelSpec(n_mels=32)
     folder = tmp_path / "exported"
-    model, reads = write_model(folder, 0, front_end=front_end, backbone=backbone)
+    # Few frames, since a GRU is traced frame by frame.
+    model, reads = write_model(folder, 0, frames=96, front_end=front_end, backbone=backbone)
     swell = torch.arange(reads.frames).div(20).sin()
     crops = swell * torch.randn(6, *reads.shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():  # untrained ones answer far from 0, and alike
@@ -197,7 +198,7 @@ def test_an_export_that_computes_something_else_is_refused(exported: Path) -> No
     model, spec = load_model(exported)
     with torch.no_grad():
         model.head.cla.bias += 0.01
-    export_onnx(model, spec, load_input(exported), exported / ONNX_FILE)
+    save_model(exported, model, spec)  # which is no longer what was exported
     for name in EXPORTED:
         with pytest.raises(ValueError, match="differ from torch's by"):
             compare(exported, noise(2), name)
@@ -252,10 +253,7 @@ def test_what_is_no_export_of_the_model_is_refused_in_a_line(
 
 
 def test_an_export_of_another_input_is_refused(exported: Path) -> None:
-    model, spec = load_model(exported)
-    other = load_input(exported).model_copy(update={"top_db": 60.0})
-    assert isinstance(other.mel, MelSpec)
-    export_onnx(model, spec, other, exported / ONNX_FILE)
+    save_input(exported, load_input(exported).model_copy(update={"top_db": 60.0}))
     with pytest.raises(ValueError, match="the inputs differ"):
         checked_onnx(exported)
 
