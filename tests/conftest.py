@@ -42,6 +42,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("noisy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("noisy")
 
+# Nobody cuts the power, and a slow disk takes longer for thousands of small files than the tests.
+os.fsync = os.fstat  # type: ignore[assignment]
+
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 NO_RECORDINGS = "needs the developers' real recordings in ../shared/data"
 TINY_RECIPE = Path(__file__).parent / "recipes" / "tiny.toml"
@@ -58,21 +61,26 @@ def pytest_runtest_makereport(
     return report
 
 
+GROUPS = ("ui", "prefect_server", "server_settings", "exports", "new_tab")
+"""Tests that share a process where there are several, the longest group first: those that need a
+fixture of this name, so that a whole run is made once and a browser opened once, and those with the
+mark `xdist_group`. Limits, secrets and deployments of the server are changed in one process only.
+"""
+
+
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Which tests share a process where there are several (`--dist loadgroup`): those of a file,
-    and all that need Prefect's server or `birdflow ui`, which begin first. To start a server and
-    make a whole run takes more than a minute, and tests change the server's limits and secrets.
-    """
+    """Long groups begin first; tests of no group share a process with those of their file."""
 
-    def needs(item: pytest.Item) -> str:
+    def group(item: pytest.Item) -> str:
+        if mark := item.get_closest_marker("xdist_group"):
+            return str(mark.args[0])
         names = item.fixturenames if isinstance(item, pytest.Function) else ()
-        return next((name for name in ("ui", "prefect_server") if name in names), "")
+        return next((name for name in GROUPS if name in names), item.nodeid.split("::")[0])
 
-    items.sort(key=needs, reverse=True)  # the drills of `ui` take longest
     for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(needs(item) or item.nodeid.split("::")[0]))
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: [*GROUPS, group(item)].index(group(item)))
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,6 @@ import errno
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -199,36 +197,26 @@ def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out == f"birdflow {__version__}\n"
 
 
-FULL = f"""
-import os, sys
-sync = os.fsync
-def full(handle):
-    path = os.readlink(f"/proc/self/fd/{{handle}}")
-    if "work/mel/" in path:
-        raise OSError({errno.ENOSPC}, os.strerror({errno.ENOSPC}), path)
-    sync(handle)
-os.fsync = full
-from flows.cli import main
-sys.exit(main(sys.argv[1:]))
-"""
-
-
 @pytest.mark.usefixtures("prefect_server")
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
 def test_a_full_disk_is_told_and_nothing_is_published_by_half(
-    whole_run: Any, tiny_data: Path, tiny_recipe: Path, tmp_path: Path
+    tiny_data: Path,
+    tiny_recipe: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    def full(handle: int) -> None:
+        path = os.readlink(f"/proc/self/fd/{handle}")
+        if "work/mel/" in path:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    monkeypatch.setattr("os.fsync", full)
     known = [tiny_recipe, "--data", tiny_data, "--store", tmp_path / "s", "--out", tmp_path / "out"]
-    done = subprocess.run(
-        [sys.executable, "-c", FULL, "run", *map(str, known)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env={k: v for k, v in os.environ.items() if not k.startswith("PREFECT_LOGGING")},
-    )
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
-    told = [line for line in done.stderr.splitlines() if line.startswith("birdflow: mel ")]
+    assert main(["run", *map(str, known)]) == 1
+    said = capsys.readouterr()
+    assert "Traceback" not in said.out + said.err
+    told = [line for line in said.err.splitlines() if line.startswith("birdflow: mel ")]
     assert len(told) == 1
     assert "no disk space left" in told[0]
     assert "make room and run the same command again" in told[0]

@@ -27,7 +27,10 @@ from flows.plan import plan
 from flows.selection import Selection
 from tests.support.records import generated
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
+pytestmark = [
+    pytest.mark.usefixtures("prefect_server"),
+    pytest.mark.xdist_group("server_settings"),
+]
 NEW = 3
 OLD_SEARCHES = ("--set", "xeno_canto.search_age_h=0")
 Said: TypeAlias = pytest.CaptureFixture[str]

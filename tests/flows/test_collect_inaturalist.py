@@ -22,7 +22,10 @@ from flows.dag import build_dag
 from tests.support.archive import Faults, Served
 from tests.support.observations import Raw, observation, serve_observations, sound
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
+pytestmark = [
+    pytest.mark.usefixtures("prefect_server"),
+    pytest.mark.xdist_group("server_settings"),
+]
 TINY = Path(__file__).parents[1] / "recipes" / "tiny.toml"
 RECIPE = """\
 base = "{base}"

@@ -16,9 +16,12 @@ from birdcore.store.runs import recorded, runs
 from birdcore.store.store import Store
 from flows import crash_recovery as dead
 from flows.crash_recovery import cancel_orphaned_tasks, mark_crashed, resume_crashed
-from flows.server_setup import GOES_ON, RESTART, TAG, TRIES, set_up
+from flows.server_setup import GOES_ON, RESTART, TRIES, set_up
 
+pytestmark = pytest.mark.xdist_group("server_settings")
 REQUEST = RunRequest("mini.toml", "data", "out")
+TAG = "birdflow of these tests"
+"""Runs of other tests, which the server has at the same time, are left alone."""
 
 
 @flow
@@ -29,6 +32,7 @@ def anything(store: str) -> None:
 @pytest.fixture
 def api(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[SyncPrefectClient]:
     monkeypatch.setattr(dead, "SILENT_S", 0)
+    monkeypatch.setattr(dead, "TAG", TAG)
     with get_client(sync_client=True) as client:
         yield client
 
@@ -102,7 +106,7 @@ def test_a_crashed_run_goes_on_but_not_for_ever(
 
     def crashed(*begins: State[None]) -> UUID:
         """A run that crashed after each of these states."""
-        run = api.create_flow_run_from_deployment(deployment).id
+        run = api.create_flow_run_from_deployment(deployment, tags=[TAG]).id
         for begin in (Scheduled(), *begins):
             for one in (begin, Pending(), Crashed()):
                 api.set_flow_run_state(run, one, force=True)

@@ -17,6 +17,7 @@ from flows import terminal
 from flows.cli import main
 from flows.dry_run import about_bytes
 
+pytestmark = pytest.mark.xdist_group("server_settings")
 Said: TypeAlias = pytest.CaptureFixture[str]
 
 

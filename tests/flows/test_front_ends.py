@@ -11,6 +11,7 @@ from birdcore.detection.models import open_detector
 from birdcore.export.bundle import write_bundle
 from birdcore.features.scale import ValueScale
 from birdcore.features.shard_reader import MelShard
+from birdcore.inference.onnx_file import ONNX_FILE
 from birdcore.inference.trained_model import ENSEMBLE_FILE, FOLDER, EnsembleSpec, load_model
 from birdcore.models.input import load_input
 from birdcore.sources.birdclef import scan
@@ -19,7 +20,8 @@ from birdcore.store.artifact import Artifact
 from birdcore.store.store import Store
 from flows.dag import build_dag
 
-SHORT = ["round.0.epochs=1", "round.0.filter.probability=1", "round.0.band.probability=1"]
+ONE_FOLD = "folds.train=[0]"
+SHORT = [ONE_FOLD, "round.0.epochs=1", "round.0.filter.probability=1", "round.0.band.probability=1"]
 
 
 def made(recipe: Path, settings: list[str], data: Path, store: Store) -> dict[str, Artifact]:
@@ -71,7 +73,7 @@ def test_pcen_trains_with_what_needs_no_power(
     one_round: Path, tiny_data: Path, tmp_path: Path
 ) -> None:
     settings = [
-        'mel.features=["pcen"]', "round.0.mixup.probability=0", "round.0.epochs=1",
+        ONE_FOLD, 'mel.features=["pcen"]', "round.0.mixup.probability=0", "round.0.epochs=1",
         "round.0.shift.probability=1", "round.0.padding.probability=1", "round.0.reverse=0.5",
     ]  # fmt: skip
     store = Store(tmp_path / "store")
@@ -92,7 +94,7 @@ def test_samples_train_export_and_predict(one_round: Path, tiny_data: Path, tmp_
     after = rest.partition("\n[")[2]
     recipe.write_text(f'{before}[mel]\nfeatures = ["wave"]\nhop_length = 1024\n\n[{after}')
     settings = [
-        'round.0.backbones=["conv_wave"]', "round.0.mask.frequency_masks=0", "round.0.epochs=2",
+        ONE_FOLD, 'round.0.backbones=["conv_wave"]', "round.0.mask.frequency_masks=0", "round.0.epochs=2",
         "round.0.sumix.probability=0.5", "round.0.gain_db=3", "round.0.loud_crops=0.5",
         "round.0.background.probability=0.5", 'round.0.background.source="soundscapes"',
         "round.0.shift.probability=0.5", "round.0.padding.probability=0.5", "export.onnx=true",
@@ -111,6 +113,8 @@ def test_samples_train_export_and_predict(one_round: Path, tiny_data: Path, tmp_
     by_torch = load_model(folder, "torch").predict(recording)
     by_engine = load_model(found["export"].folder).predict(recording)
     pd.testing.assert_frame_equal(by_torch, by_engine, atol=1e-4)
-    write_bundle(run_of(folder, tmp_path / "run"), tmp_path / "bundle")
+    run = run_of(folder, tmp_path / "run")
+    shutil.copy(found["export"] / ONNX_FILE, run / FOLDER / "one")  # as a run's results have it
+    write_bundle(run, tmp_path / "bundle")
     in_bundle = load_model(tmp_path / "bundle").predict(recording)
     pd.testing.assert_frame_equal(by_torch, in_bundle, atol=1e-4)

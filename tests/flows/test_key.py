@@ -22,7 +22,10 @@ from birdcore.archives.errors import KEY_NAME
 from flows.cli import main
 from tests.support.archive import Fault, Kind
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
+pytestmark = [
+    pytest.mark.usefixtures("prefect_server"),
+    pytest.mark.xdist_group("server_settings"),
+]
 CORE = "zQ7vWm4TjRv8xKpL2nYd6Hs"
 """Letters and digits, which no address, quoting or JSON writes otherwise."""
 KEY = f"/+{CORE}=& é%41"

@@ -21,7 +21,10 @@ from tasks.archive import SOURCES, set_limit
 from tasks.train import LIMIT as GPU
 
 PARTS = ("clean", "mel", "train", "label", "ensemble", "predict", "score")
-pytestmark = pytest.mark.usefixtures("prefect_server")
+pytestmark = [
+    pytest.mark.usefixtures("prefect_server"),
+    pytest.mark.xdist_group("server_settings"),
+]
 
 
 @pytest.fixture

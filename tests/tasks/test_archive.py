@@ -13,7 +13,10 @@ from birdcore.archives.errors import KEY_NAME
 from tasks.archive import SECRET, archive_key, archive_of, set_limit
 
 SOURCE = "xeno-canto"
-pytestmark = pytest.mark.usefixtures("prefect_server")
+pytestmark = [
+    pytest.mark.usefixtures("prefect_server"),
+    pytest.mark.xdist_group("server_settings"),
+]
 
 
 @pytest.fixture
