@@ -18,6 +18,8 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.browser import NewTab, Tab, browser
 
+pytest_plugins = ["tests.support.site"]
+
 # Before torch is imported: on small inputs two threads wait for each other more than they help.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Before Prefect is imported: the developer's own server and settings are left alone.

@@ -1,4 +1,4 @@
-"""Fixtures of collecting: an archive on loopback, and a client's folders."""
+"""Fixtures of collecting, for flows and drills: an archive on loopback, and a client's folders."""
 
 import json
 import os
