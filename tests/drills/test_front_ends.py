@@ -1,4 +1,7 @@
-"""Other front ends than the mel, from recordings to a submission, a model in hand and a page."""
+"""Other front ends than the mel, from recordings to a submission, a model in hand and a page.
+
+A drill, because they are whole runs with exports; each front end has tests of its own.
+"""
 
 import shutil
 from pathlib import Path
@@ -94,7 +97,8 @@ def test_samples_train_export_and_predict(one_round: Path, tiny_data: Path, tmp_
     after = rest.partition("\n[")[2]
     recipe.write_text(f'{before}[mel]\nfeatures = ["wave"]\nhop_length = 1024\n\n[{after}')
     settings = [
-        ONE_FOLD, 'round.0.backbones=["conv_wave"]', "round.0.mask.frequency_masks=0", "round.0.epochs=2",
+        ONE_FOLD, 'round.0.backbones=["conv_wave"]', "round.0.epochs=2",
+        "round.0.mask.frequency_masks=0",
         "round.0.sumix.probability=0.5", "round.0.gain_db=3", "round.0.loud_crops=0.5",
         "round.0.background.probability=0.5", 'round.0.background.source="soundscapes"',
         "round.0.shift.probability=0.5", "round.0.padding.probability=0.5", "export.onnx=true",

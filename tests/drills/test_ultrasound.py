@@ -1,4 +1,7 @@
-"""Bats: recordings of 256 kHz, and of 384 kHz ten times slowed down, go from a folder to scores."""
+"""Bats: recordings of 256 kHz, and of 384 kHz ten times slowed down, go from a folder to scores.
+
+A drill, because these are two whole runs that have to learn something.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path

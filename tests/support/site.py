@@ -74,6 +74,14 @@ class Site:
         write_text(self.shelf / "recordings.json", json.dumps(records))
 
 
+def counts(said: pytest.CaptureFixture[str]) -> dict[str, int]:
+    """What `birdflow collect` says last: wanted, left_out, fetched, bytes, not_there; and where its
+    tables are."""
+    *lines, tables = said.readouterr().out.splitlines()[-6:]
+    assert all(Path(path).is_file() for path in tables.removeprefix("tables").strip().split(", "))
+    return {name: int(count) for name, count in map(str.split, lines)}
+
+
 @pytest.fixture(scope="session")
 def open_site(tiny_data: Path, uploads: Path) -> Callable[..., Any]:
     """A context in which the uploads are served, and `tiny_data` is the competition's."""
