@@ -288,7 +288,7 @@ PLAYLISTS = {
 def test_no_file_makes_the_decoder_open_another(tmp_path: Path, kind: str, suffix: str) -> None:
     sf.write(tmp_path / "other.wav", np.full(32_000, 0.1), 32_000)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Asked) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         _Asked.paths.clear()
         try:

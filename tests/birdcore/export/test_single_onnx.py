@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,14 +11,12 @@ import openvino as ov
 import pytest
 import torch
 
-from birdcore.audio.decode import decode
 from birdcore.config import Predict
 from birdcore.export.front_end import parts_of
 from birdcore.export.single_onnx import window_samples, write_single_onnx
 from birdcore.export.waveform_front_end import WaveformFrontEnd
 from birdcore.export.wavelet_graph import WaveletPowers
 from birdcore.features.cwt import CwtSpec
-from birdcore.features.front_end import FrontEnd
 from birdcore.features.mel import PRESETS, MelSpec
 from birdcore.features.pcen import PcenSpec
 from birdcore.features.recordings import Recordings
@@ -28,10 +25,10 @@ from birdcore.features.spectrogram import mel_energy
 from birdcore.features.stacked import Stacked
 from birdcore.features.stft import StftSpec
 from birdcore.features.superlet import SuperletSpec
-from birdcore.features.wave import WaveSpec
 from birdcore.inference.after_prediction import Operations
 from birdcore.inference.trained_model import ENSEMBLE_FILE, load_model
 from birdcore.models.input import InputSpec
+from tests.support.single_onnx import check_single_onnx, real_windows
 from tests.support.small_run import write_model, write_run
 
 pytestmark = pytest.mark.xdist_group("exports")  # the first of a process takes long
@@ -42,18 +39,6 @@ SPECS: dict[str, MelSpec | StftSpec] = {
     "uneven": MelSpec(n_fft=1000, hop_length=320, n_mels=64, f_min=1000.0, f_max=12500.0),
     "stft": StftSpec(n_fft=512, f_min=500.0, f_max=15_000.0),
 }
-FEW_SCALES = {"scales": 32, "f_min": 5000.0, "f_max": 9000.0}
-"""Within an octave: a graph has a convolution for each of a few lengths, and is soon made."""
-
-
-def real_windows(shared_data: Path, seconds: float, count: int) -> np.ndarray:
-    """Windows (B, n) of real soundscapes at 32 kHz."""
-    files = sorted((shared_data / "birdclef-mini" / "test_soundscapes").glob("*.ogg"))[:2]
-    size = round(seconds * 32_000)
-    starts = range(0, (count + 1) * size, size)
-    return np.stack(
-        [decode(path).samples[a:b] for path in files for a, b in pairwise(starts)]
-    ).astype(np.float32)
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -139,38 +124,10 @@ def test_one_file_predicts_what_the_run_does(tmp_path: Path, shared_data: Path) 
     np.testing.assert_allclose(by_openvino(windows)["probabilities"], probabilities, atol=1e-4)
 
 
-# Each export takes seconds; stft has the operators of mel, and cwt is in mel+cwt.
-@pytest.mark.parametrize(
-    ("front_end", "normalise"),
-    [
-        (PcenSpec(n_mels=32), "zscore"),
-        (SuperletSpec(order=1.5, **FEW_SCALES), "bins"),
-        (Stacked((MelSpec(n_mels=32), CwtSpec(**FEW_SCALES))), "floor"),
-        (WaveSpec(), "none"),
-    ],
-    ids=["pcen", "superlet", "mel+cwt", "wave"],
-)
-def test_one_file_has_other_front_ends_in_it(
-    tmp_path: Path, shared_data: Path, front_end: FrontEnd, normalise: str
-) -> None:
-    run, name = tmp_path / "out", "x/one/fold-0"
-    wave = front_end.recovers_wave
-    write_run(
-        run, {"x/one": [name]}, {"x/one": 1.0}, Predict(output="both"), front_end=front_end,
-        backbone="conv_wave" if wave else "test_resnet", normalise=normalise,
-        frames=96 if wave else 313,  # of which a GRU is traced one by one
-    )  # fmt: skip
-    path = tmp_path / "single.onnx"
-    assert write_single_onnx(run, path) < 1e-3
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    seconds = float(session.get_modelmeta().custom_metadata_map["sample_duration"])
-    windows = real_windows(shared_data, seconds, 3)
-    probabilities, _ = session.run(None, {"samples": windows})
-    expected = load_model(run, "torch").predictions(list(windows)).probabilities
-    assert np.ptp(expected) > 0.02
-    np.testing.assert_allclose(probabilities, expected, atol=1e-3)
-    by_openvino = ov.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    np.testing.assert_allclose(by_openvino(windows)["probabilities"], probabilities, atol=1e-3)
+def test_one_file_has_other_front_ends_in_it(tmp_path: Path, shared_data: Path) -> None:
+    """Two of the kinds that there are; tests/drills/test_graphs.py has all."""
+    few = CwtSpec(scales=32, f_min=5000.0, f_max=9000.0)  # a convolution for each of a few lengths
+    check_single_onnx(tmp_path, shared_data, Stacked((MelSpec(n_mels=32), few)), "floor")
 
 
 WAVELETS = {

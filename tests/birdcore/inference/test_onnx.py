@@ -13,11 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from birdcore.audio.decode import decode
-from birdcore.config.front_end_checks import READ_SAMPLES
 from birdcore.features.mel import MelSpec
 from birdcore.features.stacked import Stacked
 from birdcore.features.stft import StftSpec
-from birdcore.features.wave import WaveSpec
 from birdcore.inference.engine import ENGINES, default_engine, open_engine
 from birdcore.inference.onnx import compare, export_onnx, largest_difference
 from birdcore.inference.onnx_file import ONNX_FILE, checked_onnx, read_description
@@ -25,11 +23,9 @@ from birdcore.inference.trained_model import encoded
 from birdcore.inference.trained_model import load_model as load_trained
 from birdcore.models.head import HEADS, HeadSettings, SedOutput
 from birdcore.models.input import InputSpec, load_input, model_input, save_input
-from birdcore.models.sed import ModelSpec, SedModel, load_model, load_spec, save_model
-from birdcore.models.sequence import SEQUENCE_MODELS
+from birdcore.models.sed import ModelSpec, SedModel, load_model, save_model
 from birdcore.store.artifact import Ref
 from birdcore.store.store import Store
-from tests.support.small_run import write_model
 
 pytestmark = pytest.mark.xdist_group("exports")  # the first of a process takes long
 
@@ -91,25 +87,6 @@ def test_batches_of_any_size_and_threads_at_once(exported: Path, name: str) -> N
     for batch, output in zip(batches, outputs, strict=True):
         assert output.framewise.shape[0] == len(batch)
         assert largest_difference(reference(batch), output) < 1e-4
-
-
-@pytest.mark.parametrize("backbone", SEQUENCE_MODELS)
-def test_1d_models_are_exported(backbone: str, tmp_path: Path) -> None:
-    front_end = WaveSpec(hop_length=320) if backbone in READ_SAMPLES else MelSpec(n_mels=32)
-    folder = tmp_path / "exported"
-    # Few frames, since a GRU is traced frame by frame.
-    model, reads = write_model(folder, 0, frames=96, front_end=front_end, backbone=backbone)
-    swell = torch.arange(reads.frames).div(20).sin()
-    crops = swell * torch.randn(6, *reads.shape, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():  # untrained ones answer far from 0, and alike
-        model.head.cla.bias.sub_(model(crops).framewise_logit.mean(dim=(0, 2)))
-    save_model(folder, model, load_spec(folder))
-    export_onnx(model, load_spec(folder), reads, folder / ONNX_FILE)
-    for batch in (crops[:1], crops[1:]):
-        outputs = {name: open_engine(folder, name)(batch) for name in ENGINES}
-        assert outputs["torch"].framewise.std() > 1e-2
-        for name in EXPORTED:
-            assert largest_difference(outputs["torch"], outputs[name]) < 1e-4
 
 
 class EveryHead(nn.Module):

@@ -1,5 +1,6 @@
 """No label leaks: what a fold's model is judged by is never among what it learns from."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -28,7 +29,13 @@ COUNT = 3
 Inputs: TypeAlias = dict[str, tuple[Ref, ...]]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """One for all tests, which read it."""
+    return Store(tmp_path_factory.mktemp("training_set") / "store")
+
+
+@pytest.fixture(scope="module")
 def inputs(tiny_data: Path, store: Store) -> Inputs:
     """Catalogue, folds and mels of the made-up folder, in shards of five."""
     return prepared(tiny_data, store)
@@ -89,9 +96,10 @@ def test_no_fold_trains_on_what_it_is_judged_by(store: Store, inputs: Inputs) ->
     assert set(judged) <= {name for name, f in fold_of.items() if f >= 0}
 
 
-@pytest.fixture
-def with_windows(data: Path, store: Store) -> Inputs:
+@pytest.fixture(scope="module")
+def with_windows(tiny_data: Path, store: Store, tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     """The made-up folder, of whose soundscapes each has two windows, and one a class of its own."""
+    data = Path(shutil.copytree(tiny_data, tmp_path_factory.mktemp("with_windows") / "data"))
     label = pd.read_csv(data / "taxonomy.csv", dtype=str)["primary_label"]
     first, *others = sorted((data / "train_soundscapes").iterdir())
     for number in range(5):
