@@ -28,8 +28,7 @@ def save_openvino(folder: Path, *, half: bool) -> Callable[[Tensor], EngineOutpu
         The model as it was written, to be compared with that it was made from.
     """
     ov.save_model(ov.convert_model(folder / ONNX_FILE), folder / XML_FILE, compress_to_fp16=half)
-    settings = SETTINGS | {"INFERENCE_PRECISION_HINT": "f32"}  # else bfloat16 where the CPU has it
-    request = ov.Core().compile_model(folder / XML_FILE, "CPU", settings).create_infer_request()
+    request = ov.Core().compile_model(folder / XML_FILE, "CPU", SETTINGS).create_infer_request()
 
     def run(batch: Tensor) -> EngineOutput:
         outputs = request.infer({FEATURES: batch.numpy()})
