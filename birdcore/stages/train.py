@@ -169,7 +169,6 @@ def _write(
     from birdcore.models.sed import save_model
     from birdcore.pseudo_labels.labels import read_credits
     from birdcore.teachers.outputs import read_teacher_info
-    from birdcore.training.checkpoint import drop_checkpoints
     from birdcore.training.records import FILE, attribution, write_attribution, write_history
     from birdcore.training.validate import held_out_table
 
@@ -190,4 +189,3 @@ def _write(
     if data.teacher_outputs is None:
         table = held_out_table(training.evaluated, data, input_spec)
         table.to_parquet(job.folder / "held_out.parquet", index=False)
-    drop_checkpoints(job.folder)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+CHECKPOINTS = "checkpoint-*.pt"
+"""What a stage that resumes leaves in its folder for its next try: no part of the artifact."""
+
+
 class Irregular(OSError):
     """A link, FIFO, socket or device where an ordinary file or folder belongs."""
 
@@ -181,6 +185,11 @@ def remove(path: Path) -> None:
     else:
         with suppress(FileNotFoundError):
             path.unlink()
+
+
+def checkpoint_files(folder: Path) -> list[Path]:
+    """Checkpoints in a folder, also those half written or set aside."""
+    return list(folder.glob(f"*{CHECKPOINTS}*"))
 
 
 def empty(folder: Path) -> None:

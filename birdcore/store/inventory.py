@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from birdcore.store.artifact import Ref
-from birdcore.store.files import file_sha256, regular_bytes
+from birdcore.store.files import CHECKPOINTS, file_sha256, regular_bytes
 from birdcore.store.store import WORK, Store
 
 KEY = re.compile(r"[0-9a-f]{64}")
-CHECKPOINTS = "checkpoint-*.pt"
-"""As `birdcore.training.checkpoint` names them, which is not imported as it imports torch."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,14 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from birdcore.store.artifact import MANIFEST, Manifest, Metrics, Ref, Step, StoredFile
-from birdcore.store.files import file_sha256, read_regular, regular_bytes, regular_files, write_text
+from birdcore.store.files import (
+    checkpoint_files,
+    file_sha256,
+    read_regular,
+    regular_bytes,
+    regular_files,
+    write_text,
+)
 from birdcore.store.format import StoreError
 
 MOST_BYTES = 1 << 27
@@ -37,14 +44,15 @@ def build_manifest(step: Step, folder: Path, metrics: Metrics, took_s: float) ->
 
     Args:
         step: What was done.
-        folder: Its files, of which each is listed with its size and sha256.
+        folder: Its files, of which each is listed with its size and sha256, but for checkpoints.
         metrics: What `run` returned.
         took_s: Seconds that it took.
 
     Raises:
         Irregular: There is a link or a device among the files.
     """
-    paths = sorted(p for p in regular_files(folder) if p != folder / MANIFEST)
+    unlisted = {folder / MANIFEST, *checkpoint_files(folder)}
+    paths = sorted(p for p in regular_files(folder) if p not in unlisted)
     return Manifest(
         stage=step.stage,
         version=step.version,

@@ -18,7 +18,15 @@ from pathlib import Path
 
 from birdcore.store.artifact import Artifact, Manifest, Progress, Ref, Step
 from birdcore.store.digests import Digest, digests
-from birdcore.store.files import Irregular, publish, read_regular, refuse_links, remove, write_bytes
+from birdcore.store.files import (
+    Irregular,
+    checkpoint_files,
+    publish,
+    read_regular,
+    refuse_links,
+    remove,
+    write_bytes,
+)
 from birdcore.store.format import StoreError, is_store, mark
 from birdcore.store.job import Job, StageFunction, execute, no_progress
 from birdcore.store.locks import is_locked, lock_file, lock_folder
@@ -161,6 +169,9 @@ class Store:
                     manifest = execute(Job(step, self, work, progress), run, resumes=resumes)
                 if self.remote is not None:
                     send(self.remote, manifest, work)
+                # Not before: what dies until here goes on from the last checkpoint.
+                for checkpoint in checkpoint_files(work):
+                    checkpoint.unlink()
                 return self._publish(manifest, work)
 
     def is_being_made(self, ref: Ref) -> bool:

@@ -23,9 +23,8 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from birdcore.models.sed import SedModel
-from birdcore.store.files import file_sha256, write_bytes
+from birdcore.store.files import CHECKPOINTS, file_sha256, write_bytes
 
-CHECKPOINTS = "checkpoint-*.pt"
 NAME = re.compile(r"checkpoint-(\d+)-([0-9a-f]{64})\.pt")
 DAMAGED = ".damaged"
 KEPT = 2
@@ -122,11 +121,6 @@ def load_checkpoint(folder: Path, training: Training) -> list[str]:
         with suppress(OSError):  # not renamed, it is refused the next time as well
             path.rename(f"{path}{DAMAGED}")
     return set_aside
-
-
-def drop_checkpoints(folder: Path) -> None:
-    for path in folder.glob(f"*{CHECKPOINTS}*"):
-        path.unlink()
 
 
 def _checkpoints(folder: Path) -> list[Path]:

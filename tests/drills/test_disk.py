@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from birdcore.store.files import CHECKPOINTS
 from birdcore.store.inventory import damage, entries
 from birdcore.store.store import Store
-from birdcore.training.checkpoint import CHECKPOINTS
 
 DISK = 400 << 20
 TOLD = "no disk space left"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from birdcore.store.artifact import MANIFEST, Ref
+from birdcore.store.files import CHECKPOINTS
 from birdcore.store.manifest import read_manifest
-from birdcore.training.checkpoint import CHECKPOINTS
 
 LONG = ("--set", 'round.0.backbones=["test_resnet"]', "--set", "round.0.epochs=100000")
 NOISY = Path(__file__).parents[2] / "recipes" / "noisy-student-mini.toml"

@@ -11,7 +11,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymen
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.schedules import IntervalSchedule
 
-from birdcore.training.checkpoint import CHECKPOINTS
+from birdcore.store.files import CHECKPOINTS
 
 ENDLESS = ['round.0.backbones=["test_resnet"]', "round.0.epochs=100000"]
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from birdcore.store.artifact import MANIFEST, Ref
+from birdcore.store.files import CHECKPOINTS
 from birdcore.store.manifest import read_manifest
-from birdcore.training.checkpoint import CHECKPOINTS
 
 LONG = Path(__file__).parents[1] / "recipes" / "tiny-long.toml"
 

@@ -20,10 +20,13 @@ from sklearn.metrics import roc_auc_score
 from birdcore.config import Round
 from birdcore.stages import train
 from birdcore.stages.training_process import step_to_json
+from birdcore.store import job
+from birdcore.store import store as store_module
 from birdcore.store.artifact import Artifact, Step
+from birdcore.store.files import CHECKPOINTS
 from birdcore.store.store import Store
 from birdcore.training import epoch
-from birdcore.training.checkpoint import CHECKPOINTS, DAMAGED
+from birdcore.training.checkpoint import DAMAGED
 from birdcore.training.records import FILE, read_attribution, read_history
 
 CLASSES = ("a", "b", "c")
@@ -185,6 +188,39 @@ def stop_after(epochs: int) -> Callable[[int, int, str], None]:
             raise Killed
 
     return progress
+
+
+def dies(*_: object) -> None:
+    raise Killed
+
+
+def test_a_training_that_dies_before_its_manifest_goes_on_from_its_last_epoch(
+    training: MadeStep, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = training(EVERYWHERE)
+    monkeypatch.setattr(job, "write_manifest", dies)
+    with pytest.raises(Killed):
+        run(store, step)
+    monkeypatch.undo()
+    assert len(read_history(store.work(step.ref))) == 3  # all files are there
+    resumed = run(store, step)
+    assert resumed.metrics["resumed_at"] == 3
+    assert not list(resumed.folder.glob("*checkpoint*"))
+    finished = weights(resumed)
+    assert distance(weights(run(store, step, refresh=True)), finished) == 0
+
+
+def test_a_finished_training_that_nobody_published_is_published_as_it_is(
+    training: MadeStep, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = training(EVERYWHERE)
+    monkeypatch.setattr(store_module, "publish", dies)
+    with pytest.raises(Killed):
+        run(store, step)
+    monkeypatch.undo()
+    left = {path.name for path in store.work(step.ref).iterdir()}
+    artifact = store.make(step, dies, resumes=True)  # type: ignore[arg-type]
+    assert {path.name for path in artifact.folder.iterdir()} == left
 
 
 @pytest.mark.parametrize(("after", "ema"), [(1, 0.9), (3, 0.0)])

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from birdcore.store import inventory
 from birdcore.store.artifact import MANIFEST, Metrics, Ref, Step
+from birdcore.store.files import CHECKPOINTS
 from birdcore.store.inventory import damage, entries, measure, trash_bytes, works
 from birdcore.store.store import Job, Store
-from birdcore.training import checkpoint
 
 STEPS = [Step("mel", 1, "mel 0000"), Step("clean", 1, "clean 0000"), Step("mel", 2, "mel 0001")]
 
@@ -69,14 +68,13 @@ def test_work_tells_whether_it_has_a_checkpoint(store: Store) -> None:
     step = Step("train", 1, "train a")
 
     def dies(job: Job) -> Metrics:
-        (job.folder / checkpoint.CHECKPOINTS.replace("*", "1")).write_text("half")
+        (job.folder / CHECKPOINTS.replace("*", "1")).write_text("half")
         raise RuntimeError("out of memory")
 
     with pytest.raises(RuntimeError):
         store.make(step, dies, resumes=True)
     (left,) = works(store)
     assert (left.ref, left.bytes, left.live, left.checkpoint) == (step.ref, 4, False, True)
-    assert inventory.CHECKPOINTS == checkpoint.CHECKPOINTS
 
 
 def test_trash_bytes_counts_discarded_artifacts(store: Store, made: list[Ref]) -> None:

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.optim import SGD, AdamW
 
-from birdcore.store.files import file_sha256
+from birdcore.store.files import CHECKPOINTS, file_sha256
 from birdcore.training.checkpoint import (
-    CHECKPOINTS,
     DAMAGED,
     Training,
     keep_best,
