@@ -61,6 +61,16 @@ def segment_probabilities(
     return _by_class(predictions, outputs.numpy())
 
 
+def crop_probabilities(
+    predictions: TeacherPredictions, row: int, starts: NDArray[np.floating], crop_s: float
+) -> NDArray[np.float32]:
+    """Probabilities (S, K) of a student's crops of one recording: of their own seconds alone, as
+    far as windows tell, where a segment has the mean over all windows that reach into it."""
+    rows = torch.full((len(starts),), row)
+    outputs = predictions.outputs.crop_probability(rows, torch.from_numpy(starts), crop_s)
+    return _by_class(predictions, outputs.numpy())
+
+
 def recording_probabilities(predictions: TeacherPredictions) -> NDArray[np.float32]:
     """Probabilities (R, K) of whole recordings: the maximum over windows, as of our own models."""
     windows = predictions.outputs.probabilities.float().numpy()

@@ -11,8 +11,7 @@ from birdcore.audio.channels import file_of
 from birdcore.config.round import LabelConfig
 from birdcore.features.recordings import Soundscapes
 from birdcore.inference.predict import Predictor, predict_cells
-from birdcore.inference.teacher_predictions import TeacherPredictions
-from birdcore.inference.teacher_predictions import segment_probabilities as teacher_probabilities
+from birdcore.inference.teacher_predictions import TeacherPredictions, crop_probabilities
 from birdcore.inference.window_batches import Recording
 from birdcore.inference.windows import segment_mean
 from birdcore.sources.folds import EVERYWHERE, soundscape_fold
@@ -92,7 +91,7 @@ def teacher_segments(
     for row, probabilities in _by_models(teacher, recordings, starts, config):
         probabilities[:, of_external] *= own_share
         for one, share in zip(teacher.external, shares, strict=True):
-            said = teacher_probabilities(one, row, starts[row], config.segment_s)
+            said = crop_probabilities(one, row, starts[row], config.segment_s)
             probabilities += share * said
         known = of_external | bool(teacher.predictors[recordings.names[row]])
         # Shares may sum to a little more than 1 in float32.

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from birdcore.pseudo_labels.teacher import Teacher
 
 VERSION = 2
+EXTERNAL_VERSION = 3
+"""Where external teachers label: by the windows around a segment's middle, not by all over it."""
 
 Labelled: TypeAlias = Literal["soundscapes", "clips", "annotated"]
 
@@ -72,7 +74,8 @@ def step(
         inputs["heard"], inputs["catalog"] = tuple(ref for ref, _ in external), (catalog,)
         weights = tuple(weight for _, weight in external)
         config["external_weight"] = weights[0] if len(weights) == 1 else weights
-    return Step("label", VERSION, name, config, inputs, defaults=defaults_of(label))
+    version = EXTERNAL_VERSION if external else VERSION
+    return Step("label", version, name, config, inputs, defaults=defaults_of(label))
 
 
 def run(job: Job) -> Metrics:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from birdcore.training.training_set import TrainingSet
 
 VERSION = 7
+EMBEDDINGS_VERSION = 8
+"""Of objective = "embeddings": a crop's embedding is of its own seconds."""
 
 TEACHER_ONLY = {"mix", "mix_share", "mix_as", "match_power", "targets"}
 """Settings without effect where no teacher labels anything and nothing annotated is mixed; no part
@@ -62,7 +64,8 @@ def step(
         weights = Path(round_config.weights).absolute()
         files, root = {weights.name: file_sha256(weights)}, str(weights.parent)
     name = f"train {round_config.name} {backbone} fold {fold}"
-    return Step("train", VERSION, name, config, inputs, files, root, defaults_of(round_config))
+    version = EMBEDDINGS_VERSION if round_config.objective == "embeddings" else VERSION
+    return Step("train", version, name, config, inputs, files, root, defaults_of(round_config))
 
 
 def run(job: Job) -> Metrics:

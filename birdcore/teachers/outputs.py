@@ -25,6 +25,8 @@ from birdcore.teachers.external_teacher import Credit
 METADATA_KEY = b"birdflow.heard"
 LONGER_S = 1e6
 """No recording is longer: row and time make one number that sorts by both."""
+TOLERANCE_S = 0.1
+"""A crop that is longer than a window by less is as long: frames round times."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,20 @@ class TeacherOutputs:
     def embedding(self, rows: Tensor, begin_s: Tensor, seconds: float) -> Tensor:
         """Embeddings (B, D), float32, of crops of recordings (rows and begin_s are (B,)).
 
-        The mean over the windows that overlap a crop, weighted by how long they do.
+        A crop no longer than a window is linear between the two windows whose middles are around
+        its own: a mean over all that overlap it would tell of seconds that are not in the crop.
+        A longer one is the mean over those that overlap it, weighted by how long they do.
         """
-        return self._mean(self.embeddings, rows, begin_s, seconds)
+        return self._of_crops(self.embeddings, rows, begin_s, seconds)
+
+    def crop_probability(self, rows: Tensor, begin_s: Tensor, seconds: float) -> Tensor:
+        """Probabilities (B, K), float32, of crops, in the same way: labels of what a student
+        hears."""
+        return self._of_crops(self.probabilities, rows, begin_s, seconds)
 
     def probability(self, rows: Tensor, begin_s: Tensor, seconds: float | Tensor) -> Tensor:
-        """Probabilities (B, K), float32, of crops, in the same way; each may have its length."""
+        """Probabilities (B, K), float32, of segments as the teacher predicts them: the mean over
+        the windows that overlap each, weighted by how long they do; each may have its length."""
         return self._mean(self.probabilities, rows, begin_s, seconds)
 
     def windows_of(self, rows: Tensor) -> Tensor:
@@ -86,6 +96,17 @@ class TeacherOutputs:
         first = count.cumsum(0) - count
         arrays = (self.starts, self.embeddings, self.probabilities)
         return TeacherOutputs(self.info, first, count, *(each[windows] for each in arrays))
+
+    def _of_crops(self, values: Tensor, rows: Tensor, begin_s: Tensor, seconds: float) -> Tensor:
+        if seconds > self.info.window_s + TOLERANCE_S:
+            return self._mean(values, rows, begin_s, seconds)
+        rows, last = rows.cpu(), (self.first + self.count - 1)[rows.cpu()]
+        wanted = begin_s.cpu().double() + (seconds - self.info.window_s) / 2
+        before = (self._after(rows, wanted) - 1).clamp(self.first[rows], last)
+        after = torch.minimum(before + 1, last)
+        apart = (self.starts[after] - self.starts[before]).clamp(min=1e-6)
+        share = ((wanted - self.starts[before]) / apart).clamp(0.0, 1.0).float()
+        return torch.lerp(values[before].float(), values[after].float(), share[:, None])
 
     def _mean(
         self, values: Tensor, rows: Tensor, begin_s: Tensor, seconds: float | Tensor

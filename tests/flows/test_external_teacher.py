@@ -141,7 +141,7 @@ def test_labels_equal_external_predictions_of_known_species(
     )
     rows = torch.tensor([names.index(name) for name in table["recording"]])
     seconds = float((table["end"] - table["start"]).iloc[0])
-    told = heard.probability(rows, torch.tensor(table["start"].to_numpy()), seconds).numpy()
+    told = heard.crop_probability(rows, torch.tensor(table["start"].to_numpy()), seconds).numpy()
     species = pd.read_parquet(made["catalog"] / "species.parquet")["scientific_name"]
     columns = [
         list(heard.info.species).index(s) if s in heard.info.species else -1 for s in species

@@ -14,8 +14,8 @@ from birdcore.export.licences import check_licences
 from birdcore.features.columns import stacked
 from birdcore.inference.teacher_predictions import (
     TeacherPredictions,
+    crop_probabilities,
     read_teacher_predictions,
-    segment_probabilities,
 )
 from birdcore.inference.trained_model import EnsembleSpec
 from birdcore.sources.birdclef import scan
@@ -117,7 +117,7 @@ def expected(
     of = {
         name: np.concatenate(
             [
-                segment_probabilities(one, row, starts.to_numpy(copy=True), segment_s)
+                crop_probabilities(one, row, starts.to_numpy(copy=True), segment_s)
                 for row, starts in enumerate(
                     table.loc[table["recording"] == recording, "start"] for recording in recordings
                 )

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from birdcore.teachers.external_teacher import Credit
 from birdcore.teachers.outputs import (
@@ -83,27 +85,70 @@ def heard_of(starts_of: list[list[float]]) -> TeacherOutputs:
     )
 
 
-@given(
-    windows=st.lists(st.integers(1, 9), min_size=1, max_size=3),
-    crops=st.lists(st.tuples(st.integers(0, 2), st.floats(0, 1)), min_size=1, max_size=5),
-    hop=st.floats(0.5, 3.0),
-    seconds=st.floats(0.5, 30.0),
-)
-def test_a_crop_has_the_mean_of_the_windows_over_it_by_how_long_they_are(
-    windows: list[int], crops: list[tuple[int, float]], hop: float, seconds: float
-) -> None:
+CROPS: dict[str, Any] = {
+    "windows": st.lists(st.integers(1, 9), min_size=1, max_size=3),
+    "crops": st.lists(st.tuples(st.integers(0, 2), st.floats(0, 1)), min_size=1, max_size=5),
+    "hop": st.floats(0.5, 3.0),
+}
+
+
+def crops_of(
+    windows: list[int], crops: list[tuple[int, float]], hop: float
+) -> tuple[list[list[float]], Tensor, Tensor]:
+    """Starts of the recordings' windows; recordings and beginnings of crops."""
     starts_of = [[hop * i for i in range(n)] for n in windows]
-    heard = heard_of(starts_of)
     rows = torch.tensor([row % len(windows) for row, _ in crops])
     begin = torch.tensor([share * starts_of[row % len(windows)][-1] for row, share in crops])
-    found = heard.embedding(rows, begin, seconds)
+    return starts_of, rows, begin
+
+
+@given(seconds=st.floats(0.5, 30.0), **CROPS)
+def test_a_segment_has_the_mean_of_the_windows_over_it_by_how_long_they_are(
+    windows: list[int], crops: list[tuple[int, float]], hop: float, seconds: float
+) -> None:
+    starts_of, rows, begin = crops_of(windows, crops, hop)
+    heard = heard_of(starts_of)
+    found = heard.probability(rows, begin, seconds)
     for row, at, mean in zip(rows.tolist(), begin.double().tolist(), found, strict=True):
         starts = np.array(starts_of[row])
         shared = np.minimum(starts + 3.0, at + seconds) - np.maximum(starts, at)
-        own = heard.embeddings[int(heard.first[row]) :][: len(starts)].numpy()
+        own = heard.probabilities[int(heard.first[row]) :][: len(starts)].numpy()
         expected = np.average(own.astype(float), axis=0, weights=shared.clip(min=0))
         np.testing.assert_allclose(mean, expected, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(heard.probability(rows, begin, seconds), found[:, :2], atol=1e-6)
+    if seconds > 3.1:  # so has a crop that is longer than a window
+        np.testing.assert_allclose(heard.embedding(rows, begin, seconds)[:, :2], found, atol=1e-6)
+
+
+@given(seconds=st.floats(0.5, 3.0), **CROPS)
+def test_a_short_crop_is_between_the_two_windows_around_its_middle(
+    windows: list[int], crops: list[tuple[int, float]], hop: float, seconds: float
+) -> None:
+    starts_of, rows, begin = crops_of(windows, crops, hop)
+    heard = heard_of(starts_of)
+    found = heard.embedding(rows, begin, seconds)
+    for row, at, one in zip(rows.tolist(), begin.double().tolist(), found, strict=True):
+        middles = np.array(starts_of[row]) + 1.5
+        own = heard.embeddings[int(heard.first[row]) :][: len(middles)].float().numpy()
+        expected = [np.interp(at + seconds / 2, middles, column) for column in own.T]
+        np.testing.assert_allclose(one, expected, rtol=1e-4, atol=1e-5)
+    labels = heard.crop_probability(rows, begin, seconds)
+    np.testing.assert_allclose(labels, found[:, :2], atol=1e-6)
+
+
+def test_a_crop_at_a_window_is_that_window_however_many_overlap_it() -> None:
+    heard = heard_of([[0.0, 0.5, 1.0, 1.5], [0.0]])
+    rows, begin = torch.tensor([0, 0, 1]), torch.tensor([0.5, 1.5, 0.0])
+    assert torch.equal(heard.embedding(rows, begin, 3.0), heard.embeddings[[1, 3, 4]].float())
+
+
+def test_segments_of_several_lengths_are_each_as_by_itself() -> None:
+    heard = heard_of([[0.0, 1.5, 3.0, 4.5]])
+    rows, begin = torch.zeros(3, dtype=torch.long), torch.tensor([0.0, 1.0, 2.0])
+    seconds = torch.tensor([2.0, 5.0, 3.0])
+    together = heard.probability(rows, begin, seconds)
+    for at in range(3):
+        alone = heard.probability(rows[at : at + 1], begin[at : at + 1], float(seconds[at]))
+        np.testing.assert_allclose(together[at], alone[0], rtol=1e-6)
 
 
 def test_a_crop_beyond_the_last_window_has_the_last() -> None:
