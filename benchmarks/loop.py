@@ -191,7 +191,9 @@ def rate(
         torch._dynamo.reset()
         model.compile()
     average = ema(model, one.ema) if one.ema else None
-    optimizer = AdamW(model.parameters(), lr=one.learning_rate, weight_decay=one.weight_decay)
+    optimizer = AdamW(
+        model.parameters(), lr=one.learning_rate, weight_decay=one.weight_decay, fused=True
+    )
     training = Training(model, average, optimizer)
     way(training, one, data, reads, 0, WARM_UP)
     took = seconds(lambda: way(training, one, data, reads, 1, steps), device)
