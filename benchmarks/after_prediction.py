@@ -108,7 +108,9 @@ def changed(rows: Rows, predict: Predict, after: AfterPrediction, species: pd.Da
     operations, smoothed = operations_for(after, species), np.concatenate(parts)
     if operations is None:
         return np.asarray(smoothed, np.float64)
-    return np.asarray(after_prediction(smoothed, rows.files.astype(str), operations), np.float64)
+    return np.asarray(
+        after_prediction(smoothed, rows.files.astype(str).tolist(), operations), np.float64
+    )
 
 
 # --- labels over time ------------------------------------------------------------------------

@@ -125,7 +125,15 @@ def made_up(one: Round, spec: FrontEnd, chunks: int, device: torch.device) -> Tr
             segments = Segments(
                 soundscapes, rows, offsets, soft, soft >= 0.0, torch.ones(pieces).double()
             )
-    return TrainingSet(clips, labels, every, every[:0], segments, background, None, quiet)
+    return TrainingSet(
+        clips=clips,
+        labels=labels,
+        train=every,
+        held_out=every[:0],
+        segments=segments,
+        background=background,
+        quiet=quiet,
+    )
 
 
 def recordings(count: int, frames: int, spec: FrontEnd, device: torch.device) -> Recordings:

@@ -46,7 +46,7 @@ def scores(paths: list[Path], truth: Path) -> NDArray[np.float64]:
         auc, _ = resampled_ranking(both.truth, both.scores, draws)
         whole = macro_auc(both.truth, both.scores)
         of_files.append(np.concatenate([[whole], mean_over_classes(auc)]))
-    return np.mean(of_files, axis=0)
+    return np.asarray(np.mean(of_files, axis=0), np.float64)
 
 
 if __name__ == "__main__":

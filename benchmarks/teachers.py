@@ -24,6 +24,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeAlias
@@ -59,6 +60,9 @@ Bare: TypeAlias = Callable[[ExternalTeacher, int, int], Callable[[Samples], None
 class Heard(torch.nn.Module):
     """A log mel and a timm net: an embedding and logits of samples (B, N)."""
 
+    waves: torch.Tensor
+    mel: torch.Tensor
+
     def __init__(self, backbone: str) -> None:
         super().__init__()
         window = torch.hann_window(1024)
@@ -67,7 +71,7 @@ class Heard(torch.nn.Module):
         mel = torchaudio.functional.melscale_fbanks(513, 60.0, 16_000.0, 128, RATE)
         self.register_buffer("mel", mel.T)
         self.net = timm.create_model(backbone, in_chans=1, num_classes=0)
-        self.label = torch.nn.Linear(self.net.num_features, CLASSES)
+        self.label = torch.nn.Linear(self.net.num_features, CLASSES)  # type: ignore[arg-type]
 
     def forward(self, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         spectrum = torch.nn.functional.conv1d(samples[:, None], self.waves, stride=320)
@@ -198,8 +202,8 @@ def compared(teacher: ExternalTeacher, bare: Bare, root: Path, paths: list[Path]
     make, run = store.make, external_teacher.run
     works = {
         "threads": lambda: whole(waves),
-        "cores": side_by_side([lambda run=run, part=part: run(part) for run, part in single]),
-        "stage": side_by_side([lambda step=step: make(step, run, refresh=True) for step in steps]),
+        "cores": side_by_side([partial(run, part) for run, part in single]),
+        "stage": side_by_side([partial(make, step, run, refresh=True) for step in steps]),
     }
     best = dict.fromkeys(works, (np.inf, np.inf))
     for _ in range(ROUNDS):

@@ -59,7 +59,7 @@ def begin_training(
             model.backbone.load_state_dict(earlier.backbone.state_dict())
     place_model(model, device)
     average = ema(model, config.ema) if config.ema else None
-    # Fused, an update is one pass over the weights: on a CPU that is a tenth of a training's time.
+    # Fused, an update is one pass over the weights: on a CPU half the time or less.
     optimizer = AdamW(
         model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
