@@ -100,9 +100,11 @@ class TeacherOutputs:
     def _of_crops(self, values: Tensor, rows: Tensor, begin_s: Tensor, seconds: float) -> Tensor:
         if seconds > self.info.window_s + TOLERANCE_S:
             return self._mean(values, rows, begin_s, seconds)
-        rows, last = rows.cpu(), (self.first + self.count - 1)[rows.cpu()]
+        rows = rows.cpu()
+        first, last = self.first[rows], self.first[rows] + self.count[rows] - 1
+        # Where a window with the crop's middle would begin.
         wanted = begin_s.cpu().double() + (seconds - self.info.window_s) / 2
-        before = (self._after(rows, wanted) - 1).clamp(self.first[rows], last)
+        before = (self._after(rows, wanted) - 1).clamp(first, last)
         after = torch.minimum(before + 1, last)
         apart = (self.starts[after] - self.starts[before]).clamp(min=1e-6)
         share = ((wanted - self.starts[before]) / apart).clamp(0.0, 1.0).float()

@@ -194,14 +194,21 @@ def dies(*_: object) -> None:
     raise Killed
 
 
+def dies_at(
+    monkeypatch: pytest.MonkeyPatch, module: Any, name: str, store: Store, step: Step
+) -> None:
+    """A training that is killed where this function is called, after its last epoch."""
+    monkeypatch.setattr(module, name, dies)
+    with pytest.raises(Killed):
+        run(store, step)
+    monkeypatch.undo()
+
+
 def test_a_training_that_dies_before_its_manifest_goes_on_from_its_last_epoch(
     training: MadeStep, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step = training(EVERYWHERE)
-    monkeypatch.setattr(job, "write_manifest", dies)
-    with pytest.raises(Killed):
-        run(store, step)
-    monkeypatch.undo()
+    dies_at(monkeypatch, job, "write_manifest", store, step)
     assert len(read_history(store.work(step.ref))) == 3  # all files are there
     resumed = run(store, step)
     assert resumed.metrics["resumed_at"] == 3
@@ -210,15 +217,15 @@ def test_a_training_that_dies_before_its_manifest_goes_on_from_its_last_epoch(
     assert distance(weights(run(store, step, refresh=True)), finished) == 0
 
 
-def test_a_finished_training_that_nobody_published_is_published_as_it_is(
-    training: MadeStep, store: Store, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["checkpoint_files", "publish"])
+def test_a_finished_training_that_nobody_published_is_published_without_its_checkpoints(
+    training: MadeStep, store: Store, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     step = training(EVERYWHERE)
-    monkeypatch.setattr(store_module, "publish", dies)
-    with pytest.raises(Killed):
-        run(store, step)
-    monkeypatch.undo()
+    dies_at(monkeypatch, store_module, name, store, step)
+    assert bool(checkpoints(store, step)) == (name == "checkpoint_files")
     left = {path.name for path in store.work(step.ref).iterdir()}
+    left -= {path.name for path in checkpoints(store, step)}
     artifact = store.make(step, dies, resumes=True)  # type: ignore[arg-type]
     assert {path.name for path in artifact.folder.iterdir()} == left
 
